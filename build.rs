@@ -1,0 +1,22 @@
+//! Compiles the protocol files in Rust (no protoc) and keeps the descriptor set for gRPC reflection.
+
+use std::path::PathBuf;
+
+use prost::Message;
+
+/// Files of `proto/`; each generates one module of `src/proto.rs`.
+const FILES: [&str; 4] = [
+    "stampede/v1/issuance.proto",
+    "stampede/admin/v1/admin.proto",
+    "stampede/raft/v1/raft.proto",
+    "stampede/storage/v1/storage.proto",
+];
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    println!("cargo:rerun-if-changed=proto");
+    let descriptors = protox::compile(FILES, ["proto"])?;
+    let out = PathBuf::from(std::env::var("OUT_DIR")?);
+    std::fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
+    tonic_prost_build::configure().bytes(".stampede.storage.v1").bytes(".stampede.raft.v1").compile_fds(descriptors)?;
+    Ok(())
+}

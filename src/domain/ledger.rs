@@ -1,0 +1,25 @@
+//! What the rules may look up, and two ways to hold it: [`MemoryLedger`], whole in memory, and [`Overlay`], the changes of a
+//! batch over another view, so that commands of one batch see each other.
+
+use super::names::{LedgerTime, OrderId, PaymentName, SeriesCode, StampNumber};
+use super::order::Order;
+use super::payment::Payment;
+use super::series::Series;
+use super::totals::Totals;
+
+/// A consistent state of the ledger. An error means that the state could not be read, never that a record is absent.
+pub trait LedgerView {
+    type Error;
+
+    fn series(&self, code: SeriesCode) -> Result<Option<Series>, Self::Error>;
+    fn order(&self, id: OrderId) -> Result<Option<Order>, Self::Error>;
+    fn payment(&self, name: &PaymentName) -> Result<Option<Payment>, Self::Error>;
+    fn totals(&self) -> Result<Totals, Self::Error>;
+    /// Orders that wait for their payment and may expire at `until`, oldest expiry first (then by id), at most `limit`.
+    fn expiring(&self, until: LedgerTime, limit: usize) -> Result<Vec<Order>, Self::Error>;
+    /// The order that a stamp is issued to.
+    fn holder(&self, series: SeriesCode, number: StampNumber) -> Result<Option<OrderId>, Self::Error>;
+}
+
+pub struct MemoryLedger;
+pub struct Overlay;

@@ -1,0 +1,42 @@
+//! The rules of selling and issuing stamps, and nothing else.
+//!
+//! PURE: no async, no clock, no randomness, no floating point, no hash-map iteration, no I/O. The same commands in the same
+//! order give the same ledger on every node. The domain decides; it never writes: [`apply`] reads a [`LedgerView`] and
+//! returns a [`Decision`], and storage makes its changes durable in one batch.
+//!
+//! # Glossary
+//! *Commit*, *term* and *snapshot* belong to Raft. The *ledger* is the replicated state. Money is *received* and *refunded*;
+//! stamps are *reserved*, *issued*, later *stamped* or *voided*; orders are *placed*.
+//!
+//! - **series**: a run of serial numbers of one face value that the operator opened.
+//! - **order**: an account wants a quantity of stamps of a series, under an id that the caller chose.
+//! - **payment**: one notice of received money, named by the gateway and its payment id.
+//! - **place**: where a command stands in the log, the order of everything ([`Place`]).
+//!
+//! # Invariants ([`invariants`] checks them, after every step of every property test and simulation)
+//! - A serial number belongs to at most one order, for ever.
+//! - capacity = issued + reserved + free, for every series.
+//! - received = issued value + refund due, at every log index. A payment issued stamps or is owed back, never both.
+//! - An order moves only along the arrows: `AwaitingPayment → Issued | Cancelled | Expired`, `Expired → Issued`.
+
+pub mod command;
+pub mod commands;
+pub mod decision;
+pub mod invariants;
+pub mod ledger;
+pub mod names;
+pub mod order;
+pub mod payment;
+pub mod serial_code;
+pub mod series;
+pub mod totals;
+
+pub use command::Command;
+pub use commands::apply;
+pub use decision::{Change, Decision, Outcome, Refusal, Reply};
+pub use ledger::{LedgerView, MemoryLedger, Overlay};
+pub use names::{AccountId, Gateway, LedgerTime, OrderId, PaymentId, PaymentName, Place, Quantity, Rupiah, SeriesCode, StampNumber};
+pub use order::{Order, OrderState};
+pub use payment::{Payment, PaymentOutcome};
+pub use series::{KeyCheck, SerialRange, Series};
+pub use totals::Totals;

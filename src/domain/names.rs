@@ -1,0 +1,234 @@
+//! Newtypes of ids, counts, money and time. A value of one of these has passed its checks; the domain does not repeat them.
+
+use std::fmt;
+
+use crate::limits;
+
+/// Why a value is not acceptable; the caller knows the field's name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidName {
+    #[error("must have {min} to {max} characters, has {got}")]
+    Length { min: usize, max: usize, got: usize },
+    #[error("may contain only {allowed}")]
+    Characters { allowed: &'static str },
+    #[error("must be {min} to {max}, is {got}")]
+    Range { min: u64, max: u64, got: i128 },
+    #[error("must be a UUID")]
+    Uuid,
+}
+
+fn checked_text(text: &str, chars_max: usize, allowed: &'static str, is_allowed: fn(u8) -> bool) -> Result<Box<str>, InvalidName> {
+    if !text.bytes().all(is_allowed) {
+        return Err(InvalidName::Characters { allowed });
+    }
+    // All characters are ASCII here, so bytes are characters.
+    if text.is_empty() || text.len() > chars_max {
+        return Err(InvalidName::Length { min: 1, max: chars_max, got: text.len() });
+    }
+    Ok(text.into())
+}
+
+fn checked_range(got: i128, min: u64, max: u64) -> Result<u64, InvalidName> {
+    match u64::try_from(got) {
+        Ok(value) if (min..=max).contains(&value) => Ok(value),
+        _ => Err(InvalidName::Range { min, max, got }),
+    }
+}
+
+macro_rules! text_name {
+    ($(#[$doc:meta])* $name:ident, $max:expr, $allowed:literal, $is_allowed:expr) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Box<str>);
+
+        impl $name {
+            /// # Errors
+            /// Names the limit that `text` breaks.
+            pub fn new(text: &str) -> Result<Self, InvalidName> {
+                checked_text(text, $max, $allowed, $is_allowed).map(Self)
+            }
+
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+text_name!(
+    /// Who buys: an opaque id of the portal's, never a person's name or number.
+    AccountId, limits::ACCOUNT_ID_CHARS_MAX, "A-Z a-z 0-9 . _ -",
+    |b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-')
+);
+text_name!(
+    /// A payment gateway, such as `midtrans`.
+    Gateway, limits::GATEWAY_CHARS_MAX, "a-z 0-9 -",
+    |b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'
+);
+text_name!(
+    /// A gateway's own id of a payment.
+    PaymentId, limits::PAYMENT_ID_CHARS_MAX, "A-Z a-z 0-9 . _ -",
+    |b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-')
+);
+
+/// What a payment is known by: unique for ever.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PaymentName {
+    pub gateway: Gateway,
+    pub payment_id: PaymentId,
+}
+
+impl fmt::Display for PaymentName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.gateway, self.payment_id)
+    }
+}
+
+/// A UUID that the buyer's side made before the first send. Ordered by its bytes, so version 7 is ordered by time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OrderId([u8; 16]);
+
+impl OrderId {
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// # Errors
+    /// `text` is no UUID in its hyphenated form.
+    pub fn parse(text: &str) -> Result<Self, InvalidName> {
+        // The hyphenated form alone: one order id has one spelling.
+        if text.len() != 36 {
+            return Err(InvalidName::Uuid);
+        }
+        uuid::Uuid::try_parse(text).map(|id| Self(id.into_bytes())).map_err(|_| InvalidName::Uuid)
+    }
+
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+impl fmt::Display for OrderId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        uuid::Uuid::from_bytes(self.0).fmt(f)
+    }
+}
+
+/// Three characters of Crockford base 32 (no I, L, O, U).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SeriesCode([u8; 3]);
+
+impl SeriesCode {
+    /// # Errors
+    /// Names the limit that `text` breaks.
+    pub fn new(text: &str) -> Result<Self, InvalidName> {
+        let is_crockford = |b: u8| b.is_ascii_digit() || (b.is_ascii_uppercase() && !matches!(b, b'I' | b'L' | b'O' | b'U'));
+        if !text.bytes().all(is_crockford) {
+            return Err(InvalidName::Characters { allowed: "0-9 A-Z without I L O U" });
+        }
+        let bytes = text.as_bytes().try_into().map_err(|_| InvalidName::Length { min: 3, max: 3, got: text.len() })?;
+        Ok(Self(bytes))
+    }
+
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).expect("checked to be ASCII when made")
+    }
+}
+
+impl fmt::Display for SeriesCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A serial number within its series' run: 0 to [`limits::STAMP_NUMBER_MAX`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StampNumber(u64);
+
+impl StampNumber {
+    /// # Errors
+    /// `number` does not fit in the nine digits of the printed code.
+    pub fn new(number: u64) -> Result<Self, InvalidName> {
+        checked_range(number.into(), 0, limits::STAMP_NUMBER_MAX).map(Self)
+    }
+
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+}
+
+/// Stamps in one order: 1 to [`limits::ORDER_QUANTITY_MAX`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Quantity(u32);
+
+impl Quantity {
+    /// # Errors
+    /// `quantity` is 0 or above the limit.
+    pub fn new(quantity: u32) -> Result<Self, InvalidName> {
+        checked_range(quantity.into(), 1, limits::ORDER_QUANTITY_MAX.into())?;
+        Ok(Self(quantity))
+    }
+
+    #[must_use]
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+}
+
+/// Whole rupiah; there are no sen. Never negative: debts have names of their own.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Rupiah(u64);
+
+impl Rupiah {
+    #[must_use]
+    pub const fn from_idr(idr: u64) -> Self {
+        Self(idr)
+    }
+
+    /// An amount that somebody paid: 1 to [`limits::PAYMENT_AMOUNT_IDR_MAX`].
+    ///
+    /// # Errors
+    /// `idr` is negative, zero or above the limit.
+    pub fn payment(idr: i64) -> Result<Self, InvalidName> {
+        checked_range(idr.into(), 1, limits::PAYMENT_AMOUNT_IDR_MAX).map(Self)
+    }
+
+    #[must_use]
+    pub const fn as_idr(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for Rupiah {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Rp{}", self.0)
+    }
+}
+
+/// Unix milliseconds by the ledger's clock, which comes from the log and never goes back.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LedgerTime(pub u64);
+
+/// Where a command stands: log index, then offset within the entry. The total order of everything that happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    pub log_index: u64,
+    pub offset: u32,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.log_index, self.offset)
+    }
+}

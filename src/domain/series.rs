@@ -1,0 +1,67 @@
+//! A run of serial numbers of one face value. Numbers are issued in their order, each once.
+
+use super::names::{LedgerTime, Place, Quantity, Rupiah, SeriesCode, StampNumber};
+
+/// Names the key that a series' codes are made with, without telling it: two nodes with different keys would print
+/// different codes for one stamp.
+pub type KeyCheck = [u8; 8];
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Series {
+    pub code: SeriesCode,
+    pub first_number: StampNumber,
+    /// Stamps.
+    pub capacity: u64,
+    /// Of one stamp.
+    pub face_value: Rupiah,
+    /// How long an order waits for its payment, milliseconds.
+    pub payment_window_ms: u64,
+    pub key_check: KeyCheck,
+    /// Stamps issued so far: the next number is `first_number + issued`.
+    pub issued: u64,
+    /// Stamps promised to orders that wait for their payment.
+    pub reserved: u64,
+    pub opened: Place,
+}
+
+impl Series {
+    /// Stamps neither issued nor promised.
+    #[must_use]
+    pub fn free(&self) -> u64 {
+        self.capacity - self.issued - self.reserved
+    }
+}
+
+/// Consecutive stamps of one series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SerialRange {
+    pub series: SeriesCode,
+    pub first: StampNumber,
+    pub quantity: Quantity,
+}
+
+impl SerialRange {
+    pub fn numbers(&self) -> impl Iterator<Item = u64> + use<> {
+        let first = self.first.get();
+        first..first + u64::from(self.quantity.get())
+    }
+}
+
+/// What the operator asked for; the body that a repeated `OpenSeries` is compared with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeriesTerms {
+    pub code: SeriesCode,
+    pub first_number: StampNumber,
+    pub capacity: u64,
+    pub face_value: Rupiah,
+    pub payment_window_ms: u64,
+    pub key_check: KeyCheck,
+}
+
+impl SeriesTerms {
+    /// When an order placed at `now` may expire.
+    #[must_use]
+    pub fn expiry(payment_window_ms: u64, now: LedgerTime) -> LedgerTime {
+        LedgerTime(now.0.saturating_add(payment_window_ms))
+    }
+}

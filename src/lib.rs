@@ -1,0 +1,34 @@
+//! stampede sells and issues serial-numbered electronic stamps on a Raft-replicated ledger.
+//!
+//! Dependencies point one way; `tests/tidy.rs` holds the code to it:
+//!
+//! ```text
+//! transport, operations ─► consensus ─► storage ─► domain
+//! ```
+//!
+//! What is deliberately absent:
+//! - Nothing under `domain` reads a clock, draws a random number, iterates over a hash map, or does I/O.
+//! - Nothing outside `storage` names RocksDB; nothing outside `consensus` names openraft.
+//! - Nothing outside `transport` parses input from outside.
+//! - Nothing outside `clock` reads the wall clock.
+
+#[cfg(all(
+    not(debug_assertions),
+    any(
+        feature = "planted-bug-1",
+        feature = "planted-bug-2",
+        feature = "planted-bug-3",
+        feature = "planted-bug-9",
+        feature = "planted-bug-10",
+        feature = "planted-bug-11",
+        feature = "crash-points",
+    )
+))]
+compile_error!("planted bugs and crash points are for drills; a release cannot contain them");
+
+pub mod clock;
+pub mod consensus;
+pub mod domain;
+pub mod limits;
+pub mod proto;
+pub mod storage;

@@ -1,0 +1,28 @@
+//! Every bound of the system, with its unit and the reason for its size.
+
+use std::time::Duration;
+
+/// Stamps in one order. A distributor's invoice; more is several orders.
+pub const ORDER_QUANTITY_MAX: u32 = 10_000;
+/// Characters of an account id.
+pub const ACCOUNT_ID_CHARS_MAX: usize = 64;
+/// Characters of a gateway's name.
+pub const GATEWAY_CHARS_MAX: usize = 32;
+/// Characters of a gateway's payment id; Midtrans and Xendit use 36 and fewer.
+pub const PAYMENT_ID_CHARS_MAX: usize = 64;
+/// Rupiah in one payment: a hundred million stamps, far below the overflow of a sum over all orders.
+pub const PAYMENT_AMOUNT_IDR_MAX: u64 = 1_000_000_000_000;
+/// Stamps in one series.
+pub const SERIES_CAPACITY_MAX: u64 = 1_000_000_000;
+/// Highest serial number: nine digits of base 32 in the printed code.
+pub const STAMP_NUMBER_MAX: u64 = 32u64.pow(9) - 1;
+/// Face value of one stamp in rupiah; the law's is 10,000. Times `ORDER_QUANTITY_MAX` it stays a valid payment.
+pub const FACE_VALUE_IDR_MAX: u64 = 1_000_000;
+/// How long an order may wait for its payment.
+pub const PAYMENT_WINDOW_MIN: Duration = Duration::from_secs(1);
+pub const PAYMENT_WINDOW_MAX: Duration = Duration::from_secs(31 * 24 * 60 * 60);
+
+/// Commands in one batch call, and in one log entry.
+pub const BATCH_COMMANDS_MAX: usize = 1_000;
+/// Orders that one `ExpireOrders` command expires: bounds the work of one log entry.
+pub const EXPIRE_ORDERS_MAX: u32 = 1_000;

@@ -1,0 +1,31 @@
+//! Code generated from `proto/`. Nothing outside `storage`, `transport` and `operations` looks at it; `domain` never does.
+#![allow(clippy::all, clippy::pedantic, unreachable_pub, missing_docs)]
+
+pub mod stampede {
+    pub mod v1 {
+        tonic::include_proto!("stampede.v1");
+    }
+    pub mod admin {
+        pub mod v1 {
+            tonic::include_proto!("stampede.admin.v1");
+        }
+    }
+    pub mod raft {
+        pub mod v1 {
+            tonic::include_proto!("stampede.raft.v1");
+        }
+    }
+    pub mod storage {
+        pub mod v1 {
+            tonic::include_proto!("stampede.storage.v1");
+        }
+    }
+}
+
+pub use stampede::admin::v1 as admin;
+pub use stampede::raft::v1 as raft;
+pub use stampede::storage::v1 as storage;
+pub use stampede::v1;
+
+/// Every file of `proto/`, for gRPC reflection.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
