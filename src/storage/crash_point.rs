@@ -1,4 +1,4 @@
-//! Named points at which a test may stop the process as if its power failed: `tests/crash.rs` stops at each and opens what is
+//! Named points at which a test may stop the process as if its power failed: `tests/storage/crash.rs` stops at each and opens what is
 //! left. They are there where debug assertions are, so that one build serves all tests; a release has none.
 
 /// Names the point at which the process shall abort.

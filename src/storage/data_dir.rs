@@ -92,7 +92,8 @@ impl DataDir {
             let message = format!("{} belongs to cluster {}, not {cluster_id}", self.path.display(), identity.cluster_id);
             return Err(StorageError::Unusable(message));
         }
-        let bound = NodeIdentity { cluster_id: cluster_id.to_owned(), cluster_name: cluster_name.to_owned(), ..identity.clone() };
+        let bound =
+            NodeIdentity { cluster_id: cluster_id.to_owned(), cluster_name: cluster_name.to_owned(), ..identity.clone() };
         if bound != *identity {
             replace_file(&self.path, NODE, &bound.encode_to_vec(), || ())?;
             *identity = bound;
@@ -128,7 +129,8 @@ pub fn check_fit(log: &LogState, ledger: &LedgerMeta) -> Result<(), StorageError
         return Ok(());
     }
     let applied = ledger.applied.map_or_else(|| "nothing".to_owned(), |applied| format!("index {}", applied.index));
-    let message = format!("the ledger has applied {applied}, but the log is purged through index {}: entries are missing", purged.index);
+    let message =
+        format!("the ledger has applied {applied}, but the log is purged through index {}: entries are missing", purged.index);
     Err(StorageError::Unusable(message))
 }
 

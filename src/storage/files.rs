@@ -51,7 +51,9 @@ pub(super) fn names_in(dir: &Path) -> Result<Vec<String>, StorageError> {
     for entry in fs::read_dir(dir).map_err(io("list a directory"))? {
         let entry = entry.map_err(io("list a directory"))?;
         let name = entry.file_name().into_string();
-        names.push(name.map_err(|name| StorageError::Unusable(format!("{} has a file that is not ours: {name:?}", dir.display())))?);
+        names.push(
+            name.map_err(|name| StorageError::Unusable(format!("{} has a file that is not ours: {name:?}", dir.display())))?,
+        );
     }
     names.sort_unstable();
     Ok(names)

@@ -22,7 +22,9 @@ use std::thread::JoinHandle;
 
 use bytes::Bytes;
 use prost::Message;
-use rocksdb::{BlockBasedOptions, Cache, DB, DBCompressionType, DBRecoveryMode, Options, ReadOptions, WriteBatch, WriteOptions};
+use rocksdb::{
+    BlockBasedOptions, Cache, DB, DBCompressionType, DBRecoveryMode, Options, ReadOptions, WriteBatch, WriteOptions,
+};
 
 use super::codec::corrupt;
 use super::files::io;
