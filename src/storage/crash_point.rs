@@ -4,7 +4,7 @@
 /// Names the point at which the process shall abort.
 pub const VARIABLE: &str = "STAMPEDE_CRASH_POINT";
 
-/// Every point, in the order of this list nowhere but in the tests.
+/// Every point; the test goes through them, so none is without its expectation.
 pub const POINTS: [&str; 12] = [
     "log.append.before_write",
     "log.append.before_done",

@@ -164,8 +164,11 @@ impl Worker {
         Ok(self.meta.clone())
     }
 
-    /// Replaces the ledger. Until the switch nothing has happened; after it nothing can fail but the disk.
+    /// Replaces the ledger. Until the switch nothing has happened, and a refused snapshot leaves the ledger as it is.
     fn install(&mut self, snapshot: &RocksSnapshot) -> Result<LedgerMeta, StorageError> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
         let number = self.generation.number + 1;
         let generation = match self.build_generation(number, snapshot) {
             Ok(generation) => generation,
@@ -176,14 +179,18 @@ impl Worker {
         };
         crash_point::reach("snapshot.install.after_verify");
         let (series, next) = (series_of(&generation)?, Published::of(&generation)?);
-        generation.make_current(&self.ledger_dir, || crash_point::reach("snapshot.install.before_switch"))?;
+        let before_rename = || crash_point::reach("snapshot.install.before_switch");
+        if let Err(error) = generation.make_current(&self.ledger_dir, before_rename) {
+            // Which of the two the next start will use is not known: this one must not go on.
+            self.failed = Some(error.clone());
+            return Err(error);
+        }
         crash_point::reach("snapshot.install.after_switch");
         let replaced = std::mem::replace(&mut self.generation, generation);
         replaced.retire();
         self.series = series;
         (self.meta, self.totals) = (next.meta.clone(), next.totals.clone());
         self.published.store(Arc::new(next));
-        self.failed = None;
         let digest = self.meta.applied.map(|applied| (applied.index, self.meta.digest));
         self.recent.lock().unwrap_or_else(PoisonError::into_inner).clear();
         remember(&self.recent, digest.as_slice());

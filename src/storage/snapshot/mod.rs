@@ -146,6 +146,8 @@ pub(super) struct Snapshots {
     kept: Mutex<Vec<RocksSnapshot>>,
     /// Numbers the directories of this process.
     next: AtomicU64,
+    /// Two builds at one position would want one name.
+    finishing: Mutex<()>,
 }
 
 impl Snapshots {
@@ -170,7 +172,8 @@ impl Snapshots {
             kept.push(snapshot);
         }
         kept.sort_by_key(|snapshot| snapshot.meta().applied.map(|applied| (applied.index, applied.term)));
-        let snapshots = Self { dir: dir.to_owned(), kept: Mutex::new(kept), next: AtomicU64::new(0) };
+        let snapshots =
+            Self { dir: dir.to_owned(), kept: Mutex::new(kept), next: AtomicU64::new(0), finishing: Mutex::new(()) };
         snapshots.keep_newest();
         Ok(snapshots)
     }
@@ -190,6 +193,7 @@ impl Snapshots {
 
     /// Makes a snapshot of the checkpoint in `building`.
     pub(super) fn finish_build(&self, building: &Path, meta: LedgerMeta) -> Result<RocksSnapshot, StorageError> {
+        let _one_at_a_time = lock(&self.finishing);
         if let Some(same) = self.find(&name_of(&meta)) {
             remove_dir(building)?;
             return Ok(same);
