@@ -26,3 +26,6 @@ pub const PAYMENT_WINDOW_MAX: Duration = Duration::from_secs(31 * 24 * 60 * 60);
 pub const BATCH_COMMANDS_MAX: usize = 1_000;
 /// Orders that one `ExpireOrders` command expires: bounds the work of one log entry.
 pub const EXPIRE_ORDERS_MAX: u32 = 1_000;
+
+/// Buckets of a histogram in powers of two: the last bound is 2^26, of microseconds more than a minute.
+pub const HISTOGRAM_BUCKETS: usize = 28;
