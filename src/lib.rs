@@ -30,5 +30,6 @@ pub mod clock;
 pub mod consensus;
 pub mod domain;
 pub mod limits;
+pub mod operations;
 pub mod proto;
 pub mod storage;

@@ -26,3 +26,10 @@ pub const PAYMENT_WINDOW_MAX: Duration = Duration::from_secs(31 * 24 * 60 * 60);
 pub const BATCH_COMMANDS_MAX: usize = 1_000;
 /// Orders that one `ExpireOrders` command expires: bounds the work of one log entry.
 pub const EXPIRE_ORDERS_MAX: u32 = 1_000;
+
+/// Members of one cluster. Every entry goes to each; more make writes slower, not safer.
+pub const MEMBERS_MAX: usize = 7;
+/// Characters of a cluster's name.
+pub const CLUSTER_NAME_CHARS_MAX: usize = 64;
+/// Characters of a node's name.
+pub const NODE_NAME_CHARS_MAX: usize = 64;
