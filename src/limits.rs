@@ -33,3 +33,5 @@ pub const MEMBERS_MAX: usize = 7;
 pub const CLUSTER_NAME_CHARS_MAX: usize = 64;
 /// Characters of a node's name.
 pub const NODE_NAME_CHARS_MAX: usize = 64;
+/// Buckets of a histogram in powers of two: the last bound is 2^26, of microseconds more than a minute.
+pub const HISTOGRAM_BUCKETS: usize = 28;

@@ -2,7 +2,17 @@
 //!
 //! Generic over openraft's async runtime, over [`LogStore`](crate::storage::LogStore) and
 //! [`LedgerStore`](crate::storage::LedgerStore), and over [`PeerLink`], so that the same code runs under a seeded simulation.
+//! Callers see [`Node`] and the plain values of [`api`]; no openraft type leaves this module, except the runtimes.
 
+pub mod api;
+pub mod metrics;
+pub mod node;
 pub mod peer_link;
 
+pub use api::*;
+pub use metrics::Metrics;
+pub use node::{Node, StatusChanges};
+pub use openraft::AsyncRuntime;
+/// The runtime of production; simulation brings `openraft_rt_sim::SimRuntime`.
+pub use openraft_rt_tokio::TokioRuntime;
 pub use peer_link::{LinkError, PeerLink, Peers};
