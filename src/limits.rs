@@ -35,3 +35,10 @@ pub const CLUSTER_NAME_CHARS_MAX: usize = 64;
 pub const NODE_NAME_CHARS_MAX: usize = 64;
 /// Buckets of a histogram in powers of two: the last bound is 2^26, of microseconds more than a minute.
 pub const HISTOGRAM_BUCKETS: usize = 28;
+
+/// How long a command of the CLI waits for a TCP connection to one server.
+pub const CLI_CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a command of the CLI waits for one server's answer before it asks the next with the same id.
+pub const CLI_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
+/// Between two rounds over all servers.
+pub const CLI_RETRY_PAUSE: Duration = Duration::from_millis(50);
