@@ -27,6 +27,12 @@ pub const BATCH_COMMANDS_MAX: usize = 1_000;
 /// Orders that one `ExpireOrders` command expires: bounds the work of one log entry.
 pub const EXPIRE_ORDERS_MAX: u32 = 1_000;
 
+/// Members of one cluster. Every entry goes to each; more make writes slower, not safer.
+pub const MEMBERS_MAX: usize = 7;
+/// Characters of a cluster's name.
+pub const CLUSTER_NAME_CHARS_MAX: usize = 64;
+/// Characters of a node's name.
+pub const NODE_NAME_CHARS_MAX: usize = 64;
 /// Buckets of a histogram in powers of two: the last bound is 2^26, of microseconds more than a minute.
 pub const HISTOGRAM_BUCKETS: usize = 28;
 
@@ -71,3 +77,9 @@ pub const SCAN_RECORDS_AHEAD: usize = 1_024;
 pub const EXPORT_ENTRIES_PAGE: usize = 256;
 /// Digests in one answer of `ListDigests`.
 pub const DIGESTS_LISTED_MAX: usize = 4_096;
+/// How long a command of the CLI waits for a TCP connection to one server.
+pub const CLI_CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a command of the CLI waits for one server's answer before it asks the next with the same id.
+pub const CLI_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
+/// Between two rounds over all servers.
+pub const CLI_RETRY_PAUSE: Duration = Duration::from_millis(50);
