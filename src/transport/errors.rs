@@ -14,7 +14,7 @@ use tonic_types::{ErrorDetails, StatusExt};
 use crate::consensus::{
     ExportError, InitError, PeerError, ReadError, RetryReason, SnapshotError, SubmitError, TransferError, UnknownReason,
 };
-use crate::domain::{Place, Refusal};
+use crate::domain::Refusal;
 use crate::limits;
 use crate::proto::v1;
 use crate::storage::StorageError;
@@ -192,7 +192,9 @@ impl Failure {
     pub fn status(self) -> Status {
         let mut metadata = std::collections::HashMap::from([("effect".to_owned(), self.reason.effect().name().to_owned())]);
         let mut details = ErrorDetails::new();
-        details.set_retry_info(self.retry_delay());
+        if let Some(delay) = self.retry_delay() {
+            details.set_retry_info(Some(delay));
+        }
         if let Some((kind, name)) = &self.resource {
             details.set_resource_info(*kind, name, "", "");
         }
@@ -211,9 +213,6 @@ impl Failure {
         }
         metadata.extend(self.more.into_iter().map(|(key, value)| (key.to_owned(), value)));
         details.set_error_info(self.reason.name(), ERROR_DOMAIN, metadata);
-        if details.retry_info().is_some_and(|retry| retry.retry_delay.is_none()) {
-            details.retry_info = None;
-        }
         Status::with_error_details(self.reason.code(), self.message, details)
     }
 
@@ -240,11 +239,6 @@ impl From<Failure> for Status {
     fn from(failure: Failure) -> Self {
         failure.status()
     }
-}
-
-#[must_use]
-pub fn receipt(place: Place, replayed: bool, term: u64) -> v1::Receipt {
-    v1::Receipt { position: Some(v1::Position { log_index: place.log_index, offset: place.offset }), replayed, term }
 }
 
 impl From<RetryReason> for Reason {

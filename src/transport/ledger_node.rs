@@ -5,14 +5,10 @@ use std::future::Future;
 use std::time::Duration;
 
 use crate::consensus::{
-    AsyncRuntime, Consistency, Node, PeerLink, Peers, Read, ReadError, SubmitError, Submitted, TokioRuntime,
+    AsyncRuntime, Consistency, Node, PeerLink, Peers, Read, ReadError, SubmitError, Submitted,
 };
 use crate::domain::{Command, LedgerView};
-use crate::storage::{LedgerStore, LogStore, RocksLedger, RocksLog, StorageError};
-use crate::transport::peers::GrpcPeers;
-
-/// The node of production.
-pub type ClusterNode = Node<TokioRuntime, RocksLog, RocksLedger, GrpcPeers>;
+use crate::storage::{LedgerStore, LogStore, StorageError};
 
 pub trait LedgerNode: Clone + Send + Sync + 'static {
     type View: LedgerView<Error = StorageError> + Send + Sync + 'static;
