@@ -9,8 +9,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use crate::consensus::{Consistency, ReadError, SubmitError, Submitted};
+use crate::domain::names::InvalidName;
 use crate::domain::serial_code::{self, SerialKey};
-use crate::domain::{Command, KeyCheck, LedgerView, Outcome, PaymentOutcome, Reply, SerialRange, SeriesCode};
+use crate::domain::{Command, KeyCheck, LedgerView, Outcome, PaymentOutcome, Reply, SerialRange, SeriesCode, StampNumber};
 use crate::proto::v1;
 use crate::proto::v1::command_result::Result as Answer;
 use crate::storage::StorageError;
@@ -145,11 +146,16 @@ impl<N: LedgerNode> Edge<N> {
     /// The stamps of a range with their printed codes.
     pub(super) async fn printed(&self, range: &SerialRange, deadline: Instant) -> Result<v1::SerialRange, Failure> {
         self.check_key(range.series, deadline).await?;
-        let codes = range.numbers().map(|number| {
-            let code = serial_code::encode(&self.inner.key, range.series, number);
-            code.as_str().to_owned()
-        });
-        Ok(wire::serial_range(range, codes.collect()))
+        let printed = |number| {
+            let number = StampNumber::new(number)?;
+            Ok(serial_code::encode(&self.inner.key, range.series, number).as_str().to_owned())
+        };
+        let codes: Result<Vec<String>, InvalidName> = range.numbers().map(printed).collect();
+        let codes = codes.map_err(|error| {
+            let cause = format!("serial number {error}");
+            self.stop_for(StorageError::Corrupt { what: format!("range of series {}", range.series), cause })
+        })?;
+        Ok(wire::serial_range(range, codes))
     }
 
     /// # Errors

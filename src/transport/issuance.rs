@@ -103,7 +103,7 @@ impl<N: LedgerNode> IssuanceService for Issuance<N> {
                     .with("read_index", mark.read_index)
                     .status());
             };
-            let codes = match wire::issued_range(&order) {
+            let codes = match order.serials() {
                 Some(range) => self.edge.printed(&range, until).await?.codes,
                 None => Vec::new(),
             };

@@ -55,30 +55,16 @@ pub fn payment_name(name: &PaymentName) -> v1::PaymentName {
     v1::PaymentName { gateway: name.gateway.as_str().to_owned(), payment_id: name.payment_id.as_str().to_owned() }
 }
 
-/// The stamps of an order, once issued.
-#[must_use]
-pub fn issued_range(order: &Order) -> Option<SerialRange> {
-    match &order.state {
-        OrderState::Issued { first, .. } => {
-            Some(SerialRange { series: order.series, first: *first, quantity: order.quantity })
-        }
-        _ => None,
-    }
-}
-
-/// `codes` of [`issued_range`]; empty where they are left out.
+/// `codes` of the order's stamps; empty where they are left out.
 #[must_use]
 pub fn order(order: &Order, codes: Vec<String>) -> v1::Order {
-    let (state, settled) = match &order.state {
+    let (state, paid_by) = match &order.state {
         OrderState::AwaitingPayment => (v1::OrderState::AwaitingPayment, None),
-        OrderState::Issued { place, at, .. } => (v1::OrderState::Issued, Some((*place, *at))),
-        OrderState::Cancelled { place, at } => (v1::OrderState::Cancelled, Some((*place, *at))),
-        OrderState::Expired { place, at } => (v1::OrderState::Expired, Some((*place, *at))),
+        OrderState::Issued { paid_by, .. } => (v1::OrderState::Issued, Some(payment_name(paid_by))),
+        OrderState::Cancelled { .. } => (v1::OrderState::Cancelled, None),
+        OrderState::Expired { .. } => (v1::OrderState::Expired, None),
     };
-    let paid_by = match &order.state {
-        OrderState::Issued { paid_by, .. } => Some(payment_name(paid_by)),
-        _ => None,
-    };
+    let settled = order.settled();
     v1::Order {
         order_id: order.id.to_string(),
         account_id: order.account.as_str().to_owned(),
@@ -91,7 +77,7 @@ pub fn order(order: &Order, codes: Vec<String>) -> v1::Order {
         expires_at_ms: ms(order.expires_at.0),
         settled: settled.map(|(place, _)| position(place)),
         settled_at_ms: settled.map_or(0, |(_, at)| ms(at.0)),
-        serials: issued_range(order).map(|range| serial_range(&range, codes)),
+        serials: order.serials().map(|range| serial_range(&range, codes)),
         paid_by,
     }
 }
