@@ -38,6 +38,9 @@ pub const HISTOGRAM_BUCKETS: usize = 28;
 
 /// Bytes of one message on the client and operator ports: a full batch has less than 256 KiB.
 pub const CLIENT_MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Bytes of one answer on the client port: 1,000 payments of 1,000 stamps each, with their codes. More is an answer that the caller
+/// must fetch order by order.
+pub const CLIENT_ANSWER_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Bytes of one message between peers: `append_entries_max` full entries of batches still fit.
 pub const PEER_MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Of a call that names no deadline; also how long one batch of a stream may take.

@@ -44,136 +44,150 @@ fn misanswered() -> Status {
 #[tonic::async_trait]
 impl<N: LedgerNode> IssuanceService for Issuance<N> {
     async fn place_order(&self, request: Request<v1::PlaceOrderRequest>) -> Result<Response<v1::PlaceOrderResponse>, Status> {
-        self.calls.place_order.count(async {
-            let within = deadline::within(request.metadata());
-            let command = validate::place_order(request.get_ref()).map_err(Failure::from)?;
-            match self.edge.submit_one(command, within).await {
-                Ok(Answer::PlaceOrder(response)) => Ok(Response::new(response)),
-                Ok(_) => Err(misanswered()),
-                Err(failure) => Err(failure.about("order", &request.get_ref().order_id).status()),
-            }
-        })
-        .await
+        self.calls
+            .place_order
+            .count(async {
+                let within = deadline::within(request.metadata());
+                let command = validate::place_order(request.get_ref()).map_err(Failure::from)?;
+                match self.edge.submit_one(command, within).await {
+                    Ok(Answer::PlaceOrder(response)) => Ok(Response::new(response)),
+                    Ok(_) => Err(misanswered()),
+                    Err(failure) => Err(failure.about("order", &request.get_ref().order_id).status()),
+                }
+            })
+            .await
     }
 
     async fn record_payment(
         &self,
         request: Request<v1::RecordPaymentRequest>,
     ) -> Result<Response<v1::RecordPaymentResponse>, Status> {
-        self.calls.record_payment.count(async {
-            let within = deadline::within(request.metadata());
-            let command = validate::record_payment(request.get_ref()).map_err(Failure::from)?;
-            match self.edge.submit_one(command, within).await {
-                Ok(Answer::RecordPayment(response)) => Ok(Response::new(response)),
-                Ok(_) => Err(misanswered()),
-                Err(failure) => Err(failure.about("payment", &request.get_ref().payment_id).status()),
-            }
-        })
-        .await
+        self.calls
+            .record_payment
+            .count(async {
+                let within = deadline::within(request.metadata());
+                let command = validate::record_payment(request.get_ref()).map_err(Failure::from)?;
+                match self.edge.submit_one(command, within).await {
+                    Ok(Answer::RecordPayment(response)) => Ok(Response::new(response)),
+                    Ok(_) => Err(misanswered()),
+                    Err(failure) => Err(failure.about("payment", &request.get_ref().payment_id).status()),
+                }
+            })
+            .await
     }
 
     async fn cancel_order(
         &self,
         request: Request<v1::CancelOrderRequest>,
     ) -> Result<Response<v1::CancelOrderResponse>, Status> {
-        self.calls.cancel_order.count(async {
-            let within = deadline::within(request.metadata());
-            let command = validate::cancel_order(request.get_ref()).map_err(Failure::from)?;
-            match self.edge.submit_one(command, within).await {
-                Ok(Answer::CancelOrder(response)) => Ok(Response::new(response)),
-                Ok(_) => Err(misanswered()),
-                Err(failure) => Err(failure.about("order", &request.get_ref().order_id).status()),
-            }
-        })
-        .await
+        self.calls
+            .cancel_order
+            .count(async {
+                let within = deadline::within(request.metadata());
+                let command = validate::cancel_order(request.get_ref()).map_err(Failure::from)?;
+                match self.edge.submit_one(command, within).await {
+                    Ok(Answer::CancelOrder(response)) => Ok(Response::new(response)),
+                    Ok(_) => Err(misanswered()),
+                    Err(failure) => Err(failure.about("order", &request.get_ref().order_id).status()),
+                }
+            })
+            .await
     }
 
     async fn get_order(&self, request: Request<v1::GetOrderRequest>) -> Result<Response<v1::GetOrderResponse>, Status> {
-        self.calls.get_order.count(async {
-            let within = deadline::within(request.metadata());
-            let until = Instant::now() + within;
-            let request = request.get_ref();
-            let id = validate::order_id(&request.order_id).map_err(Failure::from)?;
-            let consistency = validate::consistency(request.consistency).map_err(Failure::from)?;
-            let (mark, found) = self.edge.read(consistency, within, move |view| view.order(id)).await?;
-            let Some(order) = found else {
-                let message = format!("no order {id} as of index {}", mark.read_index);
-                return Err(Failure::new(Reason::OrderUnknown, message)
-                    .about("order", id.to_string())
-                    .with("read_index", mark.read_index)
-                    .status());
-            };
-            let codes = match order.serials() {
-                Some(range) => self.edge.printed(&range, until).await?.codes,
-                None => Vec::new(),
-            };
-            Ok(Response::new(v1::GetOrderResponse { mark: Some(mark), order: Some(wire::order(&order, codes)) }))
-        })
-        .await
+        self.calls
+            .get_order
+            .count(async {
+                let within = deadline::within(request.metadata());
+                let until = Instant::now() + within;
+                let request = request.get_ref();
+                let id = validate::order_id(&request.order_id).map_err(Failure::from)?;
+                let consistency = validate::consistency(request.consistency).map_err(Failure::from)?;
+                let (mark, found) = self.edge.read(consistency, within, move |view| view.order(id)).await?;
+                let Some(order) = found else {
+                    let message = format!("no order {id} as of index {}", mark.read_index);
+                    return Err(Failure::new(Reason::OrderUnknown, message)
+                        .about("order", id.to_string())
+                        .with("read_index", mark.read_index)
+                        .status());
+                };
+                let codes = match order.serials() {
+                    Some(range) => self.edge.printed(&range, until).await?.codes,
+                    None => Vec::new(),
+                };
+                Ok(Response::new(v1::GetOrderResponse { mark: Some(mark), order: Some(wire::order(&order, codes)) }))
+            })
+            .await
     }
 
     async fn get_payment(&self, request: Request<v1::GetPaymentRequest>) -> Result<Response<v1::GetPaymentResponse>, Status> {
-        self.calls.get_payment.count(async {
-            let within = deadline::within(request.metadata());
-            let request = request.get_ref();
-            let name = validate::payment_name(&request.gateway, &request.payment_id).map_err(Failure::from)?;
-            let consistency = validate::consistency(request.consistency).map_err(Failure::from)?;
-            let asked = name.clone();
-            let (mark, found) = self.edge.read(consistency, within, move |view| view.payment(&asked)).await?;
-            let Some(payment) = found else {
-                let message = format!("no payment {name} as of index {}", mark.read_index);
-                return Err(Failure::new(Reason::PaymentUnknown, message)
-                    .about("payment", name.to_string())
-                    .with("read_index", mark.read_index)
-                    .status());
-            };
-            Ok(Response::new(v1::GetPaymentResponse { mark: Some(mark), payment: Some(wire::payment(&payment)) }))
-        })
-        .await
+        self.calls
+            .get_payment
+            .count(async {
+                let within = deadline::within(request.metadata());
+                let request = request.get_ref();
+                let name = validate::payment_name(&request.gateway, &request.payment_id).map_err(Failure::from)?;
+                let consistency = validate::consistency(request.consistency).map_err(Failure::from)?;
+                let asked = name.clone();
+                let (mark, found) = self.edge.read(consistency, within, move |view| view.payment(&asked)).await?;
+                let Some(payment) = found else {
+                    let message = format!("no payment {name} as of index {}", mark.read_index);
+                    return Err(Failure::new(Reason::PaymentUnknown, message)
+                        .about("payment", name.to_string())
+                        .with("read_index", mark.read_index)
+                        .status());
+                };
+                Ok(Response::new(v1::GetPaymentResponse { mark: Some(mark), payment: Some(wire::payment(&payment)) }))
+            })
+            .await
     }
 
     async fn verify_serial(
         &self,
         request: Request<v1::VerifySerialRequest>,
     ) -> Result<Response<v1::VerifySerialResponse>, Status> {
-        self.calls.verify_serial.count(async {
-            let within = deadline::within(request.metadata());
-            let request = request.get_ref();
-            let consistency = validate::consistency(request.consistency).map_err(Failure::from)?;
-            let Ok((series, number)) = serial_code::verify(self.edge.key(), &request.code) else {
-                let status = v1::SerialStatus::Forged.into();
-                return Ok(Response::new(v1::VerifySerialResponse { status, ..Default::default() }));
-            };
-            let look_up = move |view: &N::View| {
-                let Some(holder) = view.holder(series, number)? else { return Ok(None) };
-                view.order(holder)
-            };
-            let (mark, found) = self.edge.read(consistency, within, look_up).await?;
-            let mut response = v1::VerifySerialResponse { mark: Some(mark), ..Default::default() };
-            match found.map(|order| wire::order(&order, Vec::new())) {
-                None => response.set_status(v1::SerialStatus::Unknown),
-                Some(order) => {
-                    response.set_status(v1::SerialStatus::Issued);
-                    response.issued_at_ms = order.settled_at_ms;
-                    response.order_id = order.order_id;
+        self.calls
+            .verify_serial
+            .count(async {
+                let within = deadline::within(request.metadata());
+                let request = request.get_ref();
+                let consistency = validate::consistency(request.consistency).map_err(Failure::from)?;
+                let Ok((series, number)) = serial_code::verify(self.edge.key(), &request.code) else {
+                    let status = v1::SerialStatus::Forged.into();
+                    return Ok(Response::new(v1::VerifySerialResponse { status, ..Default::default() }));
+                };
+                let look_up = move |view: &N::View| {
+                    let Some(holder) = view.holder(series, number)? else { return Ok(None) };
+                    view.order(holder)
+                };
+                let (mark, found) = self.edge.read(consistency, within, look_up).await?;
+                let mut response = v1::VerifySerialResponse { mark: Some(mark), ..Default::default() };
+                match found.map(|order| wire::order(&order, Vec::new())) {
+                    None => response.set_status(v1::SerialStatus::Unknown),
+                    Some(order) => {
+                        response.set_status(v1::SerialStatus::Issued);
+                        response.issued_at_ms = order.settled_at_ms;
+                        response.order_id = order.order_id;
+                    }
                 }
-            }
-            Ok(Response::new(response))
-        })
-        .await
+                Ok(Response::new(response))
+            })
+            .await
     }
 
     async fn submit_batch(
         &self,
         request: Request<v1::SubmitBatchRequest>,
     ) -> Result<Response<v1::SubmitBatchResponse>, Status> {
-        self.calls.submit_batch.count(async {
-            let within = deadline::within(request.metadata());
-            let batch = request.into_inner();
-            validate::batch_size(batch.commands.len()).map_err(Failure::from)?;
-            Ok(Response::new(self.edge.submit_batch(batch, within).await))
-        })
-        .await
+        self.calls
+            .submit_batch
+            .count(async {
+                let within = deadline::within(request.metadata());
+                let batch = request.into_inner();
+                validate::batch_size(batch.commands.len()).map_err(Failure::from)?;
+                Ok(Response::new(self.edge.submit_batch(batch, within).await))
+            })
+            .await
     }
 
     type SubmitStreamStream = BoxStream<'static, Result<v1::SubmitBatchResponse, Status>>;

@@ -5,10 +5,14 @@ use std::future::Future;
 use std::time::Duration;
 
 use crate::consensus::{
-    AsyncRuntime, Consistency, Node, PeerLink, Peers, Read, ReadError, SubmitError, Submitted,
+    AsyncRuntime, Consistency, Node, PeerLink, Peers, Read, ReadError, SubmitError, Submitted, TokioRuntime,
 };
 use crate::domain::{Command, LedgerView};
-use crate::storage::{LedgerStore, LogStore, StorageError};
+use crate::storage::{LedgerStore, LogStore, RocksLedger, RocksLog, StorageError};
+use crate::transport::peers::GrpcPeers;
+
+/// The node of production.
+pub type ClusterNode = Node<TokioRuntime, RocksLog, RocksLedger, GrpcPeers>;
 
 pub trait LedgerNode: Clone + Send + Sync + 'static {
     type View: LedgerView<Error = StorageError> + Send + Sync + 'static;

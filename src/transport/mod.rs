@@ -9,16 +9,21 @@
 //!
 //! Not here: TLS and roles (they come with the transport security), the HTTP port of metrics and probes (`operations`).
 
+pub mod admin;
 pub mod calls;
 pub mod deadline;
 pub mod edge;
 pub mod errors;
 pub mod issuance;
 pub mod ledger_node;
+pub mod peers;
 pub mod read_threads;
+pub mod server;
 pub mod validate;
 pub mod wire;
 
 pub use calls::CallMetrics;
 pub use edge::Edge;
-pub use ledger_node::LedgerNode;
+pub use ledger_node::{ClusterNode, LedgerNode};
+pub use peers::{ClusterIdentity, GrpcPeers};
+pub use server::{ServeError, Signals, serve_admin, serve_client, serve_peers};

@@ -93,9 +93,7 @@ pub fn consistency(wire: i32) -> Result<Consistency, BadField> {
     match v1::ReadConsistency::try_from(wire) {
         Ok(v1::ReadConsistency::Unspecified | v1::ReadConsistency::Linearizable) => Ok(Consistency::Linearizable),
         Ok(v1::ReadConsistency::Stale) => Ok(Consistency::Stale),
-        Err(_) => {
-            Err(BadField { field: "consistency", limit: Limit::Words("must be one of the values of ReadConsistency") })
-        }
+        Err(_) => Err(BadField { field: "consistency", limit: Limit::Words("must be one of the values of ReadConsistency") }),
     }
 }
 
@@ -130,12 +128,9 @@ pub fn open_series(request: &admin::OpenSeriesRequest, key_check: KeyCheck) -> R
     let room = limits::STAMP_NUMBER_MAX - first_number.get() + 1;
     range(capacity.into(), 1, room).field("capacity")?;
     let face_value = range(request.face_value_idr.into(), 1, limits::FACE_VALUE_IDR_MAX).field("face_value_idr")?;
-    let payment_window_ms = range(
-        request.payment_window_ms.into(),
-        whole_ms(limits::PAYMENT_WINDOW_MIN),
-        whole_ms(limits::PAYMENT_WINDOW_MAX),
-    )
-    .field("payment_window_ms")?;
+    let payment_window_ms =
+        range(request.payment_window_ms.into(), whole_ms(limits::PAYMENT_WINDOW_MIN), whole_ms(limits::PAYMENT_WINDOW_MAX))
+            .field("payment_window_ms")?;
     let face_value = Rupiah::from_idr(face_value);
     Ok(Command::OpenSeries(SeriesTerms { code, first_number, capacity, face_value, payment_window_ms, key_check }))
 }

@@ -2,7 +2,9 @@
 //!
 //! Total functions: whatever the ledger can hold has a form here. Printed codes come from the caller, which knows the key.
 
-use crate::domain::{Order, OrderState, Payment, PaymentName, PaymentOutcome, Place, Rupiah, SerialRange, Series, Totals};
+use crate::domain::{
+    Command, Order, OrderState, Payment, PaymentName, PaymentOutcome, Place, Rupiah, SerialRange, Series, Totals,
+};
 use crate::proto::{admin, v1};
 
 #[must_use]
@@ -122,5 +124,34 @@ pub fn totals(totals: &Totals) -> admin::Totals {
         issued_value_idr: idr(totals.issued_value),
         refund_due_idr: idr(totals.refund_due),
         ledger_time_ms: ms(totals.ledger_time.0),
+    }
+}
+
+/// As it stands in the log.
+#[must_use]
+pub fn logged_command(command: &Command) -> admin::logged_command::Command {
+    use admin::logged_command::Command as Logged;
+    match command {
+        Command::OpenSeries(terms) => Logged::OpenSeries(admin::OpenSeriesRequest {
+            series_code: terms.code.as_str().to_owned(),
+            first_number: terms.first_number.get(),
+            capacity: terms.capacity,
+            face_value_idr: idr(terms.face_value),
+            payment_window_ms: ms(terms.payment_window_ms),
+        }),
+        Command::PlaceOrder { order, account, series, quantity } => Logged::PlaceOrder(v1::PlaceOrderRequest {
+            order_id: order.to_string(),
+            account_id: account.as_str().to_owned(),
+            series_code: series.as_str().to_owned(),
+            quantity: quantity.get(),
+        }),
+        Command::RecordPayment { payment, order, amount } => Logged::RecordPayment(v1::RecordPaymentRequest {
+            gateway: payment.gateway.as_str().to_owned(),
+            payment_id: payment.payment_id.as_str().to_owned(),
+            order_id: order.to_string(),
+            amount_idr: idr(*amount),
+        }),
+        Command::CancelOrder { order } => Logged::CancelOrder(v1::CancelOrderRequest { order_id: order.to_string() }),
+        Command::ExpireOrders { limit } => Logged::ExpireOrders(admin::ExpireOrders { limit: *limit }),
     }
 }
