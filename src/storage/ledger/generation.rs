@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rocksdb::{BlockBasedOptions, Cache, DB, DBCompressionType, DBRecoveryMode, Options};
 
 use crate::limits;
+use crate::storage::StorageError;
 use crate::storage::codec::corrupt;
 use crate::storage::files::{create_dir, io, names_in, read_file, remove_dir, replace_file, sync_dir};
-use crate::storage::StorageError;
 
 const CURRENT: &str = "CURRENT";
 
@@ -29,7 +29,7 @@ impl Generation {
         let Some(bytes) = read_file(&ledger_dir.join(CURRENT))? else {
             remove_others(ledger_dir, None)?;
             let first = Self::open(ledger_dir, 1)?;
-    first.make_current(ledger_dir, || ())?;
+            first.make_current(ledger_dir, || ())?;
             return Ok(first);
         };
         let text = String::from_utf8_lossy(&bytes);
