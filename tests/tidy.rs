@@ -95,9 +95,11 @@ fn each_layer_names_only_what_is_below_it() {
     for (layer, banned) in LAYERS {
         for path in files_under(layer, "rs") {
             let text = read(&path);
+            let mut planted = false;
             for (number, line) in without_tests(&text).lines().enumerate() {
-                // A planted bug breaks the rules on purpose.
-                for word in banned.iter().filter(|word| code_of(line).contains(**word) && !line.contains("planted bug")) {
+                // A planted bug breaks the rules on purpose, in the line after its feature.
+                let excused = std::mem::replace(&mut planted, line.contains("feature = \"planted-bug-"));
+                for word in banned.iter().filter(|word| !excused && code_of(line).contains(**word)) {
                     violations.push(format!("{}:{}: {layer} may not name `{word}`", short(&path), number + 1));
                 }
             }
