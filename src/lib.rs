@@ -29,5 +29,7 @@ pub mod clock;
 pub mod consensus;
 pub mod domain;
 pub mod limits;
+pub mod operations;
 pub mod proto;
 pub mod storage;
+pub mod transport;
