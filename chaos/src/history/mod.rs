@@ -9,6 +9,7 @@ pub mod delimited;
 pub mod folder;
 pub mod reader;
 pub mod record;
+pub mod wire;
 pub mod writer;
 
 pub use delimited::{DelimitedReader, DelimitedWriter};
