@@ -10,6 +10,7 @@
 //! - A way to judge that needs the cluster. [`recheck`] works from the files of a run's folder alone.
 
 pub mod checks;
+pub mod hash;
 pub mod history;
 pub mod model;
 pub mod proto;

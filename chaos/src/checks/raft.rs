@@ -1,7 +1,7 @@
 //! V16: what Raft promises, over every sample: one leader a term; a node's term, vote, commit and applied never go back;
 //! purged ≤ snapshot ≤ applied ≤ committed ≤ last; committed entries never change.
 
-use std::collections::HashMap;
+use crate::hash::Map;
 
 use super::{Case, Finding};
 use crate::history::{NodeRole, Outcome, ProcessStep, StatusSample};
@@ -11,7 +11,7 @@ pub fn raft_invariants(case: &Case) -> Finding {
     let mut finding = Finding::new("V16", "Raft: one leader a term, nothing goes back, indexes in order");
     let evidence = case.evidence;
     one_leader_a_term(case, &mut finding);
-    let mut before: HashMap<u16, &StatusSample> = HashMap::new();
+    let mut before: Map<u16, &StatusSample> = Map::default();
     for sample in &evidence.statuses {
         finding.checked += 1;
         in_order(sample, &mut finding);
@@ -41,7 +41,7 @@ pub fn raft_invariants(case: &Case) -> Finding {
 }
 
 fn one_leader_a_term(case: &Case, finding: &mut Finding) {
-    let mut leaders: HashMap<u64, u64> = HashMap::new();
+    let mut leaders: Map<u64, u64> = Map::default();
     for sample in &case.evidence.statuses {
         let leader = match sample.role {
             NodeRole::Leader => u64::from(sample.node),

@@ -1,6 +1,7 @@
 //! State and rules. Refusals stand in the order of the protocol file; the first that applies is the answer.
 
-use std::collections::{BTreeSet, HashMap};
+use crate::hash::Map;
+use std::collections::BTreeSet;
 
 use super::log::LoggedCommand;
 use crate::history::{LedgerTotals, OrderId, OrderState, PaymentName, PaymentOutcome, Place, Request, SeriesCode, Text};
@@ -94,9 +95,9 @@ pub struct Payment {
 
 #[derive(Debug, Default)]
 pub struct Ledger {
-    pub series: HashMap<SeriesCode, Series>,
-    pub orders: HashMap<OrderId, Order>,
-    pub payments: HashMap<PaymentName, Payment>,
+    pub series: Map<SeriesCode, Series>,
+    pub orders: Map<OrderId, Order>,
+    pub payments: Map<PaymentName, Payment>,
     pub totals: LedgerTotals,
     /// The highest time that any entry carried.
     pub now_ms: i64,
