@@ -91,7 +91,7 @@ fn issued_without_payment(finding: &mut Finding, node: u16, records: &ScanRecord
     }
     for payment in records.payments.values().filter(|payment| payment.outcome == PaymentOutcome::Applied) {
         let order = records.orders.get(&payment.order);
-        if !order.is_some_and(|order| order.paid_by.as_ref() == Some(&payment.payment)) {
+        if order.is_none_or(|order| order.paid_by.as_ref() != Some(&payment.payment)) {
             let id = &payment.payment.payment_id;
             finding.violated(&[], None, || format!("node {node}: payment {id} is applied and its order does not name it"));
         }
