@@ -1,0 +1,92 @@
+//! V1: what was acknowledged is in the final scan of every replica.
+
+use super::{Case, Finding, Op, Scan};
+use crate::history::{OrderState, Outcome, PaymentOutcome, Place, Request, WriteAnswer, Written};
+use crate::model::{order_text, series_text};
+
+#[must_use]
+pub fn no_acknowledged_op_is_lost(case: &Case) -> Finding {
+    let mut finding = Finding::new("V1", "no acknowledged op is lost, on every replica");
+    let evidence = case.evidence;
+    for node in &evidence.facts.nodes {
+        if !evidence.scans.contains_key(node) {
+            finding.unsure(format!("node {node} was not scanned"));
+        }
+    }
+    let furthest = evidence.scans.values().map(|scan| scan.header.applied_index).max().unwrap_or(0);
+    // The same bytes hold the same orders: look into each content once.
+    let distinct: Vec<(u16, &Scan)> = evidence.distinct_scans().collect();
+    let mut lagging = std::collections::BTreeSet::new();
+    for op in &evidence.ops {
+        for answer in &op.answers {
+            let Outcome::Written(written) = &answer.outcome else { continue };
+            finding.checked += 1;
+            let place = written.receipt.place;
+            for (node, scan) in &evidence.scans {
+                if place.log_index > scan.header.applied_index && place.log_index <= furthest {
+                    // Behind is not lost, but then nothing was shown of this replica.
+                    lagging.insert(*node);
+                }
+            }
+            for (node, scan) in &distinct {
+                if lagging.contains(node) && place.log_index > scan.header.applied_index {
+                    continue;
+                }
+                if let Some(lost) = what_is_lost(scan, op, written) {
+                    finding.violated(&[op.id()], Some(place.log_index), || {
+                        format!("{lost}, on node {node}, acknowledged at {place}")
+                    });
+                    break;
+                }
+            }
+        }
+    }
+    for node in lagging {
+        finding.unsure(format!("node {node} was scanned before it had everything that was acknowledged"));
+    }
+    finding.or_unsure_if_empty("no write was acknowledged")
+}
+
+fn what_is_lost(scan: &Scan, op: &Op, written: &Written) -> Option<String> {
+    let place = written.receipt.place;
+    match (&op.invoke.request, &written.answer) {
+        (Request::OpenSeries { series, .. }, _) => {
+            let code = series_text(*series);
+            let there = scan.records.series.iter().any(|record| record.series_code == code);
+            (!there).then(|| format!("series {code} is not there"))
+        }
+        (Request::PlaceOrder { order, quantity, account, .. }, _) => match scan.records.orders.get(order) {
+            None => Some(format!("order {} is not there", order_text(*order))),
+            Some(seen) if seen.placed != place || seen.quantity != *quantity || seen.account != *account => {
+                Some(format!("order {} is there as another, placed at {}", order_text(*order), seen.placed))
+            }
+            Some(_) => None,
+        },
+        (Request::RecordPayment { payment, order, amount_idr }, WriteAnswer::Recorded { outcome, serials }) => {
+            let id = &payment.payment_id;
+            let Some(seen) = scan.records.payments.get(payment) else { return Some(format!("payment {id} is not there")) };
+            if seen.recorded != place || seen.order != *order || seen.amount_idr != *amount_idr || seen.outcome != *outcome {
+                return Some(format!("payment {id} is there as another: {:?} at {}", seen.outcome, seen.recorded));
+            }
+            if *outcome != PaymentOutcome::Applied {
+                return None;
+            }
+            let range = serials.as_ref().map(|range| (range.first_number, range.quantity));
+            issue_lost(scan, *order, place, range)
+        }
+        (Request::CancelOrder { order }, _) => match scan.records.orders.get(order) {
+            Some(seen) if seen.state == OrderState::Cancelled && seen.settled == Some(place) => None,
+            Some(seen) => Some(format!("order {} is {:?}, not cancelled", order_text(*order), seen.state)),
+            None => Some(format!("cancelled order {} is not there", order_text(*order))),
+        },
+        _ => None,
+    }
+}
+
+fn issue_lost(scan: &Scan, order: [u8; 16], place: Place, range: Option<(u64, u32)>) -> Option<String> {
+    let text = order_text(order);
+    let Some(seen) = scan.records.orders.get(&order) else { return Some(format!("issued order {text} is not there")) };
+    let there = seen.serials.as_ref().map(|serials| (serials.first_number, serials.quantity));
+    let kept = seen.state == OrderState::Issued && seen.settled == Some(place) && there == range;
+    (!kept).then(|| format!("order {text} is {:?} with serials {there:?}, was issued {range:?}", seen.state))
+}

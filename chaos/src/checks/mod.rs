@@ -1,0 +1,69 @@
+//! The invariants, each judged from the evidence of a run. Ids and names are those of the verification plan.
+//!
+//! The log gives the order of everything; [`replay`] runs the judge's own model over it once, and the checks compare what
+//! clients, replicas and samples showed with what it says.
+
+pub mod coverage;
+pub mod durability;
+pub mod effects;
+pub mod evidence;
+pub mod finding;
+pub mod idempotence;
+pub mod money;
+pub mod raft;
+pub mod recovery;
+pub mod replay;
+pub mod replicas;
+pub mod search;
+pub mod serials;
+pub mod sessions;
+pub mod unknowns;
+pub mod witness;
+
+pub use evidence::{Answered, Evidence, Op, Scan, ScanRecords};
+pub use finding::{Finding, Violation};
+pub use replay::Replay;
+
+use idempotence::NaturalId;
+
+use crate::hash::Map;
+use crate::serial_code::SerialCodes;
+
+/// A run, ready to be judged.
+pub struct Case<'a> {
+    pub evidence: &'a Evidence,
+    pub replay: &'a Replay,
+    pub codes: &'a SerialCodes,
+    /// Every write by what it is idempotent by, in the order of their calls.
+    pub groups: Map<NaturalId<'a>, Vec<&'a Op>>,
+}
+
+impl<'a> Case<'a> {
+    #[must_use]
+    pub fn new(evidence: &'a Evidence, replay: &'a Replay, codes: &'a SerialCodes) -> Self {
+        Self { evidence, replay, codes, groups: idempotence::groups(&evidence.ops) }
+    }
+}
+
+/// Every invariant that is due, in the order of their ids.
+#[must_use]
+pub fn check_all(case: &Case) -> Vec<Finding> {
+    vec![
+        durability::no_acknowledged_op_is_lost(case),
+        serials::a_serial_belongs_to_one_order(case),
+        serials::no_phantom_serial(case),
+        serials::serial_accounting(case),
+        money::issued_or_refunded(case),
+        money::money_adds_up(case),
+        idempotence::same_id_same_answer(case),
+        effects::refused_had_no_effect(case),
+        sessions::arrows_and_sessions(case),
+        witness::linearizable(case),
+        unknowns::unknowns_become_known(case),
+        replicas::replicas_agree(case),
+        recovery::bounded_recovery(case),
+        raft::raft_invariants(case),
+        idempotence::one_effect_a_notice(case),
+        coverage::faults_landed(case),
+    ]
+}

@@ -1,0 +1,152 @@
+//! V16: what Raft promises, over every sample: one leader a term; a node's term, vote, commit and applied never go back;
+//! purged ≤ snapshot ≤ applied ≤ committed ≤ last; committed entries never change.
+
+use crate::hash::Map;
+
+use super::{Case, Finding};
+use crate::history::{NodeRole, Outcome, ProcessStep, StatusSample};
+
+#[must_use]
+pub fn raft_invariants(case: &Case) -> Finding {
+    let mut finding = Finding::new("V16", "Raft: one leader a term, nothing goes back, indexes in order");
+    let evidence = case.evidence;
+    one_leader_a_term(case, &mut finding);
+    let mut before: Map<u16, &StatusSample> = Map::default();
+    for sample in &evidence.statuses {
+        finding.checked += 1;
+        in_order(sample, &mut finding);
+        if let Some(before) = before.insert(sample.node, sample) {
+            let restarted = evidence.processes.iter().any(|event| {
+                let between = (before.at_ns..=sample.at_ns).contains(&event.at_ns);
+                event.node == sample.node && between && !matches!(event.step, ProcessStep::Ready)
+            });
+            never_back(before, sample, restarted, &mut finding);
+        }
+    }
+    for index in &evidence.log.conflicts {
+        finding.violated(&[], Some(*index), || format!("two exports show different entries at index {index}"));
+    }
+    for (index, pair) in (evidence.log.first_index..).zip(evidence.log.entries.windows(2)) {
+        if pair[1].term < pair[0].term {
+            finding.violated(&[], Some(index + 1), || {
+                format!("the log's term goes back from {} to {}", pair[0].term, pair[1].term)
+            });
+        }
+    }
+    terms_of_answers(case, &mut finding);
+    if evidence.statuses.is_empty() {
+        finding.unsure("there was nothing to check: no node was sampled");
+    }
+    finding
+}
+
+fn one_leader_a_term(case: &Case, finding: &mut Finding) {
+    let mut leaders: Map<u64, u64> = Map::default();
+    for sample in &case.evidence.statuses {
+        let leader = match sample.role {
+            NodeRole::Leader => u64::from(sample.node),
+            _ => sample.leader,
+        };
+        if leader == 0 || sample.role == NodeRole::Candidate {
+            continue;
+        }
+        let first = *leaders.entry(sample.term).or_insert(leader);
+        if first != leader {
+            let (node, term) = (sample.node, sample.term);
+            finding.violated(&[], None, || format!("term {term} has leaders {first} and {leader} (seen at node {node})"));
+        }
+    }
+}
+
+fn in_order(sample: &StatusSample, finding: &mut Finding) {
+    let order =
+        [sample.purged_index, sample.snapshot_index, sample.applied_index, sample.committed_index, sample.last_log_index];
+    if !order.is_sorted() {
+        finding.violated(&[], Some(sample.applied_index), || {
+            format!("node {}: purged, snapshot, applied, committed, last are {order:?}", sample.node)
+        });
+    }
+}
+
+/// Applied and committed are kept in memory or replayed: a restart may set them back. Term and vote never go back.
+fn never_back(before: &StatusSample, after: &StatusSample, restarted: bool, finding: &mut Finding) {
+    let node = after.node;
+    let mut must_not_fall = vec![("term", before.term, after.term), ("purged index", before.purged_index, after.purged_index)];
+    if !restarted {
+        must_not_fall.push(("committed index", before.committed_index, after.committed_index));
+        must_not_fall.push(("applied index", before.applied_index, after.applied_index));
+        must_not_fall.push(("snapshot index", before.snapshot_index, after.snapshot_index));
+    }
+    for (name, was, is) in must_not_fall {
+        if is < was {
+            finding.violated(&[], Some(after.applied_index), || format!("node {node}: {name} went back from {was} to {is}"));
+        }
+    }
+    // A node that voted for a loser takes over the vote of the term's leader when it hears of it; any other change is a second vote.
+    let took_over = after.voted_for != 0 && after.voted_for == after.leader;
+    if before.term == after.term && before.voted_for != 0 && after.voted_for != before.voted_for && !took_over {
+        finding.violated(&[], None, || {
+            format!("node {node}: in term {} it voted for {} and for {}", after.term, before.voted_for, after.voted_for)
+        });
+    }
+}
+
+/// Who answers a first execution leads in the term of its entry, or in a later one.
+fn terms_of_answers(case: &Case, finding: &mut Finding) {
+    for op in &case.evidence.ops {
+        for answer in &op.answers {
+            let Outcome::Written(written) = &answer.outcome else { continue };
+            let receipt = written.receipt;
+            let Some(entry) = case.evidence.log.entry(receipt.place.log_index) else { continue };
+            finding.checked += 1;
+            if receipt.term < entry.term {
+                finding.violated(&[op.id()], Some(receipt.place.log_index), || {
+                    format!("answered in term {}, and its entry is of term {}", receipt.term, entry.term)
+                });
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(term: u64, voted_for: u64, leader: u64) -> StatusSample {
+        StatusSample { node: 2, term, voted_for, leader, ..StatusSample::default() }
+    }
+
+    #[test]
+    fn a_vote_changes_within_a_term_only_to_its_leader() {
+        let rows = [
+            (sample(3, 2, 0), sample(3, 1, 1), 0),
+            (sample(3, 2, 0), sample(3, 1, 0), 1),
+            (sample(3, 2, 0), sample(3, 0, 0), 1),
+            (sample(3, 2, 0), sample(4, 1, 0), 0),
+            (sample(3, 2, 2), sample(2, 2, 2), 1),
+        ];
+        for (before, after, violations) in rows {
+            let mut finding = Finding::new("V16", "");
+            never_back(&before, &after, true, &mut finding);
+            assert_eq!(finding.violations, violations, "{before:?} {after:?}");
+        }
+    }
+
+    #[test]
+    fn indexes_stand_in_their_order() {
+        let mut sample = StatusSample {
+            purged_index: 1,
+            snapshot_index: 2,
+            applied_index: 2,
+            committed_index: 3,
+            last_log_index: 3,
+            ..Default::default()
+        };
+        let mut finding = Finding::new("V16", "");
+        in_order(&sample, &mut finding);
+        assert_eq!(finding.violations, 0);
+        sample.applied_index = 4;
+        in_order(&sample, &mut finding);
+        assert_eq!(finding.violations, 1);
+    }
+}

@@ -1,0 +1,194 @@
+//! The folder of one run: which file holds what. Everything that the judge needs is in it.
+//!
+//! ```text
+//! target/drills/<time>-<scenario>-<seed>/
+//!   scenario.toml  run.json  history.bin  log.bin  scans/node-<id>.bin  nodes/…
+//!   verdict.json   junit.xml  report.html
+//! ```
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// Of `run.json`.
+pub const RUN_SCHEMA: u32 = 1;
+
+#[derive(Debug, Clone)]
+pub struct RunFolder {
+    root: PathBuf,
+}
+
+impl RunFolder {
+    /// Makes a new folder with its sub-folders.
+    ///
+    /// # Errors
+    /// It exists already, or cannot be made.
+    pub fn create(root: &Path) -> io::Result<Self> {
+        if let Some(parent) = root.parent() {
+            std::fs::create_dir_all(parent)?;
+        }
+        std::fs::create_dir(root)?;
+        let folder = Self { root: root.to_owned() };
+        std::fs::create_dir(folder.scans())?;
+        std::fs::create_dir(folder.nodes())?;
+        Ok(folder)
+    }
+
+    /// # Errors
+    /// It is no folder of a run.
+    pub fn open(root: &Path) -> io::Result<Self> {
+        let folder = Self { root: root.to_owned() };
+        if !folder.facts().is_file() {
+            let message = format!("{} is no run's folder: it has no run.json", root.display());
+            return Err(io::Error::new(io::ErrorKind::NotFound, message));
+        }
+        Ok(folder)
+    }
+
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// A copy of the scenario as it was run.
+    #[must_use]
+    pub fn scenario(&self) -> PathBuf {
+        self.root.join("scenario.toml")
+    }
+
+    /// [`RunFacts`].
+    #[must_use]
+    pub fn facts(&self) -> PathBuf {
+        self.root.join("run.json")
+    }
+
+    #[must_use]
+    pub fn history(&self) -> PathBuf {
+        self.root.join("history.bin")
+    }
+
+    /// Length-delimited `ExportLogResponse`: the whole log from its beginning. Overlaps are fine, holes are not.
+    #[must_use]
+    pub fn log(&self) -> PathBuf {
+        self.root.join("log.bin")
+    }
+
+    #[must_use]
+    pub fn scans(&self) -> PathBuf {
+        self.root.join("scans")
+    }
+
+    /// Length-delimited `ScanLedgerResponse` of one replica after the drain.
+    #[must_use]
+    pub fn scan(&self, node: u16) -> PathBuf {
+        self.scans().join(format!("node-{node}.bin"))
+    }
+
+    /// Data directories and logs of the nodes.
+    #[must_use]
+    pub fn nodes(&self) -> PathBuf {
+        self.root.join("nodes")
+    }
+
+    #[must_use]
+    pub fn verdict(&self) -> PathBuf {
+        self.root.join("verdict.json")
+    }
+
+    #[must_use]
+    pub fn junit(&self) -> PathBuf {
+        self.root.join("junit.xml")
+    }
+
+    #[must_use]
+    pub fn report(&self) -> PathBuf {
+        self.root.join("report.html")
+    }
+}
+
+/// `run.json`: what the judge must know beside what happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunFacts {
+    pub schema: u32,
+    pub scenario: String,
+    pub seed: u64,
+    /// Every member of the cluster: each must be scanned.
+    pub nodes: Vec<u16>,
+    /// 64 hexadecimal digits: the key that the nodes make serial codes with.
+    pub serial_key: String,
+    #[serde(default)]
+    pub bounds: Bounds,
+    /// Faults that must have landed for the run to mean anything.
+    #[serde(default)]
+    pub required_faults: Vec<RequiredFault>,
+    /// Prints this run again.
+    #[serde(default)]
+    pub command: String,
+    /// Of the tool and of the nodes, by name.
+    #[serde(default)]
+    pub versions: BTreeMap<String, String>,
+    /// The plan as resolved from the seed; kept for people and for shrinking, not judged.
+    #[serde(default)]
+    pub plan: serde_json::Value,
+}
+
+impl RunFacts {
+    /// # Errors
+    /// The file cannot be written.
+    pub fn write(&self, folder: &RunFolder) -> io::Result<()> {
+        let text = serde_json::to_string_pretty(self).map_err(io::Error::other)?;
+        std::fs::write(folder.facts(), text)
+    }
+
+    /// # Errors
+    /// The file cannot be read, is damaged, or was written by a newer tool.
+    pub fn read(folder: &RunFolder) -> io::Result<Self> {
+        let facts: Self = serde_json::from_str(&std::fs::read_to_string(folder.facts())?).map_err(io::Error::other)?;
+        if facts.schema > RUN_SCHEMA {
+            let message = format!("run.json has schema {}, this tool reads up to {RUN_SCHEMA}", facts.schema);
+            return Err(io::Error::new(io::ErrorKind::Unsupported, message));
+        }
+        Ok(facts)
+    }
+
+    /// How many nodes make a majority.
+    #[must_use]
+    pub fn majority(&self) -> usize {
+        self.nodes.len() / 2 + 1
+    }
+}
+
+/// Time bounds of V12 and V14, from the scenario.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bounds {
+    /// From a healthy majority to the first acknowledged write.
+    pub first_success_ms: u64,
+    /// From a healthy majority until the 99th percentile of a second is back at the baseline.
+    pub p99_recovery_ms: u64,
+    /// Back at the baseline: at most so many times the warm-up's 99th percentile...
+    pub p99_factor: f64,
+    /// ...or below this, whatever the warm-up showed.
+    pub p99_floor_ms: u64,
+    /// From the heal until every unknown is known.
+    pub known_within_ms: u64,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { first_success_ms: 5_000, p99_recovery_ms: 10_000, p99_factor: 3.0, p99_floor_ms: 250, known_within_ms: 30_000 }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RequiredFault {
+    /// As in [`super::FaultEvent::kind`].
+    pub kind: String,
+    pub at_least: u32,
+    /// The role that the target must have had when the fault fired ([`super::NodeRole::name`]); empty: any.
+    #[serde(default)]
+    pub role: String,
+}

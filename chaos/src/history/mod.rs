@@ -1,0 +1,24 @@
+//! What happened in a run, as the tool saw it: one append-only file, and the folder that it lies in.
+//!
+//! Everything that is judged comes from here, so that a run can be judged again later, by a newer judge, without a cluster.
+//! The file is framed and checksummed ([`writer`]); a torn or damaged tail is reported by the [`reader`], never read as the end.
+//! A history that lacks its [`Phase::End`] mark is of a run that did not finish, and can never be judged clean.
+
+mod codec;
+pub mod delimited;
+pub mod folder;
+pub mod reader;
+pub mod record;
+pub mod wire;
+pub mod writer;
+
+pub use delimited::{DelimitedReader, DelimitedWriter};
+pub use folder::{Bounds, RequiredFault, RunFacts, RunFolder};
+pub use reader::{HistoryError, HistoryReader};
+pub use record::{
+    CodesSeen, Consistency, FaultEvent, FaultStage, Invoke, LedgerTotals, NodeRole, OpId, OrderId, OrderSeen, OrderState,
+    Outcome, PaymentName, PaymentOutcome, PaymentSeen, Phase, Place, ProcessEvent, ProcessStep, ProviderEvent, ProviderStep,
+    Purpose, Read, ReadAnswer, Receipt, Record, Request, Return, SerialsSeen, SeriesCode, StatusSample, Text, WriteAnswer,
+    Written,
+};
+pub use writer::{HistoryClosed, HistoryWriter, Recorder, RunClock};

@@ -1,0 +1,414 @@
+//! The kinds of records of a history.
+//!
+//! A record holds what was sent and what was answered, not what it meant: a time-out is [`Outcome::Unknown`], never a
+//! failure. Times are nanoseconds of the tool's one monotonic clock since the start of the run.
+
+/// Short text, kept whole.
+pub type Text = Box<str>;
+/// A UUID's bytes.
+pub type OrderId = [u8; 16];
+/// Three ASCII characters.
+pub type SeriesCode = [u8; 3];
+
+/// Names one call of the tool (of a batch: one command). Unique in a run; from 1.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OpId(pub u64);
+
+/// Where a command stands: log index, then offset within the entry.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    pub log_index: u64,
+    pub offset: u32,
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.log_index, self.offset)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PaymentName {
+    pub gateway: Text,
+    pub payment_id: Text,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Record {
+    Invoke(Invoke),
+    /// At most one an op. An op without one is unknown.
+    Return(Return),
+    /// The answer to a call that the tool had already given up (its `Return` said unknown).
+    LateReturn(Return),
+    Fault(FaultEvent),
+    Process(ProcessEvent),
+    Provider(ProviderEvent),
+    Status(StatusSample),
+    /// A state digest that a node reported for a log index.
+    Digest {
+        at_ns: u64,
+        node: u16,
+        log_index: u64,
+        digest: Text,
+    },
+    Phase {
+        at_ns: u64,
+        phase: Phase,
+    },
+}
+
+/// Why a call was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// The scenario's traffic, first send.
+    Traffic,
+    /// The same request again, because the answer was unknown or *not done*.
+    Retry,
+    /// The same request on purpose: a repeated notice, an impatient buyer.
+    Duplicate,
+    /// The same id with another body, on purpose.
+    Conflict,
+    /// After the heal: what became of an unknown?
+    Ask,
+    /// After the heal: does the cluster still take writes?
+    FreshWrite,
+}
+
+/// Written before the call is sent.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Invoke {
+    pub op: OpId,
+    pub at_ns: u64,
+    /// When the open-loop schedule wanted it sent; latency counts from here. At most `at_ns`.
+    pub intended_ns: u64,
+    /// Worker or buyer: calls of one session, one after the other.
+    pub session: u32,
+    /// Node id that was called.
+    pub node: u16,
+    pub purpose: Purpose,
+    /// Of commands that were sent in one batch call: its number, from 1. 0: a unary call.
+    pub batch: u64,
+    pub request: Request,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Consistency {
+    Linearizable,
+    Stale,
+}
+
+/// The body, whole: two requests are the same exactly if these are equal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Request {
+    OpenSeries { series: SeriesCode, first_number: u64, capacity: u64, face_value_idr: i64, payment_window_ms: i64 },
+    PlaceOrder { order: OrderId, account: Text, series: SeriesCode, quantity: u32 },
+    RecordPayment { payment: PaymentName, order: OrderId, amount_idr: i64 },
+    CancelOrder { order: OrderId },
+    GetOrder { order: OrderId, consistency: Consistency },
+    GetPayment { payment: PaymentName, consistency: Consistency },
+    VerifySerial { code: Text, consistency: Consistency },
+}
+
+impl Request {
+    #[must_use]
+    pub const fn is_write(&self) -> bool {
+        matches!(
+            self,
+            Self::OpenSeries { .. } | Self::PlaceOrder { .. } | Self::RecordPayment { .. } | Self::CancelOrder { .. }
+        )
+    }
+}
+
+/// Written when the call answered, or when the tool gave it up.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Return {
+    pub op: OpId,
+    pub at_ns: u64,
+    pub outcome: Outcome,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// A write was answered with success.
+    Written(Written),
+    /// A read was answered. `ORDER_UNKNOWN` and `PAYMENT_UNKNOWN` answers of reads are [`ReadAnswer::Absent`], not refusals.
+    Read(Read),
+    /// `effect: none` (also `INVALID_ARGUMENT`): it had no effect and never will.
+    Refused { reason: Text, field: Text, place: Option<Place>, term: u64 },
+    /// `effect: retry`: nothing was proposed.
+    NotDone { reason: Text },
+    /// `effect: unknown`, a time-out, a broken connection, an error that does not say.
+    Unknown { why: Text },
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Receipt {
+    pub place: Place,
+    pub replayed: bool,
+    pub term: u64,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Written {
+    pub receipt: Receipt,
+    pub answer: WriteAnswer,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum WriteAnswer {
+    SeriesOpened,
+    Placed { amount_idr: i64, expires_at_ms: i64 },
+    Recorded { outcome: PaymentOutcome, serials: Option<SerialsSeen> },
+    Cancelled,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Read {
+    /// The log index that the answer is good for; absent if the answer did not say (a forged serial, or a server that
+    /// forgot to: the judge tells these apart).
+    pub read_index: Option<u64>,
+    pub ledger_time_ms: i64,
+    pub answer: ReadAnswer,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum ReadAnswer {
+    /// No such order, or payment.
+    Absent,
+    Order(Box<OrderSeen>),
+    Payment(Box<PaymentSeen>),
+    SerialForged,
+    SerialUnknown,
+    SerialIssued {
+        order: OrderId,
+        issued_at_ms: i64,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum OrderState {
+    AwaitingPayment,
+    Issued,
+    Cancelled,
+    Expired,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct OrderSeen {
+    pub order: OrderId,
+    pub account: Text,
+    pub series: SeriesCode,
+    pub quantity: u32,
+    pub amount_idr: i64,
+    pub state: OrderState,
+    pub placed: Place,
+    pub placed_at_ms: i64,
+    pub expires_at_ms: i64,
+    pub settled: Option<Place>,
+    pub settled_at_ms: i64,
+    pub serials: Option<SerialsSeen>,
+    pub paid_by: Option<PaymentName>,
+}
+
+/// In the order of the protocol file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum PaymentOutcome {
+    Applied,
+    OrderUnknown,
+    OrderCancelled,
+    AlreadyPaid,
+    WrongAmount,
+    NoStock,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct PaymentSeen {
+    pub payment: PaymentName,
+    pub order: OrderId,
+    pub amount_idr: i64,
+    pub outcome: PaymentOutcome,
+    pub recorded: Place,
+    pub recorded_at_ms: i64,
+}
+
+/// Serial numbers as an answer showed them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SerialsSeen {
+    pub series: SeriesCode,
+    pub first_number: u64,
+    pub quantity: u32,
+    pub codes: CodesSeen,
+}
+
+/// The printed codes, folded: the judge makes the codes itself and compares the folds, so that ten thousand of them
+/// cost no more than one. Make it with [`CodesSeen::of`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CodesSeen {
+    /// 0: the answer carried none.
+    pub count: u32,
+    /// First eight bytes of BLAKE3 over the codes, each followed by a line feed.
+    pub fold: u64,
+}
+
+impl CodesSeen {
+    pub fn of<'a>(codes: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        let mut count = 0;
+        for code in codes {
+            hasher.update(code.as_bytes()).update(b"\n");
+            count += 1;
+        }
+        if count == 0 {
+            return Self::default();
+        }
+        let mut first = [0; 8];
+        first.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
+        Self { count, fold: u64::from_le_bytes(first) }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FaultStage {
+    Planned,
+    /// The signal was sent.
+    Injected,
+    /// It was seen to have hurt (the process is gone).
+    Effective,
+    Healed,
+}
+
+/// One step of one fault at one node. A fault that hits several nodes has a record for each, under one number.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FaultEvent {
+    pub at_ns: u64,
+    /// Number in the run's plan.
+    pub fault: u32,
+    pub stage: FaultStage,
+    /// As in the scenario, such as `kill-leader`.
+    pub kind: Text,
+    pub node: u16,
+    /// The target's role and term when the fault fired.
+    pub role: NodeRole,
+    pub term: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum NodeRole {
+    #[default]
+    Unknown,
+    Uninitialized,
+    Learner,
+    Follower,
+    Candidate,
+    Leader,
+    Shutdown,
+}
+
+impl NodeRole {
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Uninitialized => "uninitialized",
+            Self::Learner => "learner",
+            Self::Follower => "follower",
+            Self::Candidate => "candidate",
+            Self::Leader => "leader",
+            Self::Shutdown => "shutdown",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProcessEvent {
+    pub at_ns: u64,
+    pub node: u16,
+    pub step: ProcessStep,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProcessStep {
+    Started {
+        pid: u32,
+    },
+    /// It answered its first status call since it started: from here it counts as healthy.
+    Ready,
+    Exited {
+        code: Option<i32>,
+        signal: Option<i32>,
+    },
+}
+
+/// The simulated payment provider's own books.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProviderEvent {
+    pub at_ns: u64,
+    pub payment: PaymentName,
+    pub order: OrderId,
+    pub amount_idr: i64,
+    pub step: ProviderStep,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProviderStep {
+    ChargeAccepted,
+    /// The n-th delivery, from 1, is op `op`.
+    NoticeSent {
+        nth: u32,
+        op: OpId,
+    },
+    /// `accepted`: the provider counts it as delivered (2xx) and will not repeat it for want of an answer.
+    NoticeAnswered {
+        nth: u32,
+        op: OpId,
+        accepted: bool,
+    },
+}
+
+/// What one node said of itself, at once.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct StatusSample {
+    pub at_ns: u64,
+    pub node: u16,
+    pub role: NodeRole,
+    pub term: u64,
+    pub voted_for: u64,
+    pub leader: u64,
+    pub last_log_index: u64,
+    pub committed_index: u64,
+    pub applied_index: u64,
+    pub snapshot_index: u64,
+    pub purged_index: u64,
+    /// At `applied_index`, hexadecimal.
+    pub digest: Text,
+    /// At `applied_index`.
+    pub totals: Option<LedgerTotals>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LedgerTotals {
+    pub orders_awaiting_payment: u64,
+    pub orders_issued: u64,
+    pub orders_cancelled: u64,
+    pub orders_expired: u64,
+    pub serials_issued: u64,
+    pub payments_applied: u64,
+    pub payments_refund_due: u64,
+    pub received_idr: i64,
+    pub issued_value_idr: i64,
+    pub refund_due_idr: i64,
+}
+
+/// A phase lasts until the next mark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    WarmUp,
+    Faults,
+    /// All faults are healed from here on.
+    Heal,
+    Ask,
+    Drain,
+    Scan,
+    /// The tool finished its part. Without it the run is inconclusive.
+    End,
+}

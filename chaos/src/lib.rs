@@ -1,0 +1,20 @@
+//! Drills for a stampede cluster: a simulated rush, faults, and a verdict from outside.
+//!
+//! ```text
+//! scenario → cluster + traffic + faults → history → checks → verdict → report
+//! ```
+//!
+//! What is deliberately absent:
+//! - The stampede library. The client is generated from the protocol files, the model of the ledger is written from their
+//!   comments, the serial code from its specification: a mistake of the system cannot hide in code that both share.
+//! - A way to judge that needs the cluster. [`recheck`] works from the files of a run's folder alone.
+
+pub mod checks;
+pub mod hash;
+pub mod history;
+pub mod model;
+pub mod proto;
+pub mod recheck;
+pub mod report;
+pub mod serial_code;
+pub mod verdict;

@@ -1,0 +1,402 @@
+//! State and rules. Refusals stand in the order of the protocol file; the first that applies is the answer.
+
+use crate::hash::Map;
+use std::collections::BTreeSet;
+
+use super::log::LoggedCommand;
+use crate::history::{LedgerTotals, OrderId, OrderState, PaymentName, PaymentOutcome, Place, Request, SeriesCode, Text};
+
+/// What a command must have been answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// Of the execution; of a replay, the original's.
+    pub place: Place,
+    pub replayed: bool,
+    pub answer: Answer,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    SeriesOpened,
+    Placed {
+        amount_idr: i64,
+        expires_at_ms: i64,
+    },
+    /// `first_number` of the serials, if applied; their series and quantity are the order's.
+    Recorded {
+        outcome: PaymentOutcome,
+        serials: Option<(SeriesCode, u64, u32)>,
+    },
+    Cancelled,
+    Expired,
+    /// `differs`: the fields that may be named.
+    Refused {
+        reason: &'static str,
+        differs: Vec<&'static str>,
+    },
+}
+
+impl Answer {
+    /// It changed the ledger (if it is no replay).
+    #[must_use]
+    pub const fn has_effect(&self) -> bool {
+        !matches!(self, Self::Refused { .. })
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct Series {
+    pub first_number: u64,
+    pub capacity: u64,
+    pub face_value_idr: i64,
+    pub payment_window_ms: i64,
+    pub issued: u64,
+    pub reserved: u64,
+    pub opened: Place,
+}
+
+impl Series {
+    fn free(&self) -> u64 {
+        self.capacity.saturating_sub(self.issued).saturating_sub(self.reserved)
+    }
+}
+
+/// The last step of an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settled {
+    pub place: Place,
+    pub at_ms: i64,
+}
+
+#[derive(Debug, Clone)]
+pub struct Order {
+    pub account: Text,
+    pub series: SeriesCode,
+    pub quantity: u32,
+    pub amount_idr: i64,
+    pub placed: Place,
+    pub placed_at_ms: i64,
+    pub expires_at_ms: i64,
+    pub state: OrderState,
+    pub settled: Option<Settled>,
+    /// Once issued.
+    pub issued: Option<(u64, PaymentName)>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Payment {
+    pub order: OrderId,
+    pub amount_idr: i64,
+    pub outcome: PaymentOutcome,
+    pub serials: Option<(SeriesCode, u64, u32)>,
+    pub recorded: Place,
+    pub recorded_at_ms: i64,
+}
+
+#[derive(Debug, Default)]
+pub struct Ledger {
+    pub series: Map<SeriesCode, Series>,
+    pub orders: Map<OrderId, Order>,
+    pub payments: Map<PaymentName, Payment>,
+    pub totals: LedgerTotals,
+    /// The highest time that any entry carried.
+    pub now_ms: i64,
+    /// Orders that wait for their payment, by expiry, then id.
+    waiting: BTreeSet<(i64, OrderId)>,
+}
+
+impl Ledger {
+    /// Executes one command of an entry that carries `proposed_at_ms`.
+    pub fn apply(&mut self, place: Place, proposed_at_ms: i64, command: &LoggedCommand) -> Reply {
+        self.now_ms = self.now_ms.max(proposed_at_ms);
+        match command {
+            LoggedCommand::Client(request) => self.execute(place, request),
+            LoggedCommand::ExpireOrders { limit } => {
+                self.expire(place, *limit);
+                executed(place, Answer::Expired)
+            }
+        }
+    }
+
+    fn execute(&mut self, place: Place, request: &Request) -> Reply {
+        match request {
+            Request::OpenSeries { series, first_number, capacity, face_value_idr, payment_window_ms } => {
+                let terms = (*first_number, *capacity, *face_value_idr, *payment_window_ms);
+                self.open_series(place, *series, terms)
+            }
+            Request::PlaceOrder { order, account, series, quantity } => {
+                self.place_order(place, *order, account, *series, *quantity)
+            }
+            Request::RecordPayment { payment, order, amount_idr } => self.record_payment(place, payment, *order, *amount_idr),
+            Request::CancelOrder { order } => self.cancel_order(place, *order),
+            Request::GetOrder { .. } | Request::GetPayment { .. } | Request::VerifySerial { .. } => {
+                unreachable!("the log's reader makes writes alone")
+            }
+        }
+    }
+
+    fn open_series(&mut self, place: Place, code: SeriesCode, terms: (u64, u64, i64, i64)) -> Reply {
+        let (first_number, capacity, face_value_idr, payment_window_ms) = terms;
+        if let Some(there) = self.series.get(&code) {
+            let differs = differing(&[
+                ("first_number", there.first_number != first_number),
+                ("capacity", there.capacity != capacity),
+                ("face_value_idr", there.face_value_idr != face_value_idr),
+                ("payment_window_ms", there.payment_window_ms != payment_window_ms),
+            ]);
+            return if differs.is_empty() {
+                replay(there.opened, Answer::SeriesOpened)
+            } else {
+                refused(place, "SERIES_REUSED", differs)
+            };
+        }
+        let opened = place;
+        let series = Series { first_number, capacity, face_value_idr, payment_window_ms, issued: 0, reserved: 0, opened };
+        self.series.insert(code, series);
+        executed(place, Answer::SeriesOpened)
+    }
+
+    fn place_order(&mut self, place: Place, id: OrderId, account: &Text, code: SeriesCode, quantity: u32) -> Reply {
+        if let Some(there) = self.orders.get(&id) {
+            let differs = differing(&[
+                ("account_id", there.account != *account),
+                ("series_code", there.series != code),
+                ("quantity", there.quantity != quantity),
+            ]);
+            let answer = Answer::Placed { amount_idr: there.amount_idr, expires_at_ms: there.expires_at_ms };
+            return if differs.is_empty() { replay(there.placed, answer) } else { refused(place, "ORDER_ID_REUSED", differs) };
+        }
+        let Some(series) = self.series.get_mut(&code) else { return refused(place, "SERIES_UNKNOWN", vec![]) };
+        if series.free() < u64::from(quantity) {
+            return refused(place, "STOCK_EXHAUSTED", vec![]);
+        }
+        series.reserved += u64::from(quantity);
+        let amount_idr = series.face_value_idr * i64::from(quantity);
+        let expires_at_ms = self.now_ms.saturating_add(series.payment_window_ms);
+        let order = Order {
+            account: account.clone(),
+            series: code,
+            quantity,
+            amount_idr,
+            placed: place,
+            placed_at_ms: self.now_ms,
+            expires_at_ms,
+            state: OrderState::AwaitingPayment,
+            settled: None,
+            issued: None,
+        };
+        self.orders.insert(id, order);
+        self.waiting.insert((expires_at_ms, id));
+        self.totals.orders_awaiting_payment += 1;
+        executed(place, Answer::Placed { amount_idr, expires_at_ms })
+    }
+
+    fn record_payment(&mut self, place: Place, name: &PaymentName, id: OrderId, amount_idr: i64) -> Reply {
+        if let Some(there) = self.payments.get(name) {
+            let differs = differing(&[("order_id", there.order != id), ("amount_idr", there.amount_idr != amount_idr)]);
+            let answer = Answer::Recorded { outcome: there.outcome, serials: there.serials };
+            return if differs.is_empty() {
+                replay(there.recorded, answer)
+            } else {
+                refused(place, "PAYMENT_ID_REUSED", differs)
+            };
+        }
+        let outcome = self.payment_outcome(id, amount_idr);
+        let serials = (outcome == PaymentOutcome::Applied).then(|| self.issue(place, id, name));
+        self.totals.received_idr += amount_idr;
+        if serials.is_some() {
+            self.totals.payments_applied += 1;
+            self.totals.issued_value_idr += amount_idr;
+        } else {
+            self.totals.payments_refund_due += 1;
+            self.totals.refund_due_idr += amount_idr;
+        }
+        let payment = Payment { order: id, amount_idr, outcome, serials, recorded: place, recorded_at_ms: self.now_ms };
+        self.payments.insert(name.clone(), payment);
+        executed(place, Answer::Recorded { outcome, serials })
+    }
+
+    fn payment_outcome(&self, id: OrderId, amount_idr: i64) -> PaymentOutcome {
+        let Some(order) = self.orders.get(&id) else { return PaymentOutcome::OrderUnknown };
+        let too_few = || self.series.get(&order.series).is_none_or(|series| series.free() < u64::from(order.quantity));
+        match order.state {
+            OrderState::Cancelled => PaymentOutcome::OrderCancelled,
+            OrderState::Issued => PaymentOutcome::AlreadyPaid,
+            _ if order.amount_idr != amount_idr => PaymentOutcome::WrongAmount,
+            OrderState::Expired if too_few() => PaymentOutcome::NoStock,
+            OrderState::Expired | OrderState::AwaitingPayment => PaymentOutcome::Applied,
+        }
+    }
+
+    fn issue(&mut self, place: Place, id: OrderId, paid_by: &PaymentName) -> (SeriesCode, u64, u32) {
+        let settled = self.leave_state(id, OrderState::Issued, place);
+        self.totals.orders_issued += 1;
+        self.totals.serials_issued += u64::from(settled.1);
+        let (code, quantity) = settled;
+        let series = self.series.get_mut(&code).expect("an order's series was there when it was placed");
+        let first_number = series.first_number + series.issued;
+        series.issued += u64::from(quantity);
+        self.orders.get_mut(&id).expect("looked up by the caller").issued = Some((first_number, paid_by.clone()));
+        (code, first_number, quantity)
+    }
+
+    /// Takes an order out of its state, with its reservation if it had one.
+    fn leave_state(&mut self, id: OrderId, to: OrderState, place: Place) -> (SeriesCode, u32) {
+        let order = self.orders.get_mut(&id).expect("looked up by the caller");
+        match order.state {
+            OrderState::AwaitingPayment => {
+                self.totals.orders_awaiting_payment -= 1;
+                self.waiting.remove(&(order.expires_at_ms, id));
+                let series = self.series.get_mut(&order.series).expect("an order's series was there when it was placed");
+                series.reserved -= u64::from(order.quantity);
+            }
+            OrderState::Expired => self.totals.orders_expired -= 1,
+            OrderState::Issued | OrderState::Cancelled => unreachable!("no arrow leaves these"),
+        }
+        order.state = to;
+        order.settled = Some(Settled { place, at_ms: self.now_ms });
+        (order.series, order.quantity)
+    }
+
+    fn cancel_order(&mut self, place: Place, id: OrderId) -> Reply {
+        let Some(order) = self.orders.get(&id) else { return refused(place, "ORDER_UNKNOWN", vec![]) };
+        match (order.state, order.settled) {
+            (OrderState::Cancelled, Some(settled)) => replay(settled.place, Answer::Cancelled),
+            (OrderState::Issued, _) => refused(place, "ORDER_ISSUED", vec![]),
+            (OrderState::Expired, _) => refused(place, "ORDER_EXPIRED", vec![]),
+            _ => {
+                self.leave_state(id, OrderState::Cancelled, place);
+                self.totals.orders_cancelled += 1;
+                executed(place, Answer::Cancelled)
+            }
+        }
+    }
+
+    fn expire(&mut self, place: Place, limit: u32) {
+        let due = self.waiting.iter().take_while(|(expires_at_ms, _)| *expires_at_ms <= self.now_ms);
+        let due: Vec<OrderId> = due.take(limit as usize).map(|&(_, id)| id).collect();
+        for id in due {
+            self.leave_state(id, OrderState::Expired, place);
+            self.totals.orders_expired += 1;
+        }
+    }
+}
+
+fn executed(place: Place, answer: Answer) -> Reply {
+    Reply { place, replayed: false, answer }
+}
+
+fn replay(place: Place, answer: Answer) -> Reply {
+    Reply { place, replayed: true, answer }
+}
+
+fn refused(place: Place, reason: &'static str, differs: Vec<&'static str>) -> Reply {
+    Reply { place, replayed: false, answer: Answer::Refused { reason, differs } }
+}
+
+fn differing(fields: &[(&'static str, bool)]) -> Vec<&'static str> {
+    fields.iter().filter(|(_, differs)| *differs).map(|(name, _)| *name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SERIES: SeriesCode = *b"A24";
+
+    /// One series of five stamps at 10,000, whose orders wait for a second; each row is at its own log index and time.
+    fn replayed(rows: &[(i64, LoggedCommand)]) -> (Ledger, Vec<Reply>) {
+        let open = Request::OpenSeries {
+            series: SERIES,
+            first_number: 100,
+            capacity: 5,
+            face_value_idr: 10_000,
+            payment_window_ms: 1_000,
+        };
+        let mut ledger = Ledger::default();
+        ledger.apply(Place { log_index: 1, offset: 0 }, 0, &LoggedCommand::Client(open));
+        let places = (2..).map(|log_index| Place { log_index, offset: 0 });
+        let replies = places.zip(rows).map(|(place, (at_ms, command))| ledger.apply(place, *at_ms, command)).collect();
+        (ledger, replies)
+    }
+
+    fn place(order: u8, quantity: u32) -> LoggedCommand {
+        LoggedCommand::Client(Request::PlaceOrder { order: [order; 16], account: "buyer".into(), series: SERIES, quantity })
+    }
+
+    fn pay(name: &str, order: u8, amount_idr: i64) -> LoggedCommand {
+        let payment = PaymentName { gateway: "g".into(), payment_id: name.into() };
+        LoggedCommand::Client(Request::RecordPayment { payment, order: [order; 16], amount_idr })
+    }
+
+    fn cancel(order: u8) -> LoggedCommand {
+        LoggedCommand::Client(Request::CancelOrder { order: [order; 16] })
+    }
+
+    fn outcomes(replies: &[Reply]) -> Vec<String> {
+        let text = |reply: &Reply| match &reply.answer {
+            Answer::Recorded { outcome, .. } => format!("{outcome:?}"),
+            Answer::Refused { reason, .. } => (*reason).to_owned(),
+            Answer::Placed { .. } => "Placed".to_owned(),
+            other => format!("{other:?}"),
+        };
+        replies.iter().map(|reply| text(reply) + if reply.replayed { " again" } else { "" }).collect()
+    }
+
+    #[test]
+    fn payments_issue_or_are_owed_back_in_the_order_of_the_protocol() {
+        let (ledger, replies) = replayed(&[
+            (0, place(1, 2)),
+            (0, pay("a", 9, 20_000)),
+            (0, pay("b", 1, 10_000)),
+            (0, pay("c", 1, 20_000)),
+            (0, pay("c", 1, 20_000)),
+            (0, pay("c", 1, 30_000)),
+            (0, pay("d", 1, 20_000)),
+            (0, place(2, 1)),
+            (0, cancel(2)),
+            (0, cancel(2)),
+            (0, pay("e", 2, 10_000)),
+            (0, cancel(1)),
+            (0, cancel(9)),
+        ]);
+        let expected = [
+            "Placed",
+            "OrderUnknown",
+            "WrongAmount",
+            "Applied",
+            "Applied again",
+            "PAYMENT_ID_REUSED",
+            "AlreadyPaid",
+            "Placed",
+            "Cancelled",
+            "Cancelled again",
+            "OrderCancelled",
+            "ORDER_ISSUED",
+            "ORDER_UNKNOWN",
+        ];
+        assert_eq!(outcomes(&replies), expected);
+        let LedgerTotals { received_idr, issued_value_idr, refund_due_idr, .. } = ledger.totals;
+        assert_eq!((received_idr, issued_value_idr, refund_due_idr), (80_000, 20_000, 60_000));
+    }
+
+    #[test]
+    fn orders_expire_oldest_first_and_a_late_payment_issues_while_stock_is_left() {
+        let expire = |limit| LoggedCommand::ExpireOrders { limit };
+        let (ledger, replies) = replayed(&[
+            (0, place(1, 3)),
+            (1, place(2, 2)),
+            (2, place(3, 1)),
+            (1_000, expire(10)),
+            (1_001, place(4, 3)),
+            (1_002, expire(10)),
+            (1_002, pay("late", 1, 30_000)),
+            (1_003, pay("fits", 2, 20_000)),
+            (1_003, cancel(1)),
+        ]);
+        let expected =
+            ["Placed", "Placed", "STOCK_EXHAUSTED", "Expired", "Placed", "Expired", "NoStock", "Applied", "ORDER_EXPIRED"];
+        assert_eq!(outcomes(&replies), expected);
+        assert_eq!(ledger.orders[&[2; 16]].issued.as_ref().map(|(first, _)| *first), Some(100));
+    }
+}

@@ -1,0 +1,11 @@
+//! The judge's own ledger: small, in memory, written from the comments of the protocol files.
+//!
+//! It replays the exported log in its order and says what each command must have been answered. It knows nothing of Raft,
+//! of nodes or of time other than the log's; where the system under test agrees with it at every place, the log's order
+//! explains every answer.
+
+mod ledger;
+mod log;
+
+pub use ledger::{Answer, Ledger, Order, Payment, Reply, Series, Settled};
+pub use log::{Entry, Log, LoggedCommand, order_id, order_text, series_code, series_text};

@@ -1,0 +1,250 @@
+//! The verdict of a run: what `verdict.json` says and what the process exits with.
+
+use crate::hash::Set;
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+use serde::{Deserialize, Serialize};
+
+use crate::checks::recovery::{self, MS};
+use crate::checks::{Evidence, Finding, coverage};
+use crate::history::{Outcome, PaymentOutcome, Phase, Request, WriteAnswer};
+
+/// Of `verdict.json`. Fields are only ever added.
+pub const VERDICT_SCHEMA: u32 = 1;
+
+/// How the tool ends. Its own failure is never read as the system's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    Held = 0,
+    /// An invariant was broken.
+    Violated = 1,
+    /// A required fault did not land, an outcome stayed unknown, or evidence is missing.
+    Inconclusive = 2,
+    /// The tool or its surroundings failed.
+    ToolFailed = 3,
+    /// Stopped by a guard, and healed.
+    Guarded = 4,
+    /// Healing left something behind.
+    Residue = 5,
+    Usage = 64,
+    Interrupted = 130,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Judgement {
+    Held,
+    Violated,
+    Inconclusive,
+}
+
+impl Judgement {
+    #[must_use]
+    pub const fn exit(self) -> Exit {
+        match self {
+            Self::Held => Exit::Held,
+            Self::Violated => Exit::Violated,
+            Self::Inconclusive => Exit::Inconclusive,
+        }
+    }
+
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Held => "held",
+            Self::Violated => "violated",
+            Self::Inconclusive => "inconclusive",
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Verdict {
+    pub schema: u32,
+    pub verdict: Judgement,
+    pub scenario: String,
+    pub seed: u64,
+    /// Orders whose issue was acknowledged.
+    pub orders_issued: u64,
+    /// Mean over the traffic, warm-up and faults.
+    pub orders_per_s: f64,
+    /// How often each kind landed.
+    pub faults: BTreeMap<String, u64>,
+    pub leader_kills: u64,
+    /// Between acknowledged writes, around each leader kill; absent if no leader was killed.
+    pub write_pause_ms: Option<Pause>,
+    pub invariants: Vec<Finding>,
+    pub calls: Calls,
+    /// Of acknowledged writes, from the time at which they were to be sent.
+    pub latency_ms: Option<Latency>,
+    pub traffic_s: f64,
+    /// Prints this run again.
+    pub command: String,
+    pub versions: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Pause {
+    pub median: f64,
+    pub max: f64,
+    pub count: u64,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Calls {
+    pub total: u64,
+    pub written: u64,
+    pub read: u64,
+    pub refused: u64,
+    pub not_done: u64,
+    /// When the tool gave them up; some were answered late.
+    pub unknown: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Latency {
+    pub p50: f64,
+    pub p99: f64,
+    pub max: f64,
+}
+
+impl Verdict {
+    #[must_use]
+    pub fn of(evidence: &Evidence, invariants: Vec<Finding>) -> Self {
+        let facts = &evidence.facts;
+        let traffic_s = traffic_ns(evidence) / (1_000.0 * float(MS));
+        let orders_issued = orders_issued(evidence);
+        let one_leader = recovery::windows(evidence).iter().filter(|window| window.on_leader && window.targets == 1).count();
+        Self {
+            schema: VERDICT_SCHEMA,
+            verdict: judge(&invariants),
+            scenario: facts.scenario.clone(),
+            seed: facts.seed,
+            orders_issued,
+            orders_per_s: if traffic_s > 0.0 { tenths(float(orders_issued) / traffic_s) } else { 0.0 },
+            faults: coverage::faults_by_kind(evidence),
+            leader_kills: one_leader as u64,
+            write_pause_ms: pause(recovery::write_pauses(evidence)),
+            invariants,
+            calls: calls(evidence),
+            latency_ms: latency(evidence),
+            traffic_s: tenths(traffic_s),
+            command: facts.command.clone(),
+            versions: facts.versions.clone(),
+        }
+    }
+
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        self.verdict.exit()
+    }
+}
+
+/// A violation stands whatever else is missing; *held* needs every check to have been sure.
+fn judge(invariants: &[Finding]) -> Judgement {
+    if invariants.iter().any(|finding| finding.violations > 0) {
+        Judgement::Violated
+    } else if invariants.is_empty() || invariants.iter().any(|finding| !finding.inconclusive.is_empty()) {
+        Judgement::Inconclusive
+    } else {
+        Judgement::Held
+    }
+}
+
+fn orders_issued(evidence: &Evidence) -> u64 {
+    let mut issued = Set::default();
+    for op in &evidence.ops {
+        let Request::RecordPayment { order, .. } = op.invoke.request else { continue };
+        if let Some(Outcome::Written(written)) = op.known().map(|answer| &answer.outcome)
+            && matches!(written.answer, WriteAnswer::Recorded { outcome: PaymentOutcome::Applied, .. })
+        {
+            issued.insert(order);
+        }
+    }
+    issued.len() as u64
+}
+
+/// From the first to the last moment at which the scenario's traffic ran.
+fn traffic_ns(evidence: &Evidence) -> f64 {
+    let start = evidence.phase_start(Phase::WarmUp).or_else(|| evidence.phase_start(Phase::Faults));
+    match (start, evidence.phase_start(Phase::Heal)) {
+        (Some(start), Some(end)) => float(end.saturating_sub(start)),
+        _ => 0.0,
+    }
+}
+
+fn pause(mut pauses_ns: Vec<u64>) -> Option<Pause> {
+    pauses_ns.sort_unstable();
+    let max = *pauses_ns.last()?;
+    Some(Pause { median: ms(pauses_ns[pauses_ns.len() / 2]), max: ms(max), count: pauses_ns.len() as u64 })
+}
+
+fn latency(evidence: &Evidence) -> Option<Latency> {
+    let mut latencies: Vec<u64> =
+        recovery::acknowledged_writes(evidence).iter().map(recovery::Acknowledged::latency_ns).collect();
+    latencies.sort_unstable();
+    let max = *latencies.last()?;
+    Some(Latency {
+        p50: ms(latencies[latencies.len() / 2]),
+        p99: ms(latencies[(latencies.len() * 99).div_ceil(100) - 1]),
+        max: ms(max),
+    })
+}
+
+fn calls(evidence: &Evidence) -> Calls {
+    let mut calls = Calls { total: evidence.ops.len() as u64, ..Calls::default() };
+    for op in &evidence.ops {
+        match op.answers.first().map(|answer| &answer.outcome) {
+            Some(Outcome::Written(_)) => calls.written += 1,
+            Some(Outcome::Read(_)) => calls.read += 1,
+            Some(Outcome::Refused { .. }) => calls.refused += 1,
+            Some(Outcome::NotDone { .. }) => calls.not_done += 1,
+            Some(Outcome::Unknown { .. }) | None => calls.unknown += 1,
+        }
+    }
+    calls
+}
+
+fn ms(ns: u64) -> f64 {
+    tenths(float(ns) / float(MS))
+}
+
+fn tenths(value: f64) -> f64 {
+    (value * 10.0).round() / 10.0
+}
+
+/// For figures that people read: exact below 2^53.
+#[expect(clippy::cast_precision_loss, reason = "figures for people")]
+const fn float(value: u64) -> f64 {
+    value as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn finding(violations: u64, unsure: bool) -> Finding {
+        let mut finding = Finding::new("V1", "");
+        finding.violations = violations;
+        if unsure {
+            finding.unsure("why");
+        }
+        finding
+    }
+
+    #[test]
+    fn a_violation_outranks_a_doubt_and_a_doubt_outranks_the_rest() {
+        assert_eq!(judge(&[finding(0, false), finding(0, false)]), Judgement::Held);
+        assert_eq!(judge(&[finding(0, false), finding(0, true)]), Judgement::Inconclusive);
+        assert_eq!(judge(&[finding(0, true), finding(1, false)]), Judgement::Violated);
+        assert_eq!(judge(&[]), Judgement::Inconclusive);
+    }
+}

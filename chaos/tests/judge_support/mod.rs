@@ -1,0 +1,511 @@
+//! Makes the files of a run that never happened: a clean history with its log, scans and samples, the same for one seed.
+//!
+//! A round is one log entry: buyers place, pay, cancel and repeat themselves at once, then ask. At a kill the leader
+//! changes; what was under way is unknown, half of it in the log, and is asked about later.
+
+#![allow(unreachable_pub, reason = "shared by test binaries")]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use rand::{Rng, RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use stampede_chaos::history::*;
+use stampede_chaos::model::{Answer, Ledger, LoggedCommand, Reply, order_text, series_text};
+use stampede_chaos::proto::{admin, v1};
+use stampede_chaos::serial_code::SerialCodes;
+
+pub const KEY: [u8; 32] = [42; 32];
+pub const SERIES: SeriesCode = *b"A24";
+const MS: u64 = 1_000_000;
+const NODES: [u16; 3] = [1, 2, 3];
+
+pub struct Run {
+    pub facts: RunFacts,
+    pub records: Vec<Record>,
+    pub log: Vec<admin::ExportLogResponse>,
+    pub scans: BTreeMap<u16, Vec<admin::ScanLedgerResponse>>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Fate {
+    Answered,
+    UnknownInLog,
+    UnknownLost,
+    NotDone,
+}
+
+struct Maker {
+    random: ChaCha8Rng,
+    codes: SerialCodes,
+    ledger: Ledger,
+    now_ns: u64,
+    next_op: u64,
+    term: u64,
+    leader: u16,
+    records: Vec<Record>,
+    log: Vec<admin::ExportLogResponse>,
+}
+
+/// An order on its way.
+struct Buyer {
+    order: OrderId,
+    session: u32,
+    next: Step,
+    payment: PaymentName,
+    amount_idr: i64,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Step {
+    Place,
+    Pay,
+    Repeat,
+    Look,
+    Done,
+}
+
+/// About `orders` orders, `per_round` of them at once.
+pub fn clean(seed: u64, orders: u32, per_round: usize) -> Run {
+    let mut maker = Maker {
+        random: ChaCha8Rng::seed_from_u64(seed),
+        codes: SerialCodes::new(KEY),
+        ledger: Ledger::default(),
+        now_ns: MS,
+        next_op: 1,
+        term: 1,
+        leader: 1,
+        records: Vec::new(),
+        log: Vec::new(),
+    };
+    maker.start();
+    maker.traffic(orders, per_round);
+    maker.finish(seed)
+}
+
+impl Maker {
+    fn mark(&mut self, phase: Phase) {
+        self.records.push(Record::Phase { at_ns: self.now_ns, phase });
+    }
+
+    fn start(&mut self) {
+        for node in NODES {
+            self.process(node, ProcessStep::Started { pid: u32::from(node) });
+            self.process(node, ProcessStep::Ready);
+        }
+        self.log.push(admin::ExportLogResponse { log_index: 0, term: 1, ..Default::default() });
+        self.mark(Phase::WarmUp);
+        let open = Request::OpenSeries {
+            series: SERIES,
+            first_number: 1_000,
+            capacity: 1_000_000_000,
+            face_value_idr: 10_000,
+            payment_window_ms: 60_000,
+        };
+        self.round(&[(0, Purpose::Traffic, open, Fate::Answered)]);
+    }
+
+    fn process(&mut self, node: u16, step: ProcessStep) {
+        self.records.push(Record::Process(ProcessEvent { at_ns: self.now_ns, node, step }));
+    }
+
+    fn traffic(&mut self, orders: u32, per_round: usize) {
+        let rounds = orders as usize * 3 / per_round;
+        let kills = [rounds / 3, rounds * 2 / 3];
+        let mut buyers: Vec<Buyer> = Vec::new();
+        let mut made = 0;
+        let mut unknown: Vec<(u32, Request)> = Vec::new();
+        let mut round = 0;
+        while made < orders || !buyers.is_empty() {
+            round += 1;
+            if round == rounds / 10 {
+                self.mark(Phase::Faults);
+            }
+            while buyers.len() < per_round && made < orders {
+                made += 1;
+                buyers.push(self.buyer(made));
+            }
+            let killed = kills.contains(&round);
+            let mut calls = Vec::new();
+            for buyer in &buyers {
+                if let Some((purpose, request)) = self.wish(buyer) {
+                    let fate = match self.random.random_range(0..4) {
+                        _ if !killed => Fate::Answered,
+                        0 => Fate::UnknownLost,
+                        1 => Fate::NotDone,
+                        2 => Fate::UnknownInLog,
+                        _ => Fate::Answered,
+                    };
+                    calls.push((buyer.session, purpose, request, fate));
+                }
+            }
+            for (session, request) in unknown.drain(..) {
+                calls.push((session, Purpose::Retry, request, Fate::Answered));
+            }
+            if killed {
+                self.kill();
+            }
+            self.round(&calls);
+            unknown.extend(calls.into_iter().filter(|call| call.3 != Fate::Answered).map(|call| (call.0, call.2)));
+            for buyer in &mut buyers {
+                self.look(buyer);
+            }
+            buyers.retain(|buyer| buyer.next != Step::Done);
+            if round.is_multiple_of(20) {
+                self.sample();
+            }
+        }
+        let last: Vec<_> =
+            unknown.into_iter().map(|(session, request)| (session, Purpose::Retry, request, Fate::Answered)).collect();
+        self.round(&last);
+    }
+
+    fn buyer(&mut self, number: u32) -> Buyer {
+        let mut order = [0; 16];
+        order[..4].copy_from_slice(&number.to_be_bytes());
+        self.random.fill_bytes(&mut order[8..]);
+        let payment = PaymentName { gateway: "midtrans".into(), payment_id: format!("pay-{number}").into() };
+        Buyer { order, session: number % 997, next: Step::Place, payment, amount_idr: i64::from(number % 3 + 1) * 10_000 }
+    }
+
+    fn wish(&mut self, buyer: &Buyer) -> Option<(Purpose, Request)> {
+        let order = buyer.order;
+        let pay = || Request::RecordPayment { payment: buyer.payment.clone(), order, amount_idr: buyer.amount_idr };
+        match buyer.next {
+            Step::Place => {
+                let quantity = u32::try_from(buyer.amount_idr / 10_000).unwrap();
+                Some((Purpose::Traffic, Request::PlaceOrder { order, account: "buyer".into(), series: SERIES, quantity }))
+            }
+            Step::Pay if order[15] < 20 => Some((Purpose::Traffic, Request::CancelOrder { order })),
+            Step::Pay => Some((Purpose::Traffic, pay())),
+            Step::Repeat if order[14] < 60 => Some((Purpose::Duplicate, pay())),
+            Step::Repeat if order[14] < 80 => {
+                Some((Purpose::Conflict, Request::PlaceOrder { order, account: "other".into(), series: SERIES, quantity: 1 }))
+            }
+            Step::Repeat | Step::Look | Step::Done => None,
+        }
+    }
+
+    /// Moves a buyer on; some look at their order first.
+    fn look(&mut self, buyer: &mut Buyer) {
+        let after = match buyer.next {
+            Step::Place => Step::Pay,
+            Step::Pay => Step::Repeat,
+            Step::Repeat => Step::Look,
+            Step::Look | Step::Done => Step::Done,
+        };
+        if self.random.random_range(0..3) == 0 || buyer.next == Step::Look {
+            let request = Request::GetOrder { order: buyer.order, consistency: Consistency::Linearizable };
+            let answer = self.ledger.orders.get(&buyer.order).map_or(ReadAnswer::Absent, |order| {
+                ReadAnswer::Order(Box::new(wire::order(&self.wire_order(buyer.order, order, true)).unwrap()))
+            });
+            self.read(buyer.session, request, answer);
+        }
+        if buyer.next == Step::Look
+            && let Some((first, _)) = self.ledger.orders.get(&buyer.order).and_then(|order| order.issued.clone())
+        {
+            let code = self.codes.code(SERIES, first).into();
+            let answer = ReadAnswer::SerialIssued { order: buyer.order, issued_at_ms: 1 };
+            self.read(buyer.session, Request::VerifySerial { code, consistency: Consistency::Linearizable }, answer);
+        }
+        buyer.next = after;
+    }
+
+    fn read(&mut self, session: u32, request: Request, answer: ReadAnswer) {
+        self.now_ns += 1_000;
+        let op = self.invoke(session, Purpose::Traffic, request, self.now_ns);
+        let read = Read { read_index: Some(self.index()), ledger_time_ms: self.ledger.now_ms, answer };
+        self.records.push(Record::Return(Return { op, at_ns: self.now_ns + 500, outcome: Outcome::Read(read) }));
+    }
+
+    fn index(&self) -> u64 {
+        self.log.len() as u64 - 1
+    }
+
+    fn invoke(&mut self, session: u32, purpose: Purpose, request: Request, at_ns: u64) -> OpId {
+        let op = OpId(self.next_op);
+        self.next_op += 1;
+        let node = self.leader;
+        self.records.push(Record::Invoke(Invoke { op, at_ns, intended_ns: at_ns, session, node, purpose, batch: 0, request }));
+        op
+    }
+
+    /// One entry with all calls that reach the log, answered together.
+    fn round(&mut self, calls: &[(u32, Purpose, Request, Fate)]) {
+        let ops: Vec<OpId> = calls
+            .iter()
+            .map(|(session, purpose, request, _)| {
+                self.now_ns += 1_000;
+                self.invoke(*session, *purpose, request.clone(), self.now_ns)
+            })
+            .collect();
+        let log_index = self.log.len() as u64;
+        let proposed_at_ms = 1_700_000_000_000 + i64::try_from(self.now_ns / MS).unwrap();
+        let mut commands = Vec::new();
+        self.now_ns += 4 * MS;
+        for ((_, _, request, fate), op) in calls.iter().zip(ops) {
+            let mut reply = None;
+            if matches!(fate, Fate::Answered | Fate::UnknownInLog) {
+                let place = Place { log_index, offset: u32::try_from(commands.len()).unwrap() };
+                reply = Some(self.ledger.apply(place, proposed_at_ms, &LoggedCommand::Client(request.clone())));
+                commands.push(wire_command(request));
+            }
+            self.now_ns += 1_000;
+            let outcome = match (fate, reply) {
+                (Fate::Answered, Some(reply)) => self.outcome(&reply),
+                (Fate::NotDone, _) => Outcome::NotDone { reason: "NO_LEADER".into() },
+                _ => Outcome::Unknown { why: "deadline".into() },
+            };
+            self.records.push(Record::Return(Return { op, at_ns: self.now_ns, outcome }));
+        }
+        self.log.push(admin::ExportLogResponse { log_index, term: self.term, proposed_at_ms, commands });
+        self.now_ns += 5 * MS;
+    }
+
+    fn outcome(&self, reply: &Reply) -> Outcome {
+        let receipt = Receipt { place: reply.place, replayed: reply.replayed, term: self.term };
+        let answer = match &reply.answer {
+            Answer::SeriesOpened => WriteAnswer::SeriesOpened,
+            Answer::Placed { amount_idr, expires_at_ms } => {
+                WriteAnswer::Placed { amount_idr: *amount_idr, expires_at_ms: *expires_at_ms }
+            }
+            Answer::Recorded { outcome, serials } => {
+                let seen = |(series, first_number, quantity)| {
+                    let codes = self.codes.fold(series, first_number, quantity);
+                    SerialsSeen { series, first_number, quantity, codes }
+                };
+                WriteAnswer::Recorded { outcome: *outcome, serials: serials.map(seen) }
+            }
+            Answer::Cancelled => WriteAnswer::Cancelled,
+            Answer::Expired => unreachable!("no client asks for it"),
+            Answer::Refused { reason, differs } => {
+                let field = differs.first().copied().unwrap_or_default().into();
+                return Outcome::Refused { reason: (*reason).into(), field, place: Some(reply.place), term: self.term };
+            }
+        };
+        Outcome::Written(Written { receipt, answer })
+    }
+
+    fn kill(&mut self) {
+        let node = self.leader;
+        let fault = u32::try_from(self.term).unwrap();
+        let event = |at_ns, stage, term| {
+            Record::Fault(FaultEvent { at_ns, fault, stage, kind: "kill-leader".into(), node, role: NodeRole::Leader, term })
+        };
+        self.records.push(event(self.now_ns, FaultStage::Injected, self.term));
+        self.process(node, ProcessStep::Exited { code: None, signal: Some(9) });
+        self.records.push(event(self.now_ns + MS, FaultStage::Effective, self.term));
+        self.now_ns += 300 * MS;
+        self.leader = node % 3 + 1;
+        self.term += 1;
+        self.log.push(admin::ExportLogResponse { log_index: self.log.len() as u64, term: self.term, ..Default::default() });
+        self.process(node, ProcessStep::Started { pid: 9 });
+        self.process(node, ProcessStep::Ready);
+        self.records.push(event(self.now_ns, FaultStage::Healed, self.term));
+    }
+
+    fn sample(&mut self) {
+        let index = self.index();
+        for node in NODES {
+            let role = if node == self.leader { NodeRole::Leader } else { NodeRole::Follower };
+            self.records.push(Record::Status(StatusSample {
+                at_ns: self.now_ns,
+                node,
+                role,
+                term: self.term,
+                voted_for: self.leader.into(),
+                leader: self.leader.into(),
+                last_log_index: index,
+                committed_index: index,
+                applied_index: index,
+                snapshot_index: 0,
+                purged_index: 0,
+                digest: digest(index).into(),
+                totals: Some(self.ledger.totals),
+            }));
+        }
+    }
+
+    fn finish(mut self, seed: u64) -> Run {
+        self.mark(Phase::Heal);
+        let mut fresh = self.buyer(u32::MAX);
+        fresh.amount_idr = 10_000;
+        let (_, request) = self.wish(&fresh).unwrap();
+        self.round(&[(0, Purpose::FreshWrite, request, Fate::Answered)]);
+        for phase in [Phase::Ask, Phase::Drain] {
+            self.mark(phase);
+        }
+        self.sample();
+        self.mark(Phase::Scan);
+        let scan = self.scan();
+        self.mark(Phase::End);
+        let facts = RunFacts {
+            schema: 1,
+            scenario: "synthetic".into(),
+            seed,
+            nodes: NODES.to_vec(),
+            serial_key: blake3::Hash::from_bytes(KEY).to_hex().to_string(),
+            bounds: Bounds { first_success_ms: 1_000, p99_recovery_ms: 1_500, ..Bounds::default() },
+            required_faults: vec![RequiredFault { kind: "kill-leader".into(), at_least: 2, role: "leader".into() }],
+            command: String::new(),
+            versions: BTreeMap::new(),
+            plan: serde_json::Value::Null,
+        };
+        let scans = NODES.into_iter().map(|node| (node, with_node(scan.clone(), node))).collect();
+        Run { facts, records: self.records, log: self.log, scans }
+    }
+
+    fn scan(&self) -> Vec<admin::ScanLedgerResponse> {
+        use admin::scan_ledger_response::Item;
+        let totals = self.ledger.totals;
+        let header = admin::ScanHeader {
+            node_id: 0,
+            applied_index: self.index(),
+            digest: digest(self.index()),
+            scanned_digest: digest(self.index()),
+            totals: Some(admin::Totals {
+                orders_awaiting_payment: totals.orders_awaiting_payment,
+                orders_issued: totals.orders_issued,
+                orders_cancelled: totals.orders_cancelled,
+                orders_expired: totals.orders_expired,
+                serials_issued: totals.serials_issued,
+                payments_applied: totals.payments_applied,
+                payments_refund_due: totals.payments_refund_due,
+                received_idr: totals.received_idr,
+                issued_value_idr: totals.issued_value_idr,
+                refund_due_idr: totals.refund_due_idr,
+                ledger_time_ms: self.ledger.now_ms,
+            }),
+        };
+        let mut items = vec![Item::Header(header)];
+        for (code, series) in &self.ledger.series {
+            items.push(Item::Series(admin::Series {
+                series_code: series_text(*code),
+                first_number: series.first_number,
+                capacity: series.capacity,
+                face_value_idr: series.face_value_idr,
+                payment_window_ms: series.payment_window_ms,
+                issued: series.issued,
+                reserved: series.reserved,
+                opened: Some(position(series.opened)),
+            }));
+        }
+        let orders: BTreeMap<_, _> = self.ledger.orders.iter().collect();
+        items.extend(orders.into_iter().map(|(id, order)| Item::Order(self.wire_order(*id, order, false))));
+        let payments: BTreeMap<_, _> = self.ledger.payments.iter().collect();
+        items.extend(payments.into_iter().map(|(name, payment)| {
+            Item::Payment(v1::Payment {
+                name: Some(wire_name(name)),
+                order_id: order_text(payment.order),
+                amount_idr: payment.amount_idr,
+                outcome: payment.outcome as i32 + 1,
+                recorded: Some(position(payment.recorded)),
+                recorded_at_ms: payment.recorded_at_ms,
+            })
+        }));
+        items.into_iter().map(|item| admin::ScanLedgerResponse { item: Some(item) }).collect()
+    }
+
+    fn wire_order(&self, id: OrderId, order: &stampede_chaos::model::Order, with_codes: bool) -> v1::Order {
+        let serials = order.issued.as_ref().map(|(first_number, _)| v1::SerialRange {
+            series_code: series_text(order.series),
+            first_number: *first_number,
+            quantity: order.quantity,
+            codes: (0..u64::from(order.quantity))
+                .filter(|_| with_codes)
+                .map(|at| self.codes.code(order.series, first_number + at))
+                .collect(),
+        });
+        v1::Order {
+            order_id: order_text(id),
+            account_id: order.account.to_string(),
+            series_code: series_text(order.series),
+            quantity: order.quantity,
+            amount_idr: order.amount_idr,
+            state: order.state as i32 + 1,
+            placed: Some(position(order.placed)),
+            placed_at_ms: order.placed_at_ms,
+            expires_at_ms: order.expires_at_ms,
+            settled: order.settled.map(|settled| position(settled.place)),
+            settled_at_ms: order.settled.map_or(0, |settled| settled.at_ms),
+            serials,
+            paid_by: order.issued.as_ref().map(|(_, name)| wire_name(name)),
+        }
+    }
+}
+
+fn with_node(mut scan: Vec<admin::ScanLedgerResponse>, node: u16) -> Vec<admin::ScanLedgerResponse> {
+    if let Some(admin::scan_ledger_response::Item::Header(header)) = &mut scan[0].item {
+        header.node_id = node.into();
+    }
+    scan
+}
+
+fn digest(index: u64) -> String {
+    format!("{index:064x}")
+}
+
+fn position(place: Place) -> v1::Position {
+    v1::Position { log_index: place.log_index, offset: place.offset }
+}
+
+fn wire_name(name: &PaymentName) -> v1::PaymentName {
+    v1::PaymentName { gateway: name.gateway.to_string(), payment_id: name.payment_id.to_string() }
+}
+
+fn wire_command(request: &Request) -> admin::LoggedCommand {
+    use admin::logged_command::Command;
+    let command = match request.clone() {
+        Request::OpenSeries { series, first_number, capacity, face_value_idr, payment_window_ms } => {
+            let series_code = series_text(series);
+            Command::OpenSeries(admin::OpenSeriesRequest {
+                series_code,
+                first_number,
+                capacity,
+                face_value_idr,
+                payment_window_ms,
+            })
+        }
+        Request::PlaceOrder { order, account, series, quantity } => Command::PlaceOrder(v1::PlaceOrderRequest {
+            order_id: order_text(order),
+            account_id: account.into(),
+            series_code: series_text(series),
+            quantity,
+        }),
+        Request::RecordPayment { payment, order, amount_idr } => Command::RecordPayment(v1::RecordPaymentRequest {
+            gateway: payment.gateway.into(),
+            payment_id: payment.payment_id.into(),
+            order_id: order_text(order),
+            amount_idr,
+        }),
+        Request::CancelOrder { order } => Command::CancelOrder(v1::CancelOrderRequest { order_id: order_text(order) }),
+        _ => unreachable!("reads are not logged"),
+    };
+    admin::LoggedCommand { command: Some(command) }
+}
+
+impl Run {
+    pub fn write(&self, root: &Path) -> RunFolder {
+        let folder = RunFolder::create(root).unwrap();
+        self.facts.write(&folder).unwrap();
+        let (writer, recorder) = HistoryWriter::create(&folder.history(), RunClock::start()).unwrap();
+        for record in &self.records {
+            recorder.record(record.clone()).unwrap();
+        }
+        drop(recorder);
+        writer.finish().unwrap();
+        let mut log = DelimitedWriter::create(&folder.log()).unwrap();
+        for entry in &self.log {
+            log.write(entry).unwrap();
+        }
+        log.finish().unwrap();
+        for (node, items) in &self.scans {
+            let mut scan = DelimitedWriter::create(&folder.scan(*node)).unwrap();
+            for item in items {
+                scan.write(item).unwrap();
+            }
+            scan.finish().unwrap();
+        }
+        folder
+    }
+}
