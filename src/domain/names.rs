@@ -17,7 +17,12 @@ pub enum InvalidName {
     Uuid,
 }
 
-fn checked_text(text: &str, chars_max: usize, allowed: &'static str, is_allowed: fn(u8) -> bool) -> Result<Box<str>, InvalidName> {
+fn checked_text(
+    text: &str,
+    chars_max: usize,
+    allowed: &'static str,
+    is_allowed: fn(u8) -> bool,
+) -> Result<Box<str>, InvalidName> {
     if !text.bytes().all(is_allowed) {
         return Err(InvalidName::Characters { allowed });
     }
@@ -207,6 +212,19 @@ impl Rupiah {
     #[must_use]
     pub const fn as_idr(self) -> u64 {
         self.0
+    }
+
+    /// A sum. It stays at the highest value rather than overflow: 18 million payments of the highest amount are more money
+    /// than there is, but if a client reports them, the nodes must go on.
+    #[must_use]
+    pub(super) const fn plus(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+
+    /// The price of so many stamps.
+    #[must_use]
+    pub(super) fn times(self, quantity: Quantity) -> Self {
+        Self(self.0.saturating_mul(quantity.get().into()))
     }
 }
 

@@ -1,1 +1,0 @@
-//! Predicates over a whole ledger.
