@@ -3,7 +3,7 @@
 use std::io::stdin;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 use clap::{Parser, Subcommand};
 use stampede_chaos::cluster::{Binaries, find_node_binary, remove_data, watchdog};
@@ -158,6 +158,6 @@ fn usage(error: &anyhow::Error) -> Exit {
 /// Short enough to be read out: the run itself is repeated from it.
 fn new_seed() -> u64 {
     const SEEDS: u128 = 1_000_000;
-    let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| since.as_nanos() / 1_000);
+    let nanos = run::wall_clock().duration_since(UNIX_EPOCH).map_or(1, |since| since.as_nanos() / 1_000);
     u64::try_from(nanos % SEEDS).unwrap_or(1)
 }

@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 const TOOL: &str = env!("CARGO_BIN_EXE_stampede-chaos");
 
 fn tool(arguments: &[&str]) -> Output {
-    Command::new(TOOL).args(arguments).output().unwrap()
+    Command::new(TOOL).args(arguments).output().expect("the tool starts")
 }
 
 fn text(bytes: &[u8]) -> String {

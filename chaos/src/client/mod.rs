@@ -1,10 +1,10 @@
 //! The drill's own client: every call is in the history before it is sent and after it was answered.
 //!
-//! A call ends known or unknown, never "failed": [`classify`] reads the error contract, anything that does not say what
+//! A call ends known or unknown, never "failed": `classify` reads the error contract, anything that does not say what
 //! happened is unknown. A call that is given up is still listened for ([`limits::LATE_ANSWER_MAX`]): what a late answer shows
 //! counts as a sighting.
 //!
-//! Two ways to a node share these rules: one call at a time, and [`stream`], on which a portal submits batches. Which requests
+//! Two ways to a node share these rules: one call at a time, and `stream`, on which a portal submits batches. Which requests
 //! are sent, and when again, is for [`crate::traffic`] to say.
 
 mod classify;

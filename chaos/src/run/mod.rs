@@ -3,7 +3,7 @@
 //! It ends with the run's folder complete; what it means is for [`crate::recheck`] to say. The folder is made before anything
 //! is started, and the plan is in it, so that a run that was cut short can be told apart and repeated.
 //!
-//! [`conduct`] has the order of the phases, [`settle`] what comes after the heal.
+//! `conduct` has the order of the phases, `settle` what comes after the heal.
 
 mod conduct;
 mod guard;
@@ -62,7 +62,7 @@ pub struct Aftermath {
 /// # Errors
 /// The tool or its surroundings failed: the folder says nothing of the system.
 pub fn run(options: &Options) -> anyhow::Result<(RunFolder, Ended)> {
-    let wall = SystemTime::now();
+    let wall = wall_clock();
     let root = options.out.clone().unwrap_or_else(|| default_folder(&options.scenario.name, options.seed, wall));
     let folder = RunFolder::create(&root).with_context(|| format!("making the run's folder {}", root.display()))?;
     std::fs::write(folder.scenario(), &options.text).context("keeping the scenario")?;
@@ -88,6 +88,13 @@ pub fn run(options: &Options) -> anyhow::Result<(RunFolder, Ended)> {
         writer.finish().context("closing the history")?;
     }
     Ok((folder, ended?))
+}
+
+/// For names and ids alone; everything that is judged is on the run's own clock.
+#[expect(clippy::disallowed_methods, reason = "the tool's one reader of the wall clock")]
+#[must_use]
+pub fn wall_clock() -> SystemTime {
+    SystemTime::now()
 }
 
 /// `target/drills/<time>-<scenario>-<seed>`

@@ -5,7 +5,7 @@
 //! 3,963,832 at the end, 10 September 23:59. Registration opened on 20 August; the hour is not published, 00:00 is taken.
 //!
 //! Between two published totals nothing is known. There the arrivals follow the time of day, quiet at night and highest in
-//! the evening ([`DAY_SWING`], [`DAY_PEAK_HOURS`]): an assumption of ours, scaled so that every published total is met.
+//! the evening (`DAY_SWING`, `DAY_PEAK_HOURS`): an assumption of ours, scaled so that every published total is met.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,6 +1,6 @@
 //! A scenario: what the cluster is, what its buyers do, what is broken when, and what must hold.
 //!
-//! One TOML file. Every value carries its unit ([`units`]), an unknown key is an error, and [`check`] says by the key's name
+//! One TOML file. Every value carries its unit ([`units`]), an unknown key is an error, and `check` says by the key's name
 //! which bound a value breaks. What is drawn at random comes from the run's seed: [`crate::faults::plan`] resolves the faults,
 //! [`crate::traffic::plan`] each buyer. The scenario itself decides nothing at run time.
 
