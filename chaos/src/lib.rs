@@ -11,10 +11,23 @@
 
 pub mod checks;
 pub mod hash;
+pub mod client;
+pub mod cluster;
+pub mod collect;
+pub mod faults;
 pub mod history;
+pub mod judge;
+pub mod limits;
 pub mod model;
+pub mod planted;
+pub mod progress;
 pub mod proto;
+pub mod provider;
 pub mod recheck;
 pub mod report;
+pub mod run;
+pub mod scenario;
 pub mod serial_code;
+pub mod show;
+pub mod traffic;
 pub mod verdict;

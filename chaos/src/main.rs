@@ -1,1 +1,163 @@
-fn main() {}
+//! The drill tool's command line.
+
+use std::io::stdin;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::UNIX_EPOCH;
+
+use clap::{Parser, Subcommand};
+use stampede_chaos::cluster::{Binaries, find_node_binary, remove_data, watchdog};
+use stampede_chaos::planted;
+use stampede_chaos::run::{self, Options};
+use stampede_chaos::scenario::Scenario;
+use stampede_chaos::verdict::Exit;
+use stampede_chaos::{judge, show};
+
+const EXIT_CODES: &str = "Exit codes:
+  0    held
+  1    an invariant was broken
+  2    inconclusive: a required fault did not land, an outcome stayed unknown
+  3    the tool or its surroundings failed
+  4    stopped by a guard, healed
+  5    healing left something behind
+  64   usage
+  130  interrupted";
+
+#[derive(Parser)]
+#[command(name = "stampede-chaos", version, about = "Breaks a stampede cluster during a rush, and says whether it held", after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a scenario against three local nodes, and judge it.
+    #[command(after_help = EXIT_CODES)]
+    Run(RunArguments),
+    /// Judge the folder of an earlier run again.
+    Recheck { run: PathBuf },
+    /// Print what a run would do: phases, load, each fault with its moment.
+    Plan {
+        /// A scenario's file, or the name of one that is built in.
+        scenario: String,
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+    /// Run builds with deliberate defects: each must be found, and sound builds must be found sound.
+    PlantedBugs {
+        /// Holds `<number>/stampede` for each planted bug.
+        #[arg(long)]
+        binaries: PathBuf,
+        #[arg(long)]
+        node_binary: Option<PathBuf>,
+        /// Only these bugs.
+        #[arg(long, value_delimiter = ',')]
+        only: Vec<u8>,
+        /// Seeds tried for each bug.
+        #[arg(long, default_value_t = planted::SEEDS_MAX)]
+        seeds: u64,
+        /// Runs of the sound build.
+        #[arg(long, default_value_t = planted::CLEAN_RUNS)]
+        clean_runs: u64,
+    },
+    /// Kills the nodes of a tool that died. Started by the tool.
+    #[command(name = watchdog::COMMAND, hide = true)]
+    Watchdog,
+}
+
+#[derive(clap::Args)]
+struct RunArguments {
+    /// A scenario's file, or the name of one that is built in.
+    scenario: String,
+    /// Faults and buyers are drawn from it; a new one if not given.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// The run's folder; a new one under target/drills if not given.
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// The stampede program; beside this tool or target/debug/stampede if not given.
+    #[arg(long)]
+    node_binary: Option<PathBuf>,
+    /// Keep the nodes' data directories also when all went well.
+    #[arg(long)]
+    keep_data: bool,
+}
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let is_question = !error.use_stderr();
+            // Nobody can be told that it could not be printed.
+            let _unprinted = error.print();
+            return if is_question { ExitCode::SUCCESS } else { Exit::Usage.into() };
+        }
+    };
+    match execute(cli.command) {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            Exit::ToolFailed.into()
+        }
+    }
+}
+
+fn execute(command: Command) -> anyhow::Result<Exit> {
+    match command {
+        Command::Run(arguments) => run_scenario(arguments),
+        Command::Recheck { run } => judge::recheck_and_print(&run),
+        Command::Plan { scenario, seed } => match Scenario::load(&scenario) {
+            Ok((scenario, _)) => {
+                print!("{}", show::plan(&scenario, seed));
+                Ok(Exit::Held)
+            }
+            Err(error) => Ok(usage(&error)),
+        },
+        Command::PlantedBugs { binaries, node_binary, only, seeds, clean_runs } => {
+            let tool = std::env::current_exe()?;
+            let node = find_node_binary(node_binary.as_deref(), &tool)?;
+            planted::run(&planted::Options { binaries, sound: Binaries { node, tool }, only, seeds, clean_runs })
+        }
+        Command::Watchdog => {
+            watchdog::run(stdin().lock())?;
+            Ok(Exit::Held)
+        }
+    }
+}
+
+fn run_scenario(arguments: RunArguments) -> anyhow::Result<Exit> {
+    let (scenario, text) = match Scenario::load(&arguments.scenario) {
+        Ok(loaded) => loaded,
+        Err(error) => return Ok(usage(&error)),
+    };
+    let tool = std::env::current_exe()?;
+    let node = find_node_binary(arguments.node_binary.as_deref(), &tool)?;
+    let seed = arguments.seed.unwrap_or_else(new_seed);
+    let named = arguments.node_binary.map(|path| format!(" --node-binary {}", path.display())).unwrap_or_default();
+    let command = format!("stampede-chaos run {} --seed {seed}{named}", arguments.scenario);
+    let binaries = Binaries { node, tool };
+    let out = arguments.out;
+    let options = Options { scenario, text, seed, out, binaries, quiet: false, command };
+    let (folder, ended) = run::run(&options)?;
+    let judgement = judge::judge(&folder, &ended)?;
+    if judgement.exit == Exit::Held && !arguments.keep_data {
+        remove_data(&folder)?;
+    }
+    judgement.print();
+    println!("seed    {seed}");
+    println!("again   {}", options.command);
+    Ok(judgement.exit)
+}
+
+fn usage(error: &anyhow::Error) -> Exit {
+    eprintln!("error: {error:#}");
+    Exit::Usage
+}
+
+/// Short enough to be read out: the run itself is repeated from it.
+fn new_seed() -> u64 {
+    const SEEDS: u128 = 1_000_000;
+    let nanos = run::wall_clock().duration_since(UNIX_EPOCH).map_or(1, |since| since.as_nanos() / 1_000);
+    u64::try_from(nanos % SEEDS).unwrap_or(1)
+}

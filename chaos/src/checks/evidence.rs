@@ -91,6 +91,7 @@ impl Evidence {
     /// `run.json` cannot be read, or the folder holds what is not of a run: nothing can be judged.
     pub fn read(folder: &RunFolder) -> io::Result<Self> {
         let mut evidence = Self::empty(RunFacts::read(folder)?);
+        evidence.gaps.extend(evidence.facts.problems.clone());
         evidence.read_history(&folder.history());
         match Log::read(&folder.log()) {
             Ok(log) => evidence.log = log,

@@ -123,6 +123,9 @@ pub struct RunFacts {
     /// Faults that must have landed for the run to mean anything.
     #[serde(default)]
     pub required_faults: Vec<RequiredFault>,
+    /// What went wrong beside the plan, such as a node that ended by itself: such a run cannot be held.
+    #[serde(default)]
+    pub problems: Vec<String>,
     /// Prints this run again.
     #[serde(default)]
     pub command: String,

@@ -1,0 +1,137 @@
+//! Between the wire and the history: what was sent, and what was answered, word for word.
+//!
+//! An answer that lacks a part it must have is no answer: its outcome is unknown, and says what was missing.
+
+use crate::history::{Consistency, OrderId, Outcome, PaymentName, Read, ReadAnswer, Request, WriteAnswer, Written, wire};
+use crate::model::{order_text, series_text};
+use crate::proto::v1;
+
+pub(super) fn command(request: &Request) -> v1::Command {
+    let command = match request {
+        Request::PlaceOrder { .. } => v1::command::Command::PlaceOrder(place_order(request)),
+        Request::RecordPayment { .. } => v1::command::Command::RecordPayment(record_payment(request)),
+        Request::CancelOrder { .. } => v1::command::Command::CancelOrder(cancel_order(request)),
+        other => unreachable!("no command of a batch: {other:?}"),
+    };
+    v1::Command { command: Some(command) }
+}
+
+pub(super) fn place_order(request: &Request) -> v1::PlaceOrderRequest {
+    let Request::PlaceOrder { order, account, series, quantity } = request else { unreachable!("matched by the caller") };
+    v1::PlaceOrderRequest {
+        order_id: order_text(*order),
+        account_id: account.to_string(),
+        series_code: series_text(*series),
+        quantity: *quantity,
+    }
+}
+
+pub(super) fn record_payment(request: &Request) -> v1::RecordPaymentRequest {
+    let Request::RecordPayment { payment, order, amount_idr } = request else { unreachable!("matched by the caller") };
+    v1::RecordPaymentRequest {
+        gateway: payment.gateway.to_string(),
+        payment_id: payment.payment_id.to_string(),
+        order_id: order_text(*order),
+        amount_idr: *amount_idr,
+    }
+}
+
+pub(super) fn cancel_order(request: &Request) -> v1::CancelOrderRequest {
+    let Request::CancelOrder { order } = request else { unreachable!("matched by the caller") };
+    v1::CancelOrderRequest { order_id: order_text(*order) }
+}
+
+fn wire_consistency(consistency: Consistency) -> i32 {
+    match consistency {
+        Consistency::Linearizable => v1::ReadConsistency::Linearizable.into(),
+        Consistency::Stale => v1::ReadConsistency::Stale.into(),
+    }
+}
+
+pub(super) fn get_order(order: &OrderId, consistency: Consistency) -> v1::GetOrderRequest {
+    v1::GetOrderRequest { order_id: order_text(*order), consistency: wire_consistency(consistency) }
+}
+
+pub(super) fn get_payment(payment: &PaymentName, consistency: Consistency) -> v1::GetPaymentRequest {
+    v1::GetPaymentRequest {
+        gateway: payment.gateway.to_string(),
+        payment_id: payment.payment_id.to_string(),
+        consistency: wire_consistency(consistency),
+    }
+}
+
+pub(super) fn verify_serial(code: &str, consistency: Consistency) -> v1::VerifySerialRequest {
+    v1::VerifySerialRequest { code: code.to_owned(), consistency: wire_consistency(consistency) }
+}
+
+/// `None` of a part that must be there.
+fn or_unknown(outcome: Option<Outcome>, what: &str) -> Outcome {
+    outcome.unwrap_or_else(|| Outcome::Unknown { why: format!("{what} was answered without a part that it must have").into() })
+}
+
+fn written(of: Option<v1::Receipt>, answer: WriteAnswer) -> Option<Outcome> {
+    Some(Outcome::Written(Written { receipt: wire::receipt(of)?, answer }))
+}
+
+pub(super) fn placed(response: v1::PlaceOrderResponse) -> Outcome {
+    let answer = WriteAnswer::Placed { amount_idr: response.amount_idr, expires_at_ms: response.expires_at_ms };
+    or_unknown(written(response.receipt, answer), "PlaceOrder")
+}
+
+pub(super) fn recorded(response: v1::RecordPaymentResponse) -> Outcome {
+    let serials = match &response.serials {
+        Some(range) => wire::serials(range).map(Some),
+        None => Some(None),
+    };
+    let answer = wire::payment_outcome(response.outcome).zip(serials);
+    let answer = answer.map(|(outcome, serials)| WriteAnswer::Recorded { outcome, serials });
+    or_unknown(answer.and_then(|answer| written(response.receipt, answer)), "RecordPayment")
+}
+
+pub(super) fn cancelled(response: v1::CancelOrderResponse) -> Outcome {
+    or_unknown(written(response.receipt, WriteAnswer::Cancelled), "CancelOrder")
+}
+
+fn read(mark: Option<v1::ReadMark>, answer: ReadAnswer) -> Outcome {
+    // A missing mark is kept as such: the judge knows which answers may lack it.
+    let ledger_time_ms = mark.map(|mark| mark.ledger_time_ms).unwrap_or_default();
+    Outcome::Read(Read { read_index: mark.map(|mark| mark.read_index), ledger_time_ms, answer })
+}
+
+pub(super) fn order_read(response: v1::GetOrderResponse) -> Outcome {
+    let order = response.order.as_ref().and_then(wire::order).map(|order| ReadAnswer::Order(Box::new(order)));
+    or_unknown(order.map(|order| read(response.mark, order)), "GetOrder")
+}
+
+pub(super) fn payment_read(response: v1::GetPaymentResponse) -> Outcome {
+    let payment = response.payment.as_ref().and_then(wire::payment).map(|payment| ReadAnswer::Payment(Box::new(payment)));
+    or_unknown(payment.map(|payment| read(response.mark, payment)), "GetPayment")
+}
+
+pub(super) fn serial_read(response: v1::VerifySerialResponse) -> Outcome {
+    let answer = match response.status() {
+        v1::SerialStatus::Forged => Some(ReadAnswer::SerialForged),
+        v1::SerialStatus::Unknown => Some(ReadAnswer::SerialUnknown),
+        v1::SerialStatus::Issued => uuid::Uuid::try_parse(&response.order_id)
+            .ok()
+            .map(|order| ReadAnswer::SerialIssued { order: order.into_bytes(), issued_at_ms: response.issued_at_ms }),
+        v1::SerialStatus::Unspecified => None,
+    };
+    or_unknown(answer.map(|answer| read(response.mark, answer)), "VerifySerial")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_without_its_receipt_is_unknown() {
+        assert!(matches!(placed(v1::PlaceOrderResponse::default()), Outcome::Unknown { .. }));
+        assert!(matches!(order_read(v1::GetOrderResponse::default()), Outcome::Unknown { .. }));
+        let unspecified = v1::RecordPaymentResponse {
+            receipt: Some(v1::Receipt { position: Some(v1::Position::default()), ..Default::default() }),
+            ..Default::default()
+        };
+        assert!(matches!(recorded(unspecified), Outcome::Unknown { .. }));
+    }
+}

@@ -1,0 +1,94 @@
+//! The configuration files of the nodes, as an operator would write them.
+
+use std::path::Path;
+
+use anyhow::Context;
+use toml::{Table, Value};
+
+use super::ports::Ports;
+
+/// Within a node's own directory.
+pub(super) const DATA_DIRECTORY: &str = "data";
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Member {
+    pub(super) id: u16,
+    pub(super) ports: Ports,
+}
+
+pub(super) fn loopback(port: u16) -> String {
+    format!("127.0.0.1:{port}")
+}
+
+/// 64 hexadecimal digits from the seed: no secret, this cluster sells nothing.
+pub(super) fn serial_key(seed: u64) -> String {
+    blake3::hash(format!("stampede drill {seed}").as_bytes()).to_hex().to_string()
+}
+
+/// `overrides` win key by key.
+pub(super) fn node_file(
+    member: &Member,
+    members: &[Member],
+    directory: &Path,
+    key_file: &Path,
+    overrides: &Table,
+) -> anyhow::Result<String> {
+    let text = |path: &Path| path.to_str().map(str::to_owned).with_context(|| format!("{} is no UTF-8", path.display()));
+    let mut file = Table::new();
+    let mut section = |name: &str, keys: &[(&str, Value)]| {
+        let table: Table = keys.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
+        file.insert(name.to_owned(), Value::Table(table));
+    };
+    section("node", &[("id", i64::from(member.id).into()), ("data_dir", text(&directory.join(DATA_DIRECTORY))?.into())]);
+    let members: Vec<Value> = members.iter().map(member_entry).collect();
+    section("cluster", &[("name", "drill".into()), ("members", members.into())]);
+    let ports = member.ports;
+    section(
+        "listen",
+        &[
+            ("client", loopback(ports.client).into()),
+            ("peer", loopback(ports.peer).into()),
+            ("admin", loopback(ports.admin).into()),
+            ("metrics", loopback(ports.metrics).into()),
+        ],
+    );
+    section("serials", &[("key_file", text(key_file)?.into())]);
+    merge(&mut file, overrides);
+    toml::to_string_pretty(&file).context("writing a node's configuration")
+}
+
+fn member_entry(member: &Member) -> Value {
+    let mut entry = Table::new();
+    entry.insert("id".into(), i64::from(member.id).into());
+    entry.insert("client".into(), loopback(member.ports.client).into());
+    entry.insert("peer".into(), loopback(member.ports.peer).into());
+    entry.insert("admin".into(), loopback(member.ports.admin).into());
+    entry.into()
+}
+
+fn merge(into: &mut Table, from: &Table) {
+    for (key, value) in from {
+        match (into.get_mut(key), value) {
+            (Some(Value::Table(into)), Value::Table(from)) => merge(into, from),
+            _ => drop(into.insert(key.clone(), value.clone())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scenario_overrides_single_keys_of_a_nodes_file() {
+        let ports = Ports { client: 1, peer: 2, admin: 3, metrics: 4 };
+        let members = [Member { id: 1, ports }];
+        let overrides: Table = toml::from_str("raft.snapshot_after_entries = 500\nnode.worker_threads = 1").unwrap();
+        let text = node_file(&members[0], &members, Path::new("/d"), Path::new("/d/key"), &overrides).unwrap();
+        let file: Table = toml::from_str(&text).unwrap();
+        assert_eq!(file["node"]["id"].as_integer(), Some(1));
+        assert_eq!(file["node"]["worker_threads"].as_integer(), Some(1));
+        assert_eq!(file["raft"]["snapshot_after_entries"].as_integer(), Some(500));
+        assert_eq!(file["cluster"]["members"][0]["peer"].as_str(), Some("127.0.0.1:2"));
+    }
+}

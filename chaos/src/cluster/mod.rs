@@ -1,0 +1,220 @@
+//! Real node processes on loopback, each with a disk of its own, that the drill starts, kills and starts again.
+//!
+//! Ports and data stay the same over restarts. Nothing that is started here outlives the tool: each process is killed when its
+//! owner is dropped, and [`watchdog`] kills them when the tool itself was killed. What a process wrote to its standard error
+//! is in the run's folder.
+
+mod config;
+mod node;
+mod ports;
+pub mod watchdog;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use tonic::transport::Channel;
+
+use crate::client::{NodeAddress, channel};
+use crate::history::{Recorder, RunFolder};
+use crate::limits;
+use crate::proto::admin::admin_service_client::AdminServiceClient;
+use crate::proto::admin::{GetStatusRequest, GetStatusResponse, InitRequest, NodeRole as WireRole};
+use crate::scenario::Scenario;
+
+pub use node::{Node, UnexpectedExit};
+use watchdog::Watchdog;
+
+pub type AdminClient = AdminServiceClient<Channel>;
+
+/// How a node's process is made.
+#[derive(Debug, Clone)]
+pub struct Binaries {
+    /// `stampede`
+    pub node: PathBuf,
+    /// This tool, for its `watchdog` command.
+    pub tool: PathBuf,
+}
+
+pub struct Cluster {
+    nodes: Vec<Node>,
+    serial_key: String,
+}
+
+impl Cluster {
+    /// Writes the nodes' configuration and starts nothing yet.
+    ///
+    /// # Errors
+    /// No free ports, a file that cannot be written, or the watchdog that cannot be started.
+    pub fn prepare(
+        scenario: &Scenario,
+        seed: u64,
+        binaries: &Binaries,
+        folder: &RunFolder,
+        recorder: &Recorder,
+    ) -> anyhow::Result<Self> {
+        let watchdog = Watchdog::start(&binaries.tool).context("starting the watchdog")?;
+        let members: Vec<config::Member> = ports::free(usize::from(scenario.cluster.nodes))?
+            .into_iter()
+            .zip(1..)
+            .map(|(ports, id)| config::Member { id, ports })
+            .collect();
+        let serial_key = config::serial_key(seed);
+        let key_file = folder.nodes().join("serial.key");
+        std::fs::write(&key_file, format!("{serial_key}\n")).context("writing the serial key")?;
+
+        let mut nodes = Vec::new();
+        for member in &members {
+            let directory = folder.nodes().join(format!("node-{}", member.id));
+            std::fs::create_dir_all(&directory)?;
+            let directory = directory.canonicalize()?;
+            let file = directory.join("node.toml");
+            let text = config::node_file(member, &members, &directory, &key_file.canonicalize()?, &scenario.cluster.config)?;
+            std::fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?;
+            nodes.push(Node::new(member, binaries.node.clone(), directory, file, recorder.clone(), watchdog.clone()));
+        }
+        Ok(Self { nodes, serial_key })
+    }
+
+    /// Starts every node, makes a cluster of them, and waits for its first leader.
+    ///
+    /// # Errors
+    /// A node does not come up, `Init` is refused, or no leader is elected in time.
+    pub async fn form(&self) -> anyhow::Result<()> {
+        for node in &self.nodes {
+            node.start()?;
+        }
+        for node in &self.nodes {
+            node.wait_ready(limits::READY_DEADLINE).await?;
+        }
+        let first = self.nodes.first().context("a cluster has at least one node")?;
+        first.admin().init(InitRequest { cluster_name: "drill".into() }).await.context("Init of node 1")?;
+        match tokio::time::timeout(limits::FORM_DEADLINE, self.wait_leader()).await {
+            Ok(_) => Ok(()),
+            Err(_) => bail!("no leader within {} s after Init", limits::FORM_DEADLINE.as_secs()),
+        }
+    }
+
+    /// Waits until one of the nodes leads: it and its term.
+    pub async fn wait_leader(&self) -> (u16, u64) {
+        loop {
+            if let Some(found) = self.leader().await {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// The node that says that it leads in the highest term, and that term.
+    pub async fn leader(&self) -> Option<(u16, u64)> {
+        let leaders = self.statuses().await.into_iter().filter(|(_, status)| status.role() == WireRole::Leader);
+        leaders.map(|(node, status)| (node, status.term)).max_by_key(|(_, term)| *term)
+    }
+
+    /// What each node that answers says of itself.
+    pub async fn statuses(&self) -> Vec<(u16, GetStatusResponse)> {
+        let answers = self.nodes.iter().map(|node| async { node.status().await.map(|status| (node.id(), status)) });
+        futures_util::future::join_all(answers).await.into_iter().flatten().collect()
+    }
+
+    #[must_use]
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    #[must_use]
+    pub fn node(&self, id: u16) -> &Node {
+        self.nodes.iter().find(|node| node.id() == id).expect("ids come from this cluster")
+    }
+
+    #[must_use]
+    pub fn addresses(&self) -> Vec<NodeAddress> {
+        self.nodes.iter().map(Node::address).collect()
+    }
+
+    /// 64 hexadecimal digits.
+    #[must_use]
+    pub fn serial_key(&self) -> &str {
+        &self.serial_key
+    }
+
+    /// Nodes that ended although nobody had told them to.
+    #[must_use]
+    pub fn unexpected_exits(&self) -> Vec<UnexpectedExit> {
+        self.nodes.iter().flat_map(Node::unexpected_exits).collect()
+    }
+
+    /// Starts what is down; every node answers when it returns.
+    ///
+    /// # Errors
+    /// A node does not come up.
+    pub async fn heal(&self) -> anyhow::Result<()> {
+        for node in &self.nodes {
+            if !node.is_running() {
+                node.start()?;
+            }
+        }
+        for node in &self.nodes {
+            node.wait_ready(limits::READY_DEADLINE).await?;
+        }
+        Ok(())
+    }
+
+    /// SIGTERM, and SIGKILL to those that do not stop in time: their ids.
+    ///
+    /// # Errors
+    /// A signal cannot be sent.
+    pub async fn stop(&self) -> anyhow::Result<Vec<u16>> {
+        let stops = self.nodes.iter().map(|node| async { (node.id(), node.stop(limits::STOP_DEADLINE).await) });
+        let mut stuck = Vec::new();
+        for (id, stopped) in futures_util::future::join_all(stops).await {
+            if !stopped? {
+                self.node(id).kill().await?;
+                stuck.push(id);
+            }
+        }
+        Ok(stuck)
+    }
+}
+
+/// One call for a node's status.
+pub(crate) async fn ask_status(mut admin: AdminClient) -> Option<GetStatusResponse> {
+    let answer = tokio::time::timeout(limits::STATUS_DEADLINE, admin.get_status(GetStatusRequest {})).await;
+    answer.ok()?.ok().map(tonic::Response::into_inner)
+}
+
+pub(crate) fn admin_client(address: &str) -> AdminClient {
+    AdminServiceClient::new(channel(address)).max_decoding_message_size(limits::MESSAGE_BYTES_MAX)
+}
+
+/// Removes the data directories of a run's nodes; their configuration and logs stay.
+///
+/// # Errors
+/// A directory cannot be read or removed.
+pub fn remove_data(folder: &RunFolder) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(folder.nodes())? {
+        let data = entry?.path().join(config::DATA_DIRECTORY);
+        if data.is_dir() {
+            std::fs::remove_dir_all(data)?;
+        }
+    }
+    Ok(())
+}
+
+/// The node's program: as told, else beside this tool, else where a build puts it.
+///
+/// # Errors
+/// There is none.
+pub fn find_node_binary(told: Option<&Path>, tool: &Path) -> anyhow::Result<PathBuf> {
+    let candidates = match told {
+        Some(path) => vec![path.to_owned()],
+        None => vec![tool.with_file_name("stampede"), PathBuf::from("target/debug/stampede")],
+    };
+    match candidates.iter().find(|path| path.is_file()) {
+        Some(path) => path.canonicalize().with_context(|| format!("resolving {}", path.display())),
+        None => bail!(
+            "no node program: looked for {}; build it, or name it with --node-binary",
+            candidates.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+        ),
+    }
+}

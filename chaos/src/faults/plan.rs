@@ -1,0 +1,102 @@
+//! Which fault fires when: drawn from the seed before the run starts, and kept with it.
+//!
+//! Targets are not drawn here: who leads is known only when the fault fires.
+
+use std::time::Duration;
+
+use rand::seq::SliceRandom;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde::Serialize;
+
+use crate::scenario::{FaultKind, Scenario};
+
+/// So that faults and buyers do not draw from the same numbers.
+const FAULTS_STREAM: u64 = u64::MAX;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct PlannedFault {
+    /// From 1, in the order of time.
+    pub number: u32,
+    pub kind: FaultKind,
+    /// After the fault phase began. It fires later if the one before is not yet healed.
+    pub at_ms: u64,
+    /// From the target's death to its restart.
+    pub restart_after_ms: u64,
+    /// Picks among several possible targets: this modulo their number.
+    pub choice: u32,
+}
+
+#[must_use]
+pub fn plan(scenario: &Scenario, seed: u64) -> Vec<PlannedFault> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(FAULTS_STREAM);
+    let mut kinds: Vec<_> = scenario.faults.random.iter().flat_map(|faults| (0..faults.count).map(move |_| faults)).collect();
+    kinds.shuffle(&mut rng);
+
+    let phase_ms = scenario.phases.faults.ms();
+    let slot_ms = phase_ms / u64::try_from(kinds.len()).unwrap_or(u64::MAX).max(1);
+    let mut faults: Vec<PlannedFault> = Vec::new();
+    for (slot, kind) in (0_u64..).zip(kinds) {
+        // In the first half of its slot, so that even the last has time to heal within the phase.
+        let at_ms = slot * slot_ms + rng.random_range(0..=slot_ms / 2);
+        let range = kind.restart_after_min.ms()..=kind.restart_after_max.ms();
+        faults.push(PlannedFault {
+            number: 0,
+            kind: kind.kind,
+            at_ms,
+            restart_after_ms: rng.random_range(range),
+            choice: rng.random(),
+        });
+    }
+    for one in &scenario.faults.at {
+        let (at_ms, restart_after_ms) = (one.at.ms(), one.restart_after.ms());
+        faults.push(PlannedFault { number: 0, kind: one.kind, at_ms, restart_after_ms, choice: rng.random() });
+    }
+    faults.sort_by_key(|fault| fault.at_ms);
+    for (number, fault) in (1..).zip(&mut faults) {
+        fault.number = number;
+    }
+    faults
+}
+
+impl PlannedFault {
+    #[must_use]
+    pub fn at(&self) -> Duration {
+        Duration::from_millis(self.at_ms)
+    }
+
+    #[must_use]
+    pub fn restart_after(&self) -> Duration {
+        Duration::from_millis(self.restart_after_ms)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rush() -> Scenario {
+        Scenario::load("casn2024-leader-kill").expect("built in").0
+    }
+
+    #[test]
+    fn a_seed_gives_one_schedule_and_another_seed_another() {
+        assert_eq!(plan(&rush(), 7), plan(&rush(), 7));
+        assert_ne!(plan(&rush(), 7), plan(&rush(), 8));
+    }
+
+    #[test]
+    fn every_planned_fault_is_in_time_order_within_the_phase() {
+        let scenario = rush();
+        for seed in 0..50 {
+            let faults = plan(&scenario, seed);
+            assert!(faults.is_sorted_by_key(|fault| fault.at_ms));
+            assert!(faults.iter().all(|fault| fault.at_ms < scenario.phases.faults.ms()));
+            for (kind, required) in &scenario.required {
+                let planned = faults.iter().filter(|fault| fault.kind == *kind).count();
+                assert!(planned >= *required as usize, "seed {seed}: {planned} of {}", kind.name());
+            }
+        }
+    }
+}

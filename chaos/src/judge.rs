@@ -1,0 +1,123 @@
+//! From a run's folder to the exit code: lets the judge speak, and adds how the tool itself fared.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+
+use crate::history::RunFolder;
+use crate::recheck;
+use crate::run::{Aftermath, Ended};
+use crate::verdict::{Exit, Verdict};
+
+/// What a run came to.
+#[derive(Debug)]
+pub struct Judgement {
+    pub exit: Exit,
+    /// Ids of the broken invariants.
+    pub violated: Vec<String>,
+    /// Why it is not simply held.
+    pub reasons: Vec<String>,
+    /// Absent if the run did not get that far.
+    pub folder: Option<PathBuf>,
+    /// Absent if there was nothing to judge.
+    pub verdict: Option<Verdict>,
+}
+
+/// # Errors
+/// The folder cannot be read or the reports cannot be written.
+pub fn judge(folder: &RunFolder, ended: &Ended) -> anyhow::Result<Judgement> {
+    let (exit, reason) = match ended {
+        Ended::Complete(aftermath) => return judge_complete(folder, aftermath),
+        Ended::Guard(reason) => (Exit::Guarded, reason.clone()),
+        Ended::Interrupted => (Exit::Interrupted, "interrupted".to_owned()),
+    };
+    let folder = Some(folder.root().to_owned());
+    Ok(Judgement { exit, violated: Vec::new(), reasons: vec![reason], folder, verdict: None })
+}
+
+fn judge_complete(folder: &RunFolder, aftermath: &Aftermath) -> anyhow::Result<Judgement> {
+    let mut judgement = of_verdict(folder, recheck::recheck(folder).context("judging the run")?);
+    // A broken invariant outranks what else went wrong.
+    if judgement.exit != Exit::Violated && !aftermath.left_behind.is_empty() {
+        judgement.exit = Exit::Residue;
+    }
+    judgement.reasons.extend(aftermath.left_behind.iter().cloned());
+    if aftermath.shed > 0 {
+        judgement.reasons.push(format!("the tool shed {} arrivals: too many buyers at once", aftermath.shed));
+    }
+    Ok(judgement)
+}
+
+fn of_verdict(folder: &RunFolder, verdict: Verdict) -> Judgement {
+    let violated =
+        verdict.invariants.iter().filter(|finding| finding.violations > 0).map(|finding| finding.id.clone()).collect();
+    let unsure = verdict
+        .invariants
+        .iter()
+        .flat_map(|finding| finding.inconclusive.iter().map(move |why| format!("{}: {why}", finding.id)));
+    let reasons = unsure.collect();
+    Judgement { exit: verdict.exit(), violated, reasons, folder: Some(folder.root().to_owned()), verdict: Some(verdict) }
+}
+
+/// Judges an earlier run and prints what it came to.
+///
+/// # Errors
+/// It is no run's folder, or its files cannot be read.
+pub fn recheck_and_print(run: &Path) -> anyhow::Result<Exit> {
+    let folder = RunFolder::open(run)?;
+    let judgement = of_verdict(&folder, recheck::recheck(&folder)?);
+    judgement.print();
+    Ok(judgement.exit)
+}
+
+impl Judgement {
+    /// The tool failed before there was anything to judge.
+    #[must_use]
+    pub fn of_failure(error: &anyhow::Error) -> Self {
+        let reasons = vec![format!("{error:#}")];
+        Self { exit: Exit::ToolFailed, violated: Vec::new(), reasons, folder: None, verdict: None }
+    }
+
+    /// One line.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let folder = self.folder.as_ref().map(|folder| format!(" ({})", folder.display())).unwrap_or_default();
+        format!("{:?} {} {}{folder}", self.exit, self.violated.join(" "), self.reasons.join("; "))
+    }
+
+    /// For people, on standard output.
+    pub fn print(&self) {
+        if let Some(verdict) = &self.verdict {
+            print_verdict(verdict);
+        }
+        for reason in &self.reasons {
+            println!("note    {reason}");
+        }
+        if let Some(folder) = &self.folder {
+            println!("folder  {}", folder.display());
+        }
+    }
+}
+
+fn print_verdict(verdict: &Verdict) {
+    let faults: Vec<String> = verdict.faults.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+    println!();
+    for finding in &verdict.invariants {
+        let state = match (finding.violations, finding.inconclusive.is_empty()) {
+            (0, true) => "held".to_owned(),
+            (0, false) => "unsure".to_owned(),
+            (count, _) => format!("BROKEN {count} times"),
+        };
+        println!("{:<4} {:<75} {:>9} checked  {state}", finding.id, finding.name, finding.checked);
+        for violation in &finding.shown {
+            println!("       {} (ops {:?}, log index {:?})", violation.text, violation.ops, violation.log_index);
+        }
+    }
+    println!();
+    println!("verdict {}", verdict.verdict.word());
+    println!("orders  {} issued, {} orders/s over {} s", verdict.orders_issued, verdict.orders_per_s, verdict.traffic_s);
+    println!("faults  {}", if faults.is_empty() { "none".to_owned() } else { faults.join(", ") });
+    if let Some(pause) = &verdict.write_pause_ms {
+        println!("pauses  of writes around {} leader kills: median {} ms, longest {} ms", pause.count, pause.median, pause.max);
+    }
+}

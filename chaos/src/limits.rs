@@ -1,0 +1,80 @@
+//! Every bound of the drill tool, with its unit and the reason for its size.
+
+use std::time::Duration;
+
+/// Processes on one machine.
+pub const NODES_MAX: u16 = 7;
+/// Characters of a scenario's name; it is part of a folder's name.
+pub const NAME_CHARS_MAX: usize = 40;
+/// One phase; a longer drill belongs on machines of its own.
+pub const PHASE_MAX: Duration = Duration::from_secs(60 * 60);
+/// The whole run.
+pub const WALL_TIME_MAX: Duration = Duration::from_secs(4 * 60 * 60);
+/// Of the open-loop schedule.
+pub const ORDERS_PER_S_MAX: u32 = 100_000;
+/// The protocol's own bound.
+pub const STAMPS_PER_ORDER_MAX: u32 = 10_000;
+pub const ACCOUNTS_MAX: u32 = 10_000_000;
+/// The protocol's own bound: 31 days.
+pub const PAYMENT_WINDOW_MAX: Duration = Duration::from_secs(31 * 24 * 60 * 60);
+/// Pauses, delays and deadlines of a scenario.
+pub const DELAY_MAX: Duration = Duration::from_secs(10 * 60);
+pub const SERIES_MAX: usize = 16;
+/// Sends of one request.
+pub const ATTEMPTS_MAX: u32 = 10_000;
+/// Buyers at once: each is a task and a few hundred bytes.
+pub const BUYERS_IN_FLIGHT_MAX: u32 = 1_000_000;
+/// Faults of one kind.
+pub const FAULTS_MAX: u32 = 10_000;
+
+/// The arrival schedule is looked at this often; arrivals between two looks start together, each with its intended time.
+pub const ARRIVAL_TICK: Duration = Duration::from_millis(2);
+/// How long an answer to a call that was given up is still listened for.
+pub const LATE_ANSWER_MAX: Duration = Duration::from_secs(5);
+/// Commands of one batch on a stream; small, so that a portal's batch is not a whole log entry.
+pub const STREAM_BATCH_MAX: usize = 64;
+/// How long a stream waits for more commands before it sends a batch.
+pub const STREAM_LINGER: Duration = Duration::from_millis(3);
+/// Commands that wait for a stream to a node; a full queue refuses, and the buyer tries another node.
+pub const STREAM_QUEUE_MAX: usize = 4_096;
+/// Pause before a broken stream is opened again.
+pub const STREAM_REOPEN_PAUSE: Duration = Duration::from_millis(50);
+/// To connect to a node on the same machine.
+pub const CONNECT_DEADLINE: Duration = Duration::from_millis(200);
+/// One answer of the server: a scan or a log entry with a thousand commands stays far below.
+pub const MESSAGE_BYTES_MAX: usize = 64 << 20;
+
+/// Between two looks at each node's status.
+pub const STATUS_INTERVAL: Duration = Duration::from_millis(150);
+/// For one answer to it; a dead node answers at once, a paused one not at all.
+pub const STATUS_DEADLINE: Duration = Duration::from_millis(150);
+/// Between two looks at each node's digests; a node keeps the last 4,096.
+pub const DIGEST_INTERVAL: Duration = Duration::from_millis(500);
+/// Every so many log indexes' digests are kept in the history: enough to compare, little enough to write.
+pub const DIGEST_STRIDE: u64 = 4;
+/// Between two reads of the log's tail.
+pub const EXPORT_INTERVAL: Duration = Duration::from_millis(300);
+/// One read of the tail, or of a digest list.
+pub const ADMIN_DEADLINE: Duration = Duration::from_secs(10);
+/// One replica's whole scan.
+pub const SCAN_DEADLINE: Duration = Duration::from_secs(120);
+
+/// A fault waits so long for the state that it wants, such as a leader.
+pub const TARGET_WAIT_MAX: Duration = Duration::from_secs(5);
+/// A killed process is gone by then; a signal to a stopping node is given `STOP_DEADLINE`.
+pub const KILL_DEADLINE: Duration = Duration::from_secs(5);
+pub const STOP_DEADLINE: Duration = Duration::from_secs(20);
+/// A started node answers its first status call by then; a long log to replay takes seconds.
+pub const READY_DEADLINE: Duration = Duration::from_secs(30);
+/// From the first start to the first leader.
+pub const FORM_DEADLINE: Duration = Duration::from_secs(30);
+/// After the last arrival, buyers and notices finish by then.
+pub const FINISH_DEADLINE: Duration = Duration::from_secs(60);
+/// After the drain, all replicas have the same applied index by then.
+pub const CONVERGE_DEADLINE: Duration = Duration::from_secs(60);
+/// Fresh orders after the heal.
+pub const FRESH_ORDERS: u32 = 20;
+/// Calls at once when asking after unknowns.
+pub const ASK_IN_FLIGHT_MAX: usize = 64;
+/// How often the disk guard measures the run's folder.
+pub const GUARD_INTERVAL: Duration = Duration::from_secs(2);

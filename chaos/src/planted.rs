@@ -1,0 +1,137 @@
+//! Who judges the judge: builds with a deliberate defect must be found out, and the sound build must be found sound.
+//!
+//! For each planted bug the scenario that provokes it is run, seed after seed, until the judge says *violated* and names an
+//! invariant that the defect breaks. A bug that no seed shows, or that is found for another reason, is a failure of the drill.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::{Context, bail, ensure};
+
+use crate::cluster::{Binaries, find_node_binary, remove_data};
+use crate::judge::{self, Judgement};
+use crate::run::{self, Ended};
+use crate::scenario::Scenario;
+use crate::verdict::Exit;
+
+/// Seeds tried for each bug before it counts as missed.
+pub const SEEDS_MAX: u64 = 6;
+/// Runs of the sound build.
+pub const CLEAN_RUNS: u64 = 10;
+
+/// A deliberate defect of the system (its feature `planted-bug-<number>`).
+pub struct PlantedBug {
+    pub number: u8,
+    pub what: &'static str,
+    /// Provokes it.
+    pub scenario: &'static str,
+    /// One of these must be named.
+    pub breaks: &'static [&'static str],
+}
+
+pub const PLANTED_BUGS: [PlantedBug; 6] = [
+    PlantedBug { number: 1, what: "answers before the commit", scenario: "leader-kill", breaks: &["V1", "V11"] },
+    PlantedBug {
+        number: 2,
+        what: "leaves the serial counter out of snapshots",
+        scenario: "snapshot-churn",
+        breaks: &["V2", "V4", "V13"],
+    },
+    PlantedBug {
+        number: 3,
+        what: "forgets payments on restart",
+        scenario: "restart-all",
+        breaks: &["V1", "V7", "V8", "V11", "V13", "V17"],
+    },
+    PlantedBug { number: 9, what: "lets a clock or a hash order into apply", scenario: "leader-kill", breaks: &["V13"] },
+    PlantedBug {
+        number: 10,
+        what: "writes changes and last-applied apart",
+        scenario: "restart-all",
+        breaks: &["V2", "V4", "V6", "V11", "V13"],
+    },
+    PlantedBug { number: 11, what: "tells a time-out as a refusal", scenario: "slow-client-deadlines", breaks: &["V9"] },
+];
+
+/// Of the sound build, in turn.
+const CLEAN_SCENARIOS: [&str; 4] = ["clean", "smoke", "leader-kill", "snapshot-churn"];
+
+pub struct Options {
+    /// Holds `<number>/stampede`.
+    pub binaries: PathBuf,
+    pub sound: Binaries,
+    /// Empty: all.
+    pub only: Vec<u8>,
+    pub seeds: u64,
+    pub clean_runs: u64,
+}
+
+/// Prints a line for each; `Held` only if every bug was found and every clean run held.
+///
+/// # Errors
+/// A build is missing, or the tool itself failed.
+pub fn run(options: &Options) -> anyhow::Result<Exit> {
+    ensure!(
+        options.only.iter().all(|number| PLANTED_BUGS.iter().any(|bug| bug.number == *number)),
+        "--only names a bug that is not planted"
+    );
+    let mut all_well = true;
+    for bug in PLANTED_BUGS.iter().filter(|bug| options.only.is_empty() || options.only.contains(&bug.number)) {
+        all_well &= hunt(options, bug)?;
+    }
+    for seed in 1..=options.clean_runs {
+        let index = usize::try_from(seed - 1).unwrap_or_default();
+        let scenario = CLEAN_SCENARIOS[index % CLEAN_SCENARIOS.len()];
+        let judgement = drill(scenario, seed, &options.sound)?;
+        let held = judgement.exit == Exit::Held;
+        println!("sound build  {scenario:<22} seed {seed:<3} {}", if held { "held" } else { "NOT HELD" });
+        if !held {
+            println!("             {}", judgement.summary());
+        }
+        all_well &= held;
+    }
+    Ok(if all_well { Exit::Held } else { Exit::Violated })
+}
+
+/// Whether the bug was found, for the right reason.
+fn hunt(options: &Options, bug: &PlantedBug) -> anyhow::Result<bool> {
+    let path = options.binaries.join(bug.number.to_string()).join("stampede");
+    let node = find_node_binary(Some(&path), &options.sound.tool).with_context(|| format!("planted bug {}", bug.number))?;
+    let binaries = Binaries { node, tool: options.sound.tool.clone() };
+    let start = Instant::now();
+    let mut last = None;
+    for seed in 1..=options.seeds {
+        let judgement = drill(bug.scenario, seed, &binaries)?;
+        let named: Vec<&str> = judgement.violated.iter().map(String::as_str).filter(|id| bug.breaks.contains(id)).collect();
+        if judgement.exit == Exit::Violated && !named.is_empty() {
+            let (names, seconds) = (named.join(" "), start.elapsed().as_secs());
+            println!("planted bug {:<2} found by {names} with seed {seed} after {seconds} s: {}", bug.number, bug.what);
+            return Ok(true);
+        }
+        last = Some(judgement);
+    }
+    println!("planted bug {:<2} NOT FOUND in {} seeds of {}: {}", bug.number, options.seeds, bug.scenario, bug.what);
+    if let Some(judgement) = last {
+        println!("             last: {}", judgement.summary());
+    }
+    Ok(false)
+}
+
+/// One quiet run. A run that the tool could not finish is judged as that, not as the system's.
+fn drill(scenario: &str, seed: u64, binaries: &Binaries) -> anyhow::Result<Judgement> {
+    let (loaded, text) = Scenario::load(scenario)?;
+    let command = format!("stampede-chaos run {scenario} --seed {seed} --node-binary {}", binaries.node.display());
+    let binaries = binaries.clone();
+    let options = run::Options { scenario: loaded, text, seed, out: None, binaries, quiet: true, command };
+    match run::run(&options) {
+        Ok((_, Ended::Interrupted)) => bail!("interrupted"),
+        Ok((folder, ended)) => {
+            let judgement = judge::judge(&folder, &ended);
+            // Dozens of runs: what the nodes stored would fill the disk.
+            remove_data(&folder)?;
+            judgement
+        }
+        // A defect may keep the cluster from forming at all: told, and the next seed tried.
+        Err(error) => Ok(Judgement::of_failure(&error)),
+    }
+}

@@ -1,0 +1,52 @@
+//! Stops a run that takes too long or too much disk.
+
+use std::path::Path;
+
+use tokio::time::Instant;
+
+use crate::limits;
+use crate::scenario::Guards;
+
+/// Returns the reason when a guard trips; never otherwise.
+pub(super) async fn trip(guards: &Guards, folder: &Path) -> String {
+    let deadline = Instant::now() + guards.wall_time.get();
+    loop {
+        tokio::time::sleep_until(deadline.min(Instant::now() + limits::GUARD_INTERVAL)).await;
+        if Instant::now() >= deadline {
+            return format!("guards.wall_time: the run took longer than {}", guards.wall_time);
+        }
+        let bytes = bytes_below(folder);
+        if bytes > guards.disk.bytes() {
+            return format!("guards.disk: the run's folder has {} MiB, {} allowed", bytes >> 20, guards.disk);
+        }
+    }
+}
+
+/// Files that go while they are counted are not counted.
+fn bytes_below(folder: &Path) -> u64 {
+    let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
+    entries
+        .flatten()
+        .map(|entry| match entry.metadata() {
+            Ok(metadata) if metadata.is_dir() => bytes_below(&entry.path()),
+            Ok(metadata) => metadata.len(),
+            Err(_) => 0,
+        })
+        .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::{Size, Span};
+
+    #[tokio::test]
+    async fn a_folder_that_grows_too_large_trips_the_guard() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("big"), vec![0; 2048]).unwrap();
+        let guards = Guards { wall_time: Span::from_millis(60_000), disk: Size::try_from("1KiB".to_owned()).unwrap() };
+        assert!(trip(&guards, folder.path()).await.starts_with("guards.disk"));
+        let guards = Guards { wall_time: Span::from_millis(5), ..Guards::default() };
+        assert!(trip(&guards, folder.path()).await.starts_with("guards.wall_time"));
+    }
+}

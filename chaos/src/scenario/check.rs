@@ -1,0 +1,123 @@
+//! Bounds of a scenario's values, each broken one named by its key.
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use anyhow::{bail, ensure};
+
+use super::{FaultKind, Scenario, Share, Span};
+use crate::limits;
+
+pub(super) fn check(scenario: &Scenario) -> anyhow::Result<()> {
+    check_name(&scenario.name)?;
+    within("cluster.nodes", scenario.cluster.nodes, 1, limits::NODES_MAX)?;
+    for (key, span) in [("phases.warm_up", scenario.phases.warm_up), ("phases.faults", scenario.phases.faults)] {
+        span_within(key, span, Duration::from_secs(1), limits::PHASE_MAX)?;
+    }
+    span_within("phases.settle", scenario.phases.settle, Duration::ZERO, limits::PHASE_MAX)?;
+    check_traffic(scenario)?;
+    check_clients(scenario)?;
+    check_faults(scenario)?;
+    ensure!(scenario.bounds.p99_factor >= 1.0, "bounds.p99_factor must be 1 or more, is {}", scenario.bounds.p99_factor);
+    // A guard below the run's own length would stop every run.
+    span_within("guards.wall_time", scenario.guards.wall_time, scenario.traffic_length(), limits::WALL_TIME_MAX)
+}
+
+fn check_name(name: &str) -> anyhow::Result<()> {
+    let is_plain = !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    ensure!(is_plain, "name must be of a-z 0-9 -, is {name:?}");
+    within("name (length)", name.len(), 1, limits::NAME_CHARS_MAX)
+}
+
+fn check_traffic(scenario: &Scenario) -> anyhow::Result<()> {
+    let traffic = &scenario.traffic;
+    within("traffic.orders", traffic.orders.per_second(), 1, limits::ORDERS_PER_S_MAX)?;
+    within("traffic.stamps_per_order_min", traffic.stamps_per_order_min, 1, limits::STAMPS_PER_ORDER_MAX)?;
+    within(
+        "traffic.stamps_per_order_max",
+        traffic.stamps_per_order_max,
+        traffic.stamps_per_order_min,
+        limits::STAMPS_PER_ORDER_MAX,
+    )?;
+    within("traffic.accounts", traffic.accounts, 1, limits::ACCOUNTS_MAX)?;
+    span_within("traffic.payment_window", traffic.payment_window, Duration::from_secs(1), limits::PAYMENT_WINDOW_MAX)?;
+    for (key, span) in [
+        ("traffic.think_time_max", traffic.think_time_max),
+        ("traffic.notice_delay_max", traffic.notice_delay_max),
+        ("traffic.repeat_delay_max", traffic.repeat_delay_max),
+    ] {
+        span_within(key, span, Duration::ZERO, limits::DELAY_MAX)?;
+    }
+    let shares = &traffic.shares;
+    let endings = shares.cancel.ppm() + shares.never_pay.ppm() + shares.pay_late.ppm();
+    ensure!(endings <= Share::WHOLE, "traffic.shares: cancel, never_pay and pay_late together must be at most 100%");
+    check_series(scenario)
+}
+
+fn check_series(scenario: &Scenario) -> anyhow::Result<()> {
+    let series = &scenario.traffic.series;
+    within("traffic.series (count)", series.len(), 1, limits::SERIES_MAX)?;
+    let mut codes: Vec<&str> = series.iter().map(|one| one.code.as_str()).collect();
+    codes.sort_unstable();
+    codes.dedup();
+    ensure!(codes.len() == series.len(), "traffic.series: two have the same code");
+    let whole: u32 = series.iter().map(|one| one.share.ppm()).sum();
+    ensure!(whole == Share::WHOLE, "traffic.series: the shares must add up to 100%, are {} parts per million", whole);
+    for one in series {
+        ensure!(one.code.len() == 3 && one.code.is_ascii(), "traffic.series: code must be three characters, is {:?}", one.code);
+        within("traffic.series.capacity", one.capacity, 1, 1_000_000_000)?;
+        within("traffic.series.face_value_idr", one.face_value_idr, 1, 1_000_000)?;
+    }
+    Ok(())
+}
+
+fn check_clients(scenario: &Scenario) -> anyhow::Result<()> {
+    let clients = &scenario.clients;
+    span_within("clients.attempt_deadline", clients.attempt_deadline, Duration::from_millis(1), limits::DELAY_MAX)?;
+    span_within("clients.retry_pause", clients.retry_pause, Duration::from_millis(1), limits::DELAY_MAX)?;
+    span_within("clients.retry_pause_max", clients.retry_pause_max, clients.retry_pause.get(), limits::DELAY_MAX)?;
+    within("clients.attempts_max", clients.attempts_max, 1, limits::ATTEMPTS_MAX)?;
+    within("clients.buyers_in_flight_max", clients.buyers_in_flight_max, 1, limits::BUYERS_IN_FLIGHT_MAX)
+}
+
+fn check_faults(scenario: &Scenario) -> anyhow::Result<()> {
+    let faults = &scenario.faults;
+    for random in &faults.random {
+        within("faults.random.count", random.count, 0, limits::FAULTS_MAX)?;
+        span_within(
+            "faults.random.restart_after_max",
+            random.restart_after_max,
+            random.restart_after_min.get(),
+            limits::DELAY_MAX,
+        )?;
+    }
+    for one in &faults.at {
+        span_within("faults.at.at", one.at, Duration::ZERO, scenario.phases.faults.get())?;
+        span_within("faults.at.restart_after", one.restart_after, Duration::ZERO, limits::DELAY_MAX)?;
+    }
+    for (kind, count) in &scenario.required {
+        let planned = planned(scenario, *kind);
+        ensure!(*count <= planned, "required.{} is {count}, but only {planned} are planned", kind.name());
+    }
+    let needs_others = |kind: FaultKind| kind == FaultKind::KillFollower && planned(scenario, kind) > 0;
+    if scenario.cluster.nodes == 1 && needs_others(FaultKind::KillFollower) {
+        bail!("faults: a cluster of one node has no follower to kill");
+    }
+    Ok(())
+}
+
+fn planned(scenario: &Scenario, kind: FaultKind) -> u32 {
+    let random: u32 = scenario.faults.random.iter().filter(|one| one.kind == kind).map(|one| one.count).sum();
+    random + scenario.faults.at.iter().filter(|one| one.kind == kind).map(|_| 1).sum::<u32>()
+}
+
+fn within<T: PartialOrd + Display>(key: &str, value: T, min: T, max: T) -> anyhow::Result<()> {
+    ensure!(value >= min && value <= max, "{key} must be {min} to {max}, is {value}");
+    Ok(())
+}
+
+fn span_within(key: &str, value: Span, min: Duration, max: Duration) -> anyhow::Result<()> {
+    let shown = humantime::format_duration;
+    ensure!(value.get() >= min && value.get() <= max, "{key} must be {} to {}, is {value}", shown(min), shown(max));
+    Ok(())
+}

@@ -1,0 +1,402 @@
+//! A scenario: what the cluster is, what its buyers do, what is broken when, and what must hold.
+//!
+//! One TOML file. Every value carries its unit ([`units`]), an unknown key is an error, and `check` says by the key's name
+//! which bound a value breaks. What is drawn at random comes from the run's seed: [`crate::faults::plan`] resolves the faults,
+//! [`crate::traffic::plan`] each buyer. The scenario itself decides nothing at run time.
+
+pub mod arrivals;
+mod check;
+pub mod units;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use serde::{Deserialize, Serialize};
+
+pub use arrivals::Arrivals;
+pub use units::{Rate, Share, Size, Span};
+
+use crate::history::{Bounds, RequiredFault};
+
+/// Scenarios that come with the tool: name and text.
+pub const BUILT_IN: [(&str, &str); 7] = [
+    ("casn2024-leader-kill", include_str!("../../scenarios/casn2024-leader-kill.toml")),
+    ("clean", include_str!("../../scenarios/clean.toml")),
+    ("leader-kill", include_str!("../../scenarios/leader-kill.toml")),
+    ("restart-all", include_str!("../../scenarios/restart-all.toml")),
+    ("slow-client-deadlines", include_str!("../../scenarios/slow-client-deadlines.toml")),
+    ("smoke", include_str!("../../scenarios/smoke.toml")),
+    ("snapshot-churn", include_str!("../../scenarios/snapshot-churn.toml")),
+];
+
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scenario {
+    /// `a-z 0-9 -`; part of the folder's name.
+    pub name: String,
+    /// What the run is expected to show.
+    pub hypothesis: String,
+    pub cluster: Cluster,
+    pub phases: Phases,
+    pub traffic: Traffic,
+    #[serde(default)]
+    pub clients: Clients,
+    #[serde(default)]
+    pub faults: Faults,
+    /// By kind: so many must have landed, or the run is inconclusive.
+    #[serde(default)]
+    pub required: BTreeMap<FaultKind, u32>,
+    #[serde(default)]
+    pub bounds: TimeBounds,
+    #[serde(default)]
+    pub guards: Guards,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cluster {
+    pub nodes: u16,
+    /// Merged over what the drill writes into each node's configuration file.
+    #[serde(default)]
+    pub config: toml::Table,
+}
+
+/// Traffic runs through all three.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Phases {
+    /// Before the first fault; its latency is the baseline.
+    pub warm_up: Span,
+    pub faults: Span,
+    /// After the last fault is healed.
+    pub settle: Span,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Traffic {
+    pub arrivals: Arrivals,
+    /// Mean over the whole traffic.
+    pub orders: Rate,
+    pub stamps_per_order_min: u32,
+    pub stamps_per_order_max: u32,
+    /// Buying accounts; orders are spread over them.
+    pub accounts: u32,
+    /// How long an order waits for its payment.
+    pub payment_window: Span,
+    /// A buyer pays after up to this.
+    pub think_time_max: Span,
+    /// The provider's notice comes after up to this.
+    pub notice_delay_max: Span,
+    /// A repeated notice comes up to so much after the first.
+    pub repeat_delay_max: Span,
+    #[serde(default)]
+    pub shares: Shares,
+    pub series: Vec<Series>,
+}
+
+/// What part of the buyers, or of the payments, behaves so.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Shares {
+    /// Buyers who come through a portal that submits in batches over a stream; the rest call one by one.
+    pub through_stream: Share,
+    /// Buyers who cancel instead of paying.
+    pub cancel: Share,
+    /// ... of those, who pay all the same.
+    pub pay_after_cancel: Share,
+    /// Buyers who let the order expire.
+    pub never_pay: Share,
+    /// Buyers who pay only after the order expired.
+    pub pay_late: Share,
+    pub wrong_amount: Share,
+    /// Buyers who pay twice, as two payments.
+    pub double_payment: Share,
+    /// Payments without any order.
+    pub stray_payment: Share,
+    /// Notices that the provider sends again although the first was answered.
+    pub repeated_notice: Share,
+    /// Notices that are sent twice at once, to two nodes.
+    pub concurrent_notice: Share,
+    /// Orders that are placed again with the same body after they were answered.
+    pub repeated_order: Share,
+    /// Orders and payments that are sent again with the same id and another body.
+    pub same_id_other_body: Share,
+    /// Buyers who ask for their order after each step.
+    pub ask_order: Share,
+    /// ... who ask any node for whatever it has applied.
+    pub ask_stale: Share,
+    pub ask_payment: Share,
+    pub verify_serial: Share,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Series {
+    pub code: String,
+    pub first_number: u64,
+    /// Stamps.
+    pub capacity: u64,
+    pub face_value_idr: u32,
+    /// Of all orders.
+    pub share: Share,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Clients {
+    /// A call that is not answered by then is given up as unknown.
+    pub attempt_deadline: Span,
+    /// Unary calls that tell the server their deadline. The others leave it open, so that late answers are seen too.
+    pub deadline_on_wire: Share,
+    /// Before the same request is sent again; doubles up to the maximum.
+    pub retry_pause: Span,
+    pub retry_pause_max: Span,
+    /// A buyer gives up after so many sends; what became of the request is asked after the heal.
+    pub attempts_max: u32,
+    /// Buyers at once; arrivals beyond are counted as shed by the tool.
+    pub buyers_in_flight_max: u32,
+}
+
+impl Default for Clients {
+    fn default() -> Self {
+        Self {
+            attempt_deadline: Span::from_millis(400),
+            deadline_on_wire: Share::default(),
+            retry_pause: Span::from_millis(20),
+            retry_pause_max: Span::from_millis(200),
+            attempts_max: 60,
+            buyers_in_flight_max: 20_000,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FaultKind {
+    /// SIGKILL to the node that leads when the fault fires.
+    KillLeader,
+    /// SIGKILL to one node that follows.
+    KillFollower,
+    /// SIGKILL to all nodes at once.
+    KillAll,
+    /// SIGTERM to the leader: an orderly stop, which must hand over and exit with 0.
+    StopLeader,
+}
+
+impl FaultKind {
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::KillLeader => "kill-leader",
+            Self::KillFollower => "kill-follower",
+            Self::KillAll => "kill-all",
+            Self::StopLeader => "stop-leader",
+        }
+    }
+
+    /// How many of `nodes` stay up.
+    #[must_use]
+    pub const fn nodes_left(self, nodes: u16) -> u16 {
+        match self {
+            Self::KillLeader | Self::KillFollower | Self::StopLeader => nodes - 1,
+            Self::KillAll => 0,
+        }
+    }
+
+    /// The role that the target must have for the fault to count; empty: any.
+    #[must_use]
+    pub const fn role(self) -> &'static str {
+        match self {
+            Self::KillLeader | Self::StopLeader => "leader",
+            Self::KillFollower => "follower",
+            Self::KillAll => "",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Faults {
+    /// Spread over the phase, in an order and at moments drawn from the seed.
+    pub random: Vec<RandomFaults>,
+    /// At given moments after the phase began.
+    pub at: Vec<FaultAt>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct RandomFaults {
+    pub kind: FaultKind,
+    pub count: u32,
+    /// The target is started again after a time drawn from these.
+    pub restart_after_min: Span,
+    pub restart_after_max: Span,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct FaultAt {
+    pub kind: FaultKind,
+    pub at: Span,
+    pub restart_after: Span,
+}
+
+/// V12 and V14.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TimeBounds {
+    /// From a healthy majority to the first acknowledged write.
+    pub first_success: Span,
+    /// From a healthy majority until the 99th percentile is back at the baseline.
+    pub p99_back: Span,
+    /// Back at the baseline: at most so many times the warm-up's...
+    pub p99_factor: f64,
+    /// ... or below this.
+    pub p99_floor: Span,
+    /// From the heal until every unknown is known.
+    pub known: Span,
+}
+
+impl Default for TimeBounds {
+    fn default() -> Self {
+        Self {
+            first_success: Span::from_millis(5_000),
+            p99_back: Span::from_millis(10_000),
+            p99_factor: 3.0,
+            p99_floor: Span::from_millis(250),
+            known: Span::from_millis(30_000),
+        }
+    }
+}
+
+/// The run is stopped and healed when one of these is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Guards {
+    /// The whole run, judgement left out.
+    pub wall_time: Span,
+    /// The run's folder.
+    pub disk: Size,
+}
+
+impl Default for Guards {
+    fn default() -> Self {
+        Self {
+            wall_time: Span::from_millis(10 * 60 * 1_000),
+            disk: Size::try_from("8GiB".to_owned()).expect("a size with its unit"),
+        }
+    }
+}
+
+impl Scenario {
+    /// A file, or the name of a scenario that comes with the tool; and its text.
+    ///
+    /// # Errors
+    /// It cannot be read, has an unknown key or a value without its unit, or breaks a bound.
+    pub fn load(path_or_name: &str) -> anyhow::Result<(Self, String)> {
+        let path = Path::new(path_or_name);
+        let text = match BUILT_IN.iter().find(|(name, _)| *name == path_or_name) {
+            _ if path.is_file() => std::fs::read_to_string(path).with_context(|| format!("reading {path_or_name}"))?,
+            Some((_, text)) => (*text).to_owned(),
+            None => bail!(
+                "{path_or_name} is no file, and no scenario of that name is built in: {}",
+                BUILT_IN.map(|(name, _)| name).join(", ")
+            ),
+        };
+        let scenario = Self::parse(&text).with_context(|| format!("scenario {path_or_name}"))?;
+        Ok((scenario, text))
+    }
+
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn parse(text: &str) -> anyhow::Result<Self> {
+        let scenario: Self = toml::from_str(text)?;
+        check::check(&scenario)?;
+        Ok(scenario)
+    }
+
+    /// How long buyers arrive.
+    #[must_use]
+    pub fn traffic_length(&self) -> Duration {
+        self.phases.warm_up.get() + self.phases.faults.get() + self.phases.settle.get()
+    }
+
+    /// Buyers in all.
+    #[must_use]
+    pub fn buyers(&self) -> u32 {
+        let buyers = self.traffic_length().as_millis() * u128::from(self.traffic.orders.per_second()) / 1_000;
+        u32::try_from(buyers).expect("checked: rate and length are bounded")
+    }
+
+    #[must_use]
+    pub fn judge_bounds(&self) -> Bounds {
+        let bounds = &self.bounds;
+        Bounds {
+            first_success_ms: bounds.first_success.ms(),
+            p99_recovery_ms: bounds.p99_back.ms(),
+            p99_factor: bounds.p99_factor,
+            p99_floor_ms: bounds.p99_floor.ms(),
+            known_within_ms: bounds.known.ms(),
+        }
+    }
+
+    #[must_use]
+    pub fn required_faults(&self) -> Vec<RequiredFault> {
+        self.required
+            .iter()
+            .map(|(kind, count)| RequiredFault { kind: kind.name().to_owned(), at_least: *count, role: kind.role().to_owned() })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn smoke_with(from: &str, to: &str) -> String {
+        let text = BUILT_IN.iter().find(|(name, _)| *name == "smoke").expect("built in").1;
+        assert!(text.contains(from), "the smoke scenario has no {from}");
+        text.replacen(from, to, 1)
+    }
+
+    fn error_of(text: &str) -> String {
+        format!("{:#}", Scenario::parse(text).expect_err("must be refused"))
+    }
+
+    #[test]
+    fn every_built_in_scenario_is_valid_and_named_as_its_file() {
+        for (name, text) in BUILT_IN {
+            let scenario = Scenario::parse(text).unwrap_or_else(|error| panic!("{name}: {error:#}"));
+            assert_eq!(scenario.name, name);
+        }
+    }
+
+    #[test]
+    fn an_unknown_key_is_an_error_that_names_it() {
+        let error = error_of(&smoke_with("[phases]", "[phases]\ncool_down = \"3s\""));
+        assert!(error.contains("cool_down"), "{error}");
+    }
+
+    #[test]
+    fn a_value_without_its_unit_is_an_error() {
+        let error = error_of(&smoke_with("warm_up = \"2s\"", "warm_up = \"2\""));
+        assert!(error.contains("warm_up") && error.contains("no length of time"), "{error}");
+        let error = error_of(&smoke_with("warm_up = \"2s\"", "warm_up = 2"));
+        assert!(error.contains("warm_up"), "{error}");
+    }
+
+    #[test]
+    fn a_value_out_of_bounds_is_named_with_its_bounds() {
+        let error = error_of(&smoke_with("payment_window = \"4s\"", "payment_window = \"10ms\""));
+        assert!(error.contains("traffic.payment_window must be 1s to"), "{error}");
+    }
+
+    #[test]
+    fn more_required_faults_than_planned_are_refused() {
+        let error = error_of(&smoke_with("kill-leader = 1", "kill-leader = 100"));
+        assert!(error.contains("required.kill-leader"), "{error}");
+    }
+}

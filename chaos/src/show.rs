@@ -1,0 +1,57 @@
+//! `plan`: what a run would do, without doing it.
+
+use std::fmt::Write;
+
+use crate::faults;
+use crate::scenario::Scenario;
+
+#[must_use]
+pub fn plan(scenario: &Scenario, seed: u64) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _infallible = write_plan(&mut text, scenario, seed);
+    text
+}
+
+fn write_plan(text: &mut String, scenario: &Scenario, seed: u64) -> std::fmt::Result {
+    let (phases, traffic) = (&scenario.phases, &scenario.traffic);
+    writeln!(text, "scenario   {}, seed {seed}", scenario.name)?;
+    writeln!(text, "hypothesis {}", scenario.hypothesis)?;
+    writeln!(text, "cluster    {} local processes, a majority is {}", scenario.cluster.nodes, scenario.cluster.nodes / 2 + 1)?;
+    writeln!(text, "traffic    {} buyers, {} in the mean, {:?}", scenario.buyers(), traffic.orders, traffic.arrivals)?;
+    writeln!(text, "phases     warm-up {}, faults {}, settle {}", phases.warm_up, phases.faults, phases.settle)?;
+    writeln!(text, "faults     (the target is whoever has the role when the fault fires)")?;
+    let faults = faults::plan::plan(scenario, seed);
+    if faults.is_empty() {
+        writeln!(text, "  none")?;
+    }
+    for fault in &faults {
+        writeln!(
+            text,
+            "  {:>3}  at {:>6} ms  {:<14} started again after {:>5} ms  up meanwhile: {} of {}",
+            fault.number,
+            fault.at_ms,
+            fault.kind.name(),
+            fault.restart_after_ms,
+            fault.kind.nodes_left(scenario.cluster.nodes),
+            scenario.cluster.nodes,
+        )?;
+    }
+    let required: Vec<String> = scenario.required.iter().map(|(kind, count)| format!("{} {}", count, kind.name())).collect();
+    writeln!(text, "required   {}", if required.is_empty() { "nothing".to_owned() } else { required.join(", ") })?;
+    writeln!(text, "undo       every node that is down is started again; at the end all are stopped, their data removed")?;
+    writeln!(text, "guards     {} of wall time, {} of disk", scenario.guards.wall_time, scenario.guards.disk)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_names_every_fault_with_its_moment() {
+        let (scenario, _) = Scenario::load("casn2024-leader-kill").unwrap();
+        let text = plan(&scenario, 7);
+        assert_eq!(text.matches("started again after").count(), 14);
+        assert!(text.contains("up meanwhile: 0 of 3"));
+    }
+}

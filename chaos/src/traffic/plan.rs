@@ -1,0 +1,228 @@
+//! Who each buyer is and what they will do: drawn from the seed and the buyer's number alone.
+//!
+//! What a buyer meets on the way is not drawn: answers, time-outs and retries are the run's.
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::history::{OrderId, PaymentName, Request, SeriesCode, Text};
+use crate::scenario::arrivals::draw;
+use crate::scenario::{Scenario, Share};
+
+/// What a wrong payment is off by.
+const WRONG_BY_IDR: i64 = 500;
+/// After its expiry, a late payer waits up to so much more.
+const LATE_BY_MS_MAX: u64 = 2_000;
+/// Gateways that charges go through.
+const GATEWAYS: [&str; 2] = ["gateway-a", "gateway-b"];
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Buyer {
+    /// From 1; also the session in the history.
+    pub number: u32,
+    pub order: OrderId,
+    pub account: Text,
+    pub series: SeriesCode,
+    pub quantity: u32,
+    /// Rotates through the nodes from here.
+    pub first_node: usize,
+    pub through_stream: bool,
+    pub deadline_on_wire: bool,
+    pub think_ms: u64,
+    pub ending: Ending,
+    pub payments: Vec<Charge>,
+    pub repeats_order: bool,
+    pub order_again_with_other_body: bool,
+    pub payment_again_with_other_body: bool,
+    pub asks_order: bool,
+    pub asks_stale: bool,
+    pub asks_payment: bool,
+    pub verifies_serial: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    Pays,
+    /// After the order expired.
+    PaysLate {
+        after_ms: u64,
+    },
+    Cancels {
+        pays_all_the_same: bool,
+    },
+    /// The order expires.
+    Leaves,
+}
+
+/// One charge at the provider, and how its notices will come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Charge {
+    pub payment: PaymentName,
+    pub order: OrderId,
+    pub amount_idr: i64,
+    pub notice_delay_ms: u64,
+    /// Sent twice at once, to two nodes.
+    pub concurrent: bool,
+    /// Sent again so long after it was answered.
+    pub repeat_after_ms: Option<u64>,
+    pub first_node: usize,
+    pub through_stream: bool,
+}
+
+/// `intended_ms`: Unix time of the arrival, for the time-ordered order id.
+#[must_use]
+pub fn buyer(scenario: &Scenario, seed: u64, number: u32, intended_ms: u64) -> Buyer {
+    let traffic = &scenario.traffic;
+    let shares = &traffic.shares;
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(u64::from(number));
+
+    let order = uuid::Builder::from_unix_timestamp_millis(intended_ms, &rng.random()).into_uuid().into_bytes();
+    let drawn = rng.random_range(0..Share::WHOLE);
+    let series = series_at(scenario, drawn);
+    let quantity = rng.random_range(traffic.stamps_per_order_min..=traffic.stamps_per_order_max);
+    let amount_idr = i64::from(quantity) * i64::from(series.face_value_idr);
+    let account = format!("account-{}", rng.random_range(0..traffic.accounts)).into();
+    let (first_node, through_stream) =
+        (rng.random_range(0..usize::from(scenario.cluster.nodes)), draw(&mut rng, shares.through_stream));
+    let ending = ending(scenario, &mut rng);
+
+    let mut charge = |nth: u32, order: OrderId, amount_idr: i64| Charge {
+        payment: PaymentName {
+            gateway: GATEWAYS[rng.random_range(0..GATEWAYS.len())].into(),
+            payment_id: format!("p-{number}-{nth}").into(),
+        },
+        order,
+        amount_idr,
+        notice_delay_ms: rng.random_range(0..=traffic.notice_delay_max.ms()),
+        concurrent: draw(&mut rng, shares.concurrent_notice),
+        repeat_after_ms: draw(&mut rng, shares.repeated_notice).then(|| rng.random_range(0..=traffic.repeat_delay_max.ms())),
+        first_node: rng.random_range(0..usize::from(scenario.cluster.nodes)),
+        through_stream: draw(&mut rng, shares.through_stream),
+    };
+    let (first, second) = (charge(1, order, amount_idr), charge(2, order, amount_idr));
+    let stray = charge(3, [0; 16], amount_idr);
+
+    let mut payments = vec![first];
+    if draw(&mut rng, shares.wrong_amount) {
+        payments[0].amount_idr += WRONG_BY_IDR;
+    }
+    if draw(&mut rng, shares.double_payment) {
+        payments.push(second);
+    }
+    if draw(&mut rng, shares.stray_payment) {
+        let nobody = uuid::Builder::from_unix_timestamp_millis(intended_ms, &rng.random()).into_uuid().into_bytes();
+        payments.push(Charge { order: nobody, ..stray });
+    }
+    Buyer {
+        number,
+        order,
+        account,
+        series: series.code.as_bytes().try_into().expect("checked: three characters"),
+        quantity,
+        first_node,
+        through_stream,
+        deadline_on_wire: draw(&mut rng, scenario.clients.deadline_on_wire),
+        think_ms: rng.random_range(0..=traffic.think_time_max.ms()),
+        ending,
+        payments,
+        repeats_order: draw(&mut rng, shares.repeated_order),
+        order_again_with_other_body: draw(&mut rng, shares.same_id_other_body),
+        payment_again_with_other_body: draw(&mut rng, shares.same_id_other_body),
+        asks_order: draw(&mut rng, shares.ask_order),
+        asks_stale: draw(&mut rng, shares.ask_stale),
+        asks_payment: draw(&mut rng, shares.ask_payment),
+        verifies_serial: draw(&mut rng, shares.verify_serial),
+    }
+}
+
+fn series_at(scenario: &Scenario, drawn: u32) -> &crate::scenario::Series {
+    let mut below = 0;
+    let found = scenario.traffic.series.iter().find(|series| {
+        below += series.share.ppm();
+        drawn < below
+    });
+    found.expect("checked: the shares of the series add up to the whole")
+}
+
+fn ending(scenario: &Scenario, rng: &mut ChaCha8Rng) -> Ending {
+    let shares = &scenario.traffic.shares;
+    let drawn = rng.random_range(0..Share::WHOLE);
+    let pays_all_the_same = draw(rng, shares.pay_after_cancel);
+    let after_ms = scenario.traffic.payment_window.ms() + rng.random_range(0..=LATE_BY_MS_MAX);
+    let (cancel, leave) = (shares.cancel.ppm(), shares.cancel.ppm() + shares.never_pay.ppm());
+    if drawn < cancel {
+        Ending::Cancels { pays_all_the_same }
+    } else if drawn < leave {
+        Ending::Leaves
+    } else if drawn < leave + shares.pay_late.ppm() {
+        Ending::PaysLate { after_ms }
+    } else {
+        Ending::Pays
+    }
+}
+
+impl Buyer {
+    #[must_use]
+    pub fn place(&self) -> Request {
+        Request::PlaceOrder { order: self.order, account: self.account.clone(), series: self.series, quantity: self.quantity }
+    }
+
+    /// The same id, one stamp more.
+    #[must_use]
+    pub fn place_with_other_body(&self) -> Request {
+        let quantity = if self.quantity < crate::limits::STAMPS_PER_ORDER_MAX { self.quantity + 1 } else { self.quantity - 1 };
+        Request::PlaceOrder { order: self.order, account: self.account.clone(), series: self.series, quantity }
+    }
+}
+
+impl Charge {
+    #[must_use]
+    pub fn notice(&self) -> Request {
+        Request::RecordPayment { payment: self.payment.clone(), order: self.order, amount_idr: self.amount_idr }
+    }
+
+    /// The same payment, another amount.
+    #[must_use]
+    pub fn notice_with_other_body(&self) -> Request {
+        Request::RecordPayment { payment: self.payment.clone(), order: self.order, amount_idr: self.amount_idr + WRONG_BY_IDR }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn a_buyer_is_the_same_for_the_same_seed_and_number() {
+        let (scenario, _) = Scenario::load("casn2024-leader-kill").unwrap();
+        assert_eq!(buyer(&scenario, 7, 3, 1_000), buyer(&scenario, 7, 3, 1_000));
+        assert_ne!(buyer(&scenario, 7, 3, 1_000), buyer(&scenario, 8, 3, 1_000));
+    }
+
+    #[test]
+    fn ids_are_never_shared_and_order_ids_follow_time() {
+        let (scenario, _) = Scenario::load("casn2024-leader-kill").unwrap();
+        let buyers: Vec<Buyer> = (1..2_000).map(|number| buyer(&scenario, 7, number, u64::from(number))).collect();
+        assert!(buyers.is_sorted_by_key(|buyer| buyer.order));
+        let payments: Vec<_> =
+            buyers.iter().flat_map(|buyer| &buyer.payments).map(|charge| charge.payment.payment_id.clone()).collect();
+        assert_eq!(payments.iter().collect::<BTreeSet<_>>().len(), payments.len());
+    }
+
+    #[test]
+    fn every_behaviour_of_the_scenario_occurs() {
+        let (scenario, _) = Scenario::load("casn2024-leader-kill").unwrap();
+        let buyers: Vec<Buyer> = (1..20_000).map(|number| buyer(&scenario, 7, number, 0)).collect();
+        let any = |what: &dyn Fn(&Buyer) -> bool| buyers.iter().any(what);
+        assert!(any(&|buyer| matches!(buyer.ending, Ending::Cancels { pays_all_the_same: true })));
+        assert!(any(&|buyer| matches!(buyer.ending, Ending::PaysLate { .. })));
+        assert!(any(&|buyer| matches!(buyer.ending, Ending::Leaves)));
+        assert!(any(&|buyer| buyer.payments.len() > 1 && buyer.payments[1].order == buyer.order));
+        assert!(any(&|buyer| buyer.payments.iter().any(|charge| charge.order != buyer.order)));
+        assert!(any(&|buyer| buyer.payments[0].concurrent && buyer.payments[0].repeat_after_ms.is_some()));
+        assert!(any(&|buyer| buyer.through_stream) && any(&|buyer| !buyer.through_stream));
+    }
+}
