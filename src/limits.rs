@@ -42,3 +42,6 @@ pub const CLI_CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 pub const CLI_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Between two rounds over all servers.
 pub const CLI_RETRY_PAUSE: Duration = Duration::from_millis(50);
+
+/// Committed entries that a node may still have to apply and call itself ready: well below a second's work.
+pub const READY_APPLY_LAG_ENTRIES_MAX: u64 = 1_000;

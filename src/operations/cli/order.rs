@@ -51,7 +51,7 @@ pub struct PayArgs {
     order_id: Uuid,
     /// In whole rupiah; what the order costs if not given
     #[arg(long)]
-    amount: Option<i64>,
+    amount_idr: Option<i64>,
     #[arg(long, default_value = "manual")]
     gateway: String,
     /// The gateway's id of the payment; made if not given. Give the same again to repeat a notice safely
@@ -100,7 +100,7 @@ async fn place(global: &Global, args: PlaceArgs) -> Result<Record, Failure> {
 }
 
 async fn pay(global: &Global, args: PayArgs) -> Result<Record, Failure> {
-    let amount_idr = match args.amount {
+    let amount_idr = match args.amount_idr {
         Some(amount) => amount,
         None => get(global, args.order_id, false).await?.amount_idr,
     };
