@@ -22,8 +22,9 @@ pub fn read(path: &Path) -> Result<KeyFile, String> {
     let shown = path.display();
     let text = std::fs::read_to_string(path).map_err(|error| format!("serials.key_file: cannot read {shown}: {error}"))?;
     let digits: String = text.lines().map(str::trim).filter(|line| !line.starts_with('#')).collect();
-    let key = parse(&digits)
-        .ok_or_else(|| format!("serials.key_file: {shown} must hold {} hexadecimal digits, besides lines with #", KEY_BYTES * 2))?;
+    let key = parse(&digits).ok_or_else(|| {
+        format!("serials.key_file: {shown} must hold {} hexadecimal digits, besides lines with #", KEY_BYTES * 2)
+    })?;
     Ok(KeyFile { key: SerialKey::from_bytes(key), is_for_development: text.contains(DEVELOPMENT_MARK) })
 }
 

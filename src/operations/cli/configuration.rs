@@ -45,6 +45,10 @@ pub(super) fn run(command: &ConfigCommand) -> Result<(), Failure> {
 
 pub(super) fn load(args: &ConfigArgs) -> Result<Loaded, Failure> {
     config::load(&Sources::of_process(args.files.clone(), args.set.clone())).map_err(|error| {
-        Failure::new(Code::Configuration, error.to_string(), "`stampede config print` shows every key with its meaning and bounds")
+        Failure::new(
+            Code::Configuration,
+            error.to_string(),
+            "`stampede config print` shows every key with its meaning and bounds",
+        )
     })
 }

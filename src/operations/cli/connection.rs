@@ -41,11 +41,7 @@ enum Effect {
 impl Servers {
     /// # Errors
     /// The server's refusal, or that none answered; the code says whether it can have happened.
-    pub async fn call<T>(
-        &self,
-        call: &Call,
-        send: impl AsyncFn(Channel) -> Result<Response<T>, Status>,
-    ) -> Result<T, Failure> {
+    pub async fn call<T>(&self, call: &Call, send: impl AsyncFn(Channel) -> Result<Response<T>, Status>) -> Result<T, Failure> {
         let deadline = Instant::now() + self.within;
         let mut may_have_happened = false;
         let mut last_answer = None;
@@ -139,7 +135,8 @@ fn refusal(call: &Call, status: &Status) -> Failure {
         .flatten()
         .collect();
     let told = if fields.is_empty() { status.message().to_owned() } else { fields.join("; ") };
-    let message = if reason.is_empty() { format!("{}: {told}", call.doing) } else { format!("{}: {told} ({reason})", call.doing) };
+    let message =
+        if reason.is_empty() { format!("{}: {told}", call.doing) } else { format!("{}: {told} ({reason})", call.doing) };
     let (code, next) = match (reason.as_str(), status.code()) {
         ("ALREADY_INITIALIZED", _) => (Code::RefusedForSafety, "it is there already: see `stampede status`"),
         ("STOCK_EXHAUSTED", _) => (Code::Failed, "open another series with `stampede series open`, or order fewer"),
@@ -149,7 +146,9 @@ fn refusal(call: &Call, status: &Status) -> Failure {
         }
         (_, GrpcCode::NotFound) => (Code::NotFound, "check the id"),
         (_, GrpcCode::InvalidArgument) => (Code::Usage, "correct the named value; --help says what is accepted"),
-        (_, GrpcCode::Unimplemented) => (Code::Failed, "this server does not know the call: is it the right port, and the same version?"),
+        (_, GrpcCode::Unimplemented) => {
+            (Code::Failed, "this server does not know the call: is it the right port, and the same version?")
+        }
         _ => (Code::Failed, "nothing was changed; see `stampede status`"),
     };
     Failure::new(code, message, next)

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use tokio::io::{AsyncWriteExt as _};
+use tokio::io::AsyncWriteExt as _;
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep};
@@ -173,7 +173,11 @@ impl Demo {
         let log = fs::read_to_string(self.log(id)).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
         let tail = lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..].join("\n");
-        Failure::new(Code::Failed, format!("node {id} {what}; its log ends with\n{tail}"), "try again, or with another --port-base")
+        Failure::new(
+            Code::Failed,
+            format!("node {id} {what}; its log ends with\n{tail}"),
+            "try again, or with another --port-base",
+        )
     }
 
     /// Nodes may be killed by whoever plays with the demo: it goes on until all are gone.

@@ -25,9 +25,7 @@ pub enum OrderCommand {
     /// Show an order
     Get(GetArgs),
     /// Give up an order that waits for its payment
-    Cancel {
-        order_id: Uuid,
-    },
+    Cancel { order_id: Uuid },
 }
 
 #[derive(Debug, Args)]
@@ -113,8 +111,10 @@ async fn pay(global: &Global, args: PayArgs) -> Result<Record, Failure> {
         order_id: args.order_id.to_string(),
         amount_idr,
     };
-    let recorded =
-        global.servers().call(&call, async |channel| Client::new(channel).record_payment(request(message.clone())).await).await?;
+    let recorded = global
+        .servers()
+        .call(&call, async |channel| Client::new(channel).record_payment(request(message.clone())).await)
+        .await?;
     let outcome = PaymentOutcome::try_from(recorded.outcome).unwrap_or_default();
     let mut record = vec![
         ("order_id", json!(args.order_id)),
@@ -131,7 +131,8 @@ async fn get(global: &Global, order_id: Uuid, is_stale: bool) -> Result<Order, F
     let consistency = if is_stale { ReadConsistency::Stale } else { ReadConsistency::Linearizable };
     let message = GetOrderRequest { order_id: order_id.to_string(), consistency: consistency.into() };
     let call = Call { doing: "reading the order", ask: None };
-    let got = global.servers().call(&call, async |channel| Client::new(channel).get_order(request(message.clone())).await).await?;
+    let got =
+        global.servers().call(&call, async |channel| Client::new(channel).get_order(request(message.clone())).await).await?;
     Ok(got.order.unwrap_or_default())
 }
 

@@ -64,8 +64,10 @@ async fn open(global: &Global, args: OpenArgs) -> Result<(), Failure> {
 
 async fn list(global: &Global) -> Result<(), Failure> {
     let call = Call { doing: "listing the series", ask: None };
-    let listed =
-        global.admins().call(&call, async |channel| Client::new(channel).list_series(request(ListSeriesRequest {})).await).await?;
+    let listed = global
+        .admins()
+        .call(&call, async |channel| Client::new(channel).list_series(request(ListSeriesRequest {})).await)
+        .await?;
     let rows = listed.series.into_iter().map(|series| {
         vec![
             ("series", json!(series.series_code)),
