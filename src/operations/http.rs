@@ -49,7 +49,10 @@ async fn readyz<O: Observed>(State(metrics): State<Arc<Metrics<O>>>, Query(query
 }
 
 /// Ready once, ready for this probe: only whether the process has come up is asked.
-async fn startupz<O: Observed>(State(metrics): State<Arc<Metrics<O>>>, Query(query): Query<HashMap<String, String>>) -> Response {
+async fn startupz<O: Observed>(
+    State(metrics): State<Arc<Metrics<O>>>,
+    Query(query): Query<HashMap<String, String>>,
+) -> Response {
     let checks = metrics.readiness().into_iter().filter(|check| check.name == "started").collect();
     answer("startupz", checks, &[], query.contains_key("verbose"))
 }

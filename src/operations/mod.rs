@@ -5,6 +5,8 @@
 pub mod cli;
 pub mod config;
 pub mod health;
+pub mod http;
+pub mod metrics;
 pub mod serial_key;
 pub mod telemetry;
 pub mod watch;

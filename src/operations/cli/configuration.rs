@@ -7,7 +7,7 @@ use super::{ConfigArgs, output};
 use crate::operations::config::{self, Loaded, Sources};
 
 #[derive(Debug, Subcommand)]
-pub enum ConfigCommand {
+pub(super) enum ConfigCommand {
     /// Check files, environment and flags as `node` would
     Validate(ConfigArgs),
     /// Print the reference of all keys, or what is in effect
@@ -15,7 +15,7 @@ pub enum ConfigCommand {
 }
 
 #[derive(Debug, clap::Args)]
-pub struct PrintArgs {
+pub(super) struct PrintArgs {
     #[command(flatten)]
     config: ConfigArgs,
     /// What a node started like this would use, in place of the reference

@@ -15,20 +15,20 @@ use crate::limits::{CLI_ATTEMPT_TIMEOUT, CLI_CONNECT_TIMEOUT, CLI_RETRY_PAUSE};
 
 /// The servers of one kind, and how long a command may take.
 #[derive(Debug, Clone)]
-pub struct Servers {
-    pub addresses: Vec<String>,
+pub(super) struct Servers {
+    pub(super) addresses: Vec<String>,
     /// `--server` or `--admin`, for what to try next.
-    pub flag: &'static str,
-    pub within: Duration,
+    pub(super) flag: &'static str,
+    pub(super) within: Duration,
 }
 
 /// What a call is to its caller.
 #[derive(Debug, Clone)]
-pub struct Call {
+pub(super) struct Call {
     /// "placing the order"
-    pub doing: &'static str,
+    pub(super) doing: &'static str,
     /// The command that shows whether it happened; `None` of a read.
-    pub ask: Option<String>,
+    pub(super) ask: Option<String>,
 }
 
 /// What an error of a server says about the call.
@@ -41,7 +41,11 @@ enum Effect {
 impl Servers {
     /// # Errors
     /// The server's refusal, or that none answered; the code says whether it can have happened.
-    pub async fn call<T>(&self, call: &Call, send: impl AsyncFn(Channel) -> Result<Response<T>, Status>) -> Result<T, Failure> {
+    pub(super) async fn call<T>(
+        &self,
+        call: &Call,
+        send: impl AsyncFn(Channel) -> Result<Response<T>, Status>,
+    ) -> Result<T, Failure> {
         let deadline = Instant::now() + self.within;
         let mut may_have_happened = false;
         let mut last_answer = None;
@@ -100,7 +104,7 @@ async fn connect(address: &str, deadline: Instant) -> Result<Channel, ()> {
 }
 
 /// The remaining time travels with the call, so that the server does not work for nobody.
-pub fn request<T>(message: T) -> Request<T> {
+pub(super) fn request<T>(message: T) -> Request<T> {
     let mut request = Request::new(message);
     request.set_timeout(CLI_ATTEMPT_TIMEOUT);
     request
@@ -168,7 +172,7 @@ mod tests {
     }
 
     fn with_effect(effect: &str) -> Status {
-        let details = tonic_types::ErrorDetails::with_error_info("ANY", "stampede", [("effect", effect)]);
+        let details = tonic_types::ErrorDetails::with_error_info("ANY", "stampede", [("effect".to_owned(), effect.to_owned())]);
         Status::with_error_details(GrpcCode::Unavailable, "told", details)
     }
 

@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt as _;
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep};
@@ -31,7 +30,7 @@ const POLL: Duration = Duration::from_millis(50);
 const LOG_LINES_SHOWN: usize = 5;
 
 #[derive(Debug, clap::Args)]
-pub struct DemoArgs {
+pub(super) struct DemoArgs {
     /// First of the ports: node N has clients at BASE + 10 (N - 1), peers one above, operators three above, metrics four above
     #[arg(long, default_value_t = 7700, value_parser = clap::value_parser!(u16).range(1024..=65_000))]
     port_base: u16,
@@ -204,7 +203,6 @@ impl Demo {
                 eprintln!("warning: a node did not end: {error}");
             }
         }
-        let _ = tokio::io::stdout().flush().await;
     }
 }
 

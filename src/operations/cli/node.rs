@@ -5,7 +5,7 @@ use super::{ConfigArgs, configuration};
 use crate::operations::telemetry;
 
 #[derive(Debug, clap::Args)]
-pub struct NodeArgs {
+pub(super) struct NodeArgs {
     #[command(flatten)]
     config: ConfigArgs,
     /// Stop when standard input closes: a parent process that dies takes the node with it

@@ -17,7 +17,7 @@ use crate::proto::v1::{
 };
 
 #[derive(Debug, Subcommand)]
-pub enum OrderCommand {
+pub(super) enum OrderCommand {
     /// Reserve stamps of a series
     Place(PlaceArgs),
     /// Record a payment, which issues the stamps
@@ -29,7 +29,7 @@ pub enum OrderCommand {
 }
 
 #[derive(Debug, Args)]
-pub struct PlaceArgs {
+pub(super) struct PlaceArgs {
     /// Code of the series
     #[arg(long)]
     series: String,
@@ -45,7 +45,7 @@ pub struct PlaceArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct PayArgs {
+pub(super) struct PayArgs {
     order_id: Uuid,
     /// In whole rupiah; what the order costs if not given
     #[arg(long)]
@@ -58,7 +58,7 @@ pub struct PayArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct GetArgs {
+pub(super) struct GetArgs {
     order_id: Uuid,
     /// What the asked node has applied, at once, even without a leader
     #[arg(long)]
@@ -117,7 +117,7 @@ async fn pay(global: &Global, args: PayArgs) -> Result<Record, Failure> {
         .await?;
     let outcome = PaymentOutcome::try_from(recorded.outcome).unwrap_or_default();
     let mut record = vec![
-        ("order_id", json!(args.order_id)),
+        ("order_id", json!(args.order_id.to_string())),
         ("gateway", json!(args.gateway)),
         ("payment_id", json!(payment_id)),
         ("outcome", short_name(outcome.as_str_name(), "PAYMENT_OUTCOME_")),
@@ -141,7 +141,7 @@ async fn cancel(global: &Global, order_id: Uuid) -> Result<Record, Failure> {
     let message = CancelOrderRequest { order_id: order_id.to_string() };
     let cancelled =
         global.servers().call(&call, async |channel| Client::new(channel).cancel_order(request(message.clone())).await).await?;
-    let mut record = vec![("order_id", json!(order_id)), ("state", json!("cancelled"))];
+    let mut record = vec![("order_id", json!(order_id.to_string())), ("state", json!("cancelled"))];
     record.extend(describe_receipt(cancelled.receipt));
     Ok(record)
 }

@@ -14,7 +14,7 @@ use crate::proto::admin::admin_service_client::AdminServiceClient as Client;
 use crate::proto::admin::{ListSeriesRequest, OpenSeriesRequest};
 
 #[derive(Debug, Subcommand)]
-pub enum SeriesCommand {
+pub(super) enum SeriesCommand {
     /// Open a series; the same again is answered the same
     Open(OpenArgs),
     /// All series with what is left
@@ -22,7 +22,7 @@ pub enum SeriesCommand {
 }
 
 #[derive(Debug, Args)]
-pub struct OpenArgs {
+pub(super) struct OpenArgs {
     /// Three characters of 0-9 A-Z without I L O U
     code: String,
     /// How many stamps

@@ -12,7 +12,7 @@ use crate::proto::v1::issuance_service_client::IssuanceServiceClient as Client;
 use crate::proto::v1::{SerialStatus, VerifySerialRequest};
 
 #[derive(Debug, Subcommand)]
-pub enum StampCommand {
+pub(super) enum StampCommand {
     /// Tell forged, unknown and issued codes apart; exit code 12 unless it is issued
     Verify {
         /// 22 characters, as printed

@@ -2,13 +2,12 @@
 
 use std::fmt;
 
-use super::page::{Page, scaled};
+use super::page::{Label, Page, scaled};
 use crate::transport::CallMetrics;
 use crate::transport::calls::{MethodCalls, SECONDS_BOUNDS_US};
 
-pub(super) fn encode<'a>(page: &mut Page<'a>, calls: &'a CallMetrics) -> fmt::Result {
+pub(super) fn encode(page: &mut Page<'_>, calls: &CallMetrics) -> fmt::Result {
     let all = calls.all();
-    let names = |call: &'a MethodCalls| [("grpc_type", call.kind), ("grpc_service", call.service), ("grpc_method", call.method)];
     page.counters("grpc_server_started", "Calls that began", all.iter().map(|call| (names(call), call.started())))?;
     let handled = all.iter().flat_map(|call| {
         let [kind, service, method] = names(call);
@@ -20,4 +19,8 @@ pub(super) fn encode<'a>(page: &mut Page<'a>, calls: &'a CallMetrics) -> fmt::Re
         (names(call), call.sum().as_secs_f64(), scaled(bounds.zip(call.buckets()), 1e6))
     });
     page.histograms("grpc_server_handling_seconds", "How long calls took", seconds)
+}
+
+fn names(call: &MethodCalls) -> [Label<'static>; 3] {
+    [("grpc_type", call.kind), ("grpc_service", call.service), ("grpc_method", call.method)]
 }

@@ -21,7 +21,7 @@ const ROLES: [(Role, &str); 6] = [
     (Role::Shutdown, "shutdown"),
 ];
 
-pub(super) fn encode_state<'a>(page: &mut Page<'a>, status: &'a NodeStatus, seen: &'a Seen) -> fmt::Result {
+pub(super) fn encode_state(page: &mut Page<'_>, status: &NodeStatus, seen: &Seen) -> fmt::Result {
     page.gauges(
         "stampede_raft_state",
         "The node's role: 1 for the one it has",
@@ -29,7 +29,11 @@ pub(super) fn encode_state<'a>(page: &mut Page<'a>, status: &'a NodeStatus, seen
     )?;
     page.gauge("stampede_raft_is_leader", "1 if this node leads", u64::from(status.leads()))?;
     page.gauge("stampede_raft_has_leader", "1 if this node knows a leader", u64::from(status.leader.is_some()))?;
-    page.gauge("stampede_raft_leader_node_id", "Whom this node takes for the leader; 0 for nobody", status.leader.unwrap_or(0))?;
+    page.gauge(
+        "stampede_raft_leader_node_id",
+        "Whom this node takes for the leader; 0 for nobody",
+        status.leader.unwrap_or(0),
+    )?;
     page.gauge("stampede_raft_running", "0 after a fatal error", u64::from(status.fatal.is_none()))?;
     page.gauge("stampede_raft_term", "Raft term", status.term)?;
     page.counter("stampede_raft_leader_changes_seen", "Times that the known leader became another", seen.leader_changes())?;
@@ -41,7 +45,11 @@ pub(super) fn encode_state<'a>(page: &mut Page<'a>, status: &'a NodeStatus, seen
     page.gauge("stampede_raft_purged_index", "Last entry that was removed from the log", index(status.purged))?;
     page.gauge("stampede_raft_apply_lag_entries", "Committed entries that are not applied", apply_lag(status))?;
     page.gauge("stampede_raft_voters", "Members with a vote", status.members.iter().filter(|member| member.voter).count())?;
-    page.gauge("stampede_raft_learners", "Members without a vote", status.members.iter().filter(|member| !member.voter).count())?;
+    page.gauge(
+        "stampede_raft_learners",
+        "Members without a vote",
+        status.members.iter().filter(|member| !member.voter).count(),
+    )?;
     let last = status.last_log_index.unwrap_or(0);
     // Only the leader knows; elsewhere the series stay, at 0.
     let lag = |matched: Option<u64>| if status.leads() { last.saturating_sub(matched.unwrap_or(0)) } else { 0 };
@@ -69,9 +77,17 @@ pub(super) fn encode_work(page: &mut Page<'_>, metrics: &Metrics) -> fmt::Result
     page.counter("stampede_raft_commands_answered", "Commands that came back with a reply", metrics.commands_answered.get())?;
     page.gauge("stampede_raft_proposals_queued_commands", "Commands that wait to be proposed", metrics.queued_commands.get())?;
     page.gauge("stampede_raft_proposals_pending", "Entries and batches under way", metrics.entries_in_flight.get())?;
-    page.counter("stampede_raft_entries_proposed", "Entries that this node proposed as leader", metrics.entries_proposed.get())?;
+    page.counter(
+        "stampede_raft_entries_proposed",
+        "Entries that this node proposed as leader",
+        metrics.entries_proposed.get(),
+    )?;
     page.counter("stampede_raft_forwarded_batches", "Batches sent to another leader", metrics.batches_forwarded.get())?;
-    page.counter("stampede_raft_repeated_batches", "Batches of unknown fate that were proposed again", metrics.batches_repeated.get())?;
+    page.counter(
+        "stampede_raft_repeated_batches",
+        "Batches of unknown fate that were proposed again",
+        metrics.batches_repeated.get(),
+    )?;
     page.histogram("stampede_raft_batch_commands", "Commands in one entry or forwarded batch", &metrics.batch_commands, 1.0)?;
     page.histogram(
         "stampede_raft_proposal_queue_duration_seconds",

@@ -5,7 +5,7 @@ use std::fmt;
 use super::LedgerFigures;
 use super::page::Page;
 
-pub(super) fn encode<'a>(page: &mut Page<'a>, figures: &'a LedgerFigures) -> fmt::Result {
+pub(super) fn encode(page: &mut Page<'_>, figures: &LedgerFigures) -> fmt::Result {
     let totals = &figures.totals;
     page.gauges(
         "stampede_orders",
@@ -29,11 +29,15 @@ pub(super) fn encode<'a>(page: &mut Page<'a>, figures: &'a LedgerFigures) -> fmt
     // A payment and its stamps are one step of the ledger. Every payment that was applied issued one order.
     let paid_not_issued = totals.payments_applied.saturating_sub(totals.orders_issued);
     page.gauge("stampede_paid_not_issued_orders", "Paid orders without stamps: 0 by design", paid_not_issued)?;
-    page.gauge("stampede_ledger_time_seconds", "The ledger's clock, Unix time", super::page::as_f64(totals.ledger_time.0) / 1e3)?;
+    page.gauge(
+        "stampede_ledger_time_seconds",
+        "The ledger's clock, Unix time",
+        super::page::as_f64(totals.ledger_time.0) / 1e3,
+    )?;
     encode_series(page, figures)
 }
 
-fn encode_series<'a>(page: &mut Page<'a>, figures: &'a LedgerFigures) -> fmt::Result {
+fn encode_series(page: &mut Page<'_>, figures: &LedgerFigures) -> fmt::Result {
     let all = || figures.series.iter().map(|series| ([("series", series.code.as_str())], series));
     page.counters("stampede_serials_issued", "Stamps issued", all().map(|(labels, series)| (labels, series.issued)))?;
     page.gauges(
@@ -41,7 +45,11 @@ fn encode_series<'a>(page: &mut Page<'a>, figures: &'a LedgerFigures) -> fmt::Re
         "Stamps of the series, whatever became of them",
         all().map(|(labels, series)| (labels, series.capacity)),
     )?;
-    page.gauges("stampede_stock_free_serials", "Stamps that can be ordered", all().map(|(labels, series)| (labels, series.free())))?;
+    page.gauges(
+        "stampede_stock_free_serials",
+        "Stamps that can be ordered",
+        all().map(|(labels, series)| (labels, series.free())),
+    )?;
     page.gauges(
         "stampede_stock_reserved_serials",
         "Stamps promised to orders that wait for their payment",

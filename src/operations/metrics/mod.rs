@@ -112,7 +112,7 @@ impl<O: Observed> Collector for Moment<O> {
 }
 
 impl<O: Observed> Moment<O> {
-    fn encode_identity<'a>(&'a self, page: &mut Page<'a>) -> fmt::Result {
+    fn encode_identity(&self, page: &mut Page<'_>) -> fmt::Result {
         let build = [
             ("version", env!("CARGO_PKG_VERSION")),
             ("revision", crate::operations::cli::REVISION),

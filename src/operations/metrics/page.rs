@@ -11,12 +11,12 @@ use crate::consensus::metrics::Histogram;
 /// Name and value.
 pub(super) type Label<'a> = (&'static str, &'a str);
 
-pub(super) struct Page<'a> {
-    encoder: DescriptorEncoder<'a>,
+pub(super) struct Page<'e> {
+    encoder: DescriptorEncoder<'e>,
 }
 
-impl<'a> Page<'a> {
-    pub(super) fn new(encoder: DescriptorEncoder<'a>) -> Self {
+impl<'e> Page<'e> {
+    pub(super) fn new(encoder: DescriptorEncoder<'e>) -> Self {
         Self { encoder }
     }
 
@@ -25,11 +25,11 @@ impl<'a> Page<'a> {
     }
 
     /// One series for each value of a label, or of several.
-    pub(super) fn gauges<V: EncodeGaugeValue, const N: usize>(
+    pub(super) fn gauges<'l, V: EncodeGaugeValue, const N: usize>(
         &mut self,
         name: &str,
         help: &str,
-        series: impl IntoIterator<Item = ([Label<'a>; N], V)>,
+        series: impl IntoIterator<Item = ([Label<'l>; N], V)>,
     ) -> fmt::Result {
         let mut family = self.encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
         for (labels, value) in series {
@@ -48,11 +48,11 @@ impl<'a> Page<'a> {
         ConstCounter::new(value).encode(self.encoder.encode_descriptor(name, help, None, MetricType::Counter)?)
     }
 
-    pub(super) fn counters<const N: usize>(
+    pub(super) fn counters<'l, const N: usize>(
         &mut self,
         name: &str,
         help: &str,
-        series: impl IntoIterator<Item = ([Label<'a>; N], u64)>,
+        series: impl IntoIterator<Item = ([Label<'l>; N], u64)>,
     ) -> fmt::Result {
         let mut family = self.encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
         for (labels, value) in series {
@@ -69,11 +69,11 @@ impl<'a> Page<'a> {
         encoder.encode_histogram::<NoLabels>(as_f64(of.sum()) / per_unit, count, &buckets, None)
     }
 
-    pub(super) fn histograms<const N: usize>(
+    pub(super) fn histograms<'l, const N: usize>(
         &mut self,
         name: &str,
         help: &str,
-        series: impl IntoIterator<Item = ([Label<'a>; N], f64, Vec<(f64, u64)>)>,
+        series: impl IntoIterator<Item = ([Label<'l>; N], f64, Vec<(f64, u64)>)>,
     ) -> fmt::Result {
         let mut family = self.encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
         for (labels, sum, buckets) in series {

@@ -37,7 +37,6 @@ fn cpu_seconds() -> Option<f64> {
     Some(as_f64(ticks(STAT_UTIME)? + ticks(STAT_STIME)?) / TICKS_PER_SECOND)
 }
 
-
 fn status_number(name: &str) -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix(name))?;
