@@ -45,3 +45,7 @@ pub const CLI_RETRY_PAUSE: Duration = Duration::from_millis(50);
 
 /// Committed entries that a node may still have to apply and call itself ready: well below a second's work.
 pub const READY_APPLY_LAG_ENTRIES_MAX: u64 = 1_000;
+/// Between two tries to hand leadership over at a stop.
+pub const HAND_OVER_RETRY_PAUSE: Duration = Duration::from_millis(20);
+/// How long blocking work may keep the process after everything else has stopped.
+pub const RUNTIME_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);

@@ -7,6 +7,7 @@ pub mod config;
 pub mod health;
 pub mod http;
 pub mod metrics;
+pub mod node;
 pub mod serial_key;
 pub mod telemetry;
 pub mod watch;
