@@ -32,3 +32,4 @@ pub mod limits;
 pub mod operations;
 pub mod proto;
 pub mod storage;
+pub mod transport;

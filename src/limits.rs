@@ -36,6 +36,47 @@ pub const NODE_NAME_CHARS_MAX: usize = 64;
 /// Buckets of a histogram in powers of two: the last bound is 2^26, of microseconds more than a minute.
 pub const HISTOGRAM_BUCKETS: usize = 28;
 
+/// Bytes of one message on the client and operator ports: a full batch has less than 256 KiB.
+pub const CLIENT_MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Bytes of one message between peers: `append_entries_max` full entries of batches still fit.
+pub const PEER_MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Of a call that names no deadline; also how long one batch of a stream may take.
+pub const CALL_DEADLINE_DEFAULT: Duration = Duration::from_secs(5);
+/// A call that asks for more waits so long.
+pub const CALL_DEADLINE_MAX: Duration = Duration::from_secs(60);
+/// The answer is on its way so long before the caller's deadline, but at most an eighth of the deadline: a caller that
+/// has given up learns nothing.
+pub const CALL_DEADLINE_RESERVE: Duration = Duration::from_millis(10);
+/// When to send a call again that was not done.
+pub const RETRY_DELAY: Duration = Duration::from_millis(50);
+/// The same, of a call that was turned away because too much is waiting.
+pub const RETRY_DELAY_OVERLOADED: Duration = Duration::from_millis(250);
+/// Batches of one stream that are under way at once; the next is read when one is answered.
+pub const STREAM_BATCHES_IN_FLIGHT_MAX: usize = 256;
+/// Calls of one connection that are under way at once; HTTP/2 holds the others back.
+pub const CONNECTION_CALLS_MAX: u32 = 1_024;
+/// Threads that read the ledger for calls. A point read takes microseconds; two keep one slow read from blocking all.
+pub const READ_THREADS: usize = 2;
+/// Reads waiting for such a thread; more are turned away.
+pub const READS_WAITING_MAX: usize = 4_096;
+/// Bytes in flight on one HTTP/2 stream and on one connection, between peers and towards clients.
+pub const HTTP2_STREAM_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
+pub const HTTP2_CONNECTION_WINDOW_BYTES: u32 = 16 * 1024 * 1024;
+/// A silent connection is asked for a sign of life after so long, and closed when none comes within the second.
+pub const HTTP2_KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
+pub const HTTP2_KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// To a peer; on one network a connection stands after a millisecond.
+pub const PEER_CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
+/// Of a snapshot on the wire.
+pub const SNAPSHOT_CHUNK_BYTES: usize = 256 * 1024;
+/// Chunks of a snapshot read ahead of the network, and of the disk.
+pub const SNAPSHOT_CHUNKS_AHEAD: usize = 8;
+/// Records of a ledger scan read ahead of the network.
+pub const SCAN_RECORDS_AHEAD: usize = 1_024;
+/// Log entries of an export read at once.
+pub const EXPORT_ENTRIES_PAGE: usize = 256;
+/// Digests in one answer of `ListDigests`.
+pub const DIGESTS_LISTED_MAX: usize = 4_096;
 /// How long a command of the CLI waits for a TCP connection to one server.
 pub const CLI_CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a command of the CLI waits for one server's answer before it asks the next with the same id.
@@ -75,10 +116,6 @@ pub const ROCKSDB_INFO_LOGS: usize = 3;
 pub const ROCKSDB_INFO_LOG_BYTES: usize = 4 * 1024 * 1024;
 /// Snapshots kept: the newest, and one for a follower that is still receiving it.
 pub const SNAPSHOTS_KEPT: usize = 2;
-/// Bytes of a snapshot in one message.
-pub const SNAPSHOT_CHUNK_BYTES: usize = 256 * 1024;
-/// Chunks read ahead of the network.
-pub const SNAPSHOT_CHUNKS_AHEAD: usize = 4;
 /// Files of one snapshot: at 64 MiB a file far more than any ledger needs.
 pub const SNAPSHOT_FILES_MAX: usize = 10_000;
 /// Entries and bytes of the log's tail that stay in memory after their sync: seconds of load, so that replication and apply
