@@ -160,3 +160,5 @@ pub const READ_INDEX_WITHIN: Duration = Duration::from_millis(500);
 pub const VIEW_ATTEMPTS: usize = 4;
 /// Pause before a snapshot that was asked for is asked for again.
 pub const SNAPSHOT_TRIGGER_INTERVAL: Duration = Duration::from_millis(200);
+/// Between two looks at the readiness checks, for gRPC health.
+pub const HEALTH_INTERVAL: Duration = Duration::from_millis(50);

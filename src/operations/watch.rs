@@ -40,7 +40,7 @@ impl Seen {
             tracing::info!(event = "role_changed", role = ?now.role, term = now.term, "this node has another role");
         }
         if now.initialized && !before.initialized {
-            tracing::info!(event = "cluster_joined", "the cluster is made");
+            tracing::info!(event = "cluster_made", "the cluster is made: this node has heard of it");
         }
         if now.snapshot != before.snapshot {
             tracing::info!(event = "snapshot", index = now.snapshot.map(|position| position.index), "a snapshot is durable");

@@ -24,7 +24,9 @@ pub fn of_storage(error: &StorageError) -> Failure {
 pub fn of_start(error: &StartError) -> Failure {
     match error {
         StartError::Storage(error) => of_storage(error),
-        StartError::Settings(problem) => Failure::new(Code::Configuration, problem.clone(), "`stampede config validate` names the keys"),
+        StartError::Settings(problem) => {
+            Failure::new(Code::Configuration, problem.clone(), "`stampede config validate` names the keys")
+        }
         StartError::Consensus(problem) => Failure::new(Code::ConsensusStopped, problem.clone(), UNEXPECTED),
     }
 }

@@ -11,7 +11,7 @@ pub mod fatal;
 mod ports;
 pub mod stop;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use self::ports::Ports;
 use self::stop::{Leads, StopRequests, hand_over};
 use super::cli::exit::{Code, Failure};
-use super::config::{Config, Loaded};
+use super::config::{Config, Loaded, MemberAddresses};
 use super::health::Lifecycle;
 use super::metrics::{LedgerFigures, Metrics, Names, Observed};
 use super::serial_key::{self, KeyFile};
@@ -28,8 +28,8 @@ use super::watch::Seen;
 use crate::clock;
 use crate::consensus::{Node, NodeSettings, NodeStatus, TransferError};
 use crate::domain::LedgerView as _;
-use crate::storage::data_dir::DataDir;
-use crate::storage::{LedgerStore as _, StorageError};
+use crate::proto::storage::MemberNode;
+use crate::storage::{DataDir, LedgerStore as _, StorageError};
 use crate::transport::{CallMetrics, ClusterIdentity, ClusterNode, GrpcPeers};
 
 /// Everything that lives as long as the node.
@@ -38,8 +38,10 @@ struct Running {
     data: Arc<DataDir>,
     lifecycle: Arc<Lifecycle>,
     /// The first record that could not be read by a call; consensus reports its own.
-    storage_error: Arc<Mutex<Option<StorageError>>>,
-    stopping: watch::Sender<bool>,
+    storage_error: watch::Sender<Option<StorageError>>,
+    /// Who it is to its peers; bound to a cluster by `init`, or by the first peer that has one.
+    identity: ClusterIdentity,
+    started: std::time::Instant,
 }
 
 /// Until it is told to stop, or cannot go on.
@@ -82,12 +84,16 @@ fn read_key(config: &Config) -> Result<KeyFile, Failure> {
     let key = serial_key::read(&config.serials.key_file)
         .map_err(|problem| Failure::new(Code::Configuration, problem, "cluster-config/README.md shows how a key is made"))?;
     if key.is_for_development {
-        tracing::warn!(event = "development_key", "the key of the printed codes says that it is for development: anyone can forge codes");
+        tracing::warn!(
+            event = "development_key",
+            "the key of the printed codes says that it is for development: anyone can forge codes"
+        );
     }
     Ok(key)
 }
 
 async fn start(config: &Config) -> Result<Running, Failure> {
+    let started = std::time::Instant::now();
     let (path, id) = (config.node.data_dir.clone(), config.node.id);
     // Opening replays what a crash left: seconds of blocking work.
     let opened = tokio::task::spawn_blocking(move || {
@@ -97,12 +103,18 @@ async fn start(config: &Config) -> Result<Running, Failure> {
     });
     let opened = opened.await.map_err(|panic| fatal::of_consensus(&panic.to_string(), None))?;
     let (data, (log, ledger)) = opened.map_err(|error| fatal::of_storage(&error))?;
-    let identity = data.identity();
-    tracing::info!(event = "stores_open", cluster = identity.cluster_id, applied = ledger.meta().applied.map(|at| at.index), "log and ledger are open");
-    let peers = GrpcPeers::new(ClusterIdentity::new(data.clone()));
+    let cluster_id = data.identity().cluster_id;
+    tracing::info!(
+        event = "stores_open",
+        cluster_id,
+        applied = ledger.meta().applied.map(|at| at.index),
+        "log and ledger are open"
+    );
+    let identity = ClusterIdentity::new(data.clone(), config.cluster.members.iter().map(|member| member.id));
+    let peers = GrpcPeers::new(identity.clone());
     let node = Node::start(settings(config), log, ledger, peers, Arc::new(clock::unix_ms)).await;
     let node = node.map_err(|error| fatal::of_start(&error))?;
-    Ok(Running { node, data, lifecycle: Arc::default(), storage_error: Arc::default(), stopping: watch::Sender::new(false) })
+    Ok(Running { node, data, lifecycle: Arc::default(), storage_error: watch::Sender::new(None), identity, started })
 }
 
 fn settings(config: &Config) -> NodeSettings {
@@ -125,9 +137,12 @@ fn settings(config: &Config) -> NodeSettings {
 async fn live(running: &Running, mut ports: Ports, requests: &mut StopRequests) -> Result<(&'static str, Ports), Failure> {
     let seen = ports.seen();
     let mut changes = running.node.status_changes();
+    let mut storage_errors = running.storage_error.subscribe();
     let mut before = running.node.status();
     loop {
         let is_alive = tokio::select! {
+            // A record that cannot be read is fatal, whoever wanted it.
+            Ok(()) = storage_errors.changed() => false,
             reason = requests.next() => return Ok((reason, ports)),
             failure = ports.ended_by_itself() => return Err(failure),
             is_alive = changes.changed() => is_alive,
@@ -145,24 +160,27 @@ impl Running {
     async fn stop(&self, ports: &mut Ports, within: Duration) -> Result<(), Failure> {
         let deadline = Instant::now() + within;
         self.lifecycle.stopping();
-        ports.not_serving();
         self.node.begin_drain();
         if !hand_over(self, deadline).await {
-            tracing::warn!(event = "leadership_kept", "nobody took leadership over: the others will choose a leader when this one is gone");
+            tracing::warn!(
+                event = "leadership_kept",
+                "nobody took leadership over: the others will choose a leader when this one is gone"
+            );
         }
-        let all_answered = ports.close(&self.stopping, deadline).await;
+        let all_answered = ports.close(deadline).await;
         if !all_answered {
-            tracing::warn!(event = "shutdown_timeout", "some calls were not answered in time: their outcome is unknown to their callers");
+            tracing::warn!(
+                event = "shutdown_timeout",
+                "some calls were not answered in time: their outcome is unknown to their callers"
+            );
         }
         self.node.shutdown().await;
-        match self.node.status().fatal {
-            Some(_) if self.seen_storage_error().is_some() => Err(self.fatal(&self.node.status())),
-            _ => Ok(()),
-        }
+        // The stop itself ends consensus; only what a disk did is an error.
+        if self.seen_storage_error().is_some() { Err(self.fatal(&self.node.status())) } else { Ok(()) }
     }
 
     fn seen_storage_error(&self) -> Option<StorageError> {
-        self.storage_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.storage_error.borrow().clone()
     }
 
     fn fatal(&self, status: &NodeStatus) -> Failure {
@@ -198,12 +216,21 @@ impl Observed for ClusterNode {
     }
 }
 
+/// Those that `init` makes a cluster of.
+fn members(config: &Config) -> Vec<MemberNode> {
+    let member = |member: &MemberAddresses| MemberNode {
+        node_id: member.id,
+        peer_address: member.peer.clone(),
+        client_address: member.client.clone(),
+    };
+    config.cluster.members.iter().map(member).collect()
+}
+
 /// What `/metrics` needs of a running node.
 fn metrics_of(config: &Config, running: &Running, calls: Arc<CallMetrics>, features: String) -> Metrics<ClusterNode> {
     let others = config.cluster.members.iter().map(|member| member.id).filter(|id| *id != config.node.id);
     let data = running.data.clone();
-    let node_name =
-        if config.node.name.is_empty() { format!("node-{}", config.node.id) } else { config.node.name.clone() };
+    let node_name = if config.node.name.is_empty() { format!("node-{}", config.node.id) } else { config.node.name.clone() };
     Metrics {
         observed: running.node.clone(),
         names: Box::new(move || {
