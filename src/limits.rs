@@ -118,6 +118,13 @@ pub const CLI_CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 pub const CLI_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Between two rounds over all servers.
 pub const CLI_RETRY_PAUSE: Duration = Duration::from_millis(50);
+
+/// Committed entries that a node may still have to apply and call itself ready: well below a second's work.
+pub const READY_APPLY_LAG_ENTRIES_MAX: u64 = 1_000;
+/// Between two tries to hand leadership over at a stop.
+pub const HAND_OVER_RETRY_PAUSE: Duration = Duration::from_millis(20);
+/// How long blocking work may keep the process after everything else has stopped.
+pub const RUNTIME_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 /// Writes that wait for the log's writer; a full queue blocks, so it is far above what consensus has under way.
 pub const LOG_QUEUE_WRITES_MAX: usize = 8_192;
 /// Bytes that one sync of the log covers, about: keeps the wait of the first of a group short.
@@ -188,3 +195,5 @@ pub const READ_INDEX_WITHIN: Duration = Duration::from_millis(500);
 pub const VIEW_ATTEMPTS: usize = 4;
 /// Pause before a snapshot that was asked for is asked for again.
 pub const SNAPSHOT_TRIGGER_INTERVAL: Duration = Duration::from_millis(200);
+/// Between two looks at the readiness checks, for gRPC health.
+pub const HEALTH_INTERVAL: Duration = Duration::from_millis(50);

@@ -2,4 +2,12 @@
 //!
 //! This layer puts the others together and takes them apart again; it holds no rule of the business and none of Raft.
 
+pub mod cli;
 pub mod config;
+pub mod health;
+pub mod http;
+pub mod metrics;
+pub mod node;
+pub mod serial_key;
+pub mod telemetry;
+pub mod watch;

@@ -13,14 +13,14 @@ use crate::proto::admin::admin_service_client::AdminServiceClient as Client;
 use crate::proto::admin::{GetStatusRequest, GetStatusResponse, InitRequest, NodeRole, TransferLeaderRequest};
 
 #[derive(Debug, Args)]
-pub struct InitArgs {
+pub(super) struct InitArgs {
     /// A name for people, 1 to 64 of a-z 0-9 -
     #[arg(long, default_value = "stampede")]
     name: String,
 }
 
 #[derive(Debug, Subcommand)]
-pub enum LeaderCommand {
+pub(super) enum LeaderCommand {
     /// Which node leads
     Show,
     /// Hand leadership to another node and wait until it has moved

@@ -7,7 +7,7 @@ use super::{ConfigArgs, output};
 use crate::operations::config::{self, Loaded, Sources};
 
 #[derive(Debug, Subcommand)]
-pub enum ConfigCommand {
+pub(super) enum ConfigCommand {
     /// Check files, environment and flags as `node` would
     Validate(ConfigArgs),
     /// Print the reference of all keys, or what is in effect
@@ -15,7 +15,7 @@ pub enum ConfigCommand {
 }
 
 #[derive(Debug, clap::Args)]
-pub struct PrintArgs {
+pub(super) struct PrintArgs {
     #[command(flatten)]
     config: ConfigArgs,
     /// What a node started like this would use, in place of the reference
@@ -45,6 +45,10 @@ pub(super) fn run(command: &ConfigCommand) -> Result<(), Failure> {
 
 pub(super) fn load(args: &ConfigArgs) -> Result<Loaded, Failure> {
     config::load(&Sources::of_process(args.files.clone(), args.set.clone())).map_err(|error| {
-        Failure::new(Code::Configuration, error.to_string(), "`stampede config print` shows every key with its meaning and bounds")
+        Failure::new(
+            Code::Configuration,
+            error.to_string(),
+            "`stampede config print` shows every key with its meaning and bounds",
+        )
     })
 }

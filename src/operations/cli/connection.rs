@@ -15,20 +15,20 @@ use crate::limits::{CLI_ATTEMPT_TIMEOUT, CLI_CONNECT_TIMEOUT, CLI_RETRY_PAUSE};
 
 /// The servers of one kind, and how long a command may take.
 #[derive(Debug, Clone)]
-pub struct Servers {
-    pub addresses: Vec<String>,
+pub(super) struct Servers {
+    pub(super) addresses: Vec<String>,
     /// `--server` or `--admin`, for what to try next.
-    pub flag: &'static str,
-    pub within: Duration,
+    pub(super) flag: &'static str,
+    pub(super) within: Duration,
 }
 
 /// What a call is to its caller.
 #[derive(Debug, Clone)]
-pub struct Call {
+pub(super) struct Call {
     /// "placing the order"
-    pub doing: &'static str,
+    pub(super) doing: &'static str,
     /// The command that shows whether it happened; `None` of a read.
-    pub ask: Option<String>,
+    pub(super) ask: Option<String>,
 }
 
 /// What an error of a server says about the call.
@@ -41,7 +41,7 @@ enum Effect {
 impl Servers {
     /// # Errors
     /// The server's refusal, or that none answered; the code says whether it can have happened.
-    pub async fn call<T>(
+    pub(super) async fn call<T>(
         &self,
         call: &Call,
         send: impl AsyncFn(Channel) -> Result<Response<T>, Status>,
@@ -104,7 +104,7 @@ async fn connect(address: &str, deadline: Instant) -> Result<Channel, ()> {
 }
 
 /// The remaining time travels with the call, so that the server does not work for nobody.
-pub fn request<T>(message: T) -> Request<T> {
+pub(super) fn request<T>(message: T) -> Request<T> {
     let mut request = Request::new(message);
     request.set_timeout(CLI_ATTEMPT_TIMEOUT);
     request
@@ -139,7 +139,8 @@ fn refusal(call: &Call, status: &Status) -> Failure {
         .flatten()
         .collect();
     let told = if fields.is_empty() { status.message().to_owned() } else { fields.join("; ") };
-    let message = if reason.is_empty() { format!("{}: {told}", call.doing) } else { format!("{}: {told} ({reason})", call.doing) };
+    let message =
+        if reason.is_empty() { format!("{}: {told}", call.doing) } else { format!("{}: {told} ({reason})", call.doing) };
     let (code, next) = match (reason.as_str(), status.code()) {
         ("ALREADY_INITIALIZED", _) => (Code::RefusedForSafety, "it is there already: see `stampede status`"),
         ("STOCK_EXHAUSTED", _) => (Code::Failed, "open another series with `stampede series open`, or order fewer"),
@@ -149,7 +150,9 @@ fn refusal(call: &Call, status: &Status) -> Failure {
         }
         (_, GrpcCode::NotFound) => (Code::NotFound, "check the id"),
         (_, GrpcCode::InvalidArgument) => (Code::Usage, "correct the named value; --help says what is accepted"),
-        (_, GrpcCode::Unimplemented) => (Code::Failed, "this server does not know the call: is it the right port, and the same version?"),
+        (_, GrpcCode::Unimplemented) => {
+            (Code::Failed, "this server does not know the call: is it the right port, and the same version?")
+        }
         _ => (Code::Failed, "nothing was changed; see `stampede status`"),
     };
     Failure::new(code, message, next)
@@ -169,7 +172,7 @@ mod tests {
     }
 
     fn with_effect(effect: &str) -> Status {
-        let details = tonic_types::ErrorDetails::with_error_info("ANY", "stampede", [("effect", effect)]);
+        let details = tonic_types::ErrorDetails::with_error_info("ANY", "stampede", [("effect".to_owned(), effect.to_owned())]);
         Status::with_error_details(GrpcCode::Unavailable, "told", details)
     }
 

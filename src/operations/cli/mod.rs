@@ -22,6 +22,7 @@ use clap::{Args, Parser, Subcommand};
 use self::connection::Servers;
 use self::exit::{Code, Failure};
 use self::output::Format;
+pub use self::version::{REVISION, features};
 
 #[derive(Debug, Parser)]
 #[command(name = "stampede", version = version::LINE, about = "Sells and issues serial-numbered electronic stamps", propagate_version = true)]

@@ -17,7 +17,7 @@ use crate::proto::v1::{
 };
 
 #[derive(Debug, Subcommand)]
-pub enum OrderCommand {
+pub(super) enum OrderCommand {
     /// Reserve stamps of a series
     Place(PlaceArgs),
     /// Record a payment, which issues the stamps
@@ -25,13 +25,11 @@ pub enum OrderCommand {
     /// Show an order
     Get(GetArgs),
     /// Give up an order that waits for its payment
-    Cancel {
-        order_id: Uuid,
-    },
+    Cancel { order_id: Uuid },
 }
 
 #[derive(Debug, Args)]
-pub struct PlaceArgs {
+pub(super) struct PlaceArgs {
     /// Code of the series
     #[arg(long)]
     series: String,
@@ -47,11 +45,11 @@ pub struct PlaceArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct PayArgs {
+pub(super) struct PayArgs {
     order_id: Uuid,
     /// In whole rupiah; what the order costs if not given
     #[arg(long)]
-    amount: Option<i64>,
+    amount_idr: Option<i64>,
     #[arg(long, default_value = "manual")]
     gateway: String,
     /// The gateway's id of the payment; made if not given. Give the same again to repeat a notice safely
@@ -60,7 +58,7 @@ pub struct PayArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct GetArgs {
+pub(super) struct GetArgs {
     order_id: Uuid,
     /// What the asked node has applied, at once, even without a leader
     #[arg(long)]
@@ -100,7 +98,7 @@ async fn place(global: &Global, args: PlaceArgs) -> Result<Record, Failure> {
 }
 
 async fn pay(global: &Global, args: PayArgs) -> Result<Record, Failure> {
-    let amount_idr = match args.amount {
+    let amount_idr = match args.amount_idr {
         Some(amount) => amount,
         None => get(global, args.order_id, false).await?.amount_idr,
     };
@@ -113,11 +111,13 @@ async fn pay(global: &Global, args: PayArgs) -> Result<Record, Failure> {
         order_id: args.order_id.to_string(),
         amount_idr,
     };
-    let recorded =
-        global.servers().call(&call, async |channel| Client::new(channel).record_payment(request(message.clone())).await).await?;
+    let recorded = global
+        .servers()
+        .call(&call, async |channel| Client::new(channel).record_payment(request(message.clone())).await)
+        .await?;
     let outcome = PaymentOutcome::try_from(recorded.outcome).unwrap_or_default();
     let mut record = vec![
-        ("order_id", json!(args.order_id)),
+        ("order_id", json!(args.order_id.to_string())),
         ("gateway", json!(args.gateway)),
         ("payment_id", json!(payment_id)),
         ("outcome", short_name(outcome.as_str_name(), "PAYMENT_OUTCOME_")),
@@ -131,7 +131,8 @@ async fn get(global: &Global, order_id: Uuid, is_stale: bool) -> Result<Order, F
     let consistency = if is_stale { ReadConsistency::Stale } else { ReadConsistency::Linearizable };
     let message = GetOrderRequest { order_id: order_id.to_string(), consistency: consistency.into() };
     let call = Call { doing: "reading the order", ask: None };
-    let got = global.servers().call(&call, async |channel| Client::new(channel).get_order(request(message.clone())).await).await?;
+    let got =
+        global.servers().call(&call, async |channel| Client::new(channel).get_order(request(message.clone())).await).await?;
     Ok(got.order.unwrap_or_default())
 }
 
@@ -140,7 +141,7 @@ async fn cancel(global: &Global, order_id: Uuid) -> Result<Record, Failure> {
     let message = CancelOrderRequest { order_id: order_id.to_string() };
     let cancelled =
         global.servers().call(&call, async |channel| Client::new(channel).cancel_order(request(message.clone())).await).await?;
-    let mut record = vec![("order_id", json!(order_id)), ("state", json!("cancelled"))];
+    let mut record = vec![("order_id", json!(order_id.to_string())), ("state", json!("cancelled"))];
     record.extend(describe_receipt(cancelled.receipt));
     Ok(record)
 }

@@ -4,16 +4,16 @@ use comfy_table::{Table, presets};
 use serde_json::{Map, Value};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Format {
+pub(super) enum Format {
     Table,
     Json,
 }
 
 /// Named values, in the order in which they are shown.
-pub type Record = Vec<(&'static str, Value)>;
+pub(super) type Record = Vec<(&'static str, Value)>;
 
 /// One record: a line for each value, or one JSON object.
-pub fn print_record(format: Format, record: Record) {
+pub(super) fn print_record(format: Format, record: Record) {
     match format {
         Format::Json => print_json(&object(record)),
         Format::Table => {
@@ -26,12 +26,12 @@ pub fn print_record(format: Format, record: Record) {
 }
 
 /// A table with a header, or a JSON array of objects. `columns` stand even if there is no row.
-pub fn print_records(format: Format, columns: &[&str], records: Vec<Record>) {
+pub(super) fn print_records(format: Format, columns: &[&str], records: Vec<Record>) {
     match format {
         Format::Json => print_json(&Value::Array(records.into_iter().map(object).collect())),
         Format::Table => {
             let mut table = Table::new();
-            table.load_preset(presets::NOTHING).set_header(columns.to_vec());
+            table.load_style(presets::NOTHING).set_header(columns.to_vec());
             for record in records {
                 table.add_row(record.iter().map(|(_, value)| cell(value)).collect::<Vec<_>>());
             }
@@ -58,7 +58,7 @@ fn print_json(value: &Value) {
 }
 
 /// A reader that has gone (`| head`) is no error of ours: what it wanted, it has.
-pub fn print_line(line: &str) {
+pub(super) fn print_line(line: &str) {
     use std::io::Write as _;
     let _ = writeln!(std::io::stdout(), "{line}");
 }

@@ -14,7 +14,7 @@ use crate::proto::admin::admin_service_client::AdminServiceClient as Client;
 use crate::proto::admin::{ListSeriesRequest, OpenSeriesRequest};
 
 #[derive(Debug, Subcommand)]
-pub enum SeriesCommand {
+pub(super) enum SeriesCommand {
     /// Open a series; the same again is answered the same
     Open(OpenArgs),
     /// All series with what is left
@@ -22,7 +22,7 @@ pub enum SeriesCommand {
 }
 
 #[derive(Debug, Args)]
-pub struct OpenArgs {
+pub(super) struct OpenArgs {
     /// Three characters of 0-9 A-Z without I L O U
     code: String,
     /// How many stamps
@@ -64,8 +64,10 @@ async fn open(global: &Global, args: OpenArgs) -> Result<(), Failure> {
 
 async fn list(global: &Global) -> Result<(), Failure> {
     let call = Call { doing: "listing the series", ask: None };
-    let listed =
-        global.admins().call(&call, async |channel| Client::new(channel).list_series(request(ListSeriesRequest {})).await).await?;
+    let listed = global
+        .admins()
+        .call(&call, async |channel| Client::new(channel).list_series(request(ListSeriesRequest {})).await)
+        .await?;
     let rows = listed.series.into_iter().map(|series| {
         vec![
             ("series", json!(series.series_code)),

@@ -12,7 +12,7 @@ use crate::proto::v1::issuance_service_client::IssuanceServiceClient as Client;
 use crate::proto::v1::{SerialStatus, VerifySerialRequest};
 
 #[derive(Debug, Subcommand)]
-pub enum StampCommand {
+pub(super) enum StampCommand {
     /// Tell forged, unknown and issued codes apart; exit code 12 unless it is issued
     Verify {
         /// 22 characters, as printed
@@ -24,8 +24,10 @@ pub(super) async fn run(global: &Global, command: StampCommand) -> Result<(), Fa
     let StampCommand::Verify { code } = command;
     let message = VerifySerialRequest { code: code.clone(), ..VerifySerialRequest::default() };
     let call = Call { doing: "verifying the code", ask: None };
-    let answer =
-        global.servers().call(&call, async |channel| Client::new(channel).verify_serial(request(message.clone())).await).await?;
+    let answer = global
+        .servers()
+        .call(&call, async |channel| Client::new(channel).verify_serial(request(message.clone())).await)
+        .await?;
     let status = SerialStatus::try_from(answer.status).unwrap_or_default();
     let order_id = (status == SerialStatus::Issued).then_some(answer.order_id);
     let issued_at_ms = (status == SerialStatus::Issued).then_some(answer.issued_at_ms);

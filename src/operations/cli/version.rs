@@ -21,7 +21,6 @@ pub fn features() -> Vec<&'static str> {
         (cfg!(feature = "planted-bug-9"), "PLANTED-BUG-9"),
         (cfg!(feature = "planted-bug-10"), "PLANTED-BUG-10"),
         (cfg!(feature = "planted-bug-11"), "PLANTED-BUG-11"),
-        (cfg!(feature = "crash-points"), "CRASH-POINTS"),
     ];
     all.into_iter().filter_map(|(is_on, name)| is_on.then_some(name)).collect()
 }

@@ -106,6 +106,10 @@ sections! {
         election_timeout_max: Duration = millis(150, 5, 2 * MINUTE_MS);
         /// A snapshot is built each time so many entries were applied since the last.
         snapshot_after_entries: u64 = Kind::Integer { default: Some(500_000), min: 100, max: 1_000_000_000 };
+        /// Entries in one message to a follower.
+        append_entries_max: u64 = Kind::Integer { default: Some(256), min: 1, max: 10_000 };
+        /// Entries of commands that this node has proposed and that are not applied yet; more commands wait, and go together.
+        entries_in_flight_max: u64 = Kind::Integer { default: Some(2), min: 1, max: 1_000 };
         /// Entries that stay in the log behind a snapshot: a node that was away for less needs no snapshot to catch up.
         entries_kept_after_snapshot: u64 = Kind::Integer { default: Some(500_000), min: 0, max: 1_000_000_000 };
     }
