@@ -2,14 +2,12 @@
 
 use std::ops::ControlFlow;
 
-use stampede::domain::series::SeriesTerms;
-use stampede::domain::{Change, Command, LedgerTime, LedgerView, MemoryLedger, StampNumber};
+use stampede::domain::{Change, LedgerTime, LedgerView, MemoryLedger, StampNumber};
 use stampede::limits;
 use stampede::storage::{LedgerStore, RocksLedger, StorageError};
 
 use crate::support::{
-    Dice, Twin, assert_sound, entries, entry, open_ledger, open_series, order_id, payment_name, place_order, quantity_of,
-    record_payment, series_code,
+    Dice, Twin, assert_sound, entries, entry, open_ledger, order_id, payment_name, place_order, quantity_of, series_code,
 };
 
 fn contents(ledger: &RocksLedger) -> MemoryLedger {
@@ -121,27 +119,4 @@ async fn only_so_many_digests_are_kept() {
     ledger.apply((0..count).map(|index| entry(index, index, Vec::new())).collect()).await.unwrap();
     let digests = ledger.recent_digests();
     assert_eq!((digests.len(), digests[0].0), (limits::RECENT_DIGESTS_MAX, 10));
-}
-
-/// Not a timed test: `cargo test --test storage throughput -- --ignored --nocapture` prints what one thread applies.
-#[tokio::test]
-#[ignore = "prints a figure"]
-async fn throughput_of_apply() {
-    let dir = tempfile::tempdir().unwrap();
-    let ledger = open_ledger(dir.path()).unwrap();
-    let Command::OpenSeries(terms) = open_series(0) else { unreachable!("it opens a series") };
-    let large = SeriesTerms { capacity: 100_000_000, ..terms };
-    ledger.apply(vec![entry(0, 1, vec![Command::OpenSeries(large)])]).await.unwrap();
-    let start = std::time::Instant::now();
-    let (entries_count, orders_each) = (400, 250);
-    for number in 0..entries_count {
-        let base = 1_000 + number * orders_each;
-        // Even numbers: all of the one series.
-        let orders = || (base..base + orders_each).map(|order| 2 * order);
-        let place = orders().map(place_order);
-        let pay = orders().map(|order| record_payment(order, order, 10_000 * u64::from(quantity_of(order))));
-        ledger.apply(vec![entry(1 + number, number, place.chain(pay).collect())]).await.unwrap();
-    }
-    assert_eq!(ledger.view().totals().unwrap().orders_issued, entries_count * orders_each);
-    println!("{} commands in {:?}", entries_count * orders_each * 2, start.elapsed());
 }
