@@ -6,9 +6,7 @@ use stampede::domain::{Change, LedgerTime, LedgerView, MemoryLedger, StampNumber
 use stampede::limits;
 use stampede::storage::{LedgerStore, RocksLedger, StorageError};
 
-use crate::support::{
-    Dice, Twin, assert_sound, entries, entry, open_ledger, order_id, payment_name, place_order, quantity_of, series_code,
-};
+use crate::support::{Dice, Twin, assert_sound, entries, entry, open_ledger, order_id, payment_name, place_order, series_code};
 
 fn contents(ledger: &RocksLedger) -> MemoryLedger {
     let scan = ledger.scan();
