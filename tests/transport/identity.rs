@@ -1,8 +1,8 @@
 //! Nodes of two clusters refuse each other by name.
 
 use stampede::proto::admin::{InitRequest, NodeRole};
-use stampede::proto::raft::peer_service_client::PeerServiceClient;
 use stampede::proto::raft::VoteRequest;
+use stampede::proto::raft::peer_service_client::PeerServiceClient;
 use tonic::{Code, Request, Status};
 
 use crate::support::{TestNode, info, start, start_with_series};

@@ -92,10 +92,8 @@ async fn a_stream_answers_every_batch_and_ends_with_its_caller() {
 #[tokio::test]
 async fn a_stream_with_a_bad_batch_answers_the_others_first() {
     let mut node = start_with_series().await;
-    let good = v1::SubmitBatchRequest {
-        batch_id: 1,
-        commands: vec![v1::Command { command: Some(Command::PlaceOrder(order(1))) }],
-    };
+    let good =
+        v1::SubmitBatchRequest { batch_id: 1, commands: vec![v1::Command { command: Some(Command::PlaceOrder(order(1))) }] };
     let empty = v1::SubmitBatchRequest { batch_id: 2, commands: Vec::new() };
     let mut answers = node.client.submit_stream(tokio_stream::iter([good, empty])).await.unwrap().into_inner();
     assert_eq!(answers.message().await.unwrap().unwrap().batch_id, 1);

@@ -15,10 +15,8 @@ use crate::support::start;
 async fn the_client_port_lists_its_services_and_nothing_of_the_peers() {
     let node = start().await;
     let channel = Channel::from_shared(format!("http://{}", node.client_address)).unwrap().connect().await.unwrap();
-    let list = ServerReflectionRequest {
-        host: String::new(),
-        message_request: Some(MessageRequest::ListServices(String::new())),
-    };
+    let list =
+        ServerReflectionRequest { host: String::new(), message_request: Some(MessageRequest::ListServices(String::new())) };
     let mut client = ServerReflectionClient::new(channel.clone());
     let mut answers = client.server_reflection_info(tokio_stream::once(list)).await.unwrap().into_inner();
     let answer = answers.next().await.unwrap().unwrap().message_response.unwrap();

@@ -11,7 +11,9 @@ use stampede::proto::storage::MemberNode;
 use stampede::proto::v1::issuance_service_client::IssuanceServiceClient;
 use stampede::storage::DataDir;
 use stampede::transport::admin::Admin;
-use stampede::transport::{CallMetrics, ClusterIdentity, ClusterNode, Edge, GrpcPeers, Signals, serve_admin, serve_client, serve_peers};
+use stampede::transport::{
+    CallMetrics, ClusterIdentity, ClusterNode, Edge, GrpcPeers, Signals, serve_admin, serve_client, serve_peers,
+};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -22,13 +24,13 @@ use tonic_types::{ErrorInfo, StatusExt};
 /// Everything must have happened by then; a test that reaches it has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-pub struct TestNode {
-    pub client: IssuanceServiceClient<Channel>,
-    pub admin: AdminServiceClient<Channel>,
-    pub client_address: String,
-    pub peer_address: String,
-    pub identity: ClusterIdentity,
-    pub calls: Arc<CallMetrics>,
+pub(crate) struct TestNode {
+    pub(crate) client: IssuanceServiceClient<Channel>,
+    pub(crate) admin: AdminServiceClient<Channel>,
+    pub(crate) client_address: String,
+    pub(crate) peer_address: String,
+    pub(crate) identity: ClusterIdentity,
+    pub(crate) calls: Arc<CallMetrics>,
     node: ClusterNode,
     stop: watch::Sender<bool>,
     _serving: watch::Sender<bool>,
@@ -55,7 +57,7 @@ fn settings() -> NodeSettings {
     }
 }
 
-pub fn key() -> SerialKey {
+pub(crate) fn key() -> SerialKey {
     SerialKey::from_bytes([7; 32])
 }
 
@@ -64,7 +66,7 @@ async fn channel(address: &str) -> Channel {
 }
 
 /// Not initialised yet.
-pub async fn start() -> TestNode {
+pub(crate) async fn start() -> TestNode {
     let dir = tempfile::tempdir().unwrap();
     let data = Arc::new(DataDir::open(dir.path(), 1).unwrap());
     let (log, ledger) = data.open_stores().unwrap();
@@ -83,8 +85,7 @@ pub async fn start() -> TestNode {
     let (stop, stop_told) = watch::channel(false);
     let signals = Signals { serving: serving_told, stop: stop_told };
     let edge = Edge::start(node.clone(), key(), Arc::new(|error| panic!("{error}"))).unwrap();
-    let member =
-        MemberNode { node_id: 1, peer_address: peer_address.clone(), client_address: client_address.clone() };
+    let member = MemberNode { node_id: 1, peer_address: peer_address.clone(), client_address: client_address.clone() };
     let service = Admin::new(edge.clone(), identity.clone(), vec![member], calls.clone(), Instant::now());
     tokio::spawn(serve_client(client, edge, calls.clone(), signals.clone()));
     tokio::spawn(serve_admin(admin, service, signals.clone()));
@@ -104,7 +105,7 @@ pub async fn start() -> TestNode {
 }
 
 /// Leads, and has the series `AAA` of a hundred stamps.
-pub async fn start_with_series() -> TestNode {
+pub(crate) async fn start_with_series() -> TestNode {
     let mut node = start().await;
     node.admin.init(InitRequest { cluster_name: "test".to_owned() }).await.unwrap();
     node.status_when(|status| status.role() == NodeRole::Leader).await;
@@ -112,7 +113,7 @@ pub async fn start_with_series() -> TestNode {
     node
 }
 
-pub fn series(code: &str) -> OpenSeriesRequest {
+pub(crate) fn series(code: &str) -> OpenSeriesRequest {
     OpenSeriesRequest {
         series_code: code.to_owned(),
         first_number: 1,
@@ -123,7 +124,7 @@ pub fn series(code: &str) -> OpenSeriesRequest {
 }
 
 impl TestNode {
-    pub async fn status_when(&mut self, reached: impl Fn(&GetStatusResponse) -> bool) -> GetStatusResponse {
+    pub(crate) async fn status_when(&mut self, reached: impl Fn(&GetStatusResponse) -> bool) -> GetStatusResponse {
         let until = Instant::now() + PATIENCE;
         loop {
             let status = self.admin.get_status(GetStatusRequest {}).await.unwrap().into_inner();
@@ -135,16 +136,16 @@ impl TestNode {
         }
     }
 
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.stop.send_replace(true);
         self.node.shutdown().await;
     }
 }
 
-pub fn info(status: &Status) -> ErrorInfo {
+pub(crate) fn info(status: &Status) -> ErrorInfo {
     status.get_details_error_info().unwrap_or_else(|| panic!("no ErrorInfo in {status:?}"))
 }
 
-pub fn effect(status: &Status) -> String {
+pub(crate) fn effect(status: &Status) -> String {
     info(status).metadata.get("effect").cloned().unwrap_or_default()
 }
