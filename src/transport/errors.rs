@@ -335,3 +335,47 @@ impl From<PeerError> for Failure {
         Self::new(reason, error.to_string())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PROTO: &str = concat!(
+        include_str!("../../proto/stampede/v1/issuance.proto"),
+        include_str!("../../proto/stampede/admin/v1/admin.proto"),
+        include_str!("../../proto/stampede/raft/v1/raft.proto"),
+    );
+
+    #[test]
+    fn every_reason_is_documented_beside_its_code() {
+        for reason in Reason::ALL.iter().filter(|reason| !matches!(reason, Reason::PaymentUnknown | Reason::OrderUnknown)) {
+            let documented = PROTO.lines().any(|line| {
+                let words: Vec<_> = line.split_whitespace().collect();
+                words.contains(&reason.name()) || words.contains(&format!("{}.", reason.name()).as_str())
+            });
+            assert!(documented, "{} stands in no proto file", reason.name());
+        }
+    }
+
+    #[test]
+    fn a_refusal_keeps_its_name_on_the_wire_and_has_no_effect() {
+        let refusals = [
+            Refusal::SeriesReused { field: "capacity" },
+            Refusal::OrderIdReused { field: "quantity" },
+            Refusal::PaymentIdReused { field: "amount_idr" },
+            Refusal::SeriesUnknown,
+            Refusal::StockExhausted,
+            Refusal::OrderUnknown,
+            Refusal::OrderIssued,
+            Refusal::OrderExpired,
+        ];
+        for refusal in refusals {
+            let failure = Failure::refused(refusal, None);
+            assert_eq!((failure.reason.name(), failure.reason.effect()), (refusal.reason(), Effect::None));
+            assert_eq!(failure.command_error().field, refusal.field().unwrap_or_default());
+            let info = failure.status().get_details_error_info().expect("every error has its info");
+            assert_eq!((info.reason.as_str(), info.domain.as_str()), (refusal.reason(), ERROR_DOMAIN));
+            assert_eq!(info.metadata["effect"], "none");
+        }
+    }
+}

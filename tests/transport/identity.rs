@@ -1,0 +1,52 @@
+//! Nodes of two clusters refuse each other by name.
+
+use stampede::proto::admin::{InitRequest, NodeRole};
+use stampede::proto::raft::VoteRequest;
+use stampede::proto::raft::peer_service_client::PeerServiceClient;
+use tonic::{Code, Request, Status};
+
+use crate::support::{TestNode, info, start, start_with_series};
+
+async fn pre_vote(node: &TestNode, cluster: &str, from: &str) -> Result<(), Status> {
+    let mut client = PeerServiceClient::connect(format!("http://{}", node.peer_address)).await.unwrap();
+    let mut request = Request::new(VoteRequest { vote: Some(Default::default()), ..VoteRequest::default() });
+    request.metadata_mut().insert("stampede-cluster-id", cluster.parse().unwrap());
+    request.metadata_mut().insert("stampede-cluster-name", "other".parse().unwrap());
+    request.metadata_mut().insert("stampede-node-id", from.parse().unwrap());
+    client.pre_vote(request).await.map(drop)
+}
+
+#[tokio::test]
+async fn a_node_of_another_cluster_is_refused_by_name() {
+    let node = start_with_series().await;
+    let ours = node.identity.data().identity().cluster_id;
+    let status = pre_vote(&node, "another-cluster", "2").await.unwrap_err();
+    assert_eq!((status.code(), info(&status).reason.as_str()), (Code::PermissionDenied, "OTHER_CLUSTER"));
+    assert!(status.message().contains("another-cluster") && status.message().contains(&ours), "{status:?}");
+    let status = pre_vote(&node, &ours, "1").await.unwrap_err();
+    assert!(status.message().contains("which is this node"), "{status:?}");
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_node_without_a_cluster_takes_on_that_of_a_configured_member_only() {
+    let node = start().await;
+    assert_eq!(pre_vote(&node, "cluster-x", "9").await.unwrap_err().code(), Code::PermissionDenied);
+    assert_eq!(node.identity.data().identity().cluster_id, "");
+    // Whatever consensus says to it, the call was admitted.
+    let _ = pre_vote(&node, "cluster-x", "2").await;
+    assert_eq!(node.identity.data().identity().cluster_id, "cluster-x");
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_cluster_is_made_once() {
+    let mut node = start().await;
+    let init = || InitRequest { cluster_name: "test".to_owned() };
+    let made = node.admin.init(init()).await.unwrap().into_inner();
+    let status = node.status_when(|status| status.role() == NodeRole::Leader).await;
+    assert_eq!(status.cluster_id, made.cluster_id);
+    let again = node.admin.init(init()).await.unwrap_err();
+    assert_eq!((again.code(), info(&again).reason.as_str()), (Code::FailedPrecondition, "ALREADY_INITIALIZED"));
+    node.stop().await;
+}

@@ -1,0 +1,151 @@
+//! A cluster of one node, in this process.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use stampede::consensus::{Node, NodeSettings};
+use stampede::domain::serial_code::SerialKey;
+use stampede::proto::admin::admin_service_client::AdminServiceClient;
+use stampede::proto::admin::{GetStatusRequest, GetStatusResponse, InitRequest, NodeRole, OpenSeriesRequest};
+use stampede::proto::storage::MemberNode;
+use stampede::proto::v1::issuance_service_client::IssuanceServiceClient;
+use stampede::storage::DataDir;
+use stampede::transport::admin::Admin;
+use stampede::transport::{
+    CallMetrics, ClusterIdentity, ClusterNode, Edge, GrpcPeers, Signals, serve_admin, serve_client, serve_peers,
+};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tonic::Status;
+use tonic::transport::Channel;
+use tonic_types::{ErrorInfo, StatusExt};
+
+/// Everything must have happened by then; a test that reaches it has failed.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(crate) struct TestNode {
+    pub(crate) client: IssuanceServiceClient<Channel>,
+    pub(crate) admin: AdminServiceClient<Channel>,
+    pub(crate) client_address: String,
+    pub(crate) peer_address: String,
+    pub(crate) identity: ClusterIdentity,
+    pub(crate) calls: Arc<CallMetrics>,
+    node: ClusterNode,
+    stop: watch::Sender<bool>,
+    _serving: watch::Sender<bool>,
+    _dir: TempDir,
+}
+
+impl Drop for TestNode {
+    fn drop(&mut self) {
+        self.stop.send_replace(true);
+    }
+}
+
+fn settings() -> NodeSettings {
+    NodeSettings {
+        node_id: 1,
+        cluster_name: "test".to_owned(),
+        heartbeat: Duration::from_millis(50),
+        election_timeout_min: Duration::from_millis(150),
+        election_timeout_max: Duration::from_millis(300),
+        snapshot_after_entries: 100_000,
+        entries_kept_after_snapshot: 100_000,
+        append_entries_max: 64,
+        entries_in_flight_max: 4,
+    }
+}
+
+pub(crate) fn key() -> SerialKey {
+    SerialKey::from_bytes([7; 32])
+}
+
+async fn channel(address: &str) -> Channel {
+    Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap()
+}
+
+/// Not initialised yet.
+pub(crate) async fn start() -> TestNode {
+    let dir = tempfile::tempdir().unwrap();
+    let data = Arc::new(DataDir::open(dir.path(), 1).unwrap());
+    let (log, ledger) = data.open_stores().unwrap();
+    let identity = ClusterIdentity::new(data, [1, 2, 3]);
+    let peers = GrpcPeers::new(identity.clone());
+    let node = Node::start(settings(), log, ledger, peers, Arc::new(stampede::clock::unix_ms)).await.unwrap();
+
+    let client = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let admin = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let peer = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = |listener: &TcpListener| listener.local_addr().unwrap().to_string();
+    let (client_address, admin_address, peer_address) = (address(&client), address(&admin), address(&peer));
+
+    let calls = CallMetrics::new();
+    let (serving, serving_told) = watch::channel(true);
+    let (stop, stop_told) = watch::channel(false);
+    let signals = Signals { serving: serving_told, stop: stop_told };
+    let edge = Edge::start(node.clone(), key(), Arc::new(|error| panic!("{error}"))).unwrap();
+    let member = MemberNode { node_id: 1, peer_address: peer_address.clone(), client_address: client_address.clone() };
+    let service = Admin::new(edge.clone(), identity.clone(), vec![member], calls.clone(), Instant::now());
+    tokio::spawn(serve_client(client, edge, calls.clone(), signals.clone()));
+    tokio::spawn(serve_admin(admin, service, signals.clone()));
+    tokio::spawn(serve_peers(peer, node.clone(), identity.clone(), calls.clone(), signals.stop));
+    TestNode {
+        client: IssuanceServiceClient::new(channel(&client_address).await),
+        admin: AdminServiceClient::new(channel(&admin_address).await),
+        client_address,
+        peer_address,
+        identity,
+        calls,
+        node,
+        stop,
+        _serving: serving,
+        _dir: dir,
+    }
+}
+
+/// Leads, and has the series `AAA` of a hundred stamps.
+pub(crate) async fn start_with_series() -> TestNode {
+    let mut node = start().await;
+    node.admin.init(InitRequest { cluster_name: "test".to_owned() }).await.unwrap();
+    node.status_when(|status| status.role() == NodeRole::Leader).await;
+    node.admin.open_series(series("AAA")).await.unwrap();
+    node
+}
+
+pub(crate) fn series(code: &str) -> OpenSeriesRequest {
+    OpenSeriesRequest {
+        series_code: code.to_owned(),
+        first_number: 1,
+        capacity: 100,
+        face_value_idr: 10_000,
+        payment_window_ms: 3_600_000,
+    }
+}
+
+impl TestNode {
+    pub(crate) async fn status_when(&mut self, reached: impl Fn(&GetStatusResponse) -> bool) -> GetStatusResponse {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let status = self.admin.get_status(GetStatusRequest {}).await.unwrap().into_inner();
+            if reached(&status) {
+                return status;
+            }
+            assert!(Instant::now() < until, "still {status:?}");
+            tokio::task::yield_now().await;
+        }
+    }
+
+    pub(crate) async fn stop(self) {
+        self.stop.send_replace(true);
+        self.node.shutdown().await;
+    }
+}
+
+pub(crate) fn info(status: &Status) -> ErrorInfo {
+    status.get_details_error_info().unwrap_or_else(|| panic!("no ErrorInfo in {status:?}"))
+}
+
+pub(crate) fn effect(status: &Status) -> String {
+    info(status).metadata.get("effect").cloned().unwrap_or_default()
+}
