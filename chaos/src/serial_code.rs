@@ -102,6 +102,15 @@ mod tests {
         assert_eq!(check_character(b"A12425GABC1234002"), 'M');
     }
 
+    /// Vectors that the system publishes; codes are printed on documents, so these never change.
+    #[test]
+    fn the_published_vectors_come_out() {
+        let counting = SerialCodes::new(std::array::from_fn(|at| u8::try_from(at).unwrap()));
+        assert_eq!(counting.code(*b"A24", 123_456_789), "A240003NQK8NEQPGMF990V");
+        assert_eq!(counting.code(*b"ZZZ", 32_u64.pow(9) - 1), "ZZZZZZZZZZZZRJ5V2JDNFI");
+        assert_eq!(SerialCodes::new([0; 32]).code(*b"AAA", 0), "AAA0000000001EXMG97PWS");
+    }
+
     #[test]
     fn a_code_names_its_stamp_and_no_slip_does() {
         let codes = SerialCodes::new([7; 32]);

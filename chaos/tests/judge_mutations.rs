@@ -1,5 +1,7 @@
 //! The judge is judged: a clean run is held, and one altered record is flagged, by the right name, pointing at the guilty call.
 
+#![allow(clippy::unwrap_used, reason = "a test fails where it unwraps")]
+
 #[path = "judge_support/mod.rs"]
 mod support;
 
@@ -417,4 +419,35 @@ fn a_hole_in_the_log_is_never_read_as_clean() {
     doubts("V11", |run| {
         run.log.remove(300);
     });
+}
+
+#[test]
+fn a_torn_history_is_never_read_as_clean() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = clean(SEED, ORDERS, PER_ROUND).write(&folder.path().join("run"));
+    let bytes = std::fs::read(run.history()).unwrap();
+    std::fs::write(run.history(), &bytes[..bytes.len() - 3]).unwrap();
+    let verdict = recheck(&run).unwrap();
+    assert_eq!(verdict.exit(), Exit::Inconclusive, "{}", summary(&verdict));
+    assert!(summary(&verdict).contains("torn"));
+}
+
+#[test]
+fn the_reports_say_what_the_verdict_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut made = clean(SEED, ORDERS, PER_ROUND);
+    serials(answer(&mut made, 77, is_issue)).codes.fold ^= 1;
+    let run = made.write(&folder.path().join("run"));
+    let verdict = recheck(&run).unwrap();
+
+    let read: Verdict = serde_json::from_slice(&std::fs::read(run.verdict()).unwrap()).unwrap();
+    assert_eq!(read, verdict);
+    let json: serde_json::Value = serde_json::from_slice(&std::fs::read(run.verdict()).unwrap()).unwrap();
+    assert_eq!((&json["schema"], &json["verdict"], &json["leader_kills"]), (&1.into(), &"violated".into(), &2.into()));
+    assert_eq!(json["faults"]["kill-leader"], 2);
+    let junit = std::fs::read_to_string(run.junit()).unwrap();
+    assert!(junit.contains("tests=\"16\"") && junit.contains("failures=\"1\""), "{junit}");
+    let page = std::fs::read_to_string(run.report()).unwrap();
+    assert!(page.contains("<h1 class=\"violated\">violated</h1>") && page.contains("the printed codes are not those"));
+    assert!(!page.contains("http"), "the page needs no network");
 }

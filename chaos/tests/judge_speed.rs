@@ -1,5 +1,7 @@
 //! A minute of the drill's rate is judged in seconds. Not part of `make test`: timings belong to `make bench`.
 
+#![allow(clippy::unwrap_used, reason = "a test fails where it unwraps")]
+
 #[path = "judge_support/mod.rs"]
 mod support;
 

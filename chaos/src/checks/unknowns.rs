@@ -51,7 +51,10 @@ pub fn unknowns_become_known(case: &Case) -> Finding {
         finding.checked += 1;
         // A late answer of its own, or any answer to a call that was made after this one was given up.
         let asked = subject(&op.invoke.request).and_then(|subject| by_subject.get(&subject)).into_iter().flatten();
-        let asked: Vec<&&Op> = asked.filter(|other| other.invoke.at_ns >= op.ended_ns() || other.id() == op.id()).collect();
+        // (What became of a cancel, the answer to another placing does not tell; a read does.)
+        let tells = |other: &Op| !other.invoke.request.is_write() || other.invoke.request == op.invoke.request;
+        let later = |other: &Op| other.invoke.at_ns >= op.ended_ns() || other.id() == op.id();
+        let asked: Vec<&&Op> = asked.filter(|other| tells(other) && later(other)).collect();
         let known = asked.iter().filter_map(|other| knowledge(other)).min();
         match known {
             Some(known_ns) if known_ns <= deadline_ns => {}
