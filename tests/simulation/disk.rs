@@ -21,6 +21,9 @@ use crate::world::{Dice, World, sleep};
 /// Writes that one sync may cover; more waits for the next.
 const WRITES_PER_SYNC_MAX: usize = 64;
 
+/// Synced records that a disk that lies may forget in a crash.
+const FORGOTTEN_RECORDS_MAX: usize = 20;
+
 /// What the platter holds.
 #[derive(Debug, Clone, Default)]
 struct Durable {
@@ -125,6 +128,10 @@ impl SimLog {
         }
         let mut disk = self.lock();
         writes.into_iter().for_each(|write| disk.durable.write(write));
+        if self.faults().lies {
+            let forgotten = self.world.draw(Dice::Disk, |rng| rng.random_range(0..=FORGOTTEN_RECORDS_MAX));
+            (0..forgotten).for_each(|_| drop(disk.durable.records.pop_last()));
+        }
         drop(disk);
         // Outside the lock: dropping them wakes whoever waits for them.
         drop(dropped_callbacks);

@@ -1,6 +1,9 @@
 //! One seed's run: start, faults under load, heal, converge, ask about every unknown, a fresh write at every node, full scan.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Once;
 use std::time::Duration;
 
 use openraft::AsyncRuntime;
@@ -41,16 +44,38 @@ pub fn run(seed: u64, plan: impl FnOnce(&World) -> Swarm) -> Report {
     let world = World::new(seed, keeps_trace);
     let swarm = plan(&world);
     let mut runtime = SimRuntime::with_seed(seed);
-    let (acknowledged, virtual_time) = runtime.block_on(live(Cluster::new(world.clone(), swarm)));
+    keep_panics();
+    let lived = catch_unwind(AssertUnwindSafe(|| runtime.block_on(live(Cluster::new(world.clone(), swarm)))));
+    let (acknowledged, virtual_time) = lived.unwrap_or_default();
+    let mut violations = world.violations();
+    let panics = PANICS.with_borrow_mut(std::mem::take);
+    violations.extend(panics.into_iter().map(|detail| Violation { name: "Panicked", detail }));
     Report {
         seed,
-        violations: world.violations(),
+        violations,
         counts: world.counts(),
         virtual_time,
         trace_digest: world.trace_digest(),
         trace_tail: world.trace_text(),
         acknowledged,
     }
+}
+
+thread_local! {
+    /// Of this thread's run. The runtime keeps a task's panic to itself; a run must not.
+    static PANICS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+fn keep_panics() {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let usual = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            PANICS.with_borrow_mut(|panics| panics.push(panic.to_string()));
+            usual(panic);
+        }));
+    });
+    PANICS.with_borrow_mut(Vec::clear);
 }
 
 async fn live(cluster: Cluster) -> (usize, Duration) {

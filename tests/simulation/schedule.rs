@@ -16,8 +16,6 @@ use crate::world::{Dice, elapsed, sleep};
 /// How long a node stays down, microseconds: at once, or longer than a lease.
 const DOWN_AT_ONCE: (u64, u64) = (100, 5_000);
 const DOWN_FOR_A_WHILE: (u64, u64) = (5_000, 1_500_000);
-/// Of restarts to be at once.
-const AT_ONCE_PPM: u32 = 400_000;
 /// How long a cut lasts, microseconds.
 const CUT_LASTS: (u64, u64) = (20_000, 1_500_000);
 /// Of cuts to be noticed by the sender at once.
@@ -89,7 +87,7 @@ fn towards(node_id: u64) -> BTreeSet<Direction> {
 fn crash(cluster: &Cluster, nodes: &[u64]) {
     for node_id in nodes.iter().copied() {
         cluster.crash(node_id);
-        let at_once = cluster.world.chance(Dice::Schedule, AT_ONCE_PPM);
+        let at_once = cluster.world.chance(Dice::Schedule, cluster.swarm.schedule.restart_at_once_chance);
         let down = cluster.world.micros(Dice::Schedule, if at_once { DOWN_AT_ONCE } else { DOWN_FOR_A_WHILE });
         let cluster = cluster.clone();
         SimRuntime::spawn(async move {

@@ -22,6 +22,9 @@ pub struct DiskFaults {
     pub torn_chance: Ppm,
     /// Of an applied batch to reach the disk at once, unasked: a crash goes back no further.
     pub ledger_flush_chance: Ppm,
+    /// The disk is broken: it says "synced" before it is, and a crash takes the newest records all the same. No cluster
+    /// survives that; only the test of the checks has such disks.
+    pub lies: bool,
 }
 
 impl DiskFaults {
@@ -52,6 +55,8 @@ pub struct Schedule {
     pub kinds: Vec<FaultKind>,
     /// Between one fault and the next.
     pub pause: Micros,
+    /// Of a crashed node to be back within milliseconds.
+    pub restart_at_once_chance: Ppm,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,6 +97,8 @@ pub struct Swarm {
     pub entries_kept_after_snapshot: u64,
     pub append_entries_max: u64,
     pub entries_in_flight_max: usize,
+    /// openraft's `enable_leader_restore`, which the product never has on.
+    pub leader_restore: bool,
 }
 
 /// Virtual time under faults of one seed.
@@ -107,6 +114,7 @@ impl Swarm {
                 stall: (20_000, 400_000),
                 torn_chance: if on(rng, 0.6) { rng.random_range(100_000..1_000_000) } else { 0 },
                 ledger_flush_chance: if on(rng, 0.5) { rng.random_range(1_000..200_000) } else { 0 },
+                lies: false,
             };
             let network = NetworkFaults {
                 delay: if on(rng, 0.5) { (100, 800) } else { (100, 12_000) },
@@ -135,7 +143,7 @@ impl Swarm {
             Self {
                 disk,
                 network,
-                schedule: Schedule { kinds, pause: (20_000, calm) },
+                schedule: Schedule { kinds, pause: (20_000, calm), restart_at_once_chance: rng.random_range(0..1_000_000) },
                 clients: rng.random_range(2..=8),
                 duration: DURATION,
                 think: (500, rng.random_range(5_000..40_000)),
@@ -145,7 +153,27 @@ impl Swarm {
                 entries_kept_after_snapshot: rng.random_range(0..60),
                 append_entries_max: rng.random_range(1..64),
                 entries_in_flight_max: rng.random_range(1..=4),
+                leader_restore: false,
             }
         })
+    }
+
+    /// Leaders are killed under load, before their own slow syncs, and are back before anybody misses them.
+    pub fn leaders_back_at_once(world: &World) -> Self {
+        let mut swarm = Self::draw(world);
+        swarm.disk = DiskFaults { sync: (2_000, 12_000), stall_chance: 0, torn_chance: 0, ..swarm.disk };
+        swarm.network = swarm.network.calm();
+        swarm.schedule =
+            Schedule { kinds: vec![FaultKind::CrashLeader], pause: (150_000, 400_000), restart_at_once_chance: 1_000_000 };
+        swarm.clients = 8;
+        swarm.think = (500, 5_000);
+        swarm
+    }
+
+    /// All nodes lose power at once, again and again.
+    pub fn power_cuts(world: &World) -> Self {
+        let mut swarm = Self::draw(world);
+        swarm.schedule = Schedule { kinds: vec![FaultKind::CrashAll], pause: (300_000, 900_000), restart_at_once_chance: 500_000 };
+        swarm
     }
 }

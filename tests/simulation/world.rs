@@ -5,7 +5,7 @@
 //! because the traits under test ask for `Send`.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use openraft::AsyncRuntime;
@@ -75,7 +75,8 @@ impl World {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().expect("one thread: nobody panicked while holding it")
+        // Also after a panic: it is reported with the trace up to it.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn draw<T>(&self, dice: Dice, from: impl FnOnce(&mut ChaCha8Rng) -> T) -> T {
