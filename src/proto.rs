@@ -1,5 +1,5 @@
 //! Code generated from `proto/`. Nothing outside `storage`, `transport` and `operations` looks at it; `domain` never does.
-#![allow(clippy::all, clippy::pedantic, unreachable_pub, missing_docs)]
+#![allow(clippy::all, clippy::pedantic, unreachable_pub, unused_qualifications)]
 
 pub mod stampede {
     pub mod v1 {

@@ -42,13 +42,9 @@ pub enum LogWrite {
     /// Consecutive, following the last record.
     Append(Vec<LogRecord>),
     /// Forget `from_index` and everything after it.
-    Truncate {
-        from_index: u64,
-    },
+    Truncate { from_index: u64 },
     /// Forget everything up to and with `through`.
-    Purge {
-        through: LogPosition,
-    },
+    Purge { through: LogPosition },
     SaveVote(Vote),
     SaveCommitted(Option<LogPosition>),
 }

@@ -1,0 +1,90 @@
+# stampede: every target does its own set-up. `make drill` and `make test` are the two to know.
+#
+# One profile (dev, optimised) and one target directory serve tests, drills and benchmarks. RocksDB itself is compiled once
+# into a static library under $(CACHE), so that neither a new clone nor a changed dependency costs it again.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/stampede
+CARGO_TARGET_DIR ?= $(CURDIR)/target
+export CARGO_TARGET_DIR
+BIN := $(CARGO_TARGET_DIR)/debug
+
+ROCKSDB_VERSION := $(shell sed -n '/^name = "librocksdb-sys"/{n;s/version = "\(.*\)"/\1/p}' Cargo.lock)
+ROCKSDB_DIR := $(CACHE)/rocksdb-$(ROCKSDB_VERSION)
+ROCKSDB_LIB := $(ROCKSDB_DIR)/librocksdb.a
+# Read by the build script of librocksdb-sys: link this library instead of compiling another.
+WITH_ROCKSDB := ROCKSDB_LIB_DIR=$(ROCKSDB_DIR) ROCKSDB_STATIC=1
+CARGO := $(WITH_ROCKSDB) cargo
+
+CARGO_DENY_VERSION := 0.20.2
+CARGO_DENY := $(CACHE)/tools/bin/cargo-deny
+
+SCENARIO ?= chaos/scenarios/casn2024-leader-kill.toml
+DRILL_ARGS ?=
+PLANTED := 1 2 3 9 10 11
+
+.PHONY: help drill test verify fix bench planted-bugs build setup libclang
+
+help: ## Show this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+
+drill: build ## Rush three real nodes, kill their leaders, judge what is left (SCENARIO=file DRILL_ARGS="--seed 7")
+	$(BIN)/stampede-chaos run $(SCENARIO) $(DRILL_ARGS)
+
+test: setup ## Run every test
+	$(CARGO) build --workspace --bins
+	$(CARGO) test --workspace --no-fail-fast
+
+verify: setup $(CARGO_DENY) ## Check format, lints, docs, licences; writes nothing to the tree
+	cargo fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
+	$(CARGO) test --test tidy
+	$(CARGO_DENY) check bans licenses sources
+
+fix: setup ## Format, and apply what clippy can fix by itself
+	cargo fmt --all
+	$(CARGO) clippy --workspace --all-targets --fix --allow-dirty --allow-staged
+
+bench: build ## Measure orders/s, failover and drill figures on this machine
+	$(CARGO) bench --profile dev --bench cluster
+
+planted-bugs: setup ## Show that the drill finds every planted bug, and nothing in clean runs
+	@for bug in $(PLANTED); do \
+	  $(CARGO) build --quiet --bin stampede --features planted-bug-$$bug; \
+	  mkdir -p $(CARGO_TARGET_DIR)/planted/$$bug; \
+	  cp $(BIN)/stampede $(CARGO_TARGET_DIR)/planted/$$bug/stampede; \
+	done
+	$(CARGO) build --workspace --bins
+	$(BIN)/stampede-chaos planted-bugs --binaries $(CARGO_TARGET_DIR)/planted
+
+build: setup
+	$(CARGO) build --workspace --bins
+
+setup: libclang $(ROCKSDB_LIB)
+
+$(ROCKSDB_LIB): | libclang
+	@echo "RocksDB is compiled once: over ten minutes on two cores. It is kept in $(ROCKSDB_DIR)."
+	CARGO_TARGET_DIR=$(ROCKSDB_DIR)/build cargo build -p librocksdb-sys
+	cp "$$(find $(ROCKSDB_DIR)/build -name librocksdb.a | head -1)" $@.partial
+	mv $@.partial $@
+	rm -rf $(ROCKSDB_DIR)/build
+
+$(CARGO_DENY):
+	cargo install cargo-deny --version $(CARGO_DENY_VERSION) --locked --root $(CACHE)/tools
+
+# bindgen reads RocksDB's header with libclang.
+libclang:
+	@have() { [ -n "$${LIBCLANG_PATH:-}" ] || ls /usr/lib/llvm-*/lib/libclang*.so* /usr/lib*/libclang*.so* \
+	    /usr/lib/*/libclang*.so* /opt/homebrew/opt/llvm/lib/libclang.dylib /usr/local/opt/llvm/lib/libclang.dylib \
+	    /Library/Developer/CommandLineTools/usr/lib/libclang.dylib 2>/dev/null | grep -v libclang-cpp | grep -q .; }; \
+	command -v c++ >/dev/null && have && exit 0; \
+	root() { if [ "$$(id -u)" = 0 ]; then "$$@"; elif sudo -n true 2>/dev/null; then sudo -n "$$@"; else return 1; fi; }; \
+	if command -v apt-get >/dev/null; then wanted="apt-get install -y g++ libclang-dev"; root apt-get update && root $$wanted || true; \
+	elif command -v dnf >/dev/null; then wanted="dnf install -y gcc-c++ clang-devel"; root $$wanted || true; \
+	elif command -v brew >/dev/null; then wanted="brew install llvm"; $$wanted || true; \
+	else wanted="install a C++ compiler and libclang"; fi; \
+	command -v c++ >/dev/null && have && exit 0; \
+	echo "A C++ compiler and libclang are needed to build RocksDB. As root: $$wanted" >&2; exit 1

@@ -1,0 +1,173 @@
+//! The style of the code base, held by a test: layers, sizes, banned words. Formatting and lints are clippy's and rustfmt's.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Lines of a file without its tests; the seam is worth finding before.
+const FILE_LINES_MAX: usize = 450;
+/// Lines of a function.
+const FUNCTION_LINES_MAX: usize = 70;
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn files_under(folder: &str, extension: &str) -> Vec<PathBuf> {
+    fn walk(folder: &Path, extension: &str, found: &mut Vec<PathBuf>) {
+        let Ok(entries) = fs::read_dir(folder) else { return };
+        for entry in entries {
+            let path = entry.expect("folder is readable").path();
+            if path.is_dir() && !path.ends_with("target") {
+                walk(&path, extension, found);
+            } else if path.extension().is_some_and(|e| e == extension) {
+                found.push(path);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(&root().join(folder), extension, &mut found);
+    found.sort();
+    found
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).expect("file is UTF-8")
+}
+
+/// Path from the root, for messages.
+fn short(path: &Path) -> String {
+    path.strip_prefix(root()).expect("under the root").display().to_string()
+}
+
+/// The file without its inline tests, which stand at its end.
+fn without_tests(text: &str) -> &str {
+    text.split("#[cfg(test)]\nmod ").next().unwrap_or(text)
+}
+
+fn assert_clean(violations: &[String]) {
+    assert!(violations.is_empty(), "\n{}\n", violations.join("\n"));
+}
+
+/// What the code of a layer may not name.
+const LAYERS: [(&str, &[&str]); 5] = [
+    (
+        "src/domain",
+        &[
+            "crate::storage", "crate::consensus", "crate::transport", "crate::operations", "crate::proto", "crate::clock", "tokio",
+            "tonic", "rocksdb", "openraft", "rand::", "HashMap", "HashSet", "SystemTime", "Instant", "f32", "f64", "std::fs",
+            "std::net", "async fn",
+        ],
+    ),
+    ("src/storage", &["crate::consensus", "crate::transport", "crate::operations", "openraft", "tonic::"]),
+    ("src/consensus", &["crate::transport", "crate::operations", "rocksdb", "tonic::", "tokio::spawn", "tokio::time", "tokio::select"]),
+    ("src/transport", &["crate::operations", "rocksdb", "openraft::"]),
+    ("src/operations", &["rocksdb::", "openraft::"]),
+];
+
+/// The code of a line: what stands before a comment. (Good enough: no string of ours contains `//` and a banned word.)
+fn code_of(line: &str) -> &str {
+    line.split("//").next().unwrap_or("")
+}
+
+#[test]
+fn each_layer_names_only_what_is_below_it() {
+    let mut violations = Vec::new();
+    for (layer, banned) in LAYERS {
+        for path in files_under(layer, "rs") {
+            let text = read(&path);
+            for (number, line) in without_tests(&text).lines().enumerate() {
+                // A planted bug breaks the rules on purpose.
+                for word in banned.iter().filter(|word| code_of(line).contains(**word) && !line.contains("planted bug")) {
+                    violations.push(format!("{}:{}: {layer} may not name `{word}`", short(&path), number + 1));
+                }
+            }
+        }
+    }
+    assert_clean(&violations);
+}
+
+#[test]
+fn the_drill_does_not_link_the_system_that_it_judges() {
+    let manifest = read(&root().join("chaos/Cargo.toml"));
+    assert!(!manifest.contains("\nstampede =") && !manifest.contains("\nstampede."), "chaos may not depend on stampede");
+    let violations: Vec<_> = files_under("chaos/src", "rs")
+        .iter()
+        .filter(|path| read(path).lines().any(|line| code_of(line).contains("stampede::domain") || code_of(line).contains("use stampede::")))
+        .map(|path| format!("{}: names the library", short(path)))
+        .collect();
+    assert_clean(&violations);
+}
+
+#[test]
+fn files_say_what_they_are_and_keep_to_their_size() {
+    let mut violations = Vec::new();
+    for path in ["src", "chaos/src"].iter().flat_map(|folder| files_under(folder, "rs")) {
+        let text = read(&path);
+        if !text.starts_with("//!") {
+            violations.push(format!("{}: no header that says what the file is", short(&path)));
+        }
+        let lines = without_tests(&text).lines().count();
+        if lines > FILE_LINES_MAX {
+            violations.push(format!("{}: {lines} lines, at most {FILE_LINES_MAX}: find the seam", short(&path)));
+        }
+    }
+    assert_clean(&violations);
+}
+
+#[test]
+fn functions_fit_on_a_screen() {
+    let mut violations = Vec::new();
+    for path in ["src", "chaos/src"].iter().flat_map(|folder| files_under(folder, "rs")) {
+        let text = read(&path);
+        let lines: Vec<&str> = without_tests(&text).lines().collect();
+        for (start, line) in lines.iter().enumerate() {
+            let indent = line.len() - line.trim_start().len();
+            let declares = line.trim_start().trim_start_matches("pub ").trim_start_matches("pub(crate) ").trim_start_matches("pub(super) ");
+            let is_function = ["fn ", "async fn ", "const fn "].iter().any(|start| declares.starts_with(start));
+            if !is_function || line.trim_end().ends_with(';') {
+                continue;
+            }
+            // rustfmt closes a function at the indent of its first line.
+            let closing = format!("{}}}", " ".repeat(indent));
+            let length = lines[start..].iter().position(|l| *l == closing).map_or(1, |end| end + 1);
+            if length > FUNCTION_LINES_MAX {
+                violations.push(format!("{}:{}: {length} lines, at most {FUNCTION_LINES_MAX}", short(&path), start + 1));
+            }
+        }
+    }
+    assert_clean(&violations);
+}
+
+#[test]
+fn nothing_unfinished_is_left() {
+    // Split, so that this file does not find itself.
+    let banned = [concat!("FIX", "ME"), concat!("TO", "DO"), concat!("XX", "X"), concat!("dbg", "!("), concat!("#[ign", "ore"), concat!("allow(dead", "_code")];
+    let mut violations = Vec::new();
+    for path in ["src", "chaos", "tests", "benches"].iter().flat_map(|folder| files_under(folder, "rs")) {
+        for (number, line) in read(&path).lines().enumerate() {
+            for word in banned.iter().filter(|word| line.contains(**word)) {
+                violations.push(format!("{}:{}: `{word}`", short(&path), number + 1));
+            }
+        }
+    }
+    assert_clean(&violations);
+}
+
+#[test]
+fn a_release_refuses_every_planted_bug() {
+    let manifest = read(&root().join("Cargo.toml"));
+    let library = read(&root().join("src/lib.rs"));
+    let features: Vec<&str> =
+        manifest.lines().filter_map(|line| line.split(" = []").next().filter(|name| name.starts_with("planted-bug-") && *name != line)).collect();
+    assert!(features.len() >= 6, "found only {features:?}");
+    for feature in features {
+        assert!(library.contains(&format!("feature = \"{feature}\"")), "src/lib.rs does not refuse {feature} in a release");
+    }
+    assert!(!manifest.contains("\ndefault = ["), "no feature is on by default");
+}
+
+#[test]
+fn the_header_of_the_library_draws_the_same_layers() {
+    let library = read(&root().join("src/lib.rs"));
+    assert!(library.contains("transport, operations ─► consensus ─► storage ─► domain"));
+}
