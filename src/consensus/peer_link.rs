@@ -61,7 +61,11 @@ pub trait PeerLink: Clone + Send + Sync + 'static {
         within: Duration,
     ) -> impl Future<Output = Result<TransferLeaderResponse, LinkError>> + Send;
 
-    fn propose(&self, request: ProposeRequest, within: Duration) -> impl Future<Output = Result<ProposeResponse, LinkError>> + Send;
+    fn propose(
+        &self,
+        request: ProposeRequest,
+        within: Duration,
+    ) -> impl Future<Output = Result<ProposeResponse, LinkError>> + Send;
 
     fn read_index(
         &self,

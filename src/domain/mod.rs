@@ -35,7 +35,9 @@ pub use command::Command;
 pub use commands::apply;
 pub use decision::{Change, Decision, Outcome, Refusal, Reply};
 pub use ledger::{LedgerView, MemoryLedger, Overlay};
-pub use names::{AccountId, Gateway, LedgerTime, OrderId, PaymentId, PaymentName, Place, Quantity, Rupiah, SeriesCode, StampNumber};
+pub use names::{
+    AccountId, Gateway, LedgerTime, OrderId, PaymentId, PaymentName, Place, Quantity, Rupiah, SeriesCode, StampNumber,
+};
 pub use order::{Order, OrderState};
 pub use payment::{Payment, PaymentOutcome};
 pub use series::{KeyCheck, SerialRange, Series};

@@ -17,7 +17,12 @@ pub enum InvalidName {
     Uuid,
 }
 
-fn checked_text(text: &str, chars_max: usize, allowed: &'static str, is_allowed: fn(u8) -> bool) -> Result<Box<str>, InvalidName> {
+fn checked_text(
+    text: &str,
+    chars_max: usize,
+    allowed: &'static str,
+    is_allowed: fn(u8) -> bool,
+) -> Result<Box<str>, InvalidName> {
     if !text.bytes().all(is_allowed) {
         return Err(InvalidName::Characters { allowed });
     }

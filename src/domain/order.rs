@@ -21,7 +21,18 @@ pub struct Order {
 pub enum OrderState {
     /// Its stamps are reserved.
     AwaitingPayment,
-    Issued { first: StampNumber, paid_by: PaymentName, place: Place, at: LedgerTime },
-    Cancelled { place: Place, at: LedgerTime },
-    Expired { place: Place, at: LedgerTime },
+    Issued {
+        first: StampNumber,
+        paid_by: PaymentName,
+        place: Place,
+        at: LedgerTime,
+    },
+    Cancelled {
+        place: Place,
+        at: LedgerTime,
+    },
+    Expired {
+        place: Place,
+        at: LedgerTime,
+    },
 }

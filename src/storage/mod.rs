@@ -7,6 +7,10 @@
 //! Consensus drives both through [`LogStore`] and [`LedgerStore`]; the simulation brings twins of its own that lose what was
 //! not synced. Every [`StorageError`] means *stop*: the node cannot go on, and says why.
 
+pub mod codec;
+pub mod digest;
+pub mod keys;
+
 use std::future::Future;
 use std::ops::Range;
 
@@ -42,9 +46,13 @@ pub enum LogWrite {
     /// Consecutive, following the last record.
     Append(Vec<LogRecord>),
     /// Forget `from_index` and everything after it.
-    Truncate { from_index: u64 },
+    Truncate {
+        from_index: u64,
+    },
     /// Forget everything up to and with `through`.
-    Purge { through: LogPosition },
+    Purge {
+        through: LogPosition,
+    },
     SaveVote(Vote),
     SaveCommitted(Option<LogPosition>),
 }
