@@ -72,7 +72,8 @@ impl Checks {
         let first = state.applied.entry(index).or_insert_with(|| seen.clone()).clone();
         drop(state);
         if (first.term, first.entry) != (seen.term, seen.entry) {
-            let detail = format!("n{node_id} applied another entry at index {index}: term {} after term {}", seen.term, first.term);
+            let detail =
+                format!("n{node_id} applied another entry at index {index}: term {} after term {}", seen.term, first.term);
             self.world.violate("CommittedEntriesDiffer", detail);
         } else if first.digest != seen.digest {
             self.world.violate("ReplicasDiffer", format!("n{node_id} has another digest after index {index}"));
@@ -121,7 +122,9 @@ impl Checks {
         if let Some(fatal) = &status.fatal {
             found.push(("NodeStopped", format!("n{node_id} stopped by itself: {fatal}")));
         }
-        let chain = [status.purged, status.snapshot, status.applied, status.committed, status.last_log].map(index);
+        let [purged, snapshot, applied, committed] =
+            [status.purged, status.snapshot, status.applied, status.committed].map(index);
+        let chain = [purged, snapshot, applied, committed, status.last_log_index.unwrap_or_default()];
         if !chain.is_sorted() {
             found.push(("LogOrder", format!("n{node_id}: purged, snapshot, applied, committed, last are {chain:?}")));
         }
@@ -129,10 +132,9 @@ impl Checks {
             found.extend(went_back(&before, status));
         }
         let durable = state.durable.entry(node_id).or_default();
-        for (what, now, floor) in [
-            ("snapshot", index(status.snapshot), &mut durable.snapshot),
-            ("purged", index(status.purged), &mut durable.purged),
-        ] {
+        for (what, now, floor) in
+            [("snapshot", index(status.snapshot), &mut durable.snapshot), ("purged", index(status.purged), &mut durable.purged)]
+        {
             if now < *floor {
                 found.push(("WentBack", format!("n{node_id}: {what} from {floor} to {now}")));
             }

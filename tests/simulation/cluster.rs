@@ -16,8 +16,7 @@ use crate::disk::SimLog;
 use crate::ledger::SimLedger;
 use crate::net::{Cut, Direction, Network, SimPeers};
 use crate::swarm::Swarm;
-use crate::trace;
-use crate::world::{World, sleep, unix_ms};
+use crate::world::{World, sleep, trace, unix_ms};
 
 pub type SimNode = Node<SimRuntime, SimLog, SimLedger, SimPeers>;
 

@@ -15,8 +15,7 @@ use stampede::proto::storage::LogEntry;
 use stampede::storage::{LogPosition, LogRecord, LogState, LogStore, LogWrite, StorageError, Vote, WriteDone};
 
 use crate::swarm::DiskFaults;
-use crate::trace;
-use crate::world::{Dice, World, sleep};
+use crate::world::{Dice, World, sleep, trace};
 
 /// Writes that one sync may cover; more waits for the next.
 const WRITES_PER_SYNC_MAX: usize = 64;

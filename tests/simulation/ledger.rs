@@ -6,14 +6,15 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use rand::RngExt;
 use stampede::domain::{
-    Change, LedgerTime, LedgerView, MemoryLedger, Order, OrderId, Payment, PaymentName, Reply, Series, SeriesCode, StampNumber, Totals,
+    Change, LedgerTime, LedgerView, MemoryLedger, Order, OrderId, Payment, PaymentName, Reply, Series, SeriesCode, StampNumber,
+    Totals,
 };
-use stampede::storage::{CommittedEntry, EncodedRecord, LedgerMeta, LedgerStore, StateDigest, StorageError, apply_entry};
+use stampede::storage::digest::EncodedRecord;
+use stampede::storage::{CommittedEntry, LedgerMeta, LedgerStore, StateDigest, StorageError, apply_entry};
 
 use crate::checks::Checks;
 use crate::swarm::DiskFaults;
-use crate::trace;
-use crate::world::{Dice, World, sleep};
+use crate::world::{Dice, World, sleep, trace};
 
 /// As many as consensus can ask for between two samples.
 const RECENT_DIGESTS_MAX: usize = 256;

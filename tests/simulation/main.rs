@@ -5,6 +5,9 @@
 //! One seed again: `STAMPEDE_SIM_SEED=n cargo test --test simulation one_seed -- --nocapture`; with `STAMPEDE_SIM_TRACE=file`
 //! its whole trace.
 
+// A test exports nothing; here `pub` tells what a module is for.
+#![allow(unreachable_pub)]
+
 mod checks;
 mod cluster;
 mod disk;

@@ -12,7 +12,7 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use futures_util::stream::{self, BoxStream, StreamExt};
 use openraft::AsyncRuntime;
-use openraft::instant::Instant as _;
+use openraft::Instant as _;
 use openraft_rt_sim::{SimInstant, SimRuntime};
 use prost::Message;
 use stampede::consensus::{LinkError, PeerError, PeerLink, Peers};
@@ -25,8 +25,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::cluster::SimNode;
 use crate::ledger::SimSnapshot;
 use crate::swarm::NetworkFaults;
-use crate::trace;
-use crate::world::{Dice, World, elapsed, sleep, sleep_until};
+use crate::world::{Dice, World, sleep, sleep_until, trace};
 
 /// Messages on their way in one direction of one append stream.
 const STREAM_IN_FLIGHT_MAX: usize = 64;
@@ -285,7 +284,12 @@ impl SimLink {
 
     /// The messages of a stream's one direction as they arrive. A refusing link or a death ends it; a black hole holds it up
     /// until the link is healed.
-    fn arrivals<M: Send + 'static>(self, direction: Direction, to_life: u64, sent: mpsc::Receiver<OnTheWay<M>>) -> BoxStream<'static, M> {
+    fn arrivals<M: Send + 'static>(
+        self,
+        direction: Direction,
+        to_life: u64,
+        sent: mpsc::Receiver<OnTheWay<M>>,
+    ) -> BoxStream<'static, M> {
         stream::unfold((self, sent), move |(link, mut sent)| async move {
             let (arrival, message) = sent.recv().await?;
             sleep_until(arrival).await;
@@ -368,7 +372,8 @@ impl PeerLink for SimLink {
         within: Duration,
     ) -> Result<SnapshotResponse, LinkError> {
         self.network.world.count("snapshots sent");
-        self.call("snapshot", header, within, |node, header| async move { node.on_install_snapshot(header, snapshot).await }).await
+        self.call("snapshot", header, within, |node, header| async move { node.on_install_snapshot(header, snapshot).await })
+            .await
     }
 
     async fn transfer_leader(
@@ -384,6 +389,7 @@ impl PeerLink for SimLink {
     }
 
     async fn read_index(&self, request: ReadIndexRequest, within: Duration) -> Result<ReadIndexResponse, LinkError> {
-        self.call("read index", request, within, move |node, request| async move { node.on_read_index(request, within).await }).await
+        self.call("read index", request, within, move |node, request| async move { node.on_read_index(request, within).await })
+            .await
     }
 }

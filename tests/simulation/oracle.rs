@@ -144,7 +144,8 @@ impl Oracle {
         state.read_index = state.read_index.max(index);
         // Whatever was answered with a place up to `index` must show.
         let shows = |place: &Place| place.log_index <= index;
-        let done = |id: &Id| state.attempts.get(id).and_then(|attempts| attempts.acknowledged.as_ref()).map(|(_, place, _)| place);
+        let done =
+            |id: &Id| state.attempts.get(id).and_then(|attempts| attempts.acknowledged.as_ref()).map(|(_, place, _)| place);
         let state_seen = order.map(|order| &order.state);
         let must = [
             ("placed", done(&Id::Order(id)), state_seen.is_some()),
@@ -153,7 +154,8 @@ impl Oracle {
         ];
         for (what, place, is_seen) in must {
             if place.is_some_and(shows) && !is_seen {
-                found.push(("StaleRead", format!("order {id} was {what} at {place:?}, a read of {index} shows {state_seen:?}")));
+                found
+                    .push(("StaleRead", format!("order {id} was {what} at {place:?}, a read of {index} shows {state_seen:?}")));
             }
         }
         if let Some(range) = order.and_then(Order::serials) {
@@ -198,7 +200,8 @@ impl Oracle {
     pub fn tally(&self) -> (usize, usize) {
         let state = self.lock();
         let acknowledged = state.attempts.values().filter(|attempts| attempts.acknowledged.is_some()).count();
-        let unknown = state.attempts.values().filter(|attempts| attempts.acknowledged.is_none() && !attempts.possible.is_empty());
+        let unknown =
+            state.attempts.values().filter(|attempts| attempts.acknowledged.is_none() && !attempts.possible.is_empty());
         (acknowledged, unknown.count())
     }
 
@@ -235,8 +238,9 @@ impl Attempts {
             self.refused.push((command.clone(), reply.place));
             let (body, place, _) = self.acknowledged.as_ref()?;
             // A refusal before the execution was right at its time, whichever answer arrived first.
-            return (body == command && *place < reply.place)
-                .then(|| ("AnswerChanged", format!("{command:?} was done at {place}, refused at {}: {refusal:?}", reply.place)));
+            return (body == command && *place < reply.place).then(|| {
+                ("AnswerChanged", format!("{command:?} was done at {place}, refused at {}: {refusal:?}", reply.place))
+            });
         }
         self.remember(command);
         match &self.acknowledged {
@@ -285,8 +289,10 @@ fn is_body_of_payment(command: &Command, record: &Payment) -> bool {
 
 /// The ledger holds what was acknowledged.
 fn is_kept(ledger: &MemoryLedger, command: &Command, place: Place, outcome: &Outcome) -> Result<(), String> {
-    let Ok(kept) = (match command {
-        Command::OpenSeries(terms) => ledger.series(terms.code).map(|series| series.is_some_and(|series| series.opened == place)),
+    let Ok(kept) = match command {
+        Command::OpenSeries(terms) => {
+            ledger.series(terms.code).map(|series| series.is_some_and(|series| series.opened == place))
+        }
         Command::PlaceOrder { order, .. } => ledger
             .order(*order)
             .map(|order| order.is_some_and(|order| order.placed == place && is_body_of_order(command, &order))),
@@ -301,6 +307,165 @@ fn is_kept(ledger: &MemoryLedger, command: &Command, place: Place, outcome: &Out
             order.is_some_and(|order| matches!(order.state, OrderState::Cancelled { place: at, .. } if at == place))
         }),
         Command::ExpireOrders { .. } => Ok(true),
-    });
+    };
     if kept { Ok(()) } else { Err(format!("{command:?} is not in the ledger with {outcome:?}")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use openraft::AsyncRuntime;
+    use openraft_rt_sim::SimRuntime;
+    use stampede::domain::{AccountId, Change, LedgerTime, Quantity, Refusal, Rupiah, StampNumber};
+
+    use super::*;
+
+    const ORDER: OrderId = OrderId::from_bytes([1; 16]);
+
+    /// The names of the violations that `tell` leads to.
+    fn violations(tell: impl FnOnce(&Oracle)) -> Vec<&'static str> {
+        let world = World::new(0, false);
+        let oracle = Oracle::new(world.clone());
+        SimRuntime::with_seed(0).block_on(async { tell(&oracle) });
+        world.violations().into_iter().map(|violation| violation.name).collect()
+    }
+
+    fn series() -> SeriesCode {
+        SeriesCode::new("A24").expect("plain")
+    }
+
+    fn place(quantity: u32) -> Command {
+        let account = AccountId::new("portal-1").expect("plain");
+        Command::PlaceOrder { order: ORDER, account, series: series(), quantity: Quantity::new(quantity).expect("in range") }
+    }
+
+    fn pay(order: OrderId) -> Command {
+        let payment_id = stampede::domain::PaymentId::new(&format!("p-{order}")).expect("plain");
+        let gateway = stampede::domain::Gateway::new("midtrans").expect("plain");
+        Command::RecordPayment { payment: PaymentName { gateway, payment_id }, order, amount: Rupiah::from_idr(10_000) }
+    }
+
+    fn reply(log_index: u64, outcome: Outcome) -> Answer {
+        Answer::Replied(Reply { place: Place { log_index, offset: 0 }, replayed: false, outcome })
+    }
+
+    fn placed(log_index: u64) -> Answer {
+        reply(log_index, Outcome::OrderPlaced { amount: Rupiah::from_idr(10_000), expires_at: LedgerTime(1) })
+    }
+
+    fn issued(log_index: u64, first: u64) -> Answer {
+        let quantity = Quantity::new(1).expect("in range");
+        let range = SerialRange { series: series(), first: StampNumber::new(first).expect("in range"), quantity };
+        reply(log_index, Outcome::PaymentRecorded(PaymentOutcome::Applied(range)))
+    }
+
+    fn tell(oracle: &Oracle, command: &Command, answer: &Answer) {
+        let floor = oracle.invoke(std::slice::from_ref(command));
+        oracle.answered(floor, command, answer);
+    }
+
+    fn ledger_with_the_order(log_index: u64) -> MemoryLedger {
+        let order = Order {
+            id: ORDER,
+            account: AccountId::new("portal-1").expect("plain"),
+            series: series(),
+            quantity: Quantity::new(1).expect("in range"),
+            amount: Rupiah::from_idr(10_000),
+            placed: Place { log_index, offset: 0 },
+            placed_at: LedgerTime(0),
+            expires_at: LedgerTime(1),
+            state: OrderState::AwaitingPayment,
+        };
+        MemoryLedger::from_iter([Change::Order(order)])
+    }
+
+    #[test]
+    fn an_acknowledged_order_that_is_gone_is_found() {
+        let found = violations(|oracle| {
+            tell(oracle, &place(1), &placed(5));
+            oracle.final_scan(1, &MemoryLedger::default());
+        });
+        assert_eq!(found, ["AcknowledgedLost"]);
+    }
+
+    #[test]
+    fn an_acknowledged_order_at_another_place_is_found() {
+        let found = violations(|oracle| {
+            tell(oracle, &place(1), &placed(5));
+            oracle.final_scan(1, &ledger_with_the_order(6));
+        });
+        assert_eq!(found, ["AcknowledgedLost"]);
+    }
+
+    #[test]
+    fn an_unknown_order_may_be_there_or_not() {
+        let found = violations(|oracle| {
+            tell(oracle, &place(1), &Answer::Unknown);
+            oracle.final_scan(1, &MemoryLedger::default());
+            oracle.final_scan(1, &ledger_with_the_order(6));
+        });
+        assert!(found.is_empty(), "{found:?}");
+    }
+
+    #[test]
+    fn a_refused_or_undone_order_that_is_there_is_found() {
+        for answer in [reply(5, Outcome::Refused(Refusal::StockExhausted)), Answer::NotDone] {
+            let found = violations(|oracle| {
+                tell(oracle, &place(1), &answer);
+                oracle.final_scan(1, &ledger_with_the_order(5));
+            });
+            assert_eq!(found, ["PhantomOrder"]);
+        }
+    }
+
+    #[test]
+    fn one_serial_told_for_two_orders_is_found() {
+        let found = violations(|oracle| {
+            tell(oracle, &pay(ORDER), &issued(5, 1));
+            tell(oracle, &pay(OrderId::from_bytes([2; 16])), &issued(6, 1));
+        });
+        assert_eq!(found, ["DuplicateSerial"]);
+    }
+
+    #[test]
+    fn another_answer_to_the_same_request_is_found() {
+        let changed = violations(|oracle| {
+            tell(oracle, &place(1), &placed(5));
+            tell(oracle, &place(1), &placed(6));
+        });
+        assert_eq!(changed, ["AnswerChanged"]);
+        let refused = violations(|oracle| {
+            tell(oracle, &place(1), &placed(5));
+            tell(oracle, &place(1), &reply(6, Outcome::Refused(Refusal::StockExhausted)));
+        });
+        assert_eq!(refused, ["AnswerChanged"]);
+    }
+
+    #[test]
+    fn two_bodies_accepted_under_one_id_are_found() {
+        let found = violations(|oracle| {
+            tell(oracle, &place(1), &placed(5));
+            tell(oracle, &place(2), &placed(6));
+        });
+        assert_eq!(found, ["IdReusedAccepted"]);
+    }
+
+    #[test]
+    fn an_execution_before_what_was_answered_already_is_found() {
+        let found = violations(|oracle| {
+            tell(oracle, &pay(ORDER), &issued(9, 1));
+            tell(oracle, &place(1), &placed(5));
+        });
+        assert_eq!(found, ["OutOfOrder"]);
+    }
+
+    #[test]
+    fn a_read_that_misses_what_was_answered_is_found() {
+        let found = violations(|oracle| {
+            tell(oracle, &place(1), &placed(5));
+            let floor = oracle.invoke(&[]);
+            oracle.read(floor, 4, ORDER, None);
+            oracle.read(floor, 5, ORDER, None);
+        });
+        assert_eq!(found, ["StaleRead", "StaleRead"]);
+    }
 }

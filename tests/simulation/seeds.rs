@@ -23,7 +23,8 @@ const TAIL_LINES: usize = 60;
 
 fn explain(report: &Report) -> String {
     let tail = &report.trace_tail[report.trace_tail.len().saturating_sub(TAIL_LINES)..];
-    let violations: Vec<_> = report.violations.iter().map(|violation| format!("{}: {}", violation.name, violation.detail)).collect();
+    let violations: Vec<_> =
+        report.violations.iter().map(|violation| format!("{}: {}", violation.name, violation.detail)).collect();
     format!("{}\nseed {}: {}\nagain: {}", tail.join("\n"), report.seed, violations.join("\n"), reproduction(report.seed))
 }
 

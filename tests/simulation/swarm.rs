@@ -173,7 +173,8 @@ impl Swarm {
     /// All nodes lose power at once, again and again.
     pub fn power_cuts(world: &World) -> Self {
         let mut swarm = Self::draw(world);
-        swarm.schedule = Schedule { kinds: vec![FaultKind::CrashAll], pause: (300_000, 900_000), restart_at_once_chance: 500_000 };
+        swarm.schedule =
+            Schedule { kinds: vec![FaultKind::CrashAll], pause: (300_000, 900_000), restart_at_once_chance: 500_000 };
         swarm
     }
 }

@@ -18,8 +18,7 @@ use stampede::domain::{
 
 use crate::cluster::{Cluster, NODES};
 use crate::oracle::{Answer, Oracle};
-use crate::trace;
-use crate::world::{Dice, World, elapsed, sleep};
+use crate::world::{Dice, World, elapsed, sleep, trace};
 
 /// Rupiah; the law's.
 const FACE_VALUE_IDR: u64 = 10_000;

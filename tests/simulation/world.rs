@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use openraft::AsyncRuntime;
-use openraft::instant::Instant as _;
+use openraft::Instant as _;
 use openraft_rt_sim::{SimInstant, SimRuntime};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -159,9 +159,9 @@ pub async fn sleep_until(instant: SimInstant) {
     SimRuntime::sleep_until(instant).await;
 }
 
-#[macro_export]
 macro_rules! trace {
     ($world:expr, $($arg:tt)*) => {
         $world.trace(format_args!($($arg)*))
     };
 }
+pub(crate) use trace;
