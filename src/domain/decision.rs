@@ -22,6 +22,21 @@ pub struct Decision {
     pub changes: Vec<Change>,
 }
 
+impl Decision {
+    pub(super) const fn done(place: Place, outcome: Outcome, changes: Vec<Change>) -> Self {
+        Self { reply: Reply { place, replayed: false, outcome }, changes }
+    }
+
+    pub(super) const fn refused(place: Place, refusal: Refusal) -> Self {
+        Self::done(place, Outcome::Refused(refusal), Vec::new())
+    }
+
+    /// The answer of the execution at `original`, again.
+    pub(super) const fn replayed(original: Place, outcome: Outcome) -> Self {
+        Self { reply: Reply { place: original, replayed: true, outcome }, changes: Vec::new() }
+    }
+}
+
 /// The ledger's answer to one command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {

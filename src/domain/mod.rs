@@ -32,7 +32,7 @@ pub mod series;
 pub mod totals;
 
 pub use command::Command;
-pub use commands::apply;
+pub use commands::{apply, clamp_time};
 pub use decision::{Change, Decision, Outcome, Refusal, Reply};
 pub use ledger::{LedgerView, MemoryLedger, Overlay};
 pub use names::{

@@ -213,6 +213,19 @@ impl Rupiah {
     pub const fn as_idr(self) -> u64 {
         self.0
     }
+
+    /// A sum. It stays at the highest value rather than overflow: 18 million payments of the highest amount are more money
+    /// than there is, but if a client reports them, the nodes must go on.
+    #[must_use]
+    pub(super) const fn plus(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+
+    /// The price of so many stamps.
+    #[must_use]
+    pub(super) fn times(self, quantity: Quantity) -> Self {
+        Self(self.0.saturating_mul(quantity.get().into()))
+    }
 }
 
 impl fmt::Display for Rupiah {

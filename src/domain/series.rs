@@ -30,6 +30,24 @@ impl Series {
     pub fn free(&self) -> u64 {
         self.capacity - self.issued - self.reserved
     }
+
+    /// Promises free stamps to an order. The caller has seen that there are enough.
+    pub(super) fn reserve(&mut self, quantity: Quantity) {
+        self.reserved += u64::from(quantity.get());
+    }
+
+    /// Takes back the promise to an order: its stamps are free again.
+    pub(super) fn release(&mut self, quantity: Quantity) {
+        self.reserved -= u64::from(quantity.get());
+    }
+
+    /// Issues the next free stamps. The caller has seen that there are enough.
+    pub(super) fn issue(&mut self, quantity: Quantity) -> SerialRange {
+        let first =
+            StampNumber::new(self.first_number.get() + self.issued).expect("a series is opened with room for its last number");
+        self.issued += u64::from(quantity.get());
+        SerialRange { series: self.code, first, quantity }
+    }
 }
 
 /// Consecutive stamps of one series.
@@ -44,6 +62,12 @@ impl SerialRange {
     pub fn numbers(&self) -> impl Iterator<Item = u64> + use<> {
         let first = self.first.get();
         first..first + u64::from(self.quantity.get())
+    }
+
+    #[must_use]
+    pub fn contains(&self, series: SeriesCode, number: StampNumber) -> bool {
+        let past_last = self.first.get() + u64::from(self.quantity.get());
+        self.series == series && (self.first.get()..past_last).contains(&number.get())
     }
 }
 

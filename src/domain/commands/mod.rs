@@ -1,15 +1,60 @@
 //! One file per command. [`apply`] is the only way in.
+//!
+//! Every command first asks whether its id is already there: then the answer is the original one (same body) or a refusal
+//! (another body), whatever else would hold. Only after that come the other refusals, in the order of
+//! [`Refusal`](super::decision::Refusal). A refusal changes nothing.
+
+mod cancel_order;
+mod expire_orders;
+mod open_series;
+mod place_order;
+mod record_payment;
 
 use super::command::Command;
-use super::decision::Decision;
+use super::decision::{Change, Decision};
 use super::ledger::LedgerView;
-use super::names::{LedgerTime, Place};
+use super::names::{LedgerTime, Place, SeriesCode};
+use super::series::Series;
+use super::totals::Totals;
 
 /// Decides one command at `place`, with the ledger's clock at `now` (already clamped: never before the ledger's time).
 ///
 /// # Errors
 /// The view could not be read. Refusals are no errors: they are outcomes.
 pub fn apply<V: LedgerView>(view: &V, place: Place, now: LedgerTime, command: &Command) -> Result<Decision, V::Error> {
-    let _ = (view, place, now, command);
-    unreachable!("contract only")
+    let step = Step { place, now };
+    match command {
+        Command::OpenSeries(terms) => open_series::decide(view, step, terms),
+        Command::PlaceOrder { order, account, series, quantity } => {
+            place_order::decide(view, step, *order, account, *series, *quantity)
+        }
+        Command::RecordPayment { payment, order, amount } => record_payment::decide(view, step, payment, *order, *amount),
+        Command::CancelOrder { order } => cancel_order::decide(view, step, *order),
+        Command::ExpireOrders { limit } => expire_orders::decide(view, step, *limit),
+    }
+}
+
+/// The ledger's time for an entry that was proposed at `proposed_at`, and the change that keeps it, if it moves. Storage asks
+/// once for each entry, before its commands: a leader whose clock is behind cannot take the ledger back in time.
+///
+/// # Errors
+/// The view could not be read.
+pub fn clamp_time<V: LedgerView>(view: &V, proposed_at: LedgerTime) -> Result<(LedgerTime, Option<Change>), V::Error> {
+    let totals = view.totals()?;
+    if proposed_at <= totals.ledger_time {
+        return Ok((totals.ledger_time, None));
+    }
+    Ok((proposed_at, Some(Change::Totals(Totals { ledger_time: proposed_at, ..totals }))))
+}
+
+/// Where and when a command is executed.
+#[derive(Clone, Copy)]
+struct Step {
+    place: Place,
+    now: LedgerTime,
+}
+
+/// The series of an order.
+fn series_of_order<V: LedgerView>(view: &V, code: SeriesCode) -> Result<Series, V::Error> {
+    Ok(view.series(code)?.expect("an order is placed in a series that exists, and no series is ever removed"))
 }

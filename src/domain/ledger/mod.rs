@@ -1,5 +1,15 @@
 //! What the rules may look up, and two ways to hold it: [`MemoryLedger`], whole in memory, and [`Overlay`], the changes of a
 //! batch over another view, so that commands of one batch see each other.
+//!
+//! Storage brings a third, on disk. What it must keep to is written at [`LedgerView`]; the parity test compares it with
+//! [`MemoryLedger`].
+
+mod memory;
+mod overlay;
+mod records;
+
+pub use memory::MemoryLedger;
+pub use overlay::Overlay;
 
 use super::names::{LedgerTime, OrderId, PaymentName, SeriesCode, StampNumber};
 use super::order::Order;
@@ -21,5 +31,30 @@ pub trait LedgerView {
     fn holder(&self, series: SeriesCode, number: StampNumber) -> Result<Option<OrderId>, Self::Error>;
 }
 
-pub struct MemoryLedger;
-pub struct Overlay;
+impl<V: LedgerView> LedgerView for &V {
+    type Error = V::Error;
+
+    fn series(&self, code: SeriesCode) -> Result<Option<Series>, Self::Error> {
+        V::series(self, code)
+    }
+
+    fn order(&self, id: OrderId) -> Result<Option<Order>, Self::Error> {
+        V::order(self, id)
+    }
+
+    fn payment(&self, name: &PaymentName) -> Result<Option<Payment>, Self::Error> {
+        V::payment(self, name)
+    }
+
+    fn totals(&self) -> Result<Totals, Self::Error> {
+        V::totals(self)
+    }
+
+    fn expiring(&self, until: LedgerTime, limit: usize) -> Result<Vec<Order>, Self::Error> {
+        V::expiring(self, until, limit)
+    }
+
+    fn holder(&self, series: SeriesCode, number: StampNumber) -> Result<Option<OrderId>, Self::Error> {
+        V::holder(self, series, number)
+    }
+}

@@ -1,0 +1,87 @@
+//! `RecordPayment`: money was received. The order's stamps are issued in the same step, so that *paid but not issued* is not
+//! a state; money that cannot issue stamps is owed back whole, for a reason that is recorded with it.
+//!
+//! A waiting order whose time is up stays payable until `ExpireOrders` has taken its reservation away.
+
+use super::{Step, series_of_order};
+use crate::domain::decision::{Change, Decision, Outcome, Refusal};
+use crate::domain::ledger::LedgerView;
+use crate::domain::names::{OrderId, PaymentName, Rupiah};
+use crate::domain::order::{Order, OrderState};
+use crate::domain::payment::{Payment, PaymentOutcome};
+use crate::domain::series::Series;
+
+pub(super) fn decide<V: LedgerView>(
+    view: &V,
+    step: Step,
+    name: &PaymentName,
+    order: OrderId,
+    amount: Rupiah,
+) -> Result<Decision, V::Error> {
+    if let Some(recorded) = view.payment(name)? {
+        return Ok(match first_difference(&recorded, order, amount) {
+            Some(field) => Decision::refused(step.place, Refusal::PaymentIdReused { field }),
+            None => Decision::replayed(recorded.recorded, Outcome::PaymentRecorded(recorded.outcome)),
+        });
+    }
+    #[cfg(feature = "planted-bug-9")]
+    let step = Step { now: crate::domain::LedgerTime(crate::clock::unix_ms()), ..step };
+
+    let mut totals = view.totals()?;
+    let mut changes = Vec::with_capacity(4);
+    let outcome = match settle(view, order, amount)? {
+        Settlement::RefundDue(reason) => reason,
+        Settlement::Issue { mut order, mut series } => {
+            let serials = series.issue(order.quantity);
+            let issued = OrderState::Issued { first: serials.first, paid_by: name.clone(), place: step.place, at: step.now };
+            let before = std::mem::replace(&mut order.state, issued);
+            totals.count_order(Some(&before), &order);
+            changes.extend([Change::Series(series), Change::Order(order)]);
+            PaymentOutcome::Applied(serials)
+        }
+    };
+    let payment =
+        Payment { name: name.clone(), order, amount, outcome: outcome.clone(), recorded: step.place, recorded_at: step.now };
+    totals.count_payment(&payment);
+    changes.extend([Change::Payment(payment), Change::Totals(totals)]);
+    Ok(Decision::done(step.place, Outcome::PaymentRecorded(outcome), changes))
+}
+
+enum Settlement {
+    /// The series has enough free stamps for the order.
+    Issue {
+        order: Order,
+        series: Series,
+    },
+    RefundDue(PaymentOutcome),
+}
+
+/// The reasons in the order of [`PaymentOutcome`]: the first that applies is recorded.
+fn settle<V: LedgerView>(view: &V, order: OrderId, amount: Rupiah) -> Result<Settlement, V::Error> {
+    let Some(order) = view.order(order)? else {
+        return Ok(Settlement::RefundDue(PaymentOutcome::OrderUnknown));
+    };
+    match order.state {
+        OrderState::Cancelled { .. } => return Ok(Settlement::RefundDue(PaymentOutcome::OrderCancelled)),
+        OrderState::Issued { .. } => return Ok(Settlement::RefundDue(PaymentOutcome::AlreadyPaid)),
+        OrderState::AwaitingPayment | OrderState::Expired { .. } => {}
+    }
+    // More is wrong too: an order is paid exactly or not at all, and what is owed back is a whole payment.
+    if amount != order.amount {
+        return Ok(Settlement::RefundDue(PaymentOutcome::WrongAmount));
+    }
+    let mut series = series_of_order(view, order.series)?;
+    if order.is_awaiting_payment() {
+        // Its own reservation: the test below cannot fail for it.
+        series.release(order.quantity);
+    }
+    if series.free() < u64::from(order.quantity.get()) {
+        return Ok(Settlement::RefundDue(PaymentOutcome::NoStock));
+    }
+    Ok(Settlement::Issue { order, series })
+}
+
+fn first_difference(recorded: &Payment, order: OrderId, amount: Rupiah) -> Option<&'static str> {
+    let fields = [("order_id", recorded.order == order), ("amount_idr", recorded.amount == amount)];
+    fields.into_iter().find_map(|(field, same)| (!same).then_some(field))
+}
