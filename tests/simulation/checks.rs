@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use stampede::consensus::{NodeStatus, Role};
-use stampede::domain::{MemoryLedger, invariants};
+use stampede::domain::{Change, MemoryLedger, invariants};
 use stampede::storage::{CommittedEntry, LogPosition, StateDigest};
 
 use crate::world::World;
@@ -80,6 +80,18 @@ impl Checks {
         }
     }
 
+    /// An entry is about to change `ledger`. Orders that it makes anew are left out: it may move them further at once.
+    pub fn moved(&self, node_id: u64, ledger: &MemoryLedger, changes: &[Change]) {
+        for change in changes {
+            if let Change::Order(after) = change
+                && let Some(before) = ledger.peek_order(after.id)
+                && let Err(violation) = invariants::order_moved_along_arrows(Some(before), Some(after))
+            {
+                self.world.violate("LedgerInvariant", format!("n{node_id}: {violation}"));
+            }
+        }
+    }
+
     /// A replica took over a whole ledger.
     pub fn installed(&self, node_id: u64, index: u64, digest: StateDigest) {
         let known = self.lock().applied.get(&index).cloned();
@@ -103,8 +115,8 @@ impl Checks {
     }
 
     pub fn ledger(&self, node_id: u64, ledger: &MemoryLedger) {
-        for violation in invariants::check(ledger) {
-            self.world.violate("LedgerInvariant", format!("n{node_id}: {violation:?}"));
+        for violation in invariants::violations(ledger) {
+            self.world.violate("LedgerInvariant", format!("n{node_id}: {violation}"));
         }
     }
 

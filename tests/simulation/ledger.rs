@@ -10,7 +10,8 @@ use stampede::domain::{
     Totals,
 };
 use stampede::storage::digest::EncodedRecord;
-use stampede::storage::{CommittedEntry, LedgerMeta, LedgerStore, StateDigest, StorageError, apply_entry};
+use stampede::storage::{CommittedEntry, LedgerMeta, LedgerStore, StateDigest, StorageError};
+use crate::apply_stub::apply_entry;
 
 use crate::checks::Checks;
 use crate::swarm::DiskFaults;
@@ -159,6 +160,7 @@ impl LedgerStore for SimLedger {
         let mut now = std::mem::take(&mut state.now);
         for entry in entries {
             let applied = apply_entry(&SimView(now.records.clone()), &mut now.meta, &entry)?;
+            self.checks.moved(self.node_id, &now.records, &applied.changes);
             let records = Arc::make_mut(&mut now.records);
             applied.changes.iter().cloned().for_each(|change| records.absorb(change));
             all_changes.extend(applied.changes);

@@ -30,6 +30,8 @@ use crate::world::{Dice, World, sleep, sleep_until, trace};
 /// Messages on their way in one direction of one append stream.
 const STREAM_IN_FLIGHT_MAX: usize = 64;
 
+/// A connection that carries nothing for so long is given up, whatever its calls' deadlines are.
+const KEEP_ALIVE: Duration = Duration::from_secs(2);
 /// How often a held-up message looks whether its link is healed.
 const JAM_CHECK: Duration = Duration::from_millis(5);
 
@@ -222,8 +224,8 @@ impl SimLink {
         SimRuntime::spawn(async move {
             match delivered.await {
                 Some(result) => drop(answer.send(result)),
-                // The sender of a lost message knows nothing until its own deadline.
-                None => sleep(within).await,
+                // The sender of a lost message knows nothing until its own deadline, or until the connection is given up.
+                None => sleep(within.min(KEEP_ALIVE)).await,
             }
         });
         match SimRuntime::timeout(within, answered).await {

@@ -88,7 +88,6 @@ async fn live(cluster: Cluster) -> (usize, Duration) {
     for _ in 0..cluster.swarm.clients {
         SimRuntime::spawn(shop.clone().serve(until));
     }
-    SimRuntime::spawn(shop.clone().expire(until));
     schedule::hurt(cluster.clone(), until).await;
     while elapsed() < until && !cluster.world.is_violated() {
         sleep(LOOK_EVERY).await;

@@ -33,9 +33,8 @@ const PATIENCE: (u64, u64) = (60_000, 1_200_000);
 const ACCESS_DELAY: (u64, u64) = (50, 500);
 /// Between two deliveries of one payment notice, microseconds.
 const NOTICE_DELAY: (u64, u64) = (500, 700_000);
-/// Between two rounds of expiring orders.
-const EXPIRE_EVERY: Duration = Duration::from_millis(200);
-const EXPIRE_AT_ONCE_MAX: u32 = 20;
+/// After the payment window, until a late payment: by then the leader has had the order expire, as a rule.
+const LATE: Duration = Duration::from_millis(700);
 
 /// Cheap to clone: clones share everything.
 #[derive(Clone)]
@@ -102,16 +101,6 @@ impl Shop {
         }
     }
 
-    /// The leader expires what was not paid in time.
-    pub async fn expire(self, until: Duration) {
-        while elapsed() < until && !self.world.is_violated() {
-            sleep(EXPIRE_EVERY).await;
-            if let Some(leader) = self.cluster.leader() {
-                self.call(leader, vec![Command::ExpireOrders { limit: EXPIRE_AT_ONCE_MAX }], EXPIRE_EVERY).await;
-            }
-        }
-    }
-
     async fn buy(&self) {
         let order = OrderId::from_bytes(self.world.draw(Dice::Workload, |rng| rng.random()));
         let series = self.series[usize::from(self.one_in(5))].code;
@@ -154,7 +143,7 @@ impl Shop {
                 self.notify(order, "q", due_idr).await;
             }
             Intent::PayLate => {
-                sleep(self.cluster.swarm.payment_window + EXPIRE_EVERY).await;
+                sleep(self.cluster.swarm.payment_window + LATE).await;
                 self.notify(order, "p", due_idr).await;
             }
             Intent::Cancel => drop(self.insist(Command::CancelOrder { order }).await),
