@@ -7,7 +7,11 @@ pub struct Applied {
     pub replies: Vec<Reply>,
 }
 
-pub fn apply_entry<V: LedgerView<Error = StorageError>>(view: &V, meta: &mut LedgerMeta, entry: &CommittedEntry) -> Result<Applied, StorageError> {
+pub fn apply_entry<V: LedgerView<Error = StorageError>>(
+    view: &V,
+    meta: &mut LedgerMeta,
+    entry: &CommittedEntry,
+) -> Result<Applied, StorageError> {
     let mut overlay = Overlay::new(view);
     let mut replies = Vec::new();
     match &entry.body {
@@ -32,7 +36,10 @@ pub fn apply_entry<V: LedgerView<Error = StorageError>>(view: &V, meta: &mut Led
             Change::Series(series) => view.series(series.code)?.map(Change::Series),
             Change::Order(order) => view.order(order.id)?.map(Change::Order),
             Change::Payment(payment) => view.payment(&payment.name)?.map(Change::Payment),
-            Change::Totals(_) => { let totals = view.totals()?; if totals == Default::default() { None } else { Some(Change::Totals(totals)) } },
+            Change::Totals(_) => {
+                let totals = view.totals()?;
+                if totals == Default::default() { None } else { Some(Change::Totals(totals)) }
+            }
         };
         let old = old.map(|old| EncodedRecord::of(&old).value);
         meta.digest.replace(&new.key, old.as_deref(), &new.value);

@@ -217,3 +217,62 @@ impl LogStore for SimLog {
         Ok(disk.durable.records.range(range).map(|(_, record)| record.clone()).collect())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use super::*;
+
+    const SYNC: Duration = Duration::from_millis(1);
+
+    fn log(world: &World, torn_chance: u32) -> SimLog {
+        let sync = (1_000, 1_000);
+        let faults = DiskFaults { sync, stall_chance: 0, stall: sync, torn_chance, ledger_flush_chance: 0, lies: false };
+        SimLog::new(world.clone(), 1, faults)
+    }
+
+    fn append(log: &SimLog, index: u64, synced: &Arc<AtomicUsize>) {
+        let entry = LogEntry { position: Some(LogPosition { term: 1, index }), payload: None };
+        let record = LogRecord { index, bytes: entry.encode_to_vec().into() };
+        let synced = synced.clone();
+        log.write(LogWrite::Append(vec![record]), Box::new(move |_| drop(synced.fetch_add(1, Ordering::Relaxed))));
+    }
+
+    async fn indexes(log: &SimLog) -> Vec<u64> {
+        log.read(0..100).await.expect("the log is alive").iter().map(|record| record.index).collect()
+    }
+
+    #[test]
+    fn a_crash_loses_what_was_not_synced_and_its_callback() {
+        SimRuntime::with_seed(0).block_on(async {
+            let (log, synced) = (log(&World::new(1, false), 0), Arc::default());
+            append(&log, 1, &synced);
+            sleep(SYNC * 2).await;
+            append(&log, 2, &synced);
+            let reborn = log.crash();
+            append(&log, 3, &synced);
+            sleep(SYNC * 10).await;
+            assert_eq!(synced.load(Ordering::Relaxed), 1);
+            assert_eq!(indexes(&reborn).await, [1]);
+            assert!(log.read(0..100).await.is_err(), "a dead node reads nothing");
+        });
+    }
+
+    #[test]
+    fn what_survives_a_torn_crash_is_a_prefix() {
+        SimRuntime::with_seed(0).block_on(async {
+            let world = World::new(1, false);
+            let mut kept = std::collections::BTreeSet::new();
+            for _ in 0..100 {
+                let (log, synced) = (log(&world, 1_000_000), Arc::default());
+                (1..=3).for_each(|index| append(&log, index, &synced));
+                let survivors = indexes(&log.crash()).await;
+                assert!([1, 2, 3].starts_with(&survivors), "{survivors:?}");
+                kept.insert(survivors.len());
+            }
+            assert_eq!(kept.len(), 4, "none, some and all: {kept:?}");
+        });
+    }
+}

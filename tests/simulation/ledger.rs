@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use crate::apply_stub::apply_entry;
 use rand::RngExt;
 use stampede::domain::{
     Change, LedgerTime, LedgerView, MemoryLedger, Order, OrderId, Payment, PaymentName, Reply, Series, SeriesCode, StampNumber,
@@ -11,7 +12,6 @@ use stampede::domain::{
 };
 use stampede::storage::digest::EncodedRecord;
 use stampede::storage::{CommittedEntry, LedgerMeta, LedgerStore, StateDigest, StorageError};
-use crate::apply_stub::apply_entry;
 
 use crate::checks::Checks;
 use crate::swarm::DiskFaults;
