@@ -29,3 +29,42 @@ pub const EXPIRE_ORDERS_MAX: u32 = 1_000;
 
 /// Buckets of a histogram in powers of two: the last bound is 2^26, of microseconds more than a minute.
 pub const HISTOGRAM_BUCKETS: usize = 28;
+
+/// Entries and bytes of the log's tail that stay in memory after their sync: seconds of load, so that replication and apply
+/// seldom read from disk.
+pub const LOG_TAIL_ENTRIES_MAX: usize = 4_096;
+pub const LOG_TAIL_BYTES_MAX: usize = 32 << 20;
+/// Entries read from disk at once.
+pub const LOG_READ_ENTRIES_MAX: u64 = 64;
+/// Bytes of entries in one AppendEntries message (one entry may be larger), and of one step of a replay.
+pub const APPEND_BYTES_MAX: usize = 1 << 20;
+/// How long replication waits for the answer to an AppendEntries message: a stalled disk's sync, not a dead peer.
+pub const APPEND_ANSWER_WITHIN: Duration = Duration::from_secs(2);
+/// Pause before a peer that was unreachable is tried again.
+pub const PEER_BACKOFF: Duration = Duration::from_millis(50);
+/// Entries and commands in one atomic write of the ledger.
+pub const APPLY_ENTRIES_MAX: usize = 64;
+pub const APPLY_COMMANDS_MAX: usize = 4_000;
+/// Commands that wait to be proposed, over all callers: a second or less of full load. A command is less than 300 bytes, so
+/// this bounds the memory too.
+pub const QUEUE_COMMANDS_MAX: usize = 50_000;
+/// Batches that a node which does not lead has sent to the leader and that are not answered.
+pub const FORWARDS_IN_FLIGHT_MAX: usize = 4;
+/// Pause after a proposal that surely did nothing (no quorum, no connection): an election takes many of these.
+pub const PROPOSE_AGAIN_AFTER: Duration = Duration::from_millis(10);
+/// Pause between two looks for orders that have expired; the shortest payment window is a second.
+pub const EXPIRY_POLL_INTERVAL: Duration = Duration::from_millis(500);
+/// How long a proposal to expire orders may take.
+pub const EXPIRY_PROPOSE_WITHIN: Duration = Duration::from_secs(5);
+/// How stale the saved committed position of an idle node may be; under load it goes along with every append.
+pub const COMMITTED_SAVE_INTERVAL: Duration = Duration::from_millis(200);
+/// How long sending and installing a snapshot may take: gigabytes over a slow link.
+pub const SNAPSHOT_INSTALL_WITHIN: Duration = Duration::from_secs(600);
+/// Entries that a node may lack when leadership is handed to it: a moment of replication.
+pub const TRANSFER_LAG_ENTRIES_MAX: u64 = 100;
+/// Pause between two looks at a change that openraft reports nowhere.
+pub const WATCH_INTERVAL: Duration = Duration::from_millis(10);
+/// Entries in one append to the log.
+pub const APPEND_ENTRIES_MERGED_MAX: u64 = 256;
+/// How long a follower waits for the leader's answer to one round of reads; several rounds fit into a caller's deadline.
+pub const READ_INDEX_WITHIN: Duration = Duration::from_millis(500);

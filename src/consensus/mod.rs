@@ -5,9 +5,20 @@
 //! Callers see [`Node`] and the plain values of [`api`]; no openraft type leaves this module, except the runtimes.
 
 pub mod api;
+mod codec;
+mod expiry;
+mod leadership;
+mod log_store;
 pub mod metrics;
+mod network;
 pub mod node;
 pub mod peer_link;
+mod proposer;
+mod raft_target;
+mod reads;
+mod state_machine;
+mod types;
+mod wire;
 
 pub use api::*;
 pub use metrics::Metrics;
