@@ -1,0 +1,171 @@
+//! Random commands: the invariants hold after each, a retry gets its answer, batches are no different from single commands.
+
+mod domain_support;
+
+use std::collections::BTreeMap;
+
+use domain_support::*;
+use proptest::prelude::*;
+use stampede::domain::invariants::{order_moved_along_arrows, violations};
+use stampede::domain::{
+    Command, LedgerTime, LedgerView, MemoryLedger, OrderId, Outcome, Overlay, Place, Reply, apply, clamp_time,
+};
+
+const COMMANDS_MAX: usize = 60;
+
+/// An entry's time and a command over few ids and little stock, so that they collide.
+fn entry() -> impl Strategy<Value = (u64, Command)> {
+    let series = prop_oneof![Just("A24"), Just("B24")];
+    let command = prop_oneof![
+        1 => (series.clone(), 0..2_u64).prop_map(|(code, first)| open(code, first, 12)),
+        6 => (0..8_u8, series, 1..4_u32).prop_map(|(order, code, stamps)| place(order, "ani", code, stamps)),
+        6 => (0..12_u8, 0..8_u8, 1..4_u64)
+            .prop_map(|(payment, order, stamps)| pay(&format!("p{payment}"), order, stamps * FACE_VALUE_IDR)),
+        2 => (0..9_u8).prop_map(cancel),
+        2 => (0..4_u32).prop_map(expire),
+    ];
+    (0..4 * PAYMENT_WINDOW_MS, command)
+}
+
+fn history() -> impl Strategy<Value = Vec<(u64, Command)>> {
+    prop::collection::vec(entry(), 1..COMMANDS_MAX).prop_map(|mut entries| {
+        entries.insert(0, (0, open("A24", 0, 12)));
+        entries
+    })
+}
+
+fn orders_of(ledger: &MemoryLedger) -> BTreeMap<OrderId, stampede::domain::Order> {
+    ledger.all_orders().map(|order| (order.id, order.clone())).collect()
+}
+
+/// The entries in batches, as storage applies them: an overlay for each batch, a nested one for each entry.
+fn play_in_batches(entries: &[(u64, Command)], batch_sizes: &[usize]) -> (MemoryLedger, Vec<Reply>) {
+    let mut ledger = MemoryLedger::default();
+    let mut replies = Vec::new();
+    let mut rest = (1_u64..).zip(entries).collect::<Vec<_>>();
+    for size in batch_sizes.iter().cycle() {
+        if rest.is_empty() {
+            break;
+        }
+        let later = rest.split_off((*size).min(rest.len()));
+        let mut batch = Overlay::new(&ledger);
+        for (log_index, (at, command)) in rest {
+            let mut entry = Overlay::new(&batch);
+            let Ok((now, clock)) = clamp_time(&entry, LedgerTime(*at));
+            clock.into_iter().for_each(|change| entry.absorb(change));
+            let Ok(decision) = apply(&entry, Place { log_index, offset: 0 }, now, command);
+            decision.changes.into_iter().for_each(|change| entry.absorb(change));
+            replies.push(decision.reply);
+            let changes = entry.into_changes();
+            changes.into_iter().for_each(|change| batch.absorb(change));
+        }
+        let changes = batch.into_changes();
+        changes.into_iter().for_each(|change| ledger.absorb(change));
+        rest = later;
+    }
+    (ledger, replies)
+}
+
+fn play_one_by_one(entries: &[(u64, Command)]) -> (MemoryLedger, Vec<Reply>) {
+    let mut ledger = MemoryLedger::default();
+    let replies = (1..).zip(entries).map(|(index, (at, command))| execute(&mut ledger, index, *at, command)).collect();
+    (ledger, replies)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn invariants_hold_after_every_command(entries in history()) {
+        let mut ledger = MemoryLedger::default();
+        for (log_index, (at, command)) in (1..).zip(&entries) {
+            let before = orders_of(&ledger);
+            let time_before = ledger_time(&ledger);
+            execute(&mut ledger, log_index, *at, command);
+            prop_assert_eq!(violations(&ledger), []);
+            prop_assert!(time_before <= ledger_time(&ledger));
+            let after = orders_of(&ledger);
+            for id in before.keys().chain(after.keys()) {
+                prop_assert_eq!(order_moved_along_arrows(before.get(id), after.get(id)), Ok(()));
+            }
+        }
+    }
+
+    /// G4, from the outside: every accepted payment is received money, and either its stamps or it itself is accounted for.
+    #[test]
+    fn money_adds_up_from_the_answers_alone(entries in history()) {
+        let (ledger, replies) = play_one_by_one(&entries);
+        let (mut received, mut issued_value, mut refund_due) = (0, 0, 0);
+        for ((_, command), reply) in entries.iter().zip(&replies) {
+            let (Command::RecordPayment { amount, .. }, Outcome::PaymentRecorded(outcome), false) =
+                (command, &reply.outcome, reply.replayed) else { continue };
+            received += amount.as_idr();
+            match outcome {
+                stampede::domain::PaymentOutcome::Applied(serials) =>
+                    issued_value += u64::from(serials.quantity.get()) * FACE_VALUE_IDR,
+                _ => refund_due += amount.as_idr(),
+            }
+        }
+        let Ok(totals) = ledger.totals();
+        let kept = (totals.received.as_idr(), totals.issued_value.as_idr(), totals.refund_due.as_idr());
+        prop_assert_eq!((received, issued_value, refund_due), kept);
+        prop_assert_eq!(received, issued_value + refund_due);
+    }
+
+    /// G5: at any later time, whatever happened since.
+    #[test]
+    fn a_retry_of_any_effective_command_gets_the_original_answer(entries in history()) {
+        let (ledger, replies) = play_one_by_one(&entries);
+        for ((at, command), original) in entries.iter().zip(&replies) {
+            let effective = !matches!(original.outcome, Outcome::Refused(_) | Outcome::OrdersExpired { .. });
+            if !effective {
+                continue;
+            }
+            let mut retried = ledger.clone();
+            let reply = execute(&mut retried, 1_000, *at, command);
+            prop_assert_eq!(&reply, &Reply { replayed: true, ..original.clone() });
+            prop_assert!(retried == ledger, "a retry changed the ledger");
+        }
+    }
+
+    #[test]
+    fn batches_in_overlays_equal_single_commands(entries in history(), sizes in prop::collection::vec(1..9_usize, 1..6)) {
+        prop_assert_eq!(play_in_batches(&entries, &sizes), play_one_by_one(&entries));
+    }
+
+    /// Every look-up, over every split of the history between the base and the overlay.
+    #[test]
+    fn an_overlay_answers_as_the_whole_ledger(entries in history(), split in 0..COMMANDS_MAX, limit in 0..6_usize) {
+        let (base, later) = entries.split_at(split.min(entries.len()));
+        let (base, _) = play_one_by_one(base);
+        let mut overlay = Overlay::new(&base);
+        let mut whole = base.clone();
+        for (log_index, (at, command)) in (100..).zip(later) {
+            let Ok((now, clock)) = clamp_time(&whole, LedgerTime(*at));
+            let Ok(decision) = apply(&overlay, Place { log_index, offset: 0 }, now, command);
+            for change in clock.into_iter().chain(decision.changes) {
+                // The clock's change carries the totals from before the command, so it goes first.
+                overlay.absorb(change.clone());
+                whole.absorb(change);
+            }
+        }
+        prop_assert_eq!(overlay.totals(), whole.totals());
+        for until in (0..6 * PAYMENT_WINDOW_MS).step_by(250).map(LedgerTime) {
+            prop_assert_eq!(overlay.expiring(until, limit), whole.expiring(until, limit));
+        }
+        for code in ["A24", "B24", "ZZZ"].map(series_code) {
+            prop_assert_eq!(overlay.series(code), whole.series(code));
+            for number in (0..16).map(stamp) {
+                prop_assert_eq!(overlay.holder(code, number), whole.holder(code, number));
+            }
+        }
+        for order in (0..10).map(order_id) {
+            prop_assert_eq!(overlay.order(order), whole.order(order));
+        }
+        for payment in (0..13).map(|number| payment_name(&format!("p{number}"))) {
+            prop_assert_eq!(overlay.payment(&payment), whole.payment(&payment));
+        }
+        let rebuilt: MemoryLedger = base.clone().into_changes().into_iter().chain(overlay.into_changes()).collect();
+        prop_assert!(rebuilt == whole, "net changes over the base are the whole");
+    }
+}

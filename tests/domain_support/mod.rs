@@ -1,0 +1,81 @@
+//! Shared by the domain's tests: short ways to write names and commands, and a ledger that executes them.
+#![allow(dead_code, reason = "each test uses its part")]
+
+use stampede::domain::series::SeriesTerms;
+use stampede::domain::{
+    AccountId, Command, Gateway, LedgerTime, LedgerView, MemoryLedger, OrderId, PaymentId, PaymentName, Place, Quantity, Reply,
+    Rupiah, SeriesCode, StampNumber, apply, clamp_time,
+};
+
+pub(crate) const FACE_VALUE_IDR: u64 = 10_000;
+pub(crate) const PAYMENT_WINDOW_MS: u64 = 1_000;
+
+pub(crate) fn order_id(number: u8) -> OrderId {
+    OrderId::from_bytes([number; 16])
+}
+
+pub(crate) fn series_code(code: &str) -> SeriesCode {
+    SeriesCode::new(code).expect("valid")
+}
+
+pub(crate) fn stamp(number: u64) -> StampNumber {
+    StampNumber::new(number).expect("valid")
+}
+
+pub(crate) fn quantity(stamps: u32) -> Quantity {
+    Quantity::new(stamps).expect("valid")
+}
+
+pub(crate) fn payment_name(id: &str) -> PaymentName {
+    PaymentName { gateway: Gateway::new("midtrans").expect("valid"), payment_id: PaymentId::new(id).expect("valid") }
+}
+
+pub(crate) fn terms(code: &str, first_number: u64, capacity: u64) -> SeriesTerms {
+    SeriesTerms {
+        code: series_code(code),
+        first_number: stamp(first_number),
+        capacity,
+        face_value: Rupiah::from_idr(FACE_VALUE_IDR),
+        payment_window_ms: PAYMENT_WINDOW_MS,
+        key_check: [7; 8],
+    }
+}
+
+pub(crate) fn open(code: &str, first_number: u64, capacity: u64) -> Command {
+    Command::OpenSeries(terms(code, first_number, capacity))
+}
+
+pub(crate) fn place(order: u8, account: &str, series: &str, stamps: u32) -> Command {
+    Command::PlaceOrder {
+        order: order_id(order),
+        account: AccountId::new(account).expect("valid"),
+        series: series_code(series),
+        quantity: quantity(stamps),
+    }
+}
+
+pub(crate) fn pay(payment: &str, order: u8, amount_idr: u64) -> Command {
+    Command::RecordPayment { payment: payment_name(payment), order: order_id(order), amount: Rupiah::from_idr(amount_idr) }
+}
+
+pub(crate) fn cancel(order: u8) -> Command {
+    Command::CancelOrder { order: order_id(order) }
+}
+
+pub(crate) fn expire(limit: u32) -> Command {
+    Command::ExpireOrders { limit }
+}
+
+/// Executes one command as an entry of its own, as storage does: clock first.
+pub(crate) fn execute(ledger: &mut MemoryLedger, log_index: u64, proposed_at: u64, command: &Command) -> Reply {
+    let Ok((now, clock)) = clamp_time(ledger, LedgerTime(proposed_at));
+    clock.into_iter().for_each(|change| ledger.absorb(change));
+    let Ok(decision) = apply(ledger, Place { log_index, offset: 0 }, now, command);
+    decision.changes.into_iter().for_each(|change| ledger.absorb(change));
+    decision.reply
+}
+
+pub(crate) fn ledger_time(ledger: &MemoryLedger) -> u64 {
+    let Ok(totals) = ledger.totals();
+    totals.ledger_time.0
+}

@@ -1,0 +1,267 @@
+//! The rules as tables: one row for each command and its answer, in the order in which they happen. Row n is executed at log
+//! index n. Every refusal and every reason for a refund has a row, and so has each precedence between neighbours.
+
+mod domain_support;
+
+use domain_support::*;
+use stampede::domain::invariants::violations;
+use stampede::domain::series::{SerialRange, SeriesTerms};
+use stampede::domain::{Command, LedgerTime, LedgerView, MemoryLedger, Outcome, PaymentOutcome, Refusal, Rupiah};
+use stampede::limits::EXPIRE_ORDERS_MAX;
+
+enum Expect {
+    Done(Outcome),
+    /// The answer of the row with this number, again.
+    AnswerOf(u64),
+}
+use Expect::{AnswerOf, Done};
+
+/// Time of the entry, command, answer.
+type Row = (u64, Command, Expect);
+
+/// Plays the rows and checks every answer, and every invariant after each row.
+fn play(rows: Vec<Row>) -> MemoryLedger {
+    let mut ledger = MemoryLedger::default();
+    let mut outcomes = Vec::new();
+    for (number, (at, command, expect)) in (1..).zip(rows) {
+        let before = ledger.clone();
+        let reply = execute(&mut ledger, number, at, &command);
+        let (place, replayed, outcome): (u64, bool, Outcome) = match expect {
+            Done(outcome) => (number, false, outcome),
+            AnswerOf(original) => (original, true, Outcome::clone(&outcomes[usize::try_from(original).expect("a row") - 1])),
+        };
+        assert_eq!(
+            (reply.place.log_index, reply.replayed, &reply.outcome),
+            (place, replayed, &outcome),
+            "row {number}: {command:?}"
+        );
+        if replayed || matches!(outcome, Outcome::Refused(_)) {
+            let Ok(totals) = before.totals();
+            let mut unchanged = before;
+            unchanged.absorb(stampede::domain::Change::Totals(stampede::domain::Totals {
+                ledger_time: LedgerTime(ledger_time(&ledger)),
+                ..totals
+            }));
+            assert!(unchanged == ledger, "row {number} changed more than the clock: {command:?}");
+        }
+        assert_eq!(violations(&ledger), [], "after row {number}: {command:?}");
+        outcomes.push(outcome);
+    }
+    ledger
+}
+
+fn opened() -> Expect {
+    Done(Outcome::SeriesOpened)
+}
+
+fn placed(amount_idr: u64, expires_at: u64) -> Expect {
+    Done(Outcome::OrderPlaced { amount: Rupiah::from_idr(amount_idr), expires_at: LedgerTime(expires_at) })
+}
+
+fn applied(first: u64, stamps: u32) -> Expect {
+    let serials = SerialRange { series: series_code("A24"), first: stamp(first), quantity: quantity(stamps) };
+    Done(Outcome::PaymentRecorded(PaymentOutcome::Applied(serials)))
+}
+
+fn refund(reason: PaymentOutcome) -> Expect {
+    Done(Outcome::PaymentRecorded(reason))
+}
+
+fn refused(refusal: Refusal) -> Expect {
+    Done(Outcome::Refused(refusal))
+}
+
+fn expired(count: u32) -> Expect {
+    Done(Outcome::OrdersExpired { count })
+}
+
+fn cancelled() -> Expect {
+    Done(Outcome::OrderCancelled)
+}
+
+#[test]
+fn open_series_names_the_first_term_that_differs() {
+    let with = |change: fn(&mut SeriesTerms)| {
+        let mut changed = terms("A24", 100, 10);
+        change(&mut changed);
+        Command::OpenSeries(changed)
+    };
+    let reused = |field| refused(Refusal::SeriesReused { field });
+    play(vec![
+        (1, open("A24", 100, 10), opened()),
+        (2, open("A24", 100, 10), AnswerOf(1)),
+        (3, with(|t| (t.first_number, t.capacity) = (stamp(0), 1)), reused("first_number")),
+        (3, with(|t| (t.capacity, t.face_value) = (11, Rupiah::from_idr(1))), reused("capacity")),
+        (3, with(|t| (t.face_value, t.payment_window_ms) = (Rupiah::from_idr(1), 1)), reused("face_value_idr")),
+        (3, with(|t| (t.payment_window_ms, t.key_check) = (1, [0; 8])), reused("payment_window_ms")),
+        (3, with(|t| t.key_check = [0; 8]), reused("key_check")),
+        (4, open("B24", 100, 10), opened()),
+    ]);
+}
+
+#[test]
+fn place_order_reserves_until_the_stock_is_gone() {
+    let reused = |field| refused(Refusal::OrderIdReused { field });
+    let ledger = play(vec![
+        (10, open("A24", 100, 10), opened()),
+        (10, place(1, "ani", "A24", 7), placed(70_000, 1_010)),
+        // A retry: the original answer, although time went on and the stock is too small by now.
+        (500, place(1, "ani", "A24", 7), AnswerOf(2)),
+        // One id, another order: the first field that differs.
+        (500, place(1, "budi", "B24", 8), reused("account_id")),
+        (500, place(1, "ani", "B24", 8), reused("series_code")),
+        (500, place(1, "ani", "A24", 8), reused("quantity")),
+        // Reuse comes before what would be unknown, unknown before what would be exhausted.
+        (500, place(1, "ani", "ZZZ", 7), reused("series_code")),
+        (500, place(2, "ani", "ZZZ", 10_000), refused(Refusal::SeriesUnknown)),
+        (500, place(2, "ani", "A24", 4), refused(Refusal::StockExhausted)),
+        // The refusal was not remembered: the same id may be placed for less, up to the last stamp.
+        (500, place(2, "ani", "A24", 3), placed(30_000, 1_500)),
+        (500, place(3, "ani", "A24", 1), refused(Refusal::StockExhausted)),
+    ]);
+    assert_eq!(ledger.peek_series(series_code("A24")).map(|series| (series.reserved, series.free())), Some((10, 0)));
+}
+
+#[test]
+fn record_payment_issues_consecutive_stamps_or_says_why_the_money_goes_back() {
+    let reused = |field| refused(Refusal::PaymentIdReused { field });
+    let ledger = play(vec![
+        (10, open("A24", 100, 10), opened()),
+        (10, place(1, "ani", "A24", 3), placed(30_000, 1_010)),
+        (10, place(2, "budi", "A24", 2), placed(20_000, 1_010)),
+        (10, place(3, "citra", "A24", 1), placed(10_000, 1_010)),
+        // Stamps go out in the order of the payments.
+        (20, pay("p2", 2, 20_000), applied(100, 2)),
+        (20, pay("p1", 1, 30_000), applied(102, 3)),
+        (30, pay("p1", 1, 30_000), AnswerOf(6)),
+        (30, pay("p1", 2, 1), reused("order_id")),
+        (30, pay("p1", 1, 1), reused("amount_idr")),
+        // Each reason, and each before the one that comes after it.
+        (40, pay("p3", 9, 10_000), refund(PaymentOutcome::OrderUnknown)),
+        (40, cancel(3), cancelled()),
+        (40, pay("p4", 3, 10_000), refund(PaymentOutcome::OrderCancelled)),
+        (40, pay("p5", 3, 1), refund(PaymentOutcome::OrderCancelled)),
+        (40, pay("p6", 1, 30_000), refund(PaymentOutcome::AlreadyPaid)),
+        (40, pay("p7", 1, 1), refund(PaymentOutcome::AlreadyPaid)),
+        (40, place(4, "dewi", "A24", 1), placed(10_000, 1_040)),
+        (40, pay("p8", 4, 9_999), refund(PaymentOutcome::WrongAmount)),
+        (40, pay("p9", 4, 10_001), refund(PaymentOutcome::WrongAmount)),
+        // A wrong payment does not spoil the order for the right one; its own retry stays a refund.
+        (50, pay("p10", 4, 10_000), applied(105, 1)),
+        (50, pay("p8", 4, 9_999), AnswerOf(17)),
+        (50, pay("p3", 9, 10_000), AnswerOf(10)),
+        // An order that comes after its payment does not turn the refund around.
+        (60, place(9, "eka", "A24", 1), placed(10_000, 1_060)),
+        (60, pay("p3", 9, 10_000), AnswerOf(10)),
+    ]);
+    let holder_of = |number| ledger.holder(series_code("A24"), stamp(number));
+    assert_eq!(
+        (99..=106).map(|number| holder_of(number).expect("infallible")).collect::<Vec<_>>(),
+        [
+            None,
+            Some(order_id(2)),
+            Some(order_id(2)),
+            Some(order_id(1)),
+            Some(order_id(1)),
+            Some(order_id(1)),
+            Some(order_id(4)),
+            None,
+        ]
+    );
+}
+
+#[test]
+fn a_late_payment_issues_while_stock_is_left() {
+    play(vec![
+        (0, open("A24", 100, 5), opened()),
+        (0, place(1, "ani", "A24", 2), placed(20_000, 1_000)),
+        (0, place(2, "budi", "A24", 2), placed(20_000, 1_000)),
+        (0, place(3, "citra", "A24", 1), placed(10_000, 1_000)),
+        // Time is up, but nobody has taken the reservation away: it stands.
+        (5_000, pay("p1", 1, 20_000), applied(100, 2)),
+        (5_000, expire(100), expired(2)),
+        // Expired: three stamps are free, and one order takes two of them.
+        (5_000, place(4, "dewi", "A24", 2), placed(20_000, 6_000)),
+        (5_000, pay("p2", 2, 1), refund(PaymentOutcome::WrongAmount)),
+        (5_000, pay("p3", 2, 20_000), refund(PaymentOutcome::NoStock)),
+        (5_000, pay("p4", 3, 10_000), applied(102, 1)),
+        (5_000, pay("p5", 3, 10_000), refund(PaymentOutcome::AlreadyPaid)),
+        // The stamps are free again: the payment that was owed back stays so, a new one issues.
+        (5_000, cancel(4), cancelled()),
+        (5_000, pay("p3", 2, 20_000), AnswerOf(9)),
+        (5_000, pay("p6", 2, 20_000), applied(103, 2)),
+    ]);
+}
+
+#[test]
+fn cancel_order_gives_up_only_what_waits() {
+    let ledger = play(vec![
+        (0, open("A24", 100, 10), opened()),
+        (0, place(1, "ani", "A24", 1), placed(10_000, 1_000)),
+        (0, place(2, "budi", "A24", 1), placed(10_000, 1_000)),
+        (0, place(3, "citra", "A24", 1), placed(10_000, 1_000)),
+        (0, pay("p1", 1, 10_000), applied(100, 1)),
+        (0, cancel(9), refused(Refusal::OrderUnknown)),
+        (0, cancel(1), refused(Refusal::OrderIssued)),
+        (10, cancel(2), cancelled()),
+        (20, cancel(2), AnswerOf(8)),
+        (1_000, expire(100), expired(1)),
+        (1_000, cancel(3), refused(Refusal::OrderExpired)),
+        // A cancelled order cannot be placed again under its id; the retry of its placing is answered.
+        (1_000, place(2, "budi", "A24", 1), AnswerOf(3)),
+    ]);
+    assert_eq!(ledger.peek_series(series_code("A24")).map(|series| (series.reserved, series.free())), Some((0, 9)));
+}
+
+#[test]
+fn expire_orders_takes_the_oldest_first_and_none_before_its_time() {
+    play(vec![
+        (0, open("A24", 100, 10), opened()),
+        (0, open("B24", 100, 10), opened()),
+        (30, place(1, "ani", "A24", 1), placed(10_000, 1_030)),
+        (31, place(2, "ani", "B24", 1), placed(10_000, 1_031)),
+        (32, place(3, "ani", "A24", 1), placed(10_000, 1_032)),
+        (1_029, expire(100), expired(0)),
+        // At its expiry an order may expire.
+        (1_030, expire(100), expired(1)),
+        (1_032, expire(1), expired(1)),
+        (1_032, cancel(2), refused(Refusal::OrderExpired)),
+        (1_032, cancel(3), cancelled()),
+        (9_999, expire(100), expired(0)),
+    ]);
+}
+
+#[test]
+fn one_command_expires_no_more_than_the_limit() {
+    let mut ledger = MemoryLedger::default();
+    execute(&mut ledger, 1, 0, &open("A24", 0, 10_000));
+    let orders = EXPIRE_ORDERS_MAX + 1;
+    for number in 0..orders {
+        let Command::PlaceOrder { account, series, quantity, .. } = place(0, "ani", "A24", 1) else { unreachable!("placed") };
+        let order = stampede::domain::OrderId::from_bytes(u128::from(number).to_be_bytes());
+        execute(&mut ledger, 2, 0, &Command::PlaceOrder { order, account, series, quantity });
+    }
+    let expired = |count| Outcome::OrdersExpired { count };
+    assert_eq!(execute(&mut ledger, 3, 5_000, &expire(u32::MAX)).outcome, expired(EXPIRE_ORDERS_MAX));
+    assert_eq!(execute(&mut ledger, 4, 5_000, &expire(u32::MAX)).outcome, expired(1));
+}
+
+#[test]
+fn the_ledgers_clock_never_goes_back() {
+    let ledger = play(vec![
+        (5_000, open("A24", 100, 10), opened()),
+        // A new leader whose clock is behind.
+        (3_000, place(1, "ani", "A24", 1), placed(10_000, 6_000)),
+        (5_999, expire(100), expired(0)),
+        (4_000, expire(100), expired(0)),
+    ]);
+    assert_eq!(ledger_time(&ledger), 5_999);
+}
+
+#[test]
+fn more_money_than_there_is_does_not_stop_the_ledger() {
+    let mut ledger = MemoryLedger::default();
+    execute(&mut ledger, 1, 0, &pay("p1", 1, u64::MAX));
+    let reply = execute(&mut ledger, 2, 0, &pay("p2", 1, u64::MAX));
+    assert_eq!(reply.outcome, Outcome::PaymentRecorded(PaymentOutcome::OrderUnknown));
+}
