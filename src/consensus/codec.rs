@@ -7,8 +7,8 @@ use prost::Message;
 
 use crate::domain::series::SeriesTerms;
 use crate::domain::{
-    AccountId, Command, Gateway, LedgerTime, OrderId, Outcome, PaymentId, PaymentName, PaymentOutcome, Place, Quantity, Refusal,
-    Reply, Rupiah, SerialRange, SeriesCode, StampNumber,
+    AccountId, Command, Gateway, LedgerTime, OrderId, Outcome, PaymentId, PaymentName, PaymentOutcome, Place, Quantity,
+    Refusal, Reply, Rupiah, SerialRange, SeriesCode, StampNumber,
 };
 use crate::proto::{raft, storage as wire};
 use crate::storage::CommandBatch;
@@ -143,10 +143,9 @@ pub(super) fn reply_from_wire(reply: raft::Reply) -> Result<Reply, WireError> {
     let place = reply.place.ok_or(WireError::missing("place"))?;
     let outcome = match reply.outcome.ok_or(WireError::missing("outcome"))? {
         Wire::SeriesOpened(_) => Outcome::SeriesOpened,
-        Wire::OrderPlaced(placed) => Outcome::OrderPlaced {
-            amount: Rupiah::from_idr(placed.amount_idr),
-            expires_at: LedgerTime(placed.expires_at_ms),
-        },
+        Wire::OrderPlaced(placed) => {
+            Outcome::OrderPlaced { amount: Rupiah::from_idr(placed.amount_idr), expires_at: LedgerTime(placed.expires_at_ms) }
+        }
         Wire::PaymentRecorded(recorded) => Outcome::PaymentRecorded(payment_outcome_from_wire(&recorded)?),
         Wire::OrderCancelled(_) => Outcome::OrderCancelled,
         Wire::OrdersExpired(expired) => Outcome::OrdersExpired { count: expired.count },

@@ -235,7 +235,8 @@ fn decode(record: &LogRecord, index: u64) -> io::Result<Entry> {
     if record.index != index {
         return Err(io::Error::other(format!("log entry {index} was asked for, {} came", record.index)));
     }
-    let entry = wire::entry_from_record(&record.bytes).map_err(|error| io::Error::other(format!("log entry {index}: {error}")))?;
+    let entry =
+        wire::entry_from_record(&record.bytes).map_err(|error| io::Error::other(format!("log entry {index}: {error}")))?;
     if entry.log_id.index != index {
         return Err(io::Error::other(format!("log entry {index} says it is {}", entry.log_id.index)));
     }

@@ -6,6 +6,8 @@
 
 pub mod api;
 mod codec;
+mod config;
+mod control;
 mod expiry;
 mod leadership;
 mod log_store;
@@ -13,6 +15,7 @@ pub mod metrics;
 mod network;
 pub mod node;
 pub mod peer_link;
+mod peers;
 mod proposer;
 mod raft_target;
 mod reads;

@@ -1,24 +1,33 @@
 //! One member of the cluster: the only thing that transport, operations and simulation see of consensus.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use futures_util::stream::BoxStream;
-use openraft::AsyncRuntime;
+use openraft::async_runtime::watch::WatchReceiver as _;
+use openraft::errors::Fatal;
+use openraft::metrics::RaftMetrics;
+use openraft::type_config::TypeConfigExt;
+use openraft::type_config::alias::WatchReceiverOf;
+use openraft::{AsyncRuntime, Raft, ServerState};
 
 use super::api::{
-    Clock, Consistency, ExportError, InitError, NodeSettings, NodeStatus, PeerError, Read, ReadError, SnapshotError,
-    StartError, SubmitError, Submitted, TransferError,
+    Clock, Consistency, MemberStatus, NodeSettings, NodeStatus, Read, ReadError, Role, StartError, SubmitError, Submitted,
 };
+use super::config::raft_config;
+use super::log_store::RaftLog;
 use super::metrics::Metrics;
+use super::network::{Links, NetworkFactory};
 use super::peer_link::{PeerLink, Peers};
+use super::proposer::Proposer;
+use super::raft_target::RaftTarget;
+use super::reads::Reads;
+use super::state_machine::StateMachine;
+use super::types::TypeConfig;
+use super::{expiry, wire};
 use crate::domain::Command;
-use crate::proto::raft::{
-    AppendRequest, AppendResponse, ProposeRequest, ProposeResponse, ReadIndexRequest, ReadIndexResponse, SnapshotHeader,
-    SnapshotResponse, TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
-};
-use crate::proto::storage::MemberNode;
-use crate::storage::{CommittedEntry, LedgerStore, LogStore, StateDigest};
+use crate::limits;
+use crate::storage::{LedgerStore, LogStore, StateDigest, StorageError};
 
 /// Cheap to clone; every clone is the same node.
 pub struct Node<RT, L, S, P>
@@ -29,15 +38,19 @@ where
     P: Peers,
     P::Link: PeerLink<Snapshot = S::Snapshot>,
 {
-    inner: Arc<Inner<RT, L, S, P>>,
+    pub(super) inner: Arc<Inner<RT, L, S, P>>,
 }
 
-struct Inner<RT, L, S, P> {
-    ledger: S,
-    log: L,
-    peers: P,
-    metrics: Metrics,
-    runtime: std::marker::PhantomData<fn() -> RT>,
+pub(super) struct Inner<RT: AsyncRuntime, L, S: LedgerStore, P: Peers> {
+    pub(super) settings: NodeSettings,
+    pub(super) raft: Raft<TypeConfig<RT>, StateMachine<RT, S>>,
+    pub(super) log: RaftLog<L>,
+    pub(super) ledger: S,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) proposer: Arc<Proposer<RT, RaftTarget<RT, S, P>>>,
+    pub(super) reads: Arc<Reads<RT, S, P>>,
+    draining: AtomicBool,
+    stopped: Arc<AtomicBool>,
 }
 
 impl<RT, L, S, P> Clone for Node<RT, L, S, P>
@@ -55,13 +68,13 @@ where
 
 /// Wakes up whenever something in [`NodeStatus`] may have changed.
 pub struct StatusChanges<RT: AsyncRuntime> {
-    runtime: std::marker::PhantomData<fn() -> RT>,
+    metrics: WatchReceiverOf<TypeConfig<RT>, RaftMetrics<TypeConfig<RT>>>,
 }
 
 impl<RT: AsyncRuntime> StatusChanges<RT> {
     /// Returns at once if something changed since the last call. False: the node has stopped, nothing will change.
     pub async fn changed(&mut self) -> bool {
-        unreachable!("facade only")
+        self.metrics.changed().await.is_ok()
     }
 }
 
@@ -78,17 +91,25 @@ where
     /// # Errors
     /// The settings contradict each other, or log and ledger do not fit together.
     pub async fn start(settings: NodeSettings, log: L, ledger: S, peers: P, clock: Clock) -> Result<Self, StartError> {
-        let _ = (settings, log, ledger, peers, clock);
-        unreachable!("facade only")
-    }
-
-    /// Makes a cluster of `members`, this node among them. Once, on one node.
-    ///
-    /// # Errors
-    /// See [`InitError`].
-    pub async fn initialize(&self, members: Vec<MemberNode>) -> Result<(), InitError> {
-        let _ = members;
-        unreachable!("facade only")
+        let config = Arc::new(raft_config(&settings)?);
+        let (log, _) = RaftLog::open(log).await?;
+        check_no_gap(&log, &ledger)?;
+        let metrics = Arc::new(Metrics::default());
+        let links = Links::new(peers);
+        let (state_machine, applied_end) = StateMachine::<RT, S>::new(ledger.clone(), metrics.clone());
+        let network = NetworkFactory(links.clone());
+        let raft = Raft::new(settings.node_id, config, network, log.clone(), state_machine).await;
+        let raft = raft.map_err(|fatal| StartError::Consensus(fatal.to_string()))?;
+        let target =
+            RaftTarget { raft: raft.clone(), links: links.clone(), clock: clock.clone(), last_stamp: AtomicU64::new(0) };
+        let proposer = Proposer::start(target, metrics.clone(), settings.entries_in_flight_max);
+        let reads = Reads::new(raft.clone(), links, metrics.clone(), applied_end);
+        let stopped = Arc::new(AtomicBool::new(false));
+        drop(TypeConfig::<RT>::spawn(expiry::run(ledger.clone(), proposer.clone(), clock, stopped.clone())));
+        drop(TypeConfig::<RT>::spawn(save_committed::<RT, L>(log.clone(), stopped.clone())));
+        let draining = AtomicBool::new(false);
+        let inner = Inner { settings, raft, log, ledger, metrics, proposer, reads, draining, stopped };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Proposes `commands` (1 to `limits::BATCH_COMMANDS_MAX`, parsed) wherever the leader is, and answers when a majority has
@@ -97,8 +118,7 @@ where
     /// # Errors
     /// See [`SubmitError`]: its variants say whether it can have happened.
     pub async fn submit(&self, commands: Vec<Command>, within: Duration) -> Result<Submitted, SubmitError> {
-        let _ = (commands, within);
-        unreachable!("facade only")
+        self.inner.proposer.submit(commands, within, false).await
     }
 
     /// A state of the ledger that is as fresh as `consistency` asks for.
@@ -106,45 +126,79 @@ where
     /// # Errors
     /// See [`ReadError`].
     pub async fn read(&self, consistency: Consistency, within: Duration) -> Result<Read<S::View>, ReadError> {
-        let _ = (consistency, within);
-        unreachable!("facade only")
+        if consistency == Consistency::Linearizable {
+            let caught_up = self.inner.reads.catch_up(TypeConfig::<RT>::now() + within).await;
+            match &caught_up {
+                Ok(()) => self.inner.metrics.reads_answered.add(1),
+                Err(_) => self.inner.metrics.reads_retry.add(1),
+            }
+            caught_up?;
+        } else {
+            self.inner.metrics.reads_answered.add(1);
+        }
+        let (view, index) = self.view();
+        let term = self.inner.raft.server_metrics().borrow_watched().vote.leader_id.term;
+        Ok(Read { view, index, term })
+    }
+
+    /// A view and the log index it is good for: exactly, if no apply comes in between, which is tried a few times.
+    fn view(&self) -> (S::View, u64) {
+        let applied = || self.inner.ledger.meta().applied.map_or(0, |applied| applied.index);
+        let mut before = applied();
+        for _ in 1..limits::VIEW_ATTEMPTS {
+            let view = self.inner.ledger.view();
+            let after = applied();
+            if before == after {
+                return (view, before);
+            }
+            before = after;
+        }
+        (self.inner.ledger.view(), before)
     }
 
     #[must_use]
     pub fn status(&self) -> NodeStatus {
-        unreachable!("facade only")
+        let metrics = self.inner.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let ledger = self.inner.ledger.meta();
+        let membership = metrics.membership_config.membership();
+        let initialized = metrics.membership_config.log_id().is_some() || metrics.current_leader.is_some();
+        let matched = |node_id| {
+            let replication = metrics.replication.as_ref()?;
+            Some(replication.get(&node_id)?.as_ref()?.index)
+        };
+        let voters: Vec<u64> = membership.voter_ids().collect();
+        let members = membership.nodes().map(|(node_id, member)| MemberStatus {
+            node_id: *node_id,
+            peer_address: member.peer_address.clone(),
+            client_address: member.client_address.clone(),
+            voter: voters.contains(node_id),
+            matched: matched(*node_id),
+        });
+        let term = metrics.vote.leader_id.term;
+        NodeStatus {
+            node_id: self.inner.settings.node_id,
+            role: role(&metrics, initialized),
+            term,
+            // Term 0 is openraft's vote before the first.
+            voted_for: (term > 0).then_some(metrics.vote.leader_id.voted_for),
+            leader: metrics.current_leader,
+            last_log_index: metrics.last_log_index,
+            committed: metrics.local_committed.as_ref().map(wire::position),
+            applied: ledger.applied,
+            snapshot: metrics.snapshot.as_ref().map(wire::position),
+            purged: metrics.purged.as_ref().map(wire::position),
+            digest: ledger.digest,
+            members: members.collect(),
+            initialized,
+            draining: self.inner.draining.load(Ordering::Acquire),
+            fatal: fatal(&metrics),
+        }
     }
 
     #[must_use]
     pub fn status_changes(&self) -> StatusChanges<RT> {
-        unreachable!("facade only")
-    }
-
-    /// Hands leadership to `to`, or to the voter that is furthest; answers with the new leader when it has really moved.
-    ///
-    /// # Errors
-    /// See [`TransferError`].
-    pub async fn transfer_leader(&self, to: Option<u64>, within: Duration) -> Result<u64, TransferError> {
-        let _ = (to, within);
-        unreachable!("facade only")
-    }
-
-    /// Builds a snapshot of what is applied now, and answers with its log index.
-    ///
-    /// # Errors
-    /// See [`SnapshotError`].
-    pub async fn trigger_snapshot(&self, within: Duration) -> Result<u64, SnapshotError> {
-        let _ = within;
-        unreachable!("facade only")
-    }
-
-    /// Up to `max` applied entries from `from_index` on; empty if none are applied there yet.
-    ///
-    /// # Errors
-    /// The log was purged past `from_index`, or cannot be read.
-    pub async fn export_log(&self, from_index: u64, max: usize) -> Result<Vec<CommittedEntry>, ExportError> {
-        let _ = (from_index, max);
-        unreachable!("facade only")
+        StatusChanges { metrics: self.inner.raft.metrics() }
     }
 
     /// The digests after the most recently applied entries, from `from_index` on, oldest first.
@@ -165,74 +219,59 @@ where
         &self.inner.metrics
     }
 
-    /// From here on this node hands its commands to another leader as soon as there is one, and says so in its status.
-    /// Calls go on working; `transfer_leader` then moves leadership away.
+    /// Says in the status that this node is about to stop. Calls go on working, also after `transfer_leader` has moved
+    /// leadership away: they go to the new leader.
     pub fn begin_drain(&self) {
-        unreachable!("facade only")
+        self.inner.draining.store(true, Ordering::Release);
     }
 
     /// Stops all tasks. What was proposed and not answered is unknown to its callers.
     pub async fn shutdown(&self) {
-        unreachable!("facade only")
+        self.inner.draining.store(true, Ordering::Release);
+        self.inner.stopped.store(true, Ordering::Release);
+        self.inner.proposer.stop("the node is stopping");
+        // Its result tells only whether the task panicked; `status` has the reason.
+        let _ = self.inner.raft.shutdown().await;
+        self.inner.log.save_committed_now();
     }
+}
 
-    /// A leader's AppendEntries, pipelined: answers come in the order of the requests, the stream ends at the first error.
-    #[must_use]
-    pub fn on_append(
-        &self,
-        requests: BoxStream<'static, AppendRequest>,
-    ) -> BoxStream<'static, Result<AppendResponse, PeerError>> {
-        let _ = requests;
-        unreachable!("facade only")
+/// openraft does not look: with a log that was purged past the ledger it would skip the hole in silence.
+fn check_no_gap<L: LogStore, S: LedgerStore>(log: &RaftLog<L>, ledger: &S) -> Result<(), StorageError> {
+    let end = |applied: Option<crate::storage::LogPosition>| applied.map_or(0, |applied| applied.index + 1);
+    let snapshot = ledger.current_snapshot().and_then(|(meta, _)| meta.applied);
+    let next = end(ledger.meta().applied).max(end(snapshot));
+    let first = log.first_index();
+    if next < first {
+        return Err(StorageError::Unusable(format!("the ledger needs log entry {next}, the log starts at {first}")));
     }
+    Ok(())
+}
 
-    /// # Errors
-    /// See [`PeerError`].
-    pub async fn on_vote(&self, request: VoteRequest) -> Result<VoteResponse, PeerError> {
-        let _ = request;
-        unreachable!("facade only")
+/// While nothing is appended, the committed position must not wait for ever.
+async fn save_committed<RT: AsyncRuntime, L: LogStore>(log: RaftLog<L>, stopped: Arc<AtomicBool>) {
+    while !stopped.load(Ordering::Acquire) {
+        TypeConfig::<RT>::sleep(limits::COMMITTED_SAVE_INTERVAL).await;
+        log.save_committed_now();
     }
+}
 
-    /// # Errors
-    /// See [`PeerError`].
-    pub async fn on_pre_vote(&self, request: VoteRequest) -> Result<VoteResponse, PeerError> {
-        let _ = request;
-        unreachable!("facade only")
+fn role<RT: AsyncRuntime>(metrics: &RaftMetrics<TypeConfig<RT>>, initialized: bool) -> Role {
+    match metrics.state {
+        _ if metrics.running_state.is_err() => Role::Shutdown,
+        ServerState::Shutdown => Role::Shutdown,
+        _ if !initialized => Role::Uninitialized,
+        ServerState::Learner => Role::Learner,
+        ServerState::Follower => Role::Follower,
+        ServerState::Candidate => Role::Candidate,
+        ServerState::Leader => Role::Leader,
     }
+}
 
-    /// # Errors
-    /// See [`PeerError`].
-    pub async fn on_transfer_leader(&self, request: TransferLeaderRequest) -> Result<TransferLeaderResponse, PeerError> {
-        let _ = request;
-        unreachable!("facade only")
-    }
-
-    /// `snapshot` is received whole; the ledger store verifies it. Of the header only the vote and `manifest.meta` are looked at.
-    ///
-    /// # Errors
-    /// See [`PeerError`].
-    pub async fn on_install_snapshot(
-        &self,
-        header: SnapshotHeader,
-        snapshot: S::Snapshot,
-    ) -> Result<SnapshotResponse, PeerError> {
-        let _ = (header, snapshot);
-        unreachable!("facade only")
-    }
-
-    /// A follower's commands. Never forwarded again: a node that does not lead says so.
-    ///
-    /// # Errors
-    /// See [`PeerError`].
-    pub async fn on_propose(&self, request: ProposeRequest, within: Duration) -> Result<ProposeResponse, PeerError> {
-        let _ = (request, within);
-        unreachable!("facade only")
-    }
-
-    /// # Errors
-    /// See [`PeerError`].
-    pub async fn on_read_index(&self, request: ReadIndexRequest, within: Duration) -> Result<ReadIndexResponse, PeerError> {
-        let _ = (request, within);
-        unreachable!("facade only")
+fn fatal<RT: AsyncRuntime>(metrics: &RaftMetrics<TypeConfig<RT>>) -> Option<String> {
+    match &metrics.running_state {
+        // Stopped is what `shutdown` asked for.
+        Ok(()) | Err(Fatal::Stopped) => None,
+        Err(fatal) => Some(fatal.to_string()),
     }
 }

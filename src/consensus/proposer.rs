@@ -31,7 +31,10 @@ type Answer = Result<Submitted, SubmitError>;
 /// How one attempt at a batch ended.
 #[derive(Debug)]
 pub(super) enum Attempt {
-    Done { term: u64, replies: Vec<Reply> },
+    Done {
+        term: u64,
+        replies: Vec<Reply>,
+    },
     /// Surely not proposed.
     NotDone(RetryReason),
     /// May have been proposed, may be committed yet.

@@ -7,10 +7,10 @@ use std::task::Poll;
 
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, Stream, StreamExt};
-use openraft::type_config::alias::{WatchReceiverOf, WatchSenderOf};
 use openraft::async_runtime::watch::WatchSender as _;
 use openraft::storage::{ApplyResponder, EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use openraft::type_config::TypeConfigExt;
+use openraft::type_config::alias::{WatchReceiverOf, WatchSenderOf};
 use openraft::{AsyncRuntime, EntryPayload, Instant, OptionalSend};
 
 use super::metrics::Metrics;
@@ -93,9 +93,9 @@ pub(super) fn committed_entry(entry: Entry) -> io::Result<CommittedEntry> {
     let index = entry.log_id.index;
     let body = match entry.payload {
         EntryPayload::Blank => EntryBody::Blank,
-        EntryPayload::Normal(batch) => EntryBody::Commands(
-            batch.take_decoded().map_err(|error| io::Error::other(format!("log entry {index}: {error}")))?,
-        ),
+        EntryPayload::Normal(batch) => {
+            EntryBody::Commands(batch.take_decoded().map_err(|error| io::Error::other(format!("log entry {index}: {error}")))?)
+        }
         EntryPayload::Membership(membership) => EntryBody::Membership(wire::membership_to_wire(&membership)),
     };
     Ok(CommittedEntry { position: wire::position(&entry.log_id), body })

@@ -6,7 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use openraft::raft::{AppendEntriesRequest, StreamAppendError, StreamAppendResult, TransferLeaderRequest, VoteRequest, VoteResponse};
+use openraft::raft::{
+    AppendEntriesRequest, StreamAppendError, StreamAppendResult, TransferLeaderRequest, VoteRequest, VoteResponse,
+};
 use openraft::{AsyncRuntime, EntryPayload};
 use prost::Message;
 
@@ -126,10 +128,8 @@ pub(super) fn snapshot_header(vote: &Vote, meta: &SnapshotMeta) -> raft::Snapsho
 pub(super) fn snapshot_header_from_wire(header: raft::SnapshotHeader) -> Result<(Vote, SnapshotMeta), WireError> {
     let meta = header.manifest.and_then(|manifest| manifest.meta).ok_or(WireError::missing("snapshot meta"))?;
     let applied = meta.applied.ok_or(WireError::missing("position of a snapshot"))?;
-    let meta = SnapshotMeta {
-        last_log_id: Some(log_id_of(&applied)),
-        last_membership: stored_membership_from_wire(meta.membership)?,
-    };
+    let meta =
+        SnapshotMeta { last_log_id: Some(log_id_of(&applied)), last_membership: stored_membership_from_wire(meta.membership)? };
     Ok((vote_from_wire(header.vote)?, meta))
 }
 
@@ -213,7 +213,9 @@ pub(super) fn vote_response_from_wire<RT: AsyncRuntime>(
     Ok(VoteResponse::new(vote_from_wire(response.vote)?, response.last_log.as_ref().map(log_id_of), response.granted))
 }
 
-pub(super) fn transfer_to_wire<RT: AsyncRuntime>(request: &TransferLeaderRequest<TypeConfig<RT>>) -> raft::TransferLeaderRequest {
+pub(super) fn transfer_to_wire<RT: AsyncRuntime>(
+    request: &TransferLeaderRequest<TypeConfig<RT>>,
+) -> raft::TransferLeaderRequest {
     raft::TransferLeaderRequest {
         from_vote: Some(vote_to_wire(request.from_leader())),
         to_node_id: *request.to_node_id(),
