@@ -99,7 +99,12 @@ impl Cluster {
         let clock = Arc::new(move || unix_ms().saturating_add_signed(clock_offset_ms.load(Ordering::Relaxed)));
         let peers = SimPeers::new(self.network.clone(), node_id);
         trace!(self.world, "n{node_id} starts");
-        match Node::start(self.settings(node_id), log, ledger, peers, clock).await {
+        let settings = self.settings(node_id);
+        let started = match self.swarm.leader_restore {
+            true => Node::start(settings, log, ledger, peers, clock).await,
+            false => Node::start(settings, log, ledger, peers, clock).await,
+        };
+        match started {
             Ok(node) => {
                 trace!(self.world, "n{node_id} runs");
                 self.network.attach(node_id, Arc::new(node.clone()));
