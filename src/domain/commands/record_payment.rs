@@ -47,6 +47,7 @@ pub(super) fn decide<V: LedgerView>(
     Ok(Decision::done(step.place, Outcome::PaymentRecorded(outcome), changes))
 }
 
+#[expect(clippy::large_enum_variant, reason = "lives for one call; a box would cost every issue an allocation")]
 enum Settlement {
     /// The series has enough free stamps for the order.
     Issue {

@@ -1,0 +1,178 @@
+//! `make bench`: what three nodes with fsync on, and the client, reach on this machine.
+//!
+//! An order is PlaceOrder, then RecordPayment, each acknowledged by a majority on disk. Every figure is of one run on one
+//! machine; compare only figures of the same run. Nothing here fails for being slow.
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use stampede::proto::v1;
+use support::cluster::Cluster;
+use support::load::{self, Buyer};
+
+/// Length of each throughput window.
+const WINDOW: Duration = Duration::from_secs(10);
+/// Leaders killed, and leaders asked to stop.
+const FAILOVERS: usize = 20;
+const HANDOVERS: usize = 10;
+
+#[tokio::main]
+async fn main() {
+    // `cargo test` runs benchmarks too, with no wish to measure.
+    if std::env::args().any(|argument| argument == "--test") {
+        return;
+    }
+    let mut cluster = Cluster::start().await;
+    println!("three nodes and the client on {} cores, fsync on\n", std::thread::available_parallelism().map_or(0, usize::from));
+    throughput(&cluster).await;
+    memory(&cluster);
+    failover(&mut cluster).await;
+    handover(&mut cluster).await;
+}
+
+async fn throughput(cluster: &Cluster) {
+    println!("{:34} {:>10} {:>9} {:>9}", "throughput", "orders/s", "p50 ms", "p99 ms");
+    for in_flight in [1, 16, 64, 256] {
+        let leader = cluster.leader().await;
+        let channels = load::channels(&cluster.client_address(leader), 8).await;
+        let window = load::unary(&channels, in_flight, WINDOW).await;
+        println!("unary, {in_flight:3} in flight{:15} {window}", "");
+    }
+    for (callers, commands) in [(2, 100), (2, 1_000), (4, 1_000)] {
+        let leader = cluster.leader().await;
+        let channels = load::channels(&cluster.client_address(leader), 2).await;
+        let window = load::batches(&channels, callers, commands, WINDOW).await;
+        println!("batch, {callers} x {commands:4}{:18} {window}", "");
+    }
+    let leader = cluster.leader().await;
+    let channels = load::channels(&cluster.client_address(leader), 2).await;
+    let window = load::stream(&channels, 4, 250, WINDOW).await;
+    println!("stream, 4 x 250 in flight{:9} {window}", "");
+    println!();
+}
+
+fn memory(cluster: &Cluster) {
+    for node in cluster.nodes() {
+        println!("node {node}: resident {} MiB", cluster.resident_mib(node));
+    }
+    println!();
+}
+
+/// Buys without pause at any node that answers, and keeps the times of the acknowledgements.
+struct Acknowledgements {
+    stop: Arc<AtomicBool>,
+    /// Nanoseconds since `start` of the last acknowledgement, and the longest gap since the last reset.
+    last_ns: Arc<AtomicU64>,
+    longest_gap_ns: Arc<AtomicU64>,
+    not_ok: Arc<AtomicU64>,
+    workers: Vec<tokio::task::JoinHandle<()>>,
+}
+
+impl Acknowledgements {
+    /// Each attempt may take so long before the next node is asked.
+    const ATTEMPT: Duration = Duration::from_millis(250);
+    const WORKERS: usize = 32;
+
+    async fn start(cluster: &Cluster, attempt: Duration) -> Self {
+        let (stop, start) = (Arc::new(AtomicBool::new(false)), Instant::now());
+        let (last_ns, longest_gap_ns, not_ok) =
+            (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+        let mut workers = Vec::new();
+        let mut clients = Vec::new();
+        for node in cluster.nodes() {
+            clients.push(load::lazy_channel(&cluster.client_address(node)));
+        }
+        for worker in 0..Self::WORKERS {
+            let (stop, last_ns, longest, not_ok) = (stop.clone(), last_ns.clone(), longest_gap_ns.clone(), not_ok.clone());
+            let clients = clients.clone();
+            workers.push(tokio::spawn(async move {
+                let mut at = worker % clients.len();
+                while !stop.load(Ordering::Relaxed) {
+                    let order = Buyer::order();
+                    // The same order id until it is acknowledged: that is what the id is for.
+                    while !stop.load(Ordering::Relaxed) {
+                        let mut client = v1::issuance_service_client::IssuanceServiceClient::new(clients[at].clone());
+                        let call = tokio::time::timeout(attempt, client.place_order(order.clone()));
+                        if matches!(call.await, Ok(Ok(_))) {
+                            let now = u64::try_from(start.elapsed().as_nanos()).expect("a run of minutes");
+                            let gap = now.saturating_sub(last_ns.fetch_max(now, Ordering::Relaxed));
+                            longest.fetch_max(gap, Ordering::Relaxed);
+                            break;
+                        }
+                        not_ok.fetch_add(1, Ordering::Relaxed);
+                        at = (at + 1) % clients.len();
+                        tokio::time::sleep(Duration::from_millis(1)).await;
+                    }
+                }
+            }));
+        }
+        let started = Self { stop, last_ns, longest_gap_ns, not_ok, workers };
+        while started.last_ns.load(Ordering::Relaxed) == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        started
+    }
+
+    fn reset(&self) {
+        self.longest_gap_ns.store(0, Ordering::Relaxed);
+        self.not_ok.store(0, Ordering::Relaxed);
+    }
+
+    fn longest_gap_ms(&self) -> f64 {
+        Duration::from_nanos(self.longest_gap_ns.load(Ordering::Relaxed)).as_secs_f64() * 1e3
+    }
+
+    async fn stop(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        for worker in self.workers {
+            worker.await.expect("worker ends");
+        }
+    }
+}
+
+async fn failover(cluster: &mut Cluster) {
+    let acknowledged = Acknowledgements::start(cluster, Acknowledgements::ATTEMPT).await;
+    let mut pauses = Vec::new();
+    for _ in 0..FAILOVERS {
+        let leader = cluster.leader().await;
+        acknowledged.reset();
+        cluster.kill(leader);
+        cluster.leader_other_than(leader).await;
+        // The gap that the kill made ends with an acknowledgement after it.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        pauses.push(acknowledged.longest_gap_ms());
+        cluster.restart(leader).await;
+        cluster.caught_up().await;
+    }
+    acknowledged.stop().await;
+    print_pauses("kill -9 of the leader", &mut pauses);
+}
+
+async fn handover(cluster: &mut Cluster) {
+    // Long enough that only the node's own answer can end an attempt.
+    let acknowledged = Acknowledgements::start(cluster, Duration::from_secs(5)).await;
+    let (mut pauses, mut failed) = (Vec::new(), 0);
+    for _ in 0..HANDOVERS {
+        let leader = cluster.leader().await;
+        acknowledged.reset();
+        cluster.terminate(leader).await;
+        cluster.leader_other_than(leader).await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        pauses.push(acknowledged.longest_gap_ms());
+        failed += acknowledged.not_ok.load(Ordering::Relaxed);
+        cluster.restart(leader).await;
+        cluster.caught_up().await;
+    }
+    acknowledged.stop().await;
+    print_pauses("SIGTERM of the leader", &mut pauses);
+    println!("{:24} calls that had to be sent again: {failed}", "");
+}
+
+fn print_pauses(what: &str, pauses: &mut [f64]) {
+    pauses.sort_by(f64::total_cmp);
+    let (median, max) = (pauses[pauses.len() / 2], pauses[pauses.len() - 1]);
+    println!("{what:24} pause between acknowledged writes: median {median:.0} ms, maximum of {} {max:.0} ms", pauses.len());
+}

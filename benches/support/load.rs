@@ -1,0 +1,189 @@
+//! Closed-loop buyers: unary, batch and stream. Every order is placed, then paid, each acknowledged.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use stampede::proto::v1;
+use stampede::proto::v1::issuance_service_client::IssuanceServiceClient;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::{Channel, Endpoint};
+use uuid::Uuid;
+
+/// HTTP/2 flow-control windows, bytes: a batch of a thousand answers fits.
+const HTTP2_WINDOW_BYTES: u32 = 4 << 20;
+
+pub fn lazy_channel(address: &str) -> Channel {
+    Endpoint::from_shared(format!("http://{address}"))
+        .expect("address")
+        .tcp_nodelay(true)
+        .initial_stream_window_size(HTTP2_WINDOW_BYTES)
+        .initial_connection_window_size(HTTP2_WINDOW_BYTES)
+        .connect_lazy()
+}
+
+pub async fn channels(address: &str, count: usize) -> Vec<Channel> {
+    (0..count).map(|_| lazy_channel(address)).collect()
+}
+
+pub struct Buyer;
+
+impl Buyer {
+    pub fn order() -> v1::PlaceOrderRequest {
+        v1::PlaceOrderRequest {
+            order_id: Uuid::now_v7().to_string(),
+            account_id: "bench".into(),
+            series_code: "BEN".into(),
+            quantity: 2,
+        }
+    }
+
+    pub fn payment(order_id: &str) -> v1::RecordPaymentRequest {
+        v1::RecordPaymentRequest {
+            gateway: "bench".into(),
+            payment_id: order_id.into(),
+            order_id: order_id.into(),
+            amount_idr: 20_000,
+        }
+    }
+}
+
+/// What a window saw.
+pub struct Window {
+    orders: u64,
+    length: Duration,
+    latencies_us: Vec<u64>,
+}
+
+impl fmt::Display for Window {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let at = |share: usize| self.latencies_us.get(self.latencies_us.len() * share / 100).map_or(0.0, |us| *us as f64 / 1e3);
+        write!(f, "{:>10.0} {:>9.2} {:>9.2}", self.orders as f64 / self.length.as_secs_f64(), at(50), at(99))
+    }
+}
+
+/// Runs `callers` copies of `call` for `length`; a call returns how many orders it finished.
+async fn window<F, Fut>(callers: usize, length: Duration, make: impl Fn(usize) -> F) -> Window
+where
+    F: FnMut() -> Fut + Send + 'static,
+    Fut: Future<Output = u64> + Send + 'static,
+{
+    let start = Instant::now();
+    let orders = Arc::new(AtomicU64::new(0));
+    let mut tasks = Vec::new();
+    for caller in 0..callers {
+        let (orders, mut call) = (orders.clone(), make(caller));
+        tasks.push(tokio::spawn(async move {
+            let mut latencies_us = Vec::new();
+            while start.elapsed() < length {
+                let begun = Instant::now();
+                orders.fetch_add(call().await, Ordering::Relaxed);
+                latencies_us.push(u64::try_from(begun.elapsed().as_micros()).expect("a window of seconds"));
+            }
+            latencies_us
+        }));
+    }
+    let mut latencies_us = Vec::new();
+    for task in tasks {
+        latencies_us.extend(task.await.expect("caller ends"));
+    }
+    latencies_us.sort_unstable();
+    Window { orders: orders.load(Ordering::Relaxed), length: start.elapsed(), latencies_us }
+}
+
+/// One order a call; the latency is that of placing and paying together.
+pub async fn unary(channels: &[Channel], in_flight: usize, length: Duration) -> Window {
+    window(in_flight, length, |caller| {
+        let client = IssuanceServiceClient::new(channels[caller % channels.len()].clone());
+        move || {
+            let mut client = client.clone();
+            async move {
+                let order = Buyer::order();
+                let payment = Buyer::payment(&order.order_id);
+                client.place_order(order).await.expect("placed");
+                let paid = client.record_payment(payment).await.expect("recorded").into_inner();
+                assert_eq!(paid.outcome(), v1::PaymentOutcome::Applied);
+                1
+            }
+        }
+    })
+    .await
+}
+
+fn commands(count: usize) -> (Vec<v1::Command>, Vec<v1::Command>) {
+    use v1::command::Command::{PlaceOrder, RecordPayment};
+    let orders: Vec<_> = (0..count).map(|_| Buyer::order()).collect();
+    let payments =
+        orders.iter().map(|order| v1::Command { command: Some(RecordPayment(Buyer::payment(&order.order_id))) }).collect();
+    (orders.into_iter().map(|order| v1::Command { command: Some(PlaceOrder(order)) }).collect(), payments)
+}
+
+fn assert_all_done(answer: &v1::SubmitBatchResponse) {
+    for result in &answer.results {
+        if let Some(v1::command_result::Result::Error(error)) = &result.result {
+            panic!("{error:?}");
+        }
+    }
+}
+
+/// `size` orders are placed in one call, then paid in one call.
+pub async fn batches(channels: &[Channel], callers: usize, size: usize, length: Duration) -> Window {
+    window(callers, length, |caller| {
+        let client = IssuanceServiceClient::new(channels[caller % channels.len()].clone());
+        move || {
+            let mut client = client.clone();
+            async move {
+                let (orders, payments) = commands(size);
+                for commands in [orders, payments] {
+                    let request = v1::SubmitBatchRequest { batch_id: 0, commands };
+                    assert_all_done(client.submit_batch(request).await.expect("batch").get_ref());
+                }
+                size as u64
+            }
+        }
+    })
+    .await
+}
+
+/// The same over one stream for each caller, one frame in flight at a time each way.
+pub async fn stream(channels: &[Channel], callers: usize, size: usize, length: Duration) -> Window {
+    window(callers, length, |caller| {
+        let client = IssuanceServiceClient::new(channels[caller % channels.len()].clone());
+        let lane = Arc::new(tokio::sync::Mutex::new(None));
+        move || {
+            let (lane, client) = (lane.clone(), client.clone());
+            async move {
+                let mut lane = lane.lock().await;
+                if lane.is_none() {
+                    *lane = Some(Lane::open(client).await);
+                }
+                let lane = lane.as_mut().expect("opened above");
+                let (orders, payments) = commands(size);
+                for commands in [orders, payments] {
+                    assert_all_done(&lane.ask(commands).await);
+                }
+                size as u64
+            }
+        }
+    })
+    .await
+}
+
+struct Lane {
+    requests: tokio::sync::mpsc::Sender<v1::SubmitBatchRequest>,
+    answers: tonic::Streaming<v1::SubmitBatchResponse>,
+}
+
+impl Lane {
+    async fn open(mut client: IssuanceServiceClient<Channel>) -> Self {
+        let (requests, outgoing) = tokio::sync::mpsc::channel(1);
+        let answers = client.submit_stream(ReceiverStream::new(outgoing)).await.expect("stream").into_inner();
+        Self { requests, answers }
+    }
+
+    async fn ask(&mut self, commands: Vec<v1::Command>) -> v1::SubmitBatchResponse {
+        self.requests.send(v1::SubmitBatchRequest { batch_id: 0, commands }).await.expect("stream is open");
+        self.answers.message().await.expect("answer").expect("stream is open")
+    }
+}

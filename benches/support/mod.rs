@@ -1,0 +1,4 @@
+//! Three real node processes on loopback, and clients that load them.
+
+pub mod cluster;
+pub mod load;
