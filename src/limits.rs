@@ -72,3 +72,36 @@ pub const READ_INDEX_WITHIN: Duration = Duration::from_millis(500);
 pub const VIEW_ATTEMPTS: usize = 4;
 /// Pause before a snapshot that was asked for is asked for again.
 pub const SNAPSHOT_TRIGGER_INTERVAL: Duration = Duration::from_millis(200);
+
+/// Writes that wait for the log's writer; a full queue blocks, so it is far above what consensus has under way.
+pub const LOG_QUEUE_WRITES_MAX: usize = 8_192;
+/// Bytes that one sync of the log covers, about: keeps the wait of the first of a group short.
+pub const LOG_GROUP_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Memory of the log's RocksDB: write buffers, then cache. Reads of the log are rare, its tail is kept by consensus.
+pub const LOG_WRITE_BUFFER_BYTES: usize = 32 * 1024 * 1024;
+pub const LOG_WRITE_BUFFERS: i32 = 3;
+pub const LOG_BLOCK_CACHE_BYTES: usize = 16 * 1024 * 1024;
+/// Jobs that wait for the ledger's thread. Each caller waits for its answer, so there are never more than callers.
+pub const LEDGER_QUEUE_JOBS_MAX: usize = 64;
+/// Memory of one generation of the ledger: write buffers, then cache, which holds indexes and bloom filters too. Two generations
+/// are open while a snapshot is installed.
+pub const LEDGER_WRITE_BUFFER_BYTES: usize = 64 * 1024 * 1024;
+pub const LEDGER_WRITE_BUFFERS: i32 = 3;
+pub const LEDGER_BLOCK_CACHE_BYTES: usize = 128 * 1024 * 1024;
+/// Share of a write buffer for its bloom filter: most look-ups are of ids that are new.
+pub const LEDGER_WRITE_BUFFER_BLOOM_SHARE: f64 = 0.05;
+/// One look-up of an absent key in a hundred reads a block for nothing.
+pub const LEDGER_BLOOM_BITS_PER_KEY: f64 = 10.0;
+/// Digests of the last applied entries, 40 bytes each.
+pub const RECENT_DIGESTS_MAX: usize = 4_096;
+/// Diagnostics that RocksDB writes for people, each store.
+pub const ROCKSDB_INFO_LOGS: usize = 3;
+pub const ROCKSDB_INFO_LOG_BYTES: usize = 4 * 1024 * 1024;
+/// Snapshots kept: the newest, and one for a follower that is still receiving it.
+pub const SNAPSHOTS_KEPT: usize = 2;
+/// Bytes of a snapshot in one message.
+pub const SNAPSHOT_CHUNK_BYTES: usize = 256 * 1024;
+/// Chunks read ahead of the network.
+pub const SNAPSHOT_CHUNKS_AHEAD: usize = 4;
+/// Files of one snapshot: at 64 MiB a file far more than any ledger needs.
+pub const SNAPSHOT_FILES_MAX: usize = 10_000;

@@ -19,7 +19,7 @@
 //!          05 expires at(8) order id(16)            nothing: orders that wait for their payment, oldest expiry first
 //!          06 code(3) first number(8)               order id(16) quantity(4): whose stamps begin there
 //! ```
-//! `tests/storage_golden.rs` freezes them.
+//! `tests/storage/golden.rs` freezes them.
 
 use super::StorageError;
 use super::codec::corrupt;

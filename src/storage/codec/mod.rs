@@ -3,7 +3,7 @@
 //! Decoding is strict. A field that is missing, too long or out of its range is [`StorageError::Corrupt`] and names itself;
 //! nothing is repaired and nothing defaults, because these bytes were written by [`encode_series`] and its like, and by
 //! nothing else. Encoding has one result for one value (prost writes fields by their number), which the state digest rests on;
-//! `tests/storage_golden.rs` freezes the bytes.
+//! `tests/storage/golden.rs` freezes the bytes.
 
 mod command;
 mod entry;
