@@ -9,7 +9,7 @@ use openraft::errors::Fatal;
 use openraft::metrics::RaftMetrics;
 use openraft::type_config::TypeConfigExt;
 use openraft::type_config::alias::WatchReceiverOf;
-use openraft::{AsyncRuntime, Raft, ServerState};
+use openraft::{AsyncRuntime, Config, Raft, ServerState};
 
 use super::api::{
     Clock, Consistency, MemberStatus, NodeSettings, NodeStatus, Read, ReadError, Role, StartError, SubmitError, Submitted,
@@ -91,17 +91,48 @@ where
     /// # Errors
     /// The settings contradict each other, or log and ledger do not fit together.
     pub async fn start(settings: NodeSettings, log: L, ledger: S, peers: P, clock: Clock) -> Result<Self, StartError> {
-        let config = Arc::new(raft_config(&settings)?);
+        let config = raft_config(&settings)?;
+        Self::start_with(config, settings, log, ledger, peers, clock).await
+    }
+
+    /// Unsafe for data: for the test that shows why openraft's `enable_leader_restore` is off.
+    #[doc(hidden)]
+    #[allow(clippy::missing_errors_doc)]
+    pub async fn start_with_leader_restore(
+        settings: NodeSettings,
+        log: L,
+        ledger: S,
+        peers: P,
+        clock: Clock,
+    ) -> Result<Self, StartError> {
+        let config = Config { enable_leader_restore: Some(true), ..raft_config(&settings)? };
+        Self::start_with(config, settings, log, ledger, peers, clock).await
+    }
+
+    async fn start_with(
+        config: Config,
+        settings: NodeSettings,
+        log: L,
+        ledger: S,
+        peers: P,
+        clock: Clock,
+    ) -> Result<Self, StartError> {
         let (log, _) = RaftLog::open(log).await?;
         check_no_gap(&log, &ledger)?;
         let metrics = Arc::new(Metrics::default());
         let links = Links::new(peers);
         let (state_machine, applied_end) = StateMachine::<RT, S>::new(ledger.clone(), metrics.clone());
         let network = NetworkFactory(links.clone());
-        let raft = Raft::new(settings.node_id, config, network, log.clone(), state_machine).await;
+        let raft = Raft::new(settings.node_id, Arc::new(config), network, log.clone(), state_machine).await;
         let raft = raft.map_err(|fatal| StartError::Consensus(fatal.to_string()))?;
-        let target =
-            RaftTarget { raft: raft.clone(), links: links.clone(), clock: clock.clone(), last_stamp: AtomicU64::new(0) };
+        let target = RaftTarget {
+            raft: raft.clone(),
+            links: links.clone(),
+            clock: clock.clone(),
+            last_stamp: AtomicU64::new(0),
+            #[cfg(feature = "planted-bug-1")]
+            ledger: ledger.clone(),
+        };
         let proposer = Proposer::start(target, metrics.clone(), settings.entries_in_flight_max);
         let reads = Reads::new(raft.clone(), links, metrics.clone(), applied_end);
         let stopped = Arc::new(AtomicBool::new(false));

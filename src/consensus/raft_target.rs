@@ -27,6 +27,8 @@ pub(super) struct RaftTarget<RT: AsyncRuntime, S: LedgerStore, P: Peers> {
     pub(super) links: Arc<Links<P>>,
     pub(super) clock: Clock,
     pub(super) last_stamp: AtomicU64,
+    #[cfg(feature = "planted-bug-1")]
+    pub(super) ledger: S,
 }
 
 impl<RT: AsyncRuntime, S: LedgerStore, P: Peers> RaftTarget<RT, S, P> {
@@ -43,10 +45,16 @@ impl<RT: AsyncRuntime, S: LedgerStore, P: Peers> Target<RT> for RaftTarget<RT, S
     }
 
     async fn propose(&self, term: u64, commands: Vec<Command>) -> (Attempt, Returned) {
+        #[cfg(feature = "planted-bug-1")]
+        let early = planted::replies_before_commit(&self.ledger, self.stamp(), &commands);
         let batch = Batch::of(CommandBatch { proposed_at: self.stamp(), commands });
         let (responder, outcome) = OneshotResponder::new_pair();
         if let Err(fatal) = self.raft.client_write_ff(batch.clone(), Some(responder)).await {
             return (Attempt::Stopped(fatal.to_string()), None);
+        }
+        #[cfg(feature = "planted-bug-1")]
+        if let Some(replies) = early {
+            return (Attempt::Done { term, replies }, None);
         }
         // A write in flight has no time-out of its own: on a leader without a quorum it may wait for ever.
         let lost = self.leadership().lost(*self.raft.node_id(), term);
@@ -95,5 +103,27 @@ fn forwarded(response: ProposeResponse) -> Attempt {
         }
         Some(propose_response::Result::NotLeader(_)) => Attempt::NotDone(RetryReason::NoLeader),
         None => Attempt::Unknown,
+    }
+}
+
+/// Planted bug 1: the client is answered before anything is committed.
+#[cfg(feature = "planted-bug-1")]
+mod planted {
+    use crate::domain::{Command, LedgerTime, Overlay, Place, Reply, apply, clamp_time};
+    use crate::storage::LedgerStore;
+
+    /// What the replies would be if the entry were the next to be applied.
+    pub(super) fn replies_before_commit<S: LedgerStore>(ledger: &S, at: LedgerTime, commands: &[Command]) -> Option<Vec<Reply>> {
+        let log_index = ledger.meta().applied?.index + 1;
+        let view = ledger.view();
+        let mut overlay = Overlay::new(&view);
+        let (now, _) = clamp_time(&overlay, at).ok()?;
+        let mut replies = Vec::with_capacity(commands.len());
+        for (offset, command) in (0..).zip(commands) {
+            let decision = apply(&overlay, Place { log_index, offset }, now, command).ok()?;
+            decision.changes.into_iter().for_each(|change| overlay.absorb(change));
+            replies.push(decision.reply);
+        }
+        Some(replies)
     }
 }

@@ -9,7 +9,7 @@ use openraft::async_runtime::watch::WatchReceiver as _;
 use openraft::errors::{LinearizableReadError, RaftError};
 use openraft::type_config::TypeConfigExt;
 use openraft::type_config::alias::{InstantOf, WatchReceiverOf};
-use openraft::{AsyncRuntime, Instant, Raft, ReadPolicy};
+use openraft::{AsyncRuntime, Raft, ReadPolicy};
 use tokio::sync::oneshot;
 
 use super::api::{ReadError, RetryReason};

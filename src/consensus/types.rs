@@ -35,7 +35,7 @@ pub(super) fn vote(term: u64, node_id: u64, committed: bool) -> Vote {
 
 /// Where a member is reached.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Member {
+pub(super) struct Member {
     pub peer_address: String,
     pub client_address: String,
 }
@@ -45,7 +45,7 @@ pub struct Member {
 /// They are encoded once, on the leader; log and peers get the same bytes. The decoded form is kept beside them until it is
 /// applied, which moves it out: a node neither decodes what it made itself, nor copies what it decoded.
 #[derive(Clone)]
-pub struct Batch(Arc<BatchForms>);
+pub(super) struct Batch(Arc<BatchForms>);
 
 struct BatchForms {
     encoded: Bytes,
@@ -101,7 +101,7 @@ impl fmt::Display for Batch {
 }
 
 /// See the module's comment.
-pub struct TypeConfig<RT>(PhantomData<fn() -> RT>);
+pub(super) struct TypeConfig<RT>(PhantomData<fn() -> RT>);
 
 impl<RT: AsyncRuntime> RaftTypeConfig for TypeConfig<RT> {
     type D = Batch;
