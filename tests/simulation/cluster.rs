@@ -101,7 +101,7 @@ impl Cluster {
         trace!(self.world, "n{node_id} starts");
         let settings = self.settings(node_id);
         let started = match self.swarm.leader_restore {
-            true => Node::start(settings, log, ledger, peers, clock).await,
+            true => Node::start_with_leader_restore(settings, log, ledger, peers, clock).await,
             false => Node::start(settings, log, ledger, peers, clock).await,
         };
         match started {

@@ -4,14 +4,13 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use crate::apply_stub::apply_entry;
 use rand::RngExt;
 use stampede::domain::{
     Change, LedgerTime, LedgerView, MemoryLedger, Order, OrderId, Payment, PaymentName, Reply, Series, SeriesCode, StampNumber,
     Totals,
 };
 use stampede::storage::digest::EncodedRecord;
-use stampede::storage::{CommittedEntry, LedgerMeta, LedgerStore, StateDigest, StorageError};
+use stampede::storage::{CommittedEntry, LedgerMeta, LedgerStore, StateDigest, StorageError, apply_entry};
 
 use crate::checks::Checks;
 use crate::swarm::DiskFaults;

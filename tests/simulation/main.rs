@@ -8,7 +8,6 @@
 // A test exports nothing; here `pub` tells what a module is for.
 #![allow(unreachable_pub)]
 
-mod apply_stub;
 mod checks;
 mod cluster;
 mod disk;
