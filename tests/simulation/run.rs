@@ -155,7 +155,7 @@ fn has_converged(cluster: &Cluster) -> bool {
             status.leader.is_some()
                 && (status.term, status.leader) == (first.term, first.leader)
                 && status.applied.map(|applied| applied.index) == status.last_log_index
-                && status.applied == first.applied
+                && (status.applied, status.committed) == (first.applied, first.applied)
         })
 }
 

@@ -60,12 +60,21 @@ fn tally(reports: &[Report]) -> String {
     format!("{} seeds, {virtual_time:?} of virtual time, {acknowledged} ids acknowledged, {counts:#?}", reports.len())
 }
 
+/// A build with a planted bug that simulation can meet: 1 lives in consensus, 9 in the domain. Bugs 2, 3 and 10 live in the
+/// RocksDB stores and 11 in transport, which are not simulated: the drill finds them.
+const HAS_PLANTED_BUG: bool = cfg!(any(feature = "planted-bug-1", feature = "planted-bug-9"));
+
 #[test]
 fn two_hundred_seeds_hold() {
     let reports = run_all(0..SEEDS);
     println!("{}", tally(&reports));
     let failed: Vec<_> = reports.iter().filter(|report| !report.violations.is_empty()).collect();
     let seeds: Vec<_> = failed.iter().map(|report| (report.seed, report.violations[0].name)).collect();
+    if HAS_PLANTED_BUG {
+        assert!(!failed.is_empty(), "the planted bug was not found");
+        println!("the planted bug was found: {seeds:?}");
+        return;
+    }
     assert!(failed.is_empty(), "{}\nall that failed: {seeds:?}", explain(failed[0]));
 }
 
