@@ -28,7 +28,7 @@ pub(super) fn raft_config(settings: &NodeSettings) -> Result<Config, StartError>
         election_timeout_min: millis("election_timeout_min", settings.election_timeout_min)?,
         election_timeout_max,
         // With it on, a leader that is restarted before its last append was synced writes other commands under log ids that
-        // its followers hold already (see the test `a_restarted_leader_must_be_elected_again`).
+        // its followers hold already: the simulation test `with_leader_restore_on_replicas_diverge`.
         enable_leader_restore: Some(false),
         enable_pre_vote: Some(true),
         // A leader that reaches nobody's answers falls silent, so that a majority which hears it may elect another. The

@@ -386,3 +386,68 @@ impl<RT: AsyncRuntime, L: LogStore> RaftLogStorage<TypeConfig<RT>> for RaftLog<L
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use openraft::EntryPayload;
+    use openraft_rt_tokio::TokioRuntime;
+
+    use super::super::types::log_id;
+    use super::*;
+    use crate::storage::WriteDone;
+
+    /// Syncs at once.
+    #[derive(Clone, Default)]
+    struct MemoryLog(Arc<Mutex<Vec<LogRecord>>>);
+
+    impl MemoryLog {
+        fn records(&self) -> MutexGuard<'_, Vec<LogRecord>> {
+            self.0.lock().expect("no test panics while holding it")
+        }
+    }
+
+    impl LogStore for MemoryLog {
+        fn write(&self, write: LogWrite, done: WriteDone) {
+            if let LogWrite::Append(records) = write {
+                self.records().extend(records);
+            }
+            done(Ok(()));
+        }
+
+        async fn state(&self) -> Result<StoredState, StorageError> {
+            Ok(StoredState::default())
+        }
+
+        async fn read(&self, range: Range<u64>) -> Result<Vec<LogRecord>, StorageError> {
+            Ok(self.records().iter().filter(|record| range.contains(&record.index)).cloned().collect())
+        }
+    }
+
+    const ENTRIES: u64 = limits::LOG_TAIL_ENTRIES_MAX as u64 + 500;
+
+    async fn filled(store: &MemoryLog) -> RaftLog<MemoryLog> {
+        let (mut log, _) = RaftLog::open(store.clone()).await.expect("an empty log opens");
+        let entries = (0..ENTRIES).map(|index| Entry { log_id: log_id(1, index), payload: EntryPayload::Blank });
+        let blocking = RaftLogStorage::<TypeConfig<TokioRuntime>>::append(&mut log, entries, IOFlushed::noop());
+        blocking.await.expect("a log that syncs takes appends");
+        log
+    }
+
+    #[tokio::test]
+    async fn what_the_tail_let_go_is_read_from_disk() {
+        let log = filled(&MemoryLog::default()).await;
+        assert!(log.tail().start > 0, "the tail is bounded");
+        let entries = log.read_all(0..ENTRIES).await.expect("every entry is there");
+        let indexes: Vec<u64> = entries.iter().map(|entry| entry.log_id.index).collect();
+        assert_eq!(indexes, (0..ENTRIES).collect::<Vec<_>>());
+    }
+
+    #[tokio::test]
+    async fn a_read_that_would_start_later_than_asked_is_an_error() {
+        let store = MemoryLog::default();
+        let log = filled(&store).await;
+        store.records().remove(0);
+        assert!(log.read_some(0..10, usize::MAX).await.is_err());
+        assert!(log.read_some(1..10, usize::MAX).await.is_ok());
+    }
+}

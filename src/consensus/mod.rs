@@ -5,6 +5,7 @@
 //! Callers see [`Node`] and the plain values of [`api`]; no openraft type leaves this module, except the runtimes.
 
 pub mod api;
+mod calls;
 mod codec;
 mod config;
 mod control;

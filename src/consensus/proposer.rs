@@ -9,7 +9,6 @@
 //! that they take effect in one entry. Batches that another node sent are never sent on.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -20,13 +19,12 @@ use openraft::{AsyncRuntime, Instant};
 use tokio::sync::{Notify, oneshot};
 
 use super::api::{RetryReason, SubmitError, Submitted, UnknownReason};
+use super::calls::{Answer, Call, Progress, count_outcome};
 use super::leadership::Leadership;
 use super::metrics::Metrics;
 use super::types::TypeConfig;
 use crate::domain::{Command, Reply};
 use crate::limits;
-
-type Answer = Result<Submitted, SubmitError>;
 
 /// How one attempt at a batch ended.
 #[derive(Debug)]
@@ -56,62 +54,6 @@ pub(super) trait Target<RT: AsyncRuntime>: Send + Sync + 'static {
 
 /// The commands of an attempt that may have to be made again.
 pub(super) type Returned = Option<Vec<Command>>;
-
-const QUEUED: u8 = 0;
-const PROPOSED: u8 = 1;
-const GIVEN_UP: u8 = 2;
-
-/// Settles who was first: the caller's deadline, or the batch that took the call along.
-struct Progress(AtomicU8);
-
-impl Progress {
-    /// False if the caller gave up before.
-    fn propose(&self) -> bool {
-        self.0.compare_exchange(QUEUED, PROPOSED, Ordering::AcqRel, Ordering::Acquire) != Err(GIVEN_UP)
-    }
-
-    /// Only after an attempt that surely did nothing, and only if no earlier one may have.
-    fn take_back(&self) {
-        let _ = self.0.compare_exchange(PROPOSED, QUEUED, Ordering::AcqRel, Ordering::Acquire);
-    }
-
-    /// True if it was surely never proposed, and now never will be.
-    fn give_up(&self) -> bool {
-        self.0.compare_exchange(QUEUED, GIVEN_UP, Ordering::AcqRel, Ordering::Acquire).is_ok()
-    }
-}
-
-struct Call<RT: AsyncRuntime> {
-    commands: Vec<Command>,
-    /// Of `commands`; stays when they are on their way.
-    count: usize,
-    queued_at: InstantOf<TypeConfig<RT>>,
-    deadline: InstantOf<TypeConfig<RT>>,
-    progress: Arc<Progress>,
-    may_have_happened: bool,
-    /// From another node: answered, never sent on.
-    from_peer: bool,
-    answer: oneshot::Sender<Answer>,
-}
-
-impl<RT: AsyncRuntime> Call<RT> {
-    fn answer(self, answer: Answer) {
-        // The caller may have hung up.
-        let _ = self.answer.send(answer);
-    }
-}
-
-fn count_outcome(metrics: &Metrics, answer: &Answer) {
-    match answer {
-        Ok(submitted) => {
-            metrics.submits_answered.add(1);
-            metrics.commands_answered.add(submitted.replies.len());
-        }
-        Err(SubmitError::Retry { reason: RetryReason::Overloaded, .. }) => metrics.submits_overloaded.add(1),
-        Err(SubmitError::Retry { .. }) => metrics.submits_retry.add(1),
-        Err(SubmitError::Unknown { .. } | SubmitError::Stopped(_)) => metrics.submits_unknown.add(1),
-    }
-}
 
 struct Queue<RT: AsyncRuntime> {
     calls: VecDeque<Call<RT>>,
@@ -171,7 +113,7 @@ impl<RT: AsyncRuntime, T: Target<RT>> Proposer<RT, T> {
     async fn answer_to(&self, commands: Vec<Command>, within: Duration, from_peer: bool) -> Answer {
         let queued_at = TypeConfig::<RT>::now();
         let deadline = queued_at + within;
-        let progress = Arc::new(Progress(AtomicU8::new(QUEUED)));
+        let progress = Progress::queued();
         let (answer, answered) = oneshot::channel();
         let count = commands.len();
         let call = Call {

@@ -113,7 +113,11 @@ mod planted {
     use crate::storage::LedgerStore;
 
     /// What the replies would be if the entry were the next to be applied.
-    pub(super) fn replies_before_commit<S: LedgerStore>(ledger: &S, at: LedgerTime, commands: &[Command]) -> Option<Vec<Reply>> {
+    pub(super) fn replies_before_commit<S: LedgerStore>(
+        ledger: &S,
+        at: LedgerTime,
+        commands: &[Command],
+    ) -> Option<Vec<Reply>> {
         let log_index = ledger.meta().applied?.index + 1;
         let view = ledger.view();
         let mut overlay = Overlay::new(&view);

@@ -1,0 +1,75 @@
+//! One call of `submit` on its way through the proposer.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use openraft::AsyncRuntime;
+use openraft::type_config::alias::InstantOf;
+use tokio::sync::oneshot;
+
+use super::api::{RetryReason, SubmitError, Submitted};
+use super::metrics::Metrics;
+use super::types::TypeConfig;
+use crate::domain::Command;
+
+pub(super) type Answer = Result<Submitted, SubmitError>;
+
+const QUEUED: u8 = 0;
+const PROPOSED: u8 = 1;
+const GIVEN_UP: u8 = 2;
+
+/// Settles who was first: the caller's deadline, or the batch that took the call along.
+pub(super) struct Progress(AtomicU8);
+
+impl Progress {
+    pub(super) fn queued() -> Arc<Self> {
+        Arc::new(Self(AtomicU8::new(QUEUED)))
+    }
+
+    /// False if the caller gave up before.
+    pub(super) fn propose(&self) -> bool {
+        self.0.compare_exchange(QUEUED, PROPOSED, Ordering::AcqRel, Ordering::Acquire) != Err(GIVEN_UP)
+    }
+
+    /// Only after an attempt that surely did nothing, and only if no earlier one may have.
+    pub(super) fn take_back(&self) {
+        let _ = self.0.compare_exchange(PROPOSED, QUEUED, Ordering::AcqRel, Ordering::Acquire);
+    }
+
+    /// True if it was surely never proposed, and now never will be.
+    pub(super) fn give_up(&self) -> bool {
+        self.0.compare_exchange(QUEUED, GIVEN_UP, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+}
+
+pub(super) struct Call<RT: AsyncRuntime> {
+    pub(super) commands: Vec<Command>,
+    /// Of `commands`; stays when they are on their way.
+    pub(super) count: usize,
+    pub(super) queued_at: InstantOf<TypeConfig<RT>>,
+    pub(super) deadline: InstantOf<TypeConfig<RT>>,
+    pub(super) progress: Arc<Progress>,
+    pub(super) may_have_happened: bool,
+    /// From another node: answered, never sent on.
+    pub(super) from_peer: bool,
+    pub(super) answer: oneshot::Sender<Answer>,
+}
+
+impl<RT: AsyncRuntime> Call<RT> {
+    pub(super) fn answer(self, answer: Answer) {
+        // The caller may have hung up.
+        let _ = self.answer.send(answer);
+    }
+}
+
+pub(super) fn count_outcome(metrics: &Metrics, answer: &Answer) {
+    match answer {
+        Ok(submitted) => {
+            metrics.submits_answered.add(1);
+            metrics.commands_answered.add(submitted.replies.len());
+        }
+        Err(SubmitError::Retry { reason: RetryReason::Overloaded, .. }) => metrics.submits_overloaded.add(1),
+        Err(SubmitError::Retry { .. }) => metrics.submits_retry.add(1),
+        Err(SubmitError::Unknown { .. } | SubmitError::Stopped(_)) => metrics.submits_unknown.add(1),
+    }
+}
