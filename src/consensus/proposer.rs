@@ -363,7 +363,9 @@ impl<RT: AsyncRuntime, T: Target<RT>> Proposer<RT, T> {
     /// Back to the head of the queue: oldest first, as before. `not_done`: nothing happened, for this reason.
     fn again(&self, formed: Formed<RT>, not_done: Option<RetryReason>) {
         self.metrics.batches_repeated.add(1);
-        if let Some(reason) = self.queue().stopped.clone() {
+        // Bound first: as the condition itself it would hold the queue while `answer_all` locks it.
+        let stopped = self.queue().stopped.clone();
+        if let Some(reason) = stopped {
             return self.answer_all(formed, &reason);
         }
         self.landed(|queue| {
