@@ -23,7 +23,7 @@ use super::calls::{Answer, Call, Progress, count_outcome};
 use super::leadership::Leadership;
 use super::metrics::Metrics;
 use super::types::TypeConfig;
-use crate::domain::{Command, Reply};
+use crate::domain::{Command, Outcome, Refusal, Reply};
 use crate::limits;
 
 /// How one attempt at a batch ended.
@@ -338,8 +338,12 @@ impl<RT: AsyncRuntime, T: Target<RT>> Proposer<RT, T> {
             Attempt::Done { term, replies } if replies.len() == formed.commands => {
                 let mut replies = replies.into_iter();
                 for call in formed.calls {
-                    let replies = replies.by_ref().take(call.count).collect();
-                    call.answer(Ok(Submitted { term, replies }));
+                    let replies: Vec<Reply> = replies.by_ref().take(call.count).collect();
+                    let answer = match call.may_have_happened && replies.iter().any(may_yet_be_done) {
+                        true => Err(self.unknown(UnknownReason::LeaderChanged)),
+                        false => Ok(Submitted { term, replies }),
+                    };
+                    call.answer(answer);
                 }
                 self.landed(|_| ());
             }
@@ -363,7 +367,9 @@ impl<RT: AsyncRuntime, T: Target<RT>> Proposer<RT, T> {
     /// Back to the head of the queue: oldest first, as before. `not_done`: nothing happened, for this reason.
     fn again(&self, formed: Formed<RT>, not_done: Option<RetryReason>) {
         self.metrics.batches_repeated.add(1);
-        if let Some(reason) = self.queue().stopped.clone() {
+        // Bound first: as the condition itself it would hold the queue while `answer_all` locks it.
+        let stopped = self.queue().stopped.clone();
+        if let Some(reason) = stopped {
             return self.answer_all(formed, &reason);
         }
         self.landed(|queue| {
@@ -388,6 +394,13 @@ impl<RT: AsyncRuntime, T: Target<RT>> Proposer<RT, T> {
         self.metrics.entries_in_flight.set(queue.in_flight);
         self.metrics.queued_commands.set(queue.commands);
     }
+}
+
+/// A refusal that does not stand for ever: an earlier attempt at the same command may still be on its way to a leader, and be
+/// done when stock is free again or the order is there. A caller may be told *refused* only of what never happens.
+fn may_yet_be_done(reply: &Reply) -> bool {
+    use Refusal::{OrderUnknown, SeriesUnknown, StockExhausted};
+    matches!(reply.outcome, Outcome::Refused(SeriesUnknown | StockExhausted | OrderUnknown))
 }
 
 impl<RT: AsyncRuntime> Formed<RT> {

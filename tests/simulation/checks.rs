@@ -1,0 +1,173 @@
+//! What must hold at every moment, on every replica: looked at after each applied entry and at short intervals.
+//!
+//! Replicas are compared by contents: the entry and the ledger's digest at the same index, never by the index alone. What the
+//! clients were told is the oracle's (`oracle.rs`).
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use stampede::consensus::{NodeStatus, Role};
+use stampede::domain::{Change, MemoryLedger, invariants};
+use stampede::storage::{CommittedEntry, LogPosition, StateDigest};
+
+use crate::world::World;
+
+/// Applied entries between two looks at a whole ledger; more often would cost more than the run itself.
+const APPLIED_PER_FULL_CHECK: u64 = 16;
+
+/// What the first replica that applied an index made of it; every other one must make the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Applied {
+    term: u64,
+    entry: [u8; 32],
+    digest: StateDigest,
+}
+
+#[derive(Default)]
+struct State {
+    applied: BTreeMap<u64, Applied>,
+    leaders: BTreeMap<u64, u64>,
+    /// By node and life.
+    previous: BTreeMap<(u64, u64), NodeStatus>,
+    /// By node, over all its lives: what is durable when it is told never goes back.
+    snapshots: BTreeMap<u64, u64>,
+    applies: u64,
+}
+
+/// Cheap to clone: clones share what was seen.
+#[derive(Clone)]
+pub struct Checks {
+    world: World,
+    state: Arc<Mutex<State>>,
+}
+
+fn index(position: Option<LogPosition>) -> u64 {
+    position.map_or(0, |position| position.index)
+}
+
+impl Checks {
+    pub fn new(world: World) -> Self {
+        Self { world, state: Arc::default() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("one thread: nobody panicked while holding it")
+    }
+
+    /// A replica has applied `entry`, and its ledger's digest is `digest` after it.
+    pub fn applied(&self, node_id: u64, entry: &CommittedEntry, digest: StateDigest) {
+        let seen = Applied {
+            term: entry.position.term,
+            entry: *blake3::hash(format!("{:?}", entry.body).as_bytes()).as_bytes(),
+            digest,
+        };
+        let index = entry.position.index;
+        let mut state = self.lock();
+        let first = state.applied.entry(index).or_insert_with(|| seen.clone()).clone();
+        drop(state);
+        if (first.term, first.entry) != (seen.term, seen.entry) {
+            let detail =
+                format!("n{node_id} applied another entry at index {index}: term {} after term {}", seen.term, first.term);
+            self.world.violate("CommittedEntriesDiffer", detail);
+        } else if first.digest != seen.digest {
+            self.world.violate("ReplicasDiffer", format!("n{node_id} has another digest after index {index}"));
+        }
+    }
+
+    /// An entry is about to change `ledger`. Orders that it makes anew are left out: it may move them further at once.
+    pub fn moved(&self, node_id: u64, ledger: &MemoryLedger, changes: &[Change]) {
+        for change in changes {
+            if let Change::Order(after) = change
+                && let Some(before) = ledger.peek_order(after.id)
+                && let Err(violation) = invariants::order_moved_along_arrows(Some(before), Some(after))
+            {
+                self.world.violate("LedgerInvariant", format!("n{node_id}: {violation}"));
+            }
+        }
+    }
+
+    /// A replica took over a whole ledger.
+    pub fn installed(&self, node_id: u64, index: u64, digest: StateDigest) {
+        let known = self.lock().applied.get(&index).cloned();
+        match known {
+            Some(applied) if applied.digest == digest => {}
+            Some(_) => self.world.violate("ReplicasDiffer", format!("n{node_id} installed another state of index {index}")),
+            None => self.world.violate("PhantomSnapshot", format!("n{node_id} installed index {index}, which nobody applied")),
+        }
+    }
+
+    /// The domain's invariants over a replica's whole ledger, now and then.
+    pub fn ledger_now_and_then(&self, node_id: u64, ledger: &MemoryLedger) {
+        let is_due = {
+            let mut state = self.lock();
+            state.applies += 1;
+            state.applies % APPLIED_PER_FULL_CHECK == 0
+        };
+        if is_due {
+            self.ledger(node_id, ledger);
+        }
+    }
+
+    pub fn ledger(&self, node_id: u64, ledger: &MemoryLedger) {
+        for violation in invariants::violations(ledger) {
+            self.world.violate("LedgerInvariant", format!("n{node_id}: {violation}"));
+        }
+    }
+
+    /// A sample of what a node says of itself in its present life.
+    pub fn status(&self, life: u64, status: &NodeStatus) {
+        let node_id = status.node_id;
+        let mut found = Vec::new();
+        let mut state = self.lock();
+        if status.role == Role::Leader {
+            let leader = *state.leaders.entry(status.term).or_insert(node_id);
+            if leader != node_id {
+                found.push(("TwoLeadersInOneTerm", format!("n{leader} and n{node_id} lead in term {}", status.term)));
+            }
+        }
+        if let Some(fatal) = &status.fatal {
+            found.push(("NodeStopped", format!("n{node_id} stopped by itself: {fatal}")));
+        }
+        let [purged, snapshot, applied, committed] =
+            [status.purged, status.snapshot, status.applied, status.committed].map(index);
+        let last = status.last_log_index.unwrap_or_default();
+        // `applied` is the ledger's own, of this moment; the others are as openraft last told. So it may be ahead of
+        // `committed` here; that it is not when all is quiet is checked at the end of a run.
+        if !([purged, snapshot, applied].is_sorted() && committed <= last) {
+            let detail = format!("purged {purged}, snapshot {snapshot}, applied {applied}, committed {committed}, last {last}");
+            found.push(("LogOrder", format!("n{node_id}: {detail}")));
+        }
+        if let Some(before) = state.previous.insert((node_id, life), status.clone()) {
+            found.extend(went_back(&before, status));
+        }
+        let newest = state.snapshots.entry(node_id).or_default();
+        if snapshot < *newest {
+            found.push(("WentBack", format!("n{node_id}: snapshot from {newest} to {snapshot}")));
+        }
+        *newest = snapshot;
+        drop(state);
+        for (name, detail) in found {
+            self.world.violate(name, detail);
+        }
+    }
+}
+
+/// Within one life nothing goes back. Over a crash, all of this may: what was not synced is lost, and was promised to nobody.
+fn went_back(before: &NodeStatus, now: &NodeStatus) -> Vec<(&'static str, String)> {
+    let mut found = Vec::new();
+    for (what, earlier, later) in [
+        ("term", before.term, now.term),
+        ("committed", index(before.committed), index(now.committed)),
+        ("applied", index(before.applied), index(now.applied)),
+        ("purged", index(before.purged), index(now.purged)),
+    ] {
+        if later < earlier {
+            found.push(("WentBack", format!("n{}: {what} from {earlier} to {later}", now.node_id)));
+        }
+    }
+    if before.term == now.term && before.voted_for.is_some() && before.voted_for != now.voted_for {
+        let detail = format!("n{} voted for {:?} and {:?} in term {}", now.node_id, before.voted_for, now.voted_for, now.term);
+        found.push(("VoteChanged", detail));
+    }
+    found
+}

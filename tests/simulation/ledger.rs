@@ -1,0 +1,275 @@
+//! A ledger on a simulated disk, with the promises of the RocksDB one and no more: each apply is atomic and not synced, so
+//! that a crash takes the ledger back to some earlier apply, but never before its newest snapshot.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use rand::RngExt;
+use stampede::domain::{
+    Change, LedgerTime, LedgerView, MemoryLedger, Order, OrderId, Payment, PaymentName, Reply, Series, SeriesCode, StampNumber,
+    Totals,
+};
+use stampede::storage::digest::EncodedRecord;
+use stampede::storage::{CommittedEntry, LedgerMeta, LedgerStore, StateDigest, StorageError, apply_entry};
+
+use crate::checks::Checks;
+use crate::swarm::DiskFaults;
+use crate::world::{Dice, World, sleep, trace};
+
+/// As many as consensus can ask for between two samples.
+const RECENT_DIGESTS_MAX: usize = 256;
+
+/// A ledger at one moment. Shared: a later apply makes its own copy.
+#[derive(Debug, Clone, Default)]
+pub struct SimSnapshot {
+    meta: LedgerMeta,
+    records: Arc<MemoryLedger>,
+}
+
+struct State {
+    incarnation: u64,
+    now: SimSnapshot,
+    /// What a crash cannot take back.
+    flushed: SimSnapshot,
+    /// Applies since then, oldest first: changes, and what the ledger knew of itself after them.
+    unflushed: Vec<(Vec<Change>, LedgerMeta)>,
+    snapshot: Option<SimSnapshot>,
+    recent: VecDeque<(u64, StateDigest)>,
+}
+
+/// Cheap to clone: clones share the disk and the incarnation.
+#[derive(Clone)]
+pub struct SimLedger {
+    world: World,
+    checks: Checks,
+    node_id: u64,
+    incarnation: u64,
+    faults: Arc<Mutex<DiskFaults>>,
+    state: Arc<Mutex<State>>,
+}
+
+fn index(meta: &LedgerMeta) -> u64 {
+    meta.applied.map_or(0, |position| position.index)
+}
+
+fn dead(operation: &'static str) -> StorageError {
+    StorageError::Io { operation, cause: "the node was killed".into() }
+}
+
+/// The digest of `records`, counted anew.
+fn count_digest(records: &MemoryLedger) -> StateDigest {
+    let mut digest = StateDigest::default();
+    for change in records.clone().into_changes() {
+        let record = EncodedRecord::of(&change);
+        digest.add(&record.key, &record.value);
+    }
+    digest
+}
+
+impl SimLedger {
+    /// An empty ledger, and the first incarnation's handle on it.
+    pub fn new(world: World, checks: Checks, node_id: u64, faults: DiskFaults) -> Self {
+        let state = State {
+            incarnation: 0,
+            now: SimSnapshot::default(),
+            flushed: SimSnapshot::default(),
+            unflushed: Vec::new(),
+            snapshot: None,
+            recent: VecDeque::new(),
+        };
+        let state = Arc::new(Mutex::new(state));
+        Self { world, checks, node_id, incarnation: 0, faults: Arc::new(Mutex::new(faults)), state }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("one thread: nobody panicked while holding it")
+    }
+
+    /// The state, if this handle's node is not dead.
+    fn alive(&self, operation: &'static str) -> Result<MutexGuard<'_, State>, StorageError> {
+        let state = self.lock();
+        if state.incarnation == self.incarnation { Ok(state) } else { Err(dead(operation)) }
+    }
+
+    fn faults(&self) -> DiskFaults {
+        self.faults.lock().expect("one thread: nobody panicked while holding it").clone()
+    }
+
+    pub fn set_faults(&self, faults: DiskFaults) {
+        *self.faults.lock().expect("one thread: nobody panicked while holding it") = faults;
+    }
+
+    /// The power goes. Every handle so far is dead; the one returned is the next incarnation's.
+    pub fn crash(&self) -> Self {
+        let mut state = self.lock();
+        let unflushed = std::mem::take(&mut state.unflushed);
+        let kept = self.world.draw(Dice::Disk, |rng| rng.random_range(0..=unflushed.len()));
+        let lost = unflushed.len() - kept;
+        let mut survivor = state.flushed.clone();
+        for (changes, meta) in unflushed.into_iter().take(kept) {
+            let records = Arc::make_mut(&mut survivor.records);
+            changes.into_iter().for_each(|change| records.absorb(change));
+            survivor.meta = meta;
+        }
+        trace!(self.world, "n{} ledger crash: {lost} applies lost, back at {}", self.node_id, index(&survivor.meta));
+        if lost > 0 {
+            self.world.count("unsynced applies lost");
+        }
+        state.now = survivor.clone();
+        state.flushed = survivor;
+        state.recent.clear();
+        state.incarnation += 1;
+        Self { incarnation: state.incarnation, ..self.clone() }
+    }
+
+    /// Every record, for the checks.
+    pub fn contents(&self) -> MemoryLedger {
+        MemoryLedger::clone(&self.lock().now.records)
+    }
+
+    /// The digest that was kept as the ledger changed is that of its records.
+    pub fn verify_digest(&self) -> Result<(), String> {
+        let now = self.lock().now.clone();
+        let counted = count_digest(&now.records);
+        if counted == now.meta.digest { Ok(()) } else { Err(format!("kept {}, counted {counted}", now.meta.digest)) }
+    }
+
+    /// Now and then a write takes its time.
+    async fn dawdle(&self) {
+        let faults = self.faults();
+        if self.world.chance(Dice::Disk, faults.stall_chance) {
+            sleep(self.world.micros(Dice::Disk, faults.stall)).await;
+        }
+    }
+}
+
+impl LedgerStore for SimLedger {
+    type View = SimView;
+    type Snapshot = SimSnapshot;
+
+    fn meta(&self) -> LedgerMeta {
+        self.lock().now.meta.clone()
+    }
+
+    async fn apply(&self, entries: Vec<CommittedEntry>) -> Result<Vec<Vec<Reply>>, StorageError> {
+        self.dawdle().await;
+        let mut state = self.alive("applying")?;
+        let mut all_changes = Vec::new();
+        let mut all_replies = Vec::with_capacity(entries.len());
+        let mut now = std::mem::take(&mut state.now);
+        for entry in entries {
+            let applied = apply_entry(&SimView(now.records.clone()), &mut now.meta, &entry)?;
+            self.checks.moved(self.node_id, &now.records, &applied.changes);
+            let records = Arc::make_mut(&mut now.records);
+            applied.changes.iter().cloned().for_each(|change| records.absorb(change));
+            all_changes.extend(applied.changes);
+            all_replies.push(applied.replies);
+            let index = entry.position.index;
+            trace!(self.world, "n{} applied {index} {}", self.node_id, now.meta.digest);
+            state.recent.push_back((index, now.meta.digest));
+            self.checks.applied(self.node_id, &entry, now.meta.digest);
+        }
+        let surplus = state.recent.len().saturating_sub(RECENT_DIGESTS_MAX);
+        state.recent.drain(..surplus);
+        self.checks.ledger_now_and_then(self.node_id, &now.records);
+        if self.world.chance(Dice::Disk, self.faults().ledger_flush_chance) {
+            state.flushed = now.clone();
+            state.unflushed.clear();
+        } else {
+            state.unflushed.push((all_changes, now.meta.clone()));
+        }
+        state.now = now;
+        Ok(all_replies)
+    }
+
+    fn view(&self) -> SimView {
+        SimView(self.lock().now.records.clone())
+    }
+
+    fn recent_digests(&self) -> Vec<(u64, StateDigest)> {
+        self.lock().recent.iter().copied().collect()
+    }
+
+    fn build_snapshot(&self) -> impl Future<Output = Result<(LedgerMeta, SimSnapshot), StorageError>> + Send {
+        // Before anything is awaited: as of the moment of the call.
+        let captured = self.alive("building a snapshot").map(|state| state.now.clone());
+        let store = self.clone();
+        async move {
+            let captured = captured?;
+            sleep(store.world.micros(Dice::Disk, store.faults().sync)).await;
+            store.dawdle().await;
+            let mut state = store.alive("building a snapshot")?;
+            let at = index(&captured.meta);
+            trace!(store.world, "n{} built snapshot {at}", store.node_id);
+            store.world.count("snapshots built");
+            if index(&state.flushed.meta) < at {
+                state.flushed = captured.clone();
+                state.unflushed.retain(|(_, meta)| index(meta) > at);
+            }
+            state.snapshot = Some(captured.clone());
+            Ok((captured.meta.clone(), captured))
+        }
+    }
+
+    fn current_snapshot(&self) -> Option<(LedgerMeta, SimSnapshot)> {
+        self.lock().snapshot.clone().map(|snapshot| (snapshot.meta.clone(), snapshot))
+    }
+
+    async fn install_snapshot(&self, snapshot: SimSnapshot) -> Result<LedgerMeta, StorageError> {
+        sleep(self.world.micros(Dice::Disk, self.faults().sync)).await;
+        self.dawdle().await;
+        let counted = count_digest(&snapshot.records);
+        if counted != snapshot.meta.digest {
+            let cause = format!("its digest is {counted}, not {}", snapshot.meta.digest);
+            return Err(StorageError::Corrupt { what: "the snapshot".into(), cause });
+        }
+        let mut state = self.alive("installing a snapshot")?;
+        trace!(self.world, "n{} installed snapshot {}", self.node_id, index(&snapshot.meta));
+        self.world.count("snapshots installed");
+        self.checks.installed(self.node_id, index(&snapshot.meta), snapshot.meta.digest);
+        state.now = snapshot.clone();
+        state.flushed = snapshot.clone();
+        state.unflushed.clear();
+        state.recent.clear();
+        state.snapshot = Some(snapshot.clone());
+        Ok(snapshot.meta)
+    }
+}
+
+/// A state of the ledger, in memory: it can always be read.
+#[derive(Debug, Clone)]
+pub struct SimView(Arc<MemoryLedger>);
+
+impl LedgerView for SimView {
+    type Error = StorageError;
+
+    fn series(&self, code: SeriesCode) -> Result<Option<Series>, StorageError> {
+        let Ok(found) = self.0.series(code);
+        Ok(found)
+    }
+
+    fn order(&self, id: OrderId) -> Result<Option<Order>, StorageError> {
+        let Ok(found) = self.0.order(id);
+        Ok(found)
+    }
+
+    fn payment(&self, name: &PaymentName) -> Result<Option<Payment>, StorageError> {
+        let Ok(found) = self.0.payment(name);
+        Ok(found)
+    }
+
+    fn totals(&self) -> Result<Totals, StorageError> {
+        let Ok(found) = self.0.totals();
+        Ok(found)
+    }
+
+    fn expiring(&self, until: LedgerTime, limit: usize) -> Result<Vec<Order>, StorageError> {
+        let Ok(found) = self.0.expiring(until, limit);
+        Ok(found)
+    }
+
+    fn holder(&self, series: SeriesCode, number: StampNumber) -> Result<Option<OrderId>, StorageError> {
+        let Ok(found) = self.0.holder(series, number);
+        Ok(found)
+    }
+}

@@ -1,0 +1,22 @@
+//! Three nodes under seeds: the product's consensus glue, proposer and domain on a virtual clock, over a simulated network and
+//! simulated disks that lose what was not synced. See `run.rs` for what a run is, `swarm.rs` for its faults, `checks.rs` and
+//! `oracle.rs` for what must hold.
+//!
+//! One seed again: `STAMPEDE_SIM_SEED=n cargo test --test simulation one_seed -- --nocapture`; with `STAMPEDE_SIM_TRACE=file`
+//! its whole trace.
+
+// A test exports nothing; here `pub` tells what a module is for.
+#![allow(unreachable_pub)]
+
+mod checks;
+mod cluster;
+mod disk;
+mod ledger;
+mod net;
+mod oracle;
+mod run;
+mod schedule;
+mod seeds;
+mod swarm;
+mod workload;
+mod world;

@@ -1,0 +1,275 @@
+//! The buyers of the rush and their payment provider: they order, pay (twice, late, too little, again), cancel, give up, ask for
+//! their order, try the same id at another node after a time-out, and sometimes use an id for something else.
+//!
+//! Every call goes through the oracle. A call whose node dies under it is unknown, whatever it might still have said.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft::AsyncRuntime;
+use openraft_rt_sim::SimRuntime;
+use rand::RngExt;
+use stampede::consensus::{Consistency, SubmitError};
+use stampede::domain::series::SeriesTerms;
+use stampede::domain::{
+    AccountId, Command, Gateway, LedgerView, OrderId, Outcome, PaymentId, PaymentName, Quantity, Reply, Rupiah, SeriesCode,
+    StampNumber,
+};
+
+use crate::cluster::{Cluster, NODES};
+use crate::oracle::{Answer, Oracle};
+use crate::world::{Dice, World, elapsed, sleep, trace};
+
+/// Rupiah; the law's.
+const FACE_VALUE_IDR: u64 = 10_000;
+const AMPLE_CAPACITY: u64 = 1_000_000;
+/// How often a buyer tries one request before leaving it unknown.
+const TRIES_MAX: u32 = 5;
+/// Between two tries, microseconds.
+const TRY_AGAIN_AFTER: (u64, u64) = (1_000, 120_000);
+/// How long a buyer waits for one answer, microseconds.
+const PATIENCE: (u64, u64) = (60_000, 1_200_000);
+/// Between a buyer and a node, microseconds.
+const ACCESS_DELAY: (u64, u64) = (50, 500);
+/// Between two deliveries of one payment notice, microseconds.
+const NOTICE_DELAY: (u64, u64) = (500, 700_000);
+/// After the payment window, until a late payment: by then the leader has had the order expire, as a rule.
+const LATE: Duration = Duration::from_millis(700);
+
+/// Cheap to clone: clones share everything.
+#[derive(Clone)]
+pub struct Shop {
+    cluster: Cluster,
+    world: World,
+    pub oracle: Oracle,
+    series: Arc<[SeriesTerms; 2]>,
+}
+
+/// What a buyer does about an order that was placed.
+#[derive(Debug, Clone, Copy)]
+enum Intent {
+    Pay,
+    PayTooLittleFirst,
+    PayTwice,
+    PayLate,
+    Cancel,
+    CancelAndPay,
+    Forget,
+}
+
+const INTENTS: [(Intent, u32); 7] = [
+    (Intent::Pay, 60),
+    (Intent::PayTooLittleFirst, 8),
+    (Intent::PayTwice, 8),
+    (Intent::PayLate, 6),
+    (Intent::Cancel, 6),
+    (Intent::CancelAndPay, 6),
+    (Intent::Forget, 6),
+];
+
+impl Shop {
+    pub fn new(cluster: Cluster) -> Self {
+        let world = cluster.world.clone();
+        let terms = |code, capacity| SeriesTerms {
+            code: SeriesCode::new(code).expect("three characters of base 32"),
+            first_number: StampNumber::new(1).expect("in range"),
+            capacity,
+            face_value: Rupiah::from_idr(FACE_VALUE_IDR),
+            payment_window_ms: u64::try_from(cluster.swarm.payment_window.as_millis()).expect("seconds"),
+            key_check: [7; 8],
+        };
+        let series = Arc::new([terms("A24", AMPLE_CAPACITY), terms("B24", cluster.swarm.scarce_capacity)]);
+        Self { oracle: Oracle::new(world.clone()), cluster, world, series }
+    }
+
+    /// # Panics
+    /// The healthy cluster does not open its series.
+    pub async fn open(&self) {
+        for terms in self.series.iter() {
+            let mut is_open = false;
+            while !is_open && !self.world.is_violated() {
+                is_open = self.insist(Command::OpenSeries(terms.clone())).await.is_some();
+            }
+        }
+    }
+
+    /// One buyer after the other, until `until`.
+    pub async fn serve(self, until: Duration) {
+        while elapsed() < until && !self.world.is_violated() {
+            sleep(self.world.micros(Dice::Workload, self.cluster.swarm.think)).await;
+            self.buy().await;
+        }
+    }
+
+    async fn buy(&self) {
+        let order = OrderId::from_bytes(self.world.draw(Dice::Workload, |rng| rng.random()));
+        let series = self.series[usize::from(self.one_in(5))].code;
+        let quantity = self.world.draw(Dice::Workload, |rng| rng.random_range(1..=5));
+        let place = |quantity| Command::PlaceOrder {
+            order,
+            account: AccountId::new("portal-1").expect("plain"),
+            series,
+            quantity: Quantity::new(quantity).expect("in range"),
+        };
+        if self.one_in(20) {
+            // Another body under the same id, at the same time: at most one of them may be accepted.
+            let shop = self.clone();
+            let other = place(quantity + 1);
+            SimRuntime::spawn(async move { shop.insist(other).await });
+        }
+        let placed = self.insist(place(quantity)).await;
+        if self.one_in(3) {
+            self.read(order).await;
+        }
+        if self.one_in(10) {
+            self.insist(place(quantity)).await;
+        }
+        if placed.is_some_and(|reply| matches!(reply.outcome, Outcome::Refused(_))) && !self.one_in(8) {
+            return;
+        }
+        // The rest in the background: this client goes on with its next order.
+        SimRuntime::spawn(self.clone().settle(order, FACE_VALUE_IDR * u64::from(quantity)));
+    }
+
+    async fn settle(self, order: OrderId, due_idr: u64) {
+        match self.intent() {
+            Intent::Pay => self.notify(order, "p", due_idr).await,
+            Intent::PayTooLittleFirst => {
+                self.notify(order, "p", due_idr - 1).await;
+                self.notify(order, "q", due_idr).await;
+            }
+            Intent::PayTwice => {
+                self.notify(order, "p", due_idr).await;
+                self.notify(order, "q", due_idr).await;
+            }
+            Intent::PayLate => {
+                sleep(self.cluster.swarm.payment_window + LATE).await;
+                self.notify(order, "p", due_idr).await;
+            }
+            Intent::Cancel => drop(self.insist(Command::CancelOrder { order }).await),
+            Intent::CancelAndPay => {
+                let shop = self.clone();
+                SimRuntime::spawn(async move { shop.insist(Command::CancelOrder { order }).await });
+                self.notify(order, "p", due_idr).await;
+            }
+            Intent::Forget => {}
+        }
+        if self.one_in(2) {
+            self.read(order).await;
+        }
+    }
+
+    /// The provider reports a payment, more than once, each time on its own.
+    async fn notify(&self, order: OrderId, which: &str, amount_idr: u64) {
+        let payment = PaymentName {
+            gateway: Gateway::new("midtrans").expect("plain"),
+            payment_id: PaymentId::new(&format!("{which}-{order}")).expect("plain"),
+        };
+        let notice = |amount_idr| Command::RecordPayment {
+            payment: payment.clone(),
+            order,
+            amount: Rupiah::payment(i64::try_from(amount_idr).expect("small")).expect("in range"),
+        };
+        if self.one_in(25) {
+            let shop = self.clone();
+            let other = notice(amount_idr + FACE_VALUE_IDR);
+            SimRuntime::spawn(async move { shop.insist(other).await });
+        }
+        let repeats = self.world.draw(Dice::Workload, |rng| rng.random_range(0..3));
+        for _ in 0..repeats {
+            let (shop, again) = (self.clone(), notice(amount_idr));
+            SimRuntime::spawn(async move {
+                sleep(shop.world.micros(Dice::Workload, NOTICE_DELAY)).await;
+                shop.insist(again).await
+            });
+        }
+        self.insist(notice(amount_idr)).await;
+    }
+
+    /// The same request at one node after the other until one answers, or patience ends.
+    pub async fn insist(&self, command: Command) -> Option<Reply> {
+        for _ in 0..TRIES_MAX {
+            let node_id = NODES[self.world.draw(Dice::Workload, |rng| rng.random_range(0..NODES.len()))];
+            let patience = self.world.micros(Dice::Workload, PATIENCE);
+            let answers = self.call(node_id, vec![command.clone()], patience).await;
+            if let [Answer::Replied(reply)] = answers.as_slice() {
+                return Some(reply.clone());
+            }
+            sleep(self.world.micros(Dice::Workload, TRY_AGAIN_AFTER)).await;
+        }
+        None
+    }
+
+    /// One call at one node; `answers[i]` is for `commands[i]`.
+    pub async fn call(&self, node_id: u64, commands: Vec<Command>, within: Duration) -> Vec<Answer> {
+        let floor = self.oracle.invoke(&commands);
+        let answers = self.submit(node_id, &commands, within).await;
+        for (command, answer) in commands.iter().zip(&answers) {
+            trace!(self.world, "client {command:?} at n{node_id}: {answer:?}");
+            self.world.count(match answer {
+                Answer::Replied(Reply { outcome: Outcome::Refused(_), .. }) => "calls refused",
+                Answer::Replied(Reply { replayed: true, .. }) => "calls replayed",
+                Answer::Replied(_) => "calls done",
+                Answer::NotDone => "calls not done",
+                Answer::Unknown => "calls unknown",
+            });
+            self.oracle.answered(floor, command, answer);
+        }
+        answers
+    }
+
+    async fn submit(&self, node_id: u64, commands: &[Command], within: Duration) -> Vec<Answer> {
+        let all = |answer| vec![answer; commands.len()];
+        sleep(self.world.micros(Dice::Workload, ACCESS_DELAY)).await;
+        let Some((node, life)) = self.cluster.node(node_id) else { return all(Answer::NotDone) };
+        let submitted = node.submit(commands.to_vec(), within).await;
+        sleep(self.world.micros(Dice::Workload, ACCESS_DELAY)).await;
+        if !self.cluster.lives(node_id, life) {
+            return all(Answer::Unknown);
+        }
+        match submitted {
+            Ok(submitted) => {
+                if submitted.replies.len() != commands.len() {
+                    self.world.violate("RepliesMissing", format!("{} replies to {commands:?}", submitted.replies.len()));
+                }
+                submitted.replies.into_iter().map(Answer::Replied).collect()
+            }
+            Err(SubmitError::Retry { .. }) => all(Answer::NotDone),
+            Err(SubmitError::Unknown { .. } | SubmitError::Stopped(_)) => all(Answer::Unknown),
+        }
+    }
+
+    async fn read(&self, order: OrderId) {
+        let node_id = NODES[self.world.draw(Dice::Workload, |rng| rng.random_range(0..NODES.len()))];
+        let patience = self.world.micros(Dice::Workload, PATIENCE);
+        sleep(self.world.micros(Dice::Workload, ACCESS_DELAY)).await;
+        let Some((node, life)) = self.cluster.node(node_id) else { return };
+        let floor = self.oracle.invoke(&[]);
+        let Ok(read) = node.read(Consistency::Linearizable, patience).await else { return };
+        if !self.cluster.lives(node_id, life) {
+            return;
+        }
+        self.world.count("reads");
+        trace!(self.world, "client reads {order} at n{node_id}, good for {}", read.index);
+        match read.view.order(order) {
+            Ok(found) => self.oracle.read(floor, read.index, order, found.as_ref()),
+            Err(error) => self.world.violate("ReadFailed", error.to_string()),
+        }
+    }
+
+    fn one_in(&self, n: u32) -> bool {
+        self.world.draw(Dice::Workload, |rng| rng.random_range(0..n)) == 0
+    }
+
+    fn intent(&self) -> Intent {
+        let whole = INTENTS.iter().map(|(_, weight)| weight).sum();
+        let mut drawn: u32 = self.world.draw(Dice::Workload, |rng| rng.random_range(0..whole));
+        for (intent, weight) in INTENTS {
+            if drawn < weight {
+                return intent;
+            }
+            drawn -= weight;
+        }
+        Intent::Forget
+    }
+}
