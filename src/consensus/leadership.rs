@@ -60,8 +60,13 @@ impl<RT: AsyncRuntime> Leadership<RT> {
         while self.current() == Some((leader, term)) && self.changed().await {}
     }
 
-    /// Returns when the leader is another one than `known`, or consensus has stopped.
-    pub(super) async fn other_than(mut self, known: Option<u64>) {
-        while self.leader() == known && self.changed().await {}
+    /// Returns when the leader is another one than `known`. False: consensus has stopped, there will be none.
+    pub(super) async fn other_than(mut self, known: Option<u64>) -> bool {
+        while self.leader() == known {
+            if !self.changed().await {
+                return false;
+            }
+        }
+        true
     }
 }

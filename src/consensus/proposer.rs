@@ -294,7 +294,10 @@ impl<RT: AsyncRuntime, T: Target<RT>> Proposer<RT, T> {
                 None => TypeConfig::<RT>::select2(leadership.changed(), self.changed.notified()).await,
                 Some(until) => TypeConfig::<RT>::select2(leadership.changed(), TypeConfig::<RT>::sleep_until(until)).await,
             };
-            self.queue().paused_until = None;
+            // Only a pause that was waited for is over; the attempt that asked for it wakes this task, too.
+            if paused_until.is_some() {
+                self.queue().paused_until = None;
+            }
             if let Select2::First(false) = changed {
                 self.stop("consensus has stopped");
                 return;

@@ -98,8 +98,10 @@ impl<RT: AsyncRuntime, S: LedgerStore, P: Peers> Reads<RT, S, P> {
                 Err(RoundError::Failed(reason)) => failure = reason,
             }
             let until = deadline.min(TypeConfig::<RT>::now() + limits::PROPOSE_AGAIN_AFTER);
-            // Either way the leader is looked up again.
-            let _ = TypeConfig::<RT>::timeout_at(until, self.leadership().other_than(leader)).await;
+            // Whether there is another leader or it is just time: it is looked up again.
+            if let Ok(false) = TypeConfig::<RT>::timeout_at(until, self.leadership().other_than(leader)).await {
+                return Err(ReadError::Stopped("consensus has stopped".into()));
+            }
         }
         Err(self.retry(failure))
     }

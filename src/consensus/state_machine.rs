@@ -110,10 +110,12 @@ impl<RT: AsyncRuntime, S: LedgerStore> RaftStateMachine<TypeConfig<RT>> for Stat
         Ok((meta.last_log_id, meta.last_membership))
     }
 
-    async fn apply<Strm>(&mut self, mut entries: Strm) -> Result<(), io::Error>
+    async fn apply<Strm>(&mut self, entries: Strm) -> Result<(), io::Error>
     where
         Strm: Stream<Item = Result<EntryResponder<TypeConfig<RT>>, io::Error>> + Unpin + OptionalSend,
     {
+        // The look ahead below may have met the end already.
+        let mut entries = entries.fuse();
         while let Some(first) = entries.next().await {
             let mut group = Group::new();
             group.push(first?)?;
