@@ -118,7 +118,7 @@ impl DataDir {
     }
 }
 
-/// openraft does not look: with a ledger behind the purged part of the log it would skip the entries between in silence.
+/// Consensus does not look: with a ledger behind the purged part of the log it would skip the entries between in silence.
 ///
 /// # Errors
 /// [`StorageError::Unusable`] names both indexes.

@@ -13,43 +13,43 @@ use stampede::storage::{
 };
 
 /// Small and seeded: the entries of a seed are the same on every machine.
-pub struct Dice(u64);
+pub(crate) struct Dice(u64);
 
 impl Dice {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    pub fn below(&mut self, limit: u64) -> u64 {
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % limit
     }
 }
 
-pub fn position(index: u64) -> LogPosition {
+pub(crate) fn position(index: u64) -> LogPosition {
     LogPosition { term: 1, index }
 }
 
-pub fn order_id(number: u64) -> OrderId {
+pub(crate) fn order_id(number: u64) -> OrderId {
     let mut bytes = [0; 16];
     bytes[8..].copy_from_slice(&number.to_be_bytes());
     OrderId::from_bytes(bytes)
 }
 
-pub fn series_code(number: u64) -> SeriesCode {
+pub(crate) fn series_code(number: u64) -> SeriesCode {
     SeriesCode::new(&format!("A0{number}")).unwrap()
 }
 
-pub fn payment_name(number: u64) -> PaymentName {
+pub(crate) fn payment_name(number: u64) -> PaymentName {
     let payment_id = PaymentId::new(&format!("pay-{number}")).unwrap();
     PaymentName { gateway: Gateway::new("midtrans").unwrap(), payment_id }
 }
 
-pub fn quantity_of(order: u64) -> u32 {
+pub(crate) fn quantity_of(order: u64) -> u32 {
     u32::try_from(1 + order % 7).unwrap()
 }
 
-pub fn open_series(number: u64) -> Command {
+pub(crate) fn open_series(number: u64) -> Command {
     Command::OpenSeries(SeriesTerms {
         code: series_code(number),
         first_number: StampNumber::new(1_000 * number).unwrap(),
@@ -60,7 +60,7 @@ pub fn open_series(number: u64) -> Command {
     })
 }
 
-pub fn place_order(order: u64) -> Command {
+pub(crate) fn place_order(order: u64) -> Command {
     Command::PlaceOrder {
         order: order_id(order),
         account: AccountId::new("portal-1").unwrap(),
@@ -69,17 +69,17 @@ pub fn place_order(order: u64) -> Command {
     }
 }
 
-pub fn record_payment(payment: u64, order: u64, amount_idr: u64) -> Command {
+pub(crate) fn record_payment(payment: u64, order: u64, amount_idr: u64) -> Command {
     Command::RecordPayment { payment: payment_name(payment), order: order_id(order), amount: Rupiah::from_idr(amount_idr) }
 }
 
-pub fn entry(index: u64, proposed_at_ms: u64, commands: Vec<Command>) -> CommittedEntry {
+pub(crate) fn entry(index: u64, proposed_at_ms: u64, commands: Vec<Command>) -> CommittedEntry {
     let batch = CommandBatch { proposed_at: LedgerTime(proposed_at_ms), commands };
     CommittedEntry { position: position(index), body: EntryBody::Commands(batch) }
 }
 
 /// Blank, series, then a mix in which ids collide, stock runs out, orders expire and clocks go back.
-pub fn entries(seed: u64, count: u64) -> Vec<CommittedEntry> {
+pub(crate) fn entries(seed: u64, count: u64) -> Vec<CommittedEntry> {
     let mut dice = Dice::new(seed);
     let mut now = 1_000_000;
     let mut all = vec![
@@ -111,20 +111,20 @@ fn random_command(dice: &mut Dice) -> Command {
 
 /// The same rules without a disk.
 #[derive(Default)]
-pub struct Twin {
-    pub ledger: MemoryLedger,
-    pub meta: LedgerMeta,
-    pub digests: Vec<(u64, StateDigest)>,
+pub(crate) struct Twin {
+    pub(crate) ledger: MemoryLedger,
+    pub(crate) meta: LedgerMeta,
+    pub(crate) digests: Vec<(u64, StateDigest)>,
 }
 
 impl Twin {
-    pub fn of(entries: &[CommittedEntry]) -> Self {
+    pub(crate) fn of(entries: &[CommittedEntry]) -> Self {
         let mut twin = Self::default();
         twin.apply(entries);
         twin
     }
 
-    pub fn apply(&mut self, entries: &[CommittedEntry]) -> Vec<Vec<Reply>> {
+    pub(crate) fn apply(&mut self, entries: &[CommittedEntry]) -> Vec<Vec<Reply>> {
         let apply = |entry: &CommittedEntry| {
             let Ok(applied) = apply_entry(&self.ledger, &mut self.meta, entry);
             applied.changes.into_iter().for_each(|change| self.ledger.absorb(change));
@@ -135,28 +135,28 @@ impl Twin {
     }
 }
 
-pub fn open_ledger(dir: &Path) -> Result<RocksLedger, StorageError> {
+pub(crate) fn open_ledger(dir: &Path) -> Result<RocksLedger, StorageError> {
     RocksLedger::open(&dir.join("ledger"), &dir.join("snapshots"))
 }
 
 /// What the ledger says of itself is what it holds.
-pub fn assert_sound(ledger: &RocksLedger) {
+pub(crate) fn assert_sound(ledger: &RocksLedger) {
     let scan = ledger.scan();
     assert_eq!(scan.digest().unwrap(), scan.meta().digest);
     assert_eq!(ledger.meta(), *scan.meta());
 }
 
-pub fn record(index: u64, term: u64) -> LogRecord {
+pub(crate) fn record(index: u64, term: u64) -> LogRecord {
     let position = LogPosition { term, index };
     LogRecord { index, bytes: codec::encode_entry(&position, &EntryBody::Blank) }
 }
 
-pub fn append(indexes: std::ops::Range<u64>) -> LogWrite {
+pub(crate) fn append(indexes: std::ops::Range<u64>) -> LogWrite {
     LogWrite::Append(indexes.map(|index| record(index, 1)).collect())
 }
 
 /// Writes and waits for the answer.
-pub fn write(log: &RocksLog, write: LogWrite) -> Result<(), StorageError> {
+pub(crate) fn write(log: &RocksLog, write: LogWrite) -> Result<(), StorageError> {
     let (done, result) = std::sync::mpsc::channel();
     log.write(write, Box::new(move |written| done.send(written).unwrap()));
     result.recv().unwrap()
