@@ -123,8 +123,8 @@ impl Cluster {
 
     /// `stampede node` for this node, not started.
     pub fn command(&self, node: u64) -> Command {
-        let log = fs::OpenOptions::new().create(true).append(true);
-        let log = { log }.open(self.folder.path().join(format!("node-{node}.log"))).unwrap();
+        let log = self.folder.path().join(format!("node-{node}.log"));
+        let log = fs::OpenOptions::new().create(true).append(true).open(log).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_stampede"));
         command.arg("node").arg("--config").arg(self.folder.path().join("shared.toml")).arg("--config").arg(self.file(node));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);

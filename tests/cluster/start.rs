@@ -4,7 +4,7 @@ use crate::harness::{Cluster, until};
 
 #[test]
 fn a_fresh_node_lives_waits_for_init_and_shows_every_documented_metric() {
-    let mut cluster = Cluster::new(1);
+    let mut cluster = Cluster::new(3);
     cluster.start(1);
     cluster.until_started(1);
 

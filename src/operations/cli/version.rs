@@ -10,7 +10,7 @@ pub const REVISION: &str = match option_env!("STAMPEDE_REVISION") {
     None => "unknown",
 };
 
-pub const LINE: &str = env!("CARGO_PKG_VERSION");
+pub(super) const LINE: &str = env!("CARGO_PKG_VERSION");
 
 /// Features that change what the binary does; none in a release.
 pub fn features() -> Vec<&'static str> {

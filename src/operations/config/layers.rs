@@ -199,7 +199,7 @@ macro_rules! from_value {
 }
 
 from_value! {
-    u64: Value::Integer(number) | Value::Size(number) => *number;
+    u64: Value::Integer(number) => *number;
     Duration: Value::Duration(duration) => *duration;
     String: Value::Text(text) => text.clone();
     bool: Value::Flag(flag) => *flag;

@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use bytesize::ByteSize;
 use serde::Deserialize;
 
 /// What a key accepts. Bounds are inclusive; a kind without a default must be given.
@@ -19,12 +18,6 @@ pub(super) enum Kind {
         default: Duration,
         min: Duration,
         max: Duration,
-    },
-    /// Bytes.
-    Size {
-        default: u64,
-        min: u64,
-        max: u64,
     },
     /// 1 to `chars_max` of a-z 0-9 -; the default alone may be empty.
     Name {
@@ -49,7 +42,6 @@ pub(super) enum Kind {
 pub(super) enum Value {
     Integer(u64),
     Duration(Duration),
-    Size(u64),
     Text(String),
     Flag(bool),
     Listen(SocketAddr),
@@ -113,7 +105,6 @@ impl Kind {
         let value = match self {
             Self::Integer { .. } => Value::Integer(text.parse().map_err(|_| unreadable())?),
             Self::Duration { .. } => Value::Duration(humantime::parse_duration(text).map_err(|_| unreadable())?),
-            Self::Size { .. } => Value::Size(text.parse::<ByteSize>().map_err(|_| unreadable())?.as_u64()),
             Self::Flag { .. } => Value::Flag(text.parse().map_err(|_| unreadable())?),
             Self::Listen { .. } => Value::Listen(text.parse().map_err(|_| unreadable())?),
             Self::Path => Value::Path(PathBuf::from(checked_path(text)?)),
@@ -129,7 +120,6 @@ impl Kind {
     fn bounded(&self, value: Value) -> Result<Value, String> {
         let is_within = match (self, &value) {
             (Self::Integer { min, max, .. }, Value::Integer(got)) => (min..=max).contains(&got),
-            (Self::Size { min, max, .. }, Value::Size(got)) => (min..=max).contains(&got),
             (Self::Duration { min, max, .. }, Value::Duration(got)) => (min..=max).contains(&got),
             (Self::Choice { among, .. }, Value::Text(got)) => among.contains(&got.as_str()),
             (Self::Name { default, chars_max }, Value::Text(got)) => {
@@ -146,7 +136,6 @@ impl Kind {
         match self {
             Self::Integer { default, .. } => default.map(Value::Integer),
             Self::Duration { default, .. } => Some(Value::Duration(*default)),
-            Self::Size { default, .. } => Some(Value::Size(*default)),
             Self::Name { default, .. } | Self::Choice { default, .. } => Some(Value::Text((*default).to_owned())),
             Self::Flag { default } => Some(Value::Flag(*default)),
             Self::Listen { default } => Some(Value::Listen(*default)),
@@ -161,7 +150,6 @@ impl Kind {
             Self::Duration { min, max, .. } => {
                 format!("a duration, {} to {}", humantime::format_duration(*min), humantime::format_duration(*max))
             }
-            Self::Size { min, max, .. } => format!("a size, {} to {}", print_size(*min), print_size(*max)),
             Self::Name { chars_max, .. } => format!("1 to {chars_max} of a-z 0-9 -"),
             Self::Flag { .. } => "true or false".to_owned(),
             Self::Listen { .. } => "an address, ip:port".to_owned(),
@@ -178,7 +166,6 @@ impl Value {
         match self {
             Self::Integer(number) => number.to_string(),
             Self::Duration(duration) => format!("\"{}\"", humantime::format_duration(*duration)),
-            Self::Size(bytes) => format!("\"{}\"", print_size(*bytes)),
             Self::Text(text) => toml::Value::String(text.clone()).to_string(),
             Self::Flag(flag) => flag.to_string(),
             Self::Listen(address) => format!("\"{address}\""),
@@ -194,13 +181,6 @@ impl Value {
 fn print_member(member: &MemberAddresses) -> String {
     let admin = member.admin.as_ref().map(|address| format!(", admin = \"{address}\"")).unwrap_or_default();
     format!("    {{ id = {}, client = \"{}\", peer = \"{}\"{admin} }},\n", member.id, member.client, member.peer)
-}
-
-/// Whole units only, so that what is printed is read back as the same number.
-fn print_size(bytes: u64) -> String {
-    const UNITS: [(u64, &str); 3] = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
-    let unit = UNITS.iter().find(|(size, _)| bytes >= *size && bytes.is_multiple_of(*size));
-    unit.map_or_else(|| format!("{bytes}B"), |(size, name)| format!("{}{name}", bytes / size))
 }
 
 fn checked_path(text: &str) -> Result<&str, String> {
