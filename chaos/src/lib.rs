@@ -14,6 +14,7 @@ pub mod client;
 pub mod cluster;
 pub mod collect;
 pub mod faults;
+pub mod hash;
 pub mod history;
 pub mod judge;
 pub mod limits;

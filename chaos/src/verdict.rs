@@ -1,6 +1,7 @@
 //! The verdict of a run: what `verdict.json` says and what the process exits with.
 
-use std::collections::{BTreeMap, HashSet};
+use crate::hash::Set;
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use serde::{Deserialize, Serialize};
@@ -159,7 +160,7 @@ fn judge(invariants: &[Finding]) -> Judgement {
 }
 
 fn orders_issued(evidence: &Evidence) -> u64 {
-    let mut issued = HashSet::new();
+    let mut issued = Set::default();
     for op in &evidence.ops {
         let Request::RecordPayment { order, .. } = op.invoke.request else { continue };
         if let Some(Outcome::Written(written)) = op.known().map(|answer| &answer.outcome)

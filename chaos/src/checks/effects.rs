@@ -4,7 +4,7 @@
 //! that place, or one whose outcome is unknown. If all calls that can have caused it said *refused*, *not done* or *already
 //! there*, then one of them said so wrongly.
 
-use super::idempotence::{NaturalId, groups};
+use super::idempotence::NaturalId;
 use super::replay::outcome_text;
 use super::{Case, Finding, Op};
 use crate::history::{Outcome, Place};
@@ -17,7 +17,6 @@ pub fn refused_had_no_effect(case: &Case) -> Finding {
     if let Some(hole) = &evidence.log.hole {
         finding.unsure(hole.clone());
     }
-    let groups = groups(&evidence.ops);
     for (index, entry) in (evidence.log.first_index..).zip(&evidence.log.entries) {
         for (offset, command) in (0..).zip(&entry.commands) {
             let LoggedCommand::Client(request) = command else { continue };
@@ -27,7 +26,7 @@ pub fn refused_had_no_effect(case: &Case) -> Finding {
                 continue;
             }
             let Some(id) = NaturalId::of(request) else { continue };
-            let calls: Vec<&Op> = match groups.get(&id) {
+            let calls: Vec<&Op> = match case.groups.get(&id) {
                 Some(group) => group.iter().copied().filter(|op| op.invoke.request == *request).collect(),
                 None => Vec::new(),
             };

@@ -2,7 +2,8 @@
 //!
 //! What is missing or damaged is kept as such: the checks that need it say *inconclusive*, none takes it for empty.
 
-use std::collections::{BTreeMap, HashMap};
+use crate::hash::Map;
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -53,8 +54,8 @@ impl Op {
 #[derive(Debug, Default)]
 pub struct ScanRecords {
     pub series: Vec<Series>,
-    pub orders: HashMap<OrderId, OrderSeen>,
-    pub payments: HashMap<PaymentName, PaymentSeen>,
+    pub orders: Map<OrderId, OrderSeen>,
+    pub payments: Map<PaymentName, PaymentSeen>,
     /// Keys that came more than once: no ledger can hold them.
     pub doubled: Vec<String>,
 }
@@ -129,7 +130,7 @@ impl Evidence {
             Ok(reader) => reader,
             Err(cause) => return self.gaps.push(cause.to_string()),
         };
-        let mut by_id = HashMap::new();
+        let mut by_id = Map::default();
         for record in reader {
             match record {
                 Ok(record) => self.take(record, &mut by_id),
@@ -143,7 +144,7 @@ impl Evidence {
     }
 
     /// Adds one record; `by_id` finds the op of an answer.
-    pub(crate) fn take(&mut self, record: Record, by_id: &mut HashMap<OpId, usize>) {
+    pub(crate) fn take(&mut self, record: Record, by_id: &mut Map<OpId, usize>) {
         match record {
             Record::Invoke(invoke) => {
                 if by_id.insert(invoke.op, self.ops.len()).is_some() {
@@ -161,7 +162,7 @@ impl Evidence {
         }
     }
 
-    fn take_answer(&mut self, answer: Return, by_id: &HashMap<OpId, usize>) {
+    fn take_answer(&mut self, answer: Return, by_id: &Map<OpId, usize>) {
         let answered = Answered { at_ns: answer.at_ns, outcome: answer.outcome };
         match by_id.get(&answer.op) {
             Some(&at) => self.ops[at].answers.push(answered),
@@ -200,6 +201,13 @@ impl Evidence {
             }
         }
         Ok(Scan { header, records: Arc::new(records), fingerprint })
+    }
+
+    /// One node for each different content: what holds for its records holds for those of the others.
+    pub fn distinct_scans(&self) -> impl Iterator<Item = (u16, &Scan)> {
+        let is_first =
+            |node: &u16, scan: &Scan| !self.scans.range(..node).any(|(_, before)| Arc::ptr_eq(&before.records, &scan.records));
+        self.scans.iter().filter(move |(node, scan)| is_first(node, scan)).map(|(node, scan)| (*node, scan))
     }
 
     /// When a phase began.

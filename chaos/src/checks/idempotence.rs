@@ -1,6 +1,6 @@
 //! V8 and V17: however often something was asked or told, it happened once.
 
-use std::collections::HashMap;
+use crate::hash::Map;
 
 use super::{Case, Finding, Op};
 use crate::history::{OrderId, Outcome, PaymentName, ProviderStep, Request, SeriesCode, WriteAnswer, Written};
@@ -30,8 +30,8 @@ impl<'a> NaturalId<'a> {
 
 /// Every write by its id, in the order of their calls.
 #[must_use]
-pub fn groups(ops: &[Op]) -> HashMap<NaturalId<'_>, Vec<&Op>> {
-    let mut groups: HashMap<_, Vec<_>> = HashMap::with_capacity(ops.len() / 2);
+pub fn groups(ops: &[Op]) -> Map<NaturalId<'_>, Vec<&Op>> {
+    let mut groups: Map<_, Vec<_>> = Map::with_capacity_and_hasher(ops.len() / 2, Default::default());
     for op in ops {
         if let Some(id) = NaturalId::of(&op.invoke.request) {
             groups.entry(id).or_default().push(op);
@@ -58,9 +58,9 @@ fn same_answer(one: &Written, two: &Written) -> bool {
 #[must_use]
 pub fn same_id_same_answer(case: &Case) -> Finding {
     let mut finding = Finding::new("V8", "same id and body, same answer; same id and other body, refused");
-    for group in groups(&case.evidence.ops).into_values() {
+    for group in case.groups.values() {
         finding.checked += 1;
-        let writes = writes(&group);
+        let writes = writes(group);
         let Some((first_op, first)) = writes.first() else { continue };
         for (op, written) in &writes[1..] {
             let index = Some(written.receipt.place.log_index);
@@ -89,8 +89,7 @@ pub fn same_id_same_answer(case: &Case) -> Finding {
 #[must_use]
 pub fn one_effect_a_notice(case: &Case) -> Finding {
     let mut finding = Finding::new("V17", "n deliveries of a payment notice have one effect, and 2xx only after commit");
-    let groups = groups(&case.evidence.ops);
-    for (id, group) in &groups {
+    for (id, group) in &case.groups {
         if !matches!(id, NaturalId::Payment(_)) {
             continue;
         }
@@ -119,7 +118,7 @@ pub fn one_effect_a_notice(case: &Case) -> Finding {
     for event in &case.evidence.provider {
         let ProviderStep::NoticeAnswered { op, accepted: true, .. } = event.step else { continue };
         finding.checked += 1;
-        let group = groups.get(&NaturalId::Payment(&event.payment));
+        let group = case.groups.get(&NaturalId::Payment(&event.payment));
         let committed = group.is_some_and(|group| !writes(group).is_empty());
         if !committed {
             let id = &event.payment.payment_id;

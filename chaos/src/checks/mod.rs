@@ -24,6 +24,9 @@ pub use evidence::{Answered, Evidence, Op, Scan, ScanRecords};
 pub use finding::{Finding, Violation};
 pub use replay::Replay;
 
+use idempotence::NaturalId;
+
+use crate::hash::Map;
 use crate::serial_code::SerialCodes;
 
 /// A run, ready to be judged.
@@ -31,6 +34,15 @@ pub struct Case<'a> {
     pub evidence: &'a Evidence,
     pub replay: &'a Replay,
     pub codes: &'a SerialCodes,
+    /// Every write by what it is idempotent by, in the order of their calls.
+    pub groups: Map<NaturalId<'a>, Vec<&'a Op>>,
+}
+
+impl<'a> Case<'a> {
+    #[must_use]
+    pub fn new(evidence: &'a Evidence, replay: &'a Replay, codes: &'a SerialCodes) -> Self {
+        Self { evidence, replay, codes, groups: idempotence::groups(&evidence.ops) }
+    }
 }
 
 /// Every invariant that is due, in the order of their ids.

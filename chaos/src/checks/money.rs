@@ -1,6 +1,6 @@
 //! V5 and V6: every payment is issued or owed back, never both, and the sums say so at every index.
 
-use std::collections::HashMap;
+use crate::hash::Map;
 
 use super::{Case, Finding, ScanRecords};
 use crate::history::{
@@ -14,8 +14,8 @@ const IN_A_SCAN: u64 = 0;
 /// What was ever shown of payments: by payment its outcome, by order the payment that was applied; each with who saw it first.
 #[derive(Default)]
 struct Seen<'a> {
-    outcomes: HashMap<&'a PaymentName, (PaymentOutcome, u64)>,
-    applied: HashMap<OrderId, (&'a PaymentName, u64)>,
+    outcomes: Map<&'a PaymentName, (PaymentOutcome, u64)>,
+    applied: Map<OrderId, (&'a PaymentName, u64)>,
 }
 
 impl<'a> Seen<'a> {
@@ -65,11 +65,11 @@ pub fn issued_or_refunded(case: &Case) -> Finding {
             }
         }
     }
-    for (node, scan) in &case.evidence.scans {
+    for (node, scan) in case.evidence.distinct_scans() {
         for shown in scan.records.payments.values() {
             seen.see(&mut finding, &shown.payment, shown.order, shown.outcome, IN_A_SCAN);
         }
-        issued_without_payment(&mut finding, *node, &scan.records);
+        issued_without_payment(&mut finding, node, &scan.records);
     }
     finding.or_unsure_if_empty("no payment was ever seen")
 }
@@ -91,7 +91,7 @@ fn issued_without_payment(finding: &mut Finding, node: u16, records: &ScanRecord
     }
     for payment in records.payments.values().filter(|payment| payment.outcome == PaymentOutcome::Applied) {
         let order = records.orders.get(&payment.order);
-        if !order.is_some_and(|order| order.paid_by.as_ref() == Some(&payment.payment)) {
+        if order.is_none_or(|order| order.paid_by.as_ref() != Some(&payment.payment)) {
             let id = &payment.payment.payment_id;
             finding.violated(&[], None, || format!("node {node}: payment {id} is applied and its order does not name it"));
         }

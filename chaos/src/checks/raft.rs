@@ -1,7 +1,7 @@
 //! V16: what Raft promises, over every sample: one leader a term; a node's term, vote, commit and applied never go back;
 //! purged ≤ snapshot ≤ applied ≤ committed ≤ last; committed entries never change.
 
-use std::collections::HashMap;
+use crate::hash::Map;
 
 use super::{Case, Finding};
 use crate::history::{NodeRole, Outcome, ProcessStep, StatusSample};
@@ -11,7 +11,7 @@ pub fn raft_invariants(case: &Case) -> Finding {
     let mut finding = Finding::new("V16", "Raft: one leader a term, nothing goes back, indexes in order");
     let evidence = case.evidence;
     one_leader_a_term(case, &mut finding);
-    let mut before: HashMap<u16, &StatusSample> = HashMap::new();
+    let mut before: Map<u16, &StatusSample> = Map::default();
     for sample in &evidence.statuses {
         finding.checked += 1;
         in_order(sample, &mut finding);
@@ -41,7 +41,7 @@ pub fn raft_invariants(case: &Case) -> Finding {
 }
 
 fn one_leader_a_term(case: &Case, finding: &mut Finding) {
-    let mut leaders: HashMap<u64, u64> = HashMap::new();
+    let mut leaders: Map<u64, u64> = Map::default();
     for sample in &case.evidence.statuses {
         let leader = match sample.role {
             NodeRole::Leader => u64::from(sample.node),
@@ -82,7 +82,9 @@ fn never_back(before: &StatusSample, after: &StatusSample, restarted: bool, find
             finding.violated(&[], Some(after.applied_index), || format!("node {node}: {name} went back from {was} to {is}"));
         }
     }
-    if before.term == after.term && before.voted_for != 0 && after.voted_for != before.voted_for {
+    // A node that voted for a loser takes over the vote of the term's leader when it hears of it; any other change is a second vote.
+    let took_over = after.voted_for != 0 && after.voted_for == after.leader;
+    if before.term == after.term && before.voted_for != 0 && after.voted_for != before.voted_for && !took_over {
         finding.violated(&[], None, || {
             format!("node {node}: in term {} it voted for {} and for {}", after.term, before.voted_for, after.voted_for)
         });
@@ -103,5 +105,48 @@ fn terms_of_answers(case: &Case, finding: &mut Finding) {
                 });
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(term: u64, voted_for: u64, leader: u64) -> StatusSample {
+        StatusSample { node: 2, term, voted_for, leader, ..StatusSample::default() }
+    }
+
+    #[test]
+    fn a_vote_changes_within_a_term_only_to_its_leader() {
+        let rows = [
+            (sample(3, 2, 0), sample(3, 1, 1), 0),
+            (sample(3, 2, 0), sample(3, 1, 0), 1),
+            (sample(3, 2, 0), sample(3, 0, 0), 1),
+            (sample(3, 2, 0), sample(4, 1, 0), 0),
+            (sample(3, 2, 2), sample(2, 2, 2), 1),
+        ];
+        for (before, after, violations) in rows {
+            let mut finding = Finding::new("V16", "");
+            never_back(&before, &after, true, &mut finding);
+            assert_eq!(finding.violations, violations, "{before:?} {after:?}");
+        }
+    }
+
+    #[test]
+    fn indexes_stand_in_their_order() {
+        let mut sample = StatusSample {
+            purged_index: 1,
+            snapshot_index: 2,
+            applied_index: 2,
+            committed_index: 3,
+            last_log_index: 3,
+            ..Default::default()
+        };
+        let mut finding = Finding::new("V16", "");
+        in_order(&sample, &mut finding);
+        assert_eq!(finding.violations, 0);
+        sample.applied_index = 4;
+        in_order(&sample, &mut finding);
+        assert_eq!(finding.violations, 1);
     }
 }

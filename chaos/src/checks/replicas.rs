@@ -1,6 +1,6 @@
 //! V13: replicas have the same digest at the same index, and their records are what their digests say.
 
-use std::collections::HashMap;
+use crate::hash::Map;
 
 use super::{Case, Finding};
 
@@ -11,7 +11,7 @@ pub fn replicas_agree(case: &Case) -> Finding {
     let reported = evidence.digests.iter().map(|(node, index, digest)| (*node, *index, &**digest));
     let sampled = evidence.statuses.iter().map(|sample| (sample.node, sample.applied_index, &*sample.digest));
     let scanned = evidence.scans.iter().map(|(node, scan)| (*node, scan.header.applied_index, scan.header.digest.as_str()));
-    let mut first: HashMap<u64, (u16, &str)> = HashMap::new();
+    let mut first: Map<u64, (u16, &str)> = Map::default();
     let mut compared = 0_u64;
     for (node, index, digest) in reported.chain(sampled).chain(scanned) {
         // A node that has applied nothing yet has no digest to show.

@@ -5,7 +5,7 @@
 //! clock, so a refusal for want of stock and an expiry are allowed to happen at any time. Searched are all orders with an
 //! unknown call and one in a hundred of the rest.
 
-use std::collections::{HashMap, HashSet};
+use crate::hash::{Map, Set};
 
 use super::{Evidence, Finding, Op};
 use crate::history::{
@@ -41,7 +41,7 @@ struct Call<'a> {
 }
 
 pub fn orders_can_be_explained(evidence: &Evidence, finding: &mut Finding) {
-    let mut by_order: HashMap<OrderId, Vec<&Op>> = HashMap::new();
+    let mut by_order: Map<OrderId, Vec<&Op>> = Map::default();
     for op in &evidence.ops {
         if let Some(order) = order_of(&op.invoke.request) {
             by_order.entry(order).or_default().push(op);
@@ -127,7 +127,7 @@ fn number_of<'a, T: PartialEq>(seen: &mut Vec<&'a T>, wanted: &'a T) -> usize {
 /// `None`: given up.
 fn explain(calls: &[Call]) -> Option<bool> {
     let must = (0..calls.len()).filter(|at| calls[*at].outcome.is_some()).fold(0_u64, |mask, at| mask | 1 << at);
-    let mut visited = HashSet::new();
+    let mut visited = Set::default();
     let mut open = vec![(0_u64, State::default())];
     while let Some((done, state)) = open.pop() {
         if done & must == must {

@@ -2,7 +2,7 @@
 //!
 //! A *sighting* is any moment at which a serial was shown with an order: replies, late ones too, reads and scans.
 
-use std::collections::{HashMap, HashSet};
+use crate::hash::{Map, Set};
 
 use super::{Case, Evidence, Finding};
 use crate::history::{CodesSeen, OrderId, OrderState, Outcome, ReadAnswer, Request, SerialsSeen, SeriesCode, WriteAnswer};
@@ -67,7 +67,7 @@ fn sightings(evidence: &Evidence, codes: &SerialCodes) -> Vec<Sighting> {
             }
         }
     }
-    for scan in evidence.scans.values() {
+    for (_, scan) in evidence.distinct_scans() {
         for seen in scan.records.orders.values() {
             found.extend(seen.serials.iter().map(|serials| Sighting::of(serials, seen.order, IN_A_SCAN)));
         }
@@ -80,7 +80,7 @@ fn sightings(evidence: &Evidence, codes: &SerialCodes) -> Vec<Sighting> {
 pub fn a_serial_belongs_to_one_order(case: &Case) -> Finding {
     let mut finding = Finding::new("V2", "a serial belongs to one order, over every sighting");
     let sightings = sightings(case.evidence, case.codes);
-    let mut ranges: HashMap<OrderId, Sighting> = HashMap::new();
+    let mut ranges: Map<OrderId, Sighting> = Map::default();
     // The sighting that reaches furthest so far: a later one that begins before its end shares numbers with it.
     let mut furthest: Option<Sighting> = None;
     for sighting in sightings {
@@ -162,13 +162,13 @@ fn verdicts_on_codes(case: &Case, finding: &mut Finding) {
 
 /// What the tool itself asked for.
 struct Known {
-    orders: HashMap<OrderId, HashSet<u32>>,
-    series: HashMap<SeriesCode, (u64, u64)>,
+    orders: Map<OrderId, Set<u32>>,
+    series: Map<SeriesCode, (u64, u64)>,
 }
 
 impl Known {
     fn of(evidence: &Evidence) -> Self {
-        let mut known = Self { orders: HashMap::new(), series: HashMap::new() };
+        let mut known = Self { orders: Map::default(), series: Map::default() };
         for op in &evidence.ops {
             match op.invoke.request {
                 Request::PlaceOrder { order, quantity, .. } => {
@@ -197,9 +197,9 @@ impl Known {
 #[must_use]
 pub fn serial_accounting(case: &Case) -> Finding {
     let mut finding = Finding::new("V4", "serial accounting: capacity = issued + reserved + free, without a gap");
-    for (node, scan) in &case.evidence.scans {
-        let mut issued: HashMap<SeriesCode, Vec<(u64, u32)>> = HashMap::new();
-        let mut reserved: HashMap<SeriesCode, u64> = HashMap::new();
+    for (node, scan) in case.evidence.distinct_scans() {
+        let mut issued: Map<SeriesCode, Vec<(u64, u32)>> = Map::default();
+        let mut reserved: Map<SeriesCode, u64> = Map::default();
         for order in scan.records.orders.values() {
             match (order.state, &order.serials) {
                 (OrderState::Issued, Some(serials)) => {

@@ -1,6 +1,6 @@
 //! V10: an order moves only along the drawn arrows, and a session never reads backwards.
 
-use std::collections::HashMap;
+use crate::hash::Map;
 
 use super::{Case, Finding};
 use crate::history::{Consistency, OrderId, OrderState, Outcome, PaymentOutcome, Place, ReadAnswer, Request, WriteAnswer};
@@ -77,7 +77,7 @@ fn observations(case: &Case) -> Vec<Observed> {
             observed.extend(seen.map(|(order, place, state)| Observed { order, place, state, op: op.id() }));
         }
     }
-    for scan in case.evidence.scans.values() {
+    for (_, scan) in case.evidence.distinct_scans() {
         let place = after(scan.header.applied_index);
         observed.extend(scan.records.orders.values().map(|seen| Observed {
             order: seen.order,
@@ -96,7 +96,7 @@ const fn after(log_index: u64) -> Place {
 
 /// Within a session, a linearizable read is good for everything that the session was answered before it asked.
 fn sessions(case: &Case, finding: &mut Finding) {
-    let mut by_session: HashMap<u32, Vec<(u64, bool, u64, u64)>> = HashMap::new();
+    let mut by_session: Map<u32, Vec<(u64, bool, u64, u64)>> = Map::default();
     for op in &case.evidence.ops {
         let Some(known) = op.known() else { continue };
         let (index, is_read) = match &known.outcome {

@@ -1,6 +1,6 @@
 //! V12: every unknown becomes known within a bound after the heal, by asking with the id that the caller holds.
 
-use std::collections::HashMap;
+use crate::hash::Map;
 
 use super::{Case, Finding, Op};
 use crate::history::{Outcome, PaymentName, Phase, Request};
@@ -36,7 +36,7 @@ pub fn unknowns_become_known(case: &Case) -> Finding {
         return finding;
     };
     let deadline_ns = heal_ns.saturating_add(evidence.facts.bounds.known_within_ms.saturating_mul(MS));
-    let mut by_subject: HashMap<_, Vec<&Op>> = HashMap::new();
+    let mut by_subject: Map<_, Vec<&Op>> = Map::default();
     for op in &evidence.ops {
         if let Some(subject) = subject(&op.invoke.request) {
             by_subject.entry(subject).or_default().push(op);
