@@ -12,11 +12,23 @@ const FILES: [&str; 4] = [
     "stampede/storage/v1/storage.proto",
 ];
 
+/// Descriptor sets for the reflection of a port, and the folders of `proto/` in them.
+const REFLECTED: [(&str, &[&str]); 2] = [
+    ("client_descriptors.bin", &["stampede/v1/"]),
+    ("operator_descriptors.bin", &["stampede/v1/", "stampede/admin/v1/"]),
+];
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
     let descriptors = protox::compile(FILES, ["proto"])?;
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
+    // What reflection tells at a port is what its callers have business with.
+    for (name, folders) in REFLECTED {
+        let mut told = descriptors.clone();
+        told.file.retain(|file| folders.iter().any(|folder| file.name().starts_with(folder)));
+        std::fs::write(out.join(name), told.encode_to_vec())?;
+    }
     tonic_prost_build::configure().bytes(".stampede.storage.v1").bytes(".stampede.raft.v1").compile_fds(descriptors)?;
     Ok(())
 }

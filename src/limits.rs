@@ -26,3 +26,142 @@ pub const PAYMENT_WINDOW_MAX: Duration = Duration::from_secs(31 * 24 * 60 * 60);
 pub const BATCH_COMMANDS_MAX: usize = 1_000;
 /// Orders that one `ExpireOrders` command expires: bounds the work of one log entry.
 pub const EXPIRE_ORDERS_MAX: u32 = 1_000;
+
+/// Writes that wait for the log's writer; a full queue blocks, so it is far above what consensus has under way.
+pub const LOG_QUEUE_WRITES_MAX: usize = 8_192;
+/// Bytes that one sync of the log covers, about: keeps the wait of the first of a group short.
+pub const LOG_GROUP_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Memory of the log's RocksDB: write buffers, then cache. Reads of the log are rare, its tail is kept by consensus.
+pub const LOG_WRITE_BUFFER_BYTES: usize = 32 * 1024 * 1024;
+pub const LOG_WRITE_BUFFERS: i32 = 3;
+pub const LOG_BLOCK_CACHE_BYTES: usize = 16 * 1024 * 1024;
+/// Jobs that wait for the ledger's thread. Each caller waits for its answer, so there are never more than callers.
+pub const LEDGER_QUEUE_JOBS_MAX: usize = 64;
+/// Memory of one generation of the ledger: write buffers, then cache, which holds indexes and bloom filters too. Two generations
+/// are open while a snapshot is installed.
+pub const LEDGER_WRITE_BUFFER_BYTES: usize = 64 * 1024 * 1024;
+pub const LEDGER_WRITE_BUFFERS: i32 = 3;
+pub const LEDGER_BLOCK_CACHE_BYTES: usize = 128 * 1024 * 1024;
+/// Share of a write buffer for its bloom filter: most look-ups are of ids that are new.
+pub const LEDGER_WRITE_BUFFER_BLOOM_SHARE: f64 = 0.05;
+/// One look-up of an absent key in a hundred reads a block for nothing.
+pub const LEDGER_BLOOM_BITS_PER_KEY: f64 = 10.0;
+/// Digests of the last applied entries, 40 bytes each.
+pub const RECENT_DIGESTS_MAX: usize = 4_096;
+/// Diagnostics that RocksDB writes for people, each store.
+pub const ROCKSDB_INFO_LOGS: usize = 3;
+pub const ROCKSDB_INFO_LOG_BYTES: usize = 4 * 1024 * 1024;
+/// Snapshots kept: the newest, and one for a follower that is still receiving it.
+pub const SNAPSHOTS_KEPT: usize = 2;
+/// Bytes of a snapshot in one message.
+pub const SNAPSHOT_CHUNK_BYTES: usize = 256 * 1024;
+/// Chunks read ahead of the network.
+pub const SNAPSHOT_CHUNKS_AHEAD: usize = 4;
+/// Files of one snapshot: at 64 MiB a file far more than any ledger needs.
+pub const SNAPSHOT_FILES_MAX: usize = 10_000;
+/// Members of one cluster. Every entry goes to each; more make writes slower, not safer.
+pub const MEMBERS_MAX: usize = 7;
+/// Characters of a cluster's name.
+pub const CLUSTER_NAME_CHARS_MAX: usize = 64;
+/// Characters of a node's name.
+pub const NODE_NAME_CHARS_MAX: usize = 64;
+/// Buckets of a histogram in powers of two: the last bound is 2^26, of microseconds more than a minute.
+pub const HISTOGRAM_BUCKETS: usize = 28;
+
+/// Bytes of one message on the client and operator ports: a full batch has less than 256 KiB.
+pub const CLIENT_MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Bytes of one answer on the client port: 1,000 payments of 1,000 stamps each, with their codes. More is an answer that the caller
+/// must fetch order by order.
+pub const CLIENT_ANSWER_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Bytes of one message between peers: `append_entries_max` full entries of batches still fit.
+pub const PEER_MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Of a call that names no deadline; also how long one batch of a stream may take.
+pub const CALL_DEADLINE_DEFAULT: Duration = Duration::from_secs(5);
+/// A call that asks for more waits so long.
+pub const CALL_DEADLINE_MAX: Duration = Duration::from_secs(60);
+/// The answer is on its way so long before the caller's deadline, but at most an eighth of the deadline: a caller that
+/// has given up learns nothing.
+pub const CALL_DEADLINE_RESERVE: Duration = Duration::from_millis(10);
+/// When to send a call again that was not done.
+pub const RETRY_DELAY: Duration = Duration::from_millis(50);
+/// The same, of a call that was turned away because too much is waiting.
+pub const RETRY_DELAY_OVERLOADED: Duration = Duration::from_millis(250);
+/// Batches of one stream that are under way at once; the next is read when one is answered.
+pub const STREAM_BATCHES_IN_FLIGHT_MAX: usize = 256;
+/// Calls of one connection that are under way at once; HTTP/2 holds the others back.
+pub const CONNECTION_CALLS_MAX: u32 = 1_024;
+/// Threads that read the ledger for calls. A point read takes microseconds; two keep one slow read from blocking all.
+pub const READ_THREADS: usize = 2;
+/// Reads waiting for such a thread; more are turned away.
+pub const READS_WAITING_MAX: usize = 4_096;
+/// Bytes in flight on one HTTP/2 stream and on one connection, between peers and towards clients.
+pub const HTTP2_STREAM_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
+pub const HTTP2_CONNECTION_WINDOW_BYTES: u32 = 16 * 1024 * 1024;
+/// A silent connection is asked for a sign of life after so long, and closed when none comes within the second.
+pub const HTTP2_KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
+pub const HTTP2_KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// To a peer; on one network a connection stands after a millisecond.
+pub const PEER_CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
+/// Records of a ledger scan read ahead of the network.
+pub const SCAN_RECORDS_AHEAD: usize = 1_024;
+/// Log entries of an export read at once.
+pub const EXPORT_ENTRIES_PAGE: usize = 256;
+/// Digests in one answer of `ListDigests`.
+pub const DIGESTS_LISTED_MAX: usize = 4_096;
+/// How long a command of the CLI waits for a TCP connection to one server.
+pub const CLI_CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a command of the CLI waits for one server's answer before it asks the next with the same id.
+pub const CLI_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
+/// Between two rounds over all servers.
+pub const CLI_RETRY_PAUSE: Duration = Duration::from_millis(50);
+
+/// Committed entries that a node may still have to apply and call itself ready: well below a second's work.
+pub const READY_APPLY_LAG_ENTRIES_MAX: u64 = 1_000;
+/// Between two tries to hand leadership over at a stop.
+pub const HAND_OVER_RETRY_PAUSE: Duration = Duration::from_millis(20);
+/// How long blocking work may keep the process after everything else has stopped.
+pub const RUNTIME_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
+/// Entries and bytes of the log's tail that stay in memory after their sync: seconds of load, so that replication and apply
+/// seldom read from disk.
+pub const LOG_TAIL_ENTRIES_MAX: usize = 4_096;
+pub const LOG_TAIL_BYTES_MAX: usize = 32 << 20;
+/// Entries read from disk at once.
+pub const LOG_READ_ENTRIES_MAX: u64 = 64;
+/// Bytes of entries in one AppendEntries message (one entry may be larger), and of one step of a replay.
+pub const APPEND_BYTES_MAX: usize = 1 << 20;
+/// How long replication waits for the answer to an AppendEntries message: a stalled disk's sync, not a dead peer.
+pub const APPEND_ANSWER_WITHIN: Duration = Duration::from_secs(2);
+/// Pause before a peer that was unreachable is tried again.
+pub const PEER_BACKOFF: Duration = Duration::from_millis(50);
+/// Entries and commands in one atomic write of the ledger.
+pub const APPLY_ENTRIES_MAX: usize = 64;
+pub const APPLY_COMMANDS_MAX: usize = 4_000;
+/// Commands that wait to be proposed, over all callers: a second or less of full load. A command is less than 300 bytes, so
+/// this bounds the memory too.
+pub const QUEUE_COMMANDS_MAX: usize = 50_000;
+/// Batches that a node which does not lead has sent to the leader and that are not answered.
+pub const FORWARDS_IN_FLIGHT_MAX: usize = 4;
+/// Pause after a proposal that surely did nothing (no quorum, no connection): an election takes many of these.
+pub const PROPOSE_AGAIN_AFTER: Duration = Duration::from_millis(10);
+/// Pause between two looks for orders that have expired; the shortest payment window is a second.
+pub const EXPIRY_POLL_INTERVAL: Duration = Duration::from_millis(500);
+/// How long a proposal to expire orders may take.
+pub const EXPIRY_PROPOSE_WITHIN: Duration = Duration::from_secs(5);
+/// How stale the saved committed position of an idle node may be; under load it goes along with every append.
+pub const COMMITTED_SAVE_INTERVAL: Duration = Duration::from_millis(200);
+/// How long sending and installing a snapshot may take: gigabytes over a slow link.
+pub const SNAPSHOT_INSTALL_WITHIN: Duration = Duration::from_secs(600);
+/// Entries that a node may lack when leadership is handed to it: a moment of replication.
+pub const TRANSFER_LAG_ENTRIES_MAX: u64 = 100;
+/// Pause between two looks at a change that openraft reports nowhere.
+pub const WATCH_INTERVAL: Duration = Duration::from_millis(10);
+/// Entries in one append to the log.
+pub const APPEND_ENTRIES_MERGED_MAX: u64 = 256;
+/// How long a follower waits for the leader's answer to one round of reads; several rounds fit into a caller's deadline.
+pub const READ_INDEX_WITHIN: Duration = Duration::from_millis(500);
+/// How often a view is taken again because an apply came in between, before its index is a lower bound only.
+pub const VIEW_ATTEMPTS: usize = 4;
+/// Pause before a snapshot that was asked for is asked for again.
+pub const SNAPSHOT_TRIGGER_INTERVAL: Duration = Duration::from_millis(200);
+/// Between two looks at the readiness checks, for gRPC health.
+pub const HEALTH_INTERVAL: Duration = Duration::from_millis(50);

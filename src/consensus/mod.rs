@@ -2,7 +2,31 @@
 //!
 //! Generic over openraft's async runtime, over [`LogStore`](crate::storage::LogStore) and
 //! [`LedgerStore`](crate::storage::LedgerStore), and over [`PeerLink`], so that the same code runs under a seeded simulation.
+//! Callers see [`Node`] and the plain values of [`api`]; no openraft type leaves this module, except the runtimes.
 
+pub mod api;
+mod codec;
+mod config;
+mod control;
+mod expiry;
+mod leadership;
+mod log_store;
+pub mod metrics;
+mod network;
+pub mod node;
 pub mod peer_link;
+mod peers;
+mod proposer;
+mod raft_target;
+mod reads;
+mod state_machine;
+mod types;
+mod wire;
 
+pub use api::*;
+pub use metrics::Metrics;
+pub use node::{Node, StatusChanges};
+pub use openraft::AsyncRuntime;
+/// The runtime of production; simulation brings `openraft_rt_sim::SimRuntime`.
+pub use openraft_rt_tokio::TokioRuntime;
 pub use peer_link::{LinkError, PeerLink, Peers};

@@ -7,10 +7,27 @@
 //! Consensus drives both through [`LogStore`] and [`LedgerStore`]; the simulation brings twins of its own that lose what was
 //! not synced. Every [`StorageError`] means *stop*: the node cannot go on, and says why.
 
+pub mod apply;
+pub mod codec;
+pub mod crash_point;
+pub mod data_dir;
+pub mod digest;
+mod files;
+pub mod keys;
+pub mod ledger;
+pub mod log;
+pub mod snapshot;
+
 use std::future::Future;
 use std::ops::Range;
 
 use bytes::Bytes;
+
+pub use apply::{AppliedEntry, apply_entry};
+pub use data_dir::DataDir;
+pub use ledger::{LedgerScan, RocksLedger, RocksView};
+pub use log::RocksLog;
+pub use snapshot::{RocksSnapshot, SnapshotReceiver};
 
 use crate::domain::{Command, LedgerTime, LedgerView, Reply};
 pub use crate::proto::storage::{AppliedMembership, LogPosition, Membership, Vote};

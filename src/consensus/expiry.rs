@@ -1,0 +1,55 @@
+//! The leader proposes that orders expire whose time has come. Which ones do is decided when the entry is applied, by the
+//! ledger's clock; this only looks whether there is anything to do.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use openraft::AsyncRuntime;
+use openraft::type_config::TypeConfigExt;
+
+use super::api::Clock;
+use super::proposer::{Proposer, Target};
+use super::types::TypeConfig;
+use crate::domain::{Command, LedgerTime, LedgerView, Outcome};
+use crate::limits;
+use crate::storage::LedgerStore;
+
+/// Runs until `stopped`.
+pub(super) async fn run<RT: AsyncRuntime, S: LedgerStore, T: Target<RT>>(
+    ledger: S,
+    proposer: Arc<Proposer<RT, T>>,
+    clock: Clock,
+    stopped: Arc<AtomicBool>,
+) {
+    while !stopped.load(Ordering::Acquire) {
+        TypeConfig::<RT>::sleep(limits::EXPIRY_POLL_INTERVAL).await;
+        while proposer.leads() && is_due(&ledger, LedgerTime(clock())) {
+            let command = Command::ExpireOrders { limit: limits::EXPIRE_ORDERS_MAX };
+            // As if from a peer: another leader does this by itself.
+            match proposer.submit(vec![command], limits::EXPIRY_PROPOSE_WITHIN, true).await {
+                // As many as were asked for: there may be more.
+                Ok(submitted) if expired(&submitted.replies) == limits::EXPIRE_ORDERS_MAX => {}
+                Ok(_) => break,
+                Err(error) => {
+                    tracing::debug!(%error, "orders were not expired, another look will follow");
+                    break;
+                }
+            }
+        }
+    }
+}
+
+fn is_due<S: LedgerStore>(ledger: &S, now: LedgerTime) -> bool {
+    match ledger.view().expiring(now, 1) {
+        Ok(orders) => !orders.is_empty(),
+        Err(error) => {
+            // The next apply meets the same damage and stops the node.
+            tracing::error!(%error, "the ledger could not be searched for orders to expire");
+            false
+        }
+    }
+}
+
+fn expired(replies: &[crate::domain::Reply]) -> u32 {
+    replies.iter().map(|reply| if let Outcome::OrdersExpired { count } = reply.outcome { count } else { 0 }).sum()
+}

@@ -1,0 +1,67 @@
+//! Who leads, as far as this node knows, and where everybody is.
+
+use openraft::async_runtime::watch::WatchReceiver as _;
+use openraft::metrics::RaftServerMetrics;
+use openraft::type_config::alias::WatchReceiverOf;
+use openraft::{AsyncRuntime, ServerState};
+
+use super::types::{Member, TypeConfig};
+
+pub(super) struct Leadership<RT: AsyncRuntime> {
+    metrics: WatchReceiverOf<TypeConfig<RT>, RaftServerMetrics<TypeConfig<RT>>>,
+}
+
+impl<RT: AsyncRuntime> Clone for Leadership<RT> {
+    fn clone(&self) -> Self {
+        Self { metrics: self.metrics.clone() }
+    }
+}
+
+impl<RT: AsyncRuntime> Leadership<RT> {
+    pub(super) fn new(metrics: WatchReceiverOf<TypeConfig<RT>, RaftServerMetrics<TypeConfig<RT>>>) -> Self {
+        Self { metrics }
+    }
+
+    /// The leader and its term.
+    pub(super) fn current(&self) -> Option<(u64, u64)> {
+        let metrics = self.metrics.borrow_watched();
+        let leader = metrics.current_leader?;
+        // A node can know its own vote as leader for a moment after it stepped down.
+        if leader == metrics.id && metrics.state != ServerState::Leader {
+            return None;
+        }
+        Some((leader, metrics.vote.leader_id.term))
+    }
+
+    pub(super) fn leader(&self) -> Option<u64> {
+        self.current().map(|(leader, _)| leader)
+    }
+
+    pub(super) fn is_me(&self, node_id: u64) -> bool {
+        self.metrics.borrow_watched().id == node_id
+    }
+
+    /// The term in which this node leads.
+    pub(super) fn my_term(&self) -> Option<u64> {
+        self.current().filter(|(leader, _)| self.is_me(*leader)).map(|(_, term)| term)
+    }
+
+    pub(super) fn member(&self, node_id: u64) -> Option<Member> {
+        self.metrics.borrow_watched().membership_config.get_node(&node_id).cloned()
+    }
+
+    /// Something may have changed since the last call. False: consensus has stopped.
+    pub(super) async fn changed(&mut self) -> bool {
+        self.metrics.changed().await.is_ok()
+    }
+
+    /// Returns when `leader` no longer leads in `term`, or consensus has stopped.
+    pub(super) async fn lost(mut self, leader: u64, term: u64) {
+        while self.current() == Some((leader, term)) && self.changed().await {}
+    }
+
+    /// Returns when the leader is another one than `known`, or consensus has stopped.
+    pub(super) async fn other_than(mut self, known: Option<u64>) {
+        while self.leader() == known && self.changed().await {}
+    }
+}

@@ -1,0 +1,177 @@
+//! openraft's network over [`PeerLink`].
+//!
+//! The traits of each kind of call are implemented one by one, not through `RaftNetworkV2`: there Pre-Vote has a body that
+//! grants everything, and leaving it out would turn Pre-Vote off without a word.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
+use futures_util::{FutureExt, Stream, StreamExt};
+use openraft::async_runtime::Select2;
+use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
+use openraft::network::{
+    Backoff, NetBackoff, NetSnapshot, NetStreamAppend, NetTransferLeader, NetVote, RPCOption, RaftNetworkFactory,
+};
+use openraft::raft::{
+    AppendEntriesRequest, SnapshotResponse, StreamAppendResult, TransferLeaderError, TransferLeaderRequest,
+    TransferLeaderResponse, VoteRequest, VoteResponse,
+};
+use openraft::type_config::TypeConfigExt;
+use openraft::{AsyncRuntime, OptionalSend};
+
+use super::codec::WireError;
+use super::peer_link::{LinkError, PeerLink, Peers};
+use super::types::{Member, Snapshot, TypeConfig, Vote};
+use super::wire;
+use crate::limits;
+use crate::proto::raft::AppendResponse;
+
+/// One link per peer, made when it is first asked for.
+pub(super) struct Links<P: Peers> {
+    peers: P,
+    made: Mutex<BTreeMap<(u64, String), P::Link>>,
+}
+
+impl<P: Peers> Links<P> {
+    pub(super) fn new(peers: P) -> Arc<Self> {
+        Arc::new(Self { peers, made: Mutex::default() })
+    }
+
+    pub(super) fn to(&self, node_id: u64, member: &Member) -> P::Link {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let link = made.entry((node_id, member.peer_address.clone()));
+        link.or_insert_with(|| self.peers.link(node_id, &member.peer_address)).clone()
+    }
+}
+
+pub(super) struct NetworkFactory<P: Peers>(pub(super) Arc<Links<P>>);
+
+impl<RT: AsyncRuntime, P: Peers> RaftNetworkFactory<TypeConfig<RT>> for NetworkFactory<P> {
+    type Network = Network<P::Link>;
+
+    async fn new_client(&mut self, target: u64, node: &Member) -> Self::Network {
+        Network { target, link: self.0.to(target, node), append_answer_within: Some(limits::APPEND_ANSWER_WITHIN) }
+    }
+
+    async fn new_heartbeat_client(&mut self, target: u64, node: &Member) -> Self::Network {
+        Network { target, link: self.0.to(target, node), append_answer_within: None }
+    }
+}
+
+/// Calls to one peer.
+pub(super) struct Network<K> {
+    target: u64,
+    link: K,
+    /// Of replication: a sync on a slow disk may take many heartbeats, and sending everything again helps nobody. None: as
+    /// openraft says, which is less than a heartbeat.
+    append_answer_within: Option<Duration>,
+}
+
+fn rpc_error<RT: AsyncRuntime>(error: LinkError) -> RPCError<TypeConfig<RT>> {
+    match error {
+        LinkError::NoAnswer(_) => RPCError::Network(NetworkError::from_string(error)),
+        // A peer that refuses goes on refusing for a while: openraft backs off as from one that is away.
+        LinkError::Unreachable(_) | LinkError::Refused(_) => RPCError::Unreachable(Unreachable::from_string(error)),
+    }
+}
+
+/// A peer that talks nonsense is left alone for a while.
+fn nonsense<RT: AsyncRuntime>(error: WireError) -> RPCError<TypeConfig<RT>> {
+    tracing::error!(%error, "a peer sent what makes no sense");
+    RPCError::Unreachable(Unreachable::from_string(error))
+}
+
+fn append_result<RT: AsyncRuntime>(
+    response: Result<AppendResponse, LinkError>,
+) -> Result<StreamAppendResult<TypeConfig<RT>>, RPCError<TypeConfig<RT>>> {
+    wire::append_result_from_wire(response.map_err(rpc_error)?).map_err(nonsense)
+}
+
+impl<RT: AsyncRuntime, K: PeerLink> NetStreamAppend<TypeConfig<RT>> for Network<K> {
+    fn stream_append<'s, S>(
+        &'s mut self,
+        input: S,
+        option: RPCOption,
+    ) -> BoxFuture<
+        's,
+        Result<BoxStream<'s, Result<StreamAppendResult<TypeConfig<RT>>, RPCError<TypeConfig<RT>>>>, RPCError<TypeConfig<RT>>>,
+    >
+    where
+        S: Stream<Item = AppendEntriesRequest<TypeConfig<RT>>> + OptionalSend + Unpin + 'static,
+    {
+        let requests = input.map(|request| wire::append_to_wire(&request)).boxed();
+        let answer_within = self.append_answer_within.unwrap_or_else(|| option.soft_ttl());
+        async move {
+            let responses = self.link.append(requests, answer_within).await.map_err(rpc_error)?;
+            Ok(responses.map(append_result).boxed())
+        }
+        .boxed()
+    }
+}
+
+impl<RT: AsyncRuntime, K: PeerLink> NetVote<TypeConfig<RT>> for Network<K> {
+    async fn vote(
+        &mut self,
+        rpc: VoteRequest<TypeConfig<RT>>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<TypeConfig<RT>>, RPCError<TypeConfig<RT>>> {
+        let response = self.link.vote(wire::vote_request_to_wire(&rpc), option.soft_ttl()).await;
+        wire::vote_response_from_wire(response.map_err(rpc_error)?).map_err(nonsense)
+    }
+
+    async fn pre_vote(
+        &mut self,
+        rpc: VoteRequest<TypeConfig<RT>>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<TypeConfig<RT>>, RPCError<TypeConfig<RT>>> {
+        let response = self.link.pre_vote(wire::vote_request_to_wire(&rpc), option.soft_ttl()).await;
+        wire::vote_response_from_wire(response.map_err(rpc_error)?).map_err(nonsense)
+    }
+}
+
+impl<RT: AsyncRuntime, K: PeerLink> NetTransferLeader<TypeConfig<RT>> for Network<K> {
+    async fn transfer_leader(
+        &mut self,
+        req: TransferLeaderRequest<TypeConfig<RT>>,
+        option: RPCOption,
+    ) -> Result<TransferLeaderResponse<TypeConfig<RT>>, RPCError<TypeConfig<RT>>> {
+        let response = self.link.transfer_leader(wire::transfer_to_wire(&req), option.soft_ttl()).await.map_err(rpc_error)?;
+        if response.accepted {
+            return Ok(Ok(()));
+        }
+        // openraft only logs it; the reason is in the peer's own log.
+        Ok(Err(TransferLeaderError::LogNotFlushed { expected: req.last_log_id().copied(), actual: None }))
+    }
+}
+
+impl<RT: AsyncRuntime, K: PeerLink> NetSnapshot<TypeConfig<RT>> for Network<K> {
+    type SnapshotData = K::Snapshot;
+
+    async fn full_snapshot(
+        &mut self,
+        vote: Vote,
+        snapshot: Snapshot<K::Snapshot>,
+        cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
+        option: RPCOption,
+    ) -> Result<SnapshotResponse<TypeConfig<RT>>, StreamingError<TypeConfig<RT>>> {
+        let header = wire::snapshot_header(&vote, &snapshot.meta);
+        tracing::info!(target = self.target, snapshot = %snapshot.meta, "sending a snapshot");
+        let sending = self.link.install_snapshot(header, snapshot.snapshot, option.hard_ttl());
+        let response = match TypeConfig::<RT>::select2(cancel, sending).await {
+            Select2::First(closed) => return Err(StreamingError::Closed(closed)),
+            Select2::Second(response) => response.map_err(rpc_error)?,
+        };
+        let vote = wire::vote_from_wire(response.vote).map_err(nonsense)?;
+        Ok(SnapshotResponse::new(vote))
+    }
+}
+
+impl<RT: AsyncRuntime, K: PeerLink> NetBackoff<TypeConfig<RT>> for Network<K> {
+    fn backoff(&self) -> Option<Backoff> {
+        Some(Backoff::new(std::iter::repeat(limits::PEER_BACKOFF)))
+    }
+}

@@ -1,0 +1,308 @@
+//! One member of the cluster: the only thing that transport, operations and simulation see of consensus.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use openraft::async_runtime::watch::WatchReceiver as _;
+use openraft::errors::Fatal;
+use openraft::metrics::RaftMetrics;
+use openraft::type_config::TypeConfigExt;
+use openraft::type_config::alias::WatchReceiverOf;
+use openraft::{AsyncRuntime, Config, Raft, ServerState};
+
+use super::api::{
+    Clock, Consistency, MemberStatus, NodeSettings, NodeStatus, Read, ReadError, Role, StartError, SubmitError, Submitted,
+};
+use super::config::raft_config;
+use super::log_store::RaftLog;
+use super::metrics::Metrics;
+use super::network::{Links, NetworkFactory};
+use super::peer_link::{PeerLink, Peers};
+use super::proposer::Proposer;
+use super::raft_target::RaftTarget;
+use super::reads::Reads;
+use super::state_machine::StateMachine;
+use super::types::TypeConfig;
+use super::{expiry, wire};
+use crate::domain::Command;
+use crate::limits;
+use crate::storage::{LedgerStore, LogStore, StateDigest, StorageError};
+
+/// Cheap to clone; every clone is the same node.
+pub struct Node<RT, L, S, P>
+where
+    RT: AsyncRuntime,
+    L: LogStore,
+    S: LedgerStore,
+    P: Peers,
+    P::Link: PeerLink<Snapshot = S::Snapshot>,
+{
+    pub(super) inner: Arc<Inner<RT, L, S, P>>,
+}
+
+pub(super) struct Inner<RT: AsyncRuntime, L, S: LedgerStore, P: Peers> {
+    pub(super) settings: NodeSettings,
+    pub(super) raft: Raft<TypeConfig<RT>, StateMachine<RT, S>>,
+    pub(super) log: RaftLog<L>,
+    pub(super) ledger: S,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) proposer: Arc<Proposer<RT, RaftTarget<RT, S, P>>>,
+    pub(super) reads: Arc<Reads<RT, S, P>>,
+    draining: AtomicBool,
+    stopped: Arc<AtomicBool>,
+}
+
+impl<RT, L, S, P> Clone for Node<RT, L, S, P>
+where
+    RT: AsyncRuntime,
+    L: LogStore,
+    S: LedgerStore,
+    P: Peers,
+    P::Link: PeerLink<Snapshot = S::Snapshot>,
+{
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone() }
+    }
+}
+
+/// Wakes up whenever something in [`NodeStatus`] may have changed.
+pub struct StatusChanges<RT: AsyncRuntime> {
+    metrics: WatchReceiverOf<TypeConfig<RT>, RaftMetrics<TypeConfig<RT>>>,
+}
+
+impl<RT: AsyncRuntime> StatusChanges<RT> {
+    /// Returns at once if something changed since the last call. False: the node has stopped, nothing will change.
+    pub async fn changed(&mut self) -> bool {
+        self.metrics.changed().await.is_ok()
+    }
+}
+
+impl<RT, L, S, P> Node<RT, L, S, P>
+where
+    RT: AsyncRuntime,
+    L: LogStore,
+    S: LedgerStore,
+    P: Peers,
+    P::Link: PeerLink<Snapshot = S::Snapshot>,
+{
+    /// Starts the node over what `log` and `ledger` hold. It votes and follows from here on.
+    ///
+    /// # Errors
+    /// The settings contradict each other, or log and ledger do not fit together.
+    pub async fn start(settings: NodeSettings, log: L, ledger: S, peers: P, clock: Clock) -> Result<Self, StartError> {
+        let config = raft_config(&settings)?;
+        Self::start_with(config, settings, log, ledger, peers, clock).await
+    }
+
+    /// Unsafe for data: for the test that shows why openraft's `enable_leader_restore` is off.
+    #[doc(hidden)]
+    #[allow(clippy::missing_errors_doc)]
+    pub async fn start_with_leader_restore(
+        settings: NodeSettings,
+        log: L,
+        ledger: S,
+        peers: P,
+        clock: Clock,
+    ) -> Result<Self, StartError> {
+        let config = Config { enable_leader_restore: Some(true), ..raft_config(&settings)? };
+        Self::start_with(config, settings, log, ledger, peers, clock).await
+    }
+
+    async fn start_with(
+        config: Config,
+        settings: NodeSettings,
+        log: L,
+        ledger: S,
+        peers: P,
+        clock: Clock,
+    ) -> Result<Self, StartError> {
+        let (log, _) = RaftLog::open(log).await?;
+        check_no_gap(&log, &ledger)?;
+        let metrics = Arc::new(Metrics::default());
+        let links = Links::new(peers);
+        let (state_machine, applied_end) = StateMachine::<RT, S>::new(ledger.clone(), metrics.clone());
+        let network = NetworkFactory(links.clone());
+        let raft = Raft::new(settings.node_id, Arc::new(config), network, log.clone(), state_machine).await;
+        let raft = raft.map_err(|fatal| StartError::Consensus(fatal.to_string()))?;
+        let target = RaftTarget {
+            raft: raft.clone(),
+            links: links.clone(),
+            clock: clock.clone(),
+            last_stamp: AtomicU64::new(0),
+            #[cfg(feature = "planted-bug-1")]
+            ledger: ledger.clone(),
+        };
+        let proposer = Proposer::start(target, metrics.clone(), settings.entries_in_flight_max);
+        let reads = Reads::new(raft.clone(), links, metrics.clone(), applied_end);
+        let stopped = Arc::new(AtomicBool::new(false));
+        drop(TypeConfig::<RT>::spawn(expiry::run(ledger.clone(), proposer.clone(), clock, stopped.clone())));
+        drop(TypeConfig::<RT>::spawn(save_committed::<RT, L>(log.clone(), stopped.clone())));
+        let draining = AtomicBool::new(false);
+        let inner = Inner { settings, raft, log, ledger, metrics, proposer, reads, draining, stopped };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Proposes `commands` (1 to `limits::BATCH_COMMANDS_MAX`, parsed) wherever the leader is, and answers when a majority has
+    /// them on disk and they are applied. A caller that stops waiting does not stop the proposal.
+    ///
+    /// # Errors
+    /// See [`SubmitError`]: its variants say whether it can have happened.
+    pub async fn submit(&self, commands: Vec<Command>, within: Duration) -> Result<Submitted, SubmitError> {
+        self.inner.proposer.submit(commands, within, false).await
+    }
+
+    /// A state of the ledger that is as fresh as `consistency` asks for.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub async fn read(&self, consistency: Consistency, within: Duration) -> Result<Read<S::View>, ReadError> {
+        if consistency == Consistency::Linearizable {
+            let caught_up = self.inner.reads.catch_up(TypeConfig::<RT>::now() + within).await;
+            match &caught_up {
+                Ok(()) => self.inner.metrics.reads_answered.add(1),
+                Err(_) => self.inner.metrics.reads_retry.add(1),
+            }
+            caught_up?;
+        } else {
+            self.inner.metrics.reads_answered.add(1);
+        }
+        let (view, index) = self.view();
+        let term = self.inner.raft.server_metrics().borrow_watched().vote.leader_id.term;
+        Ok(Read { view, index, term })
+    }
+
+    /// A view and the log index it is good for: exactly, if no apply comes in between, which is tried a few times.
+    fn view(&self) -> (S::View, u64) {
+        let applied = || self.inner.ledger.meta().applied.map_or(0, |applied| applied.index);
+        let mut before = applied();
+        for _ in 1..limits::VIEW_ATTEMPTS {
+            let view = self.inner.ledger.view();
+            let after = applied();
+            if before == after {
+                return (view, before);
+            }
+            before = after;
+        }
+        (self.inner.ledger.view(), before)
+    }
+
+    #[must_use]
+    pub fn status(&self) -> NodeStatus {
+        let metrics = self.inner.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let ledger = self.inner.ledger.meta();
+        let membership = metrics.membership_config.membership();
+        let initialized = metrics.membership_config.log_id().is_some() || metrics.current_leader.is_some();
+        let matched = |node_id| {
+            let replication = metrics.replication.as_ref()?;
+            Some(replication.get(&node_id)?.as_ref()?.index)
+        };
+        let voters: Vec<u64> = membership.voter_ids().collect();
+        let members = membership.nodes().map(|(node_id, member)| MemberStatus {
+            node_id: *node_id,
+            peer_address: member.peer_address.clone(),
+            client_address: member.client_address.clone(),
+            voter: voters.contains(node_id),
+            matched: matched(*node_id),
+        });
+        let term = metrics.vote.leader_id.term;
+        NodeStatus {
+            node_id: self.inner.settings.node_id,
+            role: role(&metrics, initialized),
+            term,
+            // Term 0 is openraft's vote before the first.
+            voted_for: (term > 0).then_some(metrics.vote.leader_id.voted_for),
+            leader: metrics.current_leader,
+            last_log_index: metrics.last_log_index,
+            committed: metrics.local_committed.as_ref().map(wire::position),
+            applied: ledger.applied,
+            snapshot: metrics.snapshot.as_ref().map(wire::position),
+            purged: metrics.purged.as_ref().map(wire::position),
+            digest: ledger.digest,
+            members: members.collect(),
+            initialized,
+            draining: self.inner.draining.load(Ordering::Acquire),
+            fatal: fatal(&metrics),
+        }
+    }
+
+    #[must_use]
+    pub fn status_changes(&self) -> StatusChanges<RT> {
+        StatusChanges { metrics: self.inner.raft.metrics() }
+    }
+
+    /// The digests after the most recently applied entries, from `from_index` on, oldest first.
+    #[must_use]
+    pub fn recent_digests(&self, from_index: u64) -> Vec<(u64, StateDigest)> {
+        let mut digests = self.inner.ledger.recent_digests();
+        digests.retain(|(index, _)| *index >= from_index);
+        digests
+    }
+
+    #[must_use]
+    pub fn ledger(&self) -> &S {
+        &self.inner.ledger
+    }
+
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.inner.metrics
+    }
+
+    /// Says in the status that this node is about to stop. Calls go on working, also after `transfer_leader` has moved
+    /// leadership away: they go to the new leader.
+    pub fn begin_drain(&self) {
+        self.inner.draining.store(true, Ordering::Release);
+    }
+
+    /// Stops all tasks. What was proposed and not answered is unknown to its callers.
+    pub async fn shutdown(&self) {
+        self.inner.draining.store(true, Ordering::Release);
+        self.inner.stopped.store(true, Ordering::Release);
+        self.inner.proposer.stop("the node is stopping");
+        // Its result tells only whether the task panicked; `status` has the reason.
+        let _ = self.inner.raft.shutdown().await;
+        self.inner.log.save_committed_now();
+    }
+}
+
+/// openraft does not look: with a log that was purged past the ledger it would skip the hole in silence.
+fn check_no_gap<L: LogStore, S: LedgerStore>(log: &RaftLog<L>, ledger: &S) -> Result<(), StorageError> {
+    let end = |applied: Option<crate::storage::LogPosition>| applied.map_or(0, |applied| applied.index + 1);
+    let snapshot = ledger.current_snapshot().and_then(|(meta, _)| meta.applied);
+    let next = end(ledger.meta().applied).max(end(snapshot));
+    let first = log.first_index();
+    if next < first {
+        return Err(StorageError::Unusable(format!("the ledger needs log entry {next}, the log starts at {first}")));
+    }
+    Ok(())
+}
+
+/// While nothing is appended, the committed position must not wait for ever.
+async fn save_committed<RT: AsyncRuntime, L: LogStore>(log: RaftLog<L>, stopped: Arc<AtomicBool>) {
+    while !stopped.load(Ordering::Acquire) {
+        TypeConfig::<RT>::sleep(limits::COMMITTED_SAVE_INTERVAL).await;
+        log.save_committed_now();
+    }
+}
+
+fn role<RT: AsyncRuntime>(metrics: &RaftMetrics<TypeConfig<RT>>, initialized: bool) -> Role {
+    match metrics.state {
+        _ if metrics.running_state.is_err() => Role::Shutdown,
+        ServerState::Shutdown => Role::Shutdown,
+        _ if !initialized => Role::Uninitialized,
+        ServerState::Learner => Role::Learner,
+        ServerState::Follower => Role::Follower,
+        ServerState::Candidate => Role::Candidate,
+        ServerState::Leader => Role::Leader,
+    }
+}
+
+fn fatal<RT: AsyncRuntime>(metrics: &RaftMetrics<TypeConfig<RT>>) -> Option<String> {
+    match &metrics.running_state {
+        // Stopped is what `shutdown` asked for.
+        Ok(()) | Err(Fatal::Stopped) => None,
+        Err(fatal) => Some(fatal.to_string()),
+    }
+}

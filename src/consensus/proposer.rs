@@ -1,0 +1,472 @@
+//! From "here are commands" to their replies: coalesces what waits into one log entry, proposes it if this node leads, sends it
+//! to the leader if not, and asks again while nobody can say what became of it.
+//!
+//! Commands are idempotent by their natural id, so a batch whose fate is unknown (the entry was discarded, the connection or
+//! the leader was lost) is simply proposed again, until the caller's deadline. What was surely never proposed is *retry* at
+//! the deadline, everything else *unknown*; nothing here ever answers *refused*.
+//!
+//! One task forms the batches; one short-lived task per batch waits for its outcome. A call's commands are never split, so
+//! that they take effect in one entry. Batches that another node sent are never sent on.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use openraft::async_runtime::Select2;
+use openraft::type_config::TypeConfigExt;
+use openraft::type_config::alias::InstantOf;
+use openraft::{AsyncRuntime, Instant};
+use tokio::sync::{Notify, oneshot};
+
+use super::api::{RetryReason, SubmitError, Submitted, UnknownReason};
+use super::leadership::Leadership;
+use super::metrics::Metrics;
+use super::types::TypeConfig;
+use crate::domain::{Command, Reply};
+use crate::limits;
+
+type Answer = Result<Submitted, SubmitError>;
+
+/// How one attempt at a batch ended.
+#[derive(Debug)]
+pub(super) enum Attempt {
+    Done {
+        term: u64,
+        replies: Vec<Reply>,
+    },
+    /// Surely not proposed.
+    NotDone(RetryReason),
+    /// May have been proposed, may be committed yet.
+    Unknown,
+    /// This node cannot go on.
+    Stopped(String),
+}
+
+/// Where a batch goes. Given away so that the queue's rules can be read, and tested, without openraft.
+pub(super) trait Target<RT: AsyncRuntime>: Send + Sync + 'static {
+    fn leadership(&self) -> Leadership<RT>;
+
+    /// Proposes in this node, which leads in `term`.
+    fn propose(&self, term: u64, commands: Vec<Command>) -> impl Future<Output = (Attempt, Returned)> + Send;
+
+    /// Sends to another node, which leads in `term`.
+    fn forward(&self, leader: u64, term: u64, commands: &[Command], within: Duration) -> impl Future<Output = Attempt> + Send;
+}
+
+/// The commands of an attempt that may have to be made again.
+pub(super) type Returned = Option<Vec<Command>>;
+
+const QUEUED: u8 = 0;
+const PROPOSED: u8 = 1;
+const GIVEN_UP: u8 = 2;
+
+/// Settles who was first: the caller's deadline, or the batch that took the call along.
+struct Progress(AtomicU8);
+
+impl Progress {
+    /// False if the caller gave up before.
+    fn propose(&self) -> bool {
+        self.0.compare_exchange(QUEUED, PROPOSED, Ordering::AcqRel, Ordering::Acquire) != Err(GIVEN_UP)
+    }
+
+    /// Only after an attempt that surely did nothing, and only if no earlier one may have.
+    fn take_back(&self) {
+        let _ = self.0.compare_exchange(PROPOSED, QUEUED, Ordering::AcqRel, Ordering::Acquire);
+    }
+
+    /// True if it was surely never proposed, and now never will be.
+    fn give_up(&self) -> bool {
+        self.0.compare_exchange(QUEUED, GIVEN_UP, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+}
+
+struct Call<RT: AsyncRuntime> {
+    commands: Vec<Command>,
+    /// Of `commands`; stays when they are on their way.
+    count: usize,
+    queued_at: InstantOf<TypeConfig<RT>>,
+    deadline: InstantOf<TypeConfig<RT>>,
+    progress: Arc<Progress>,
+    may_have_happened: bool,
+    /// From another node: answered, never sent on.
+    from_peer: bool,
+    answer: oneshot::Sender<Answer>,
+}
+
+impl<RT: AsyncRuntime> Call<RT> {
+    fn answer(self, answer: Answer) {
+        // The caller may have hung up.
+        let _ = self.answer.send(answer);
+    }
+}
+
+fn count_outcome(metrics: &Metrics, answer: &Answer) {
+    match answer {
+        Ok(submitted) => {
+            metrics.submits_answered.add(1);
+            metrics.commands_answered.add(submitted.replies.len());
+        }
+        Err(SubmitError::Retry { reason: RetryReason::Overloaded, .. }) => metrics.submits_overloaded.add(1),
+        Err(SubmitError::Retry { .. }) => metrics.submits_retry.add(1),
+        Err(SubmitError::Unknown { .. } | SubmitError::Stopped(_)) => metrics.submits_unknown.add(1),
+    }
+}
+
+struct Queue<RT: AsyncRuntime> {
+    calls: VecDeque<Call<RT>>,
+    /// Of all calls.
+    commands: usize,
+    in_flight: usize,
+    /// After an attempt that did nothing, so that it is not repeated in a tight loop.
+    paused_until: Option<InstantOf<TypeConfig<RT>>>,
+    /// Why the last attempt did nothing.
+    last_failure: RetryReason,
+    stopped: Option<String>,
+}
+
+pub(super) struct Proposer<RT: AsyncRuntime, T> {
+    target: T,
+    queue: Mutex<Queue<RT>>,
+    changed: Notify,
+    metrics: Arc<Metrics>,
+    entries_in_flight_max: usize,
+}
+
+struct Formed<RT: AsyncRuntime> {
+    calls: Vec<Call<RT>>,
+    commands: usize,
+}
+
+impl<RT: AsyncRuntime, T: Target<RT>> Proposer<RT, T> {
+    pub(super) fn start(target: T, metrics: Arc<Metrics>, entries_in_flight_max: usize) -> Arc<Self> {
+        let queue = Queue {
+            calls: VecDeque::new(),
+            commands: 0,
+            in_flight: 0,
+            paused_until: None,
+            last_failure: RetryReason::NoLeader,
+            stopped: None,
+        };
+        let proposer =
+            Arc::new(Self { target, queue: Mutex::new(queue), changed: Notify::new(), metrics, entries_in_flight_max });
+        drop(TypeConfig::<RT>::spawn(proposer.clone().run()));
+        proposer
+    }
+
+    pub(super) fn leads(&self) -> bool {
+        self.target.leadership().my_term().is_some()
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue<RT>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) async fn submit(&self, commands: Vec<Command>, within: Duration, from_peer: bool) -> Answer {
+        let answer = self.answer_to(commands, within, from_peer).await;
+        count_outcome(&self.metrics, &answer);
+        answer
+    }
+
+    async fn answer_to(&self, commands: Vec<Command>, within: Duration, from_peer: bool) -> Answer {
+        let queued_at = TypeConfig::<RT>::now();
+        let deadline = queued_at + within;
+        let progress = Arc::new(Progress(AtomicU8::new(QUEUED)));
+        let (answer, answered) = oneshot::channel();
+        let count = commands.len();
+        let call = Call {
+            commands,
+            count,
+            queued_at,
+            deadline,
+            progress: progress.clone(),
+            may_have_happened: false,
+            from_peer,
+            answer,
+        };
+        if let Err(reason) = self.enqueue(call) {
+            return Err(self.retry(reason));
+        }
+        self.changed.notify_one();
+        match TypeConfig::<RT>::timeout_at(deadline, answered).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err(SubmitError::Stopped("the proposer has stopped".into())),
+            Err(_) => {
+                let answer = match progress.give_up() {
+                    true => Err(self.retry(self.queue().last_failure)),
+                    false => Err(self.unknown(UnknownReason::Deadline)),
+                };
+                self.drop_expired();
+                answer
+            }
+        }
+    }
+
+    fn enqueue(&self, call: Call<RT>) -> Result<(), RetryReason> {
+        let mut queue = self.queue();
+        if queue.stopped.is_some() {
+            return Err(RetryReason::Draining);
+        }
+        // An empty queue takes any call: one call may be as large as a batch.
+        if queue.commands > 0 && queue.commands + call.count > limits::QUEUE_COMMANDS_MAX {
+            return Err(RetryReason::Overloaded);
+        }
+        queue.commands += call.count;
+        queue.calls.push_back(call);
+        self.metrics.queued_commands.set(queue.commands);
+        Ok(())
+    }
+
+    /// Without a leader no batch clears the queue of those whose time is over.
+    fn drop_expired(&self) {
+        let now = TypeConfig::<RT>::now();
+        let mut expired = Vec::new();
+        {
+            let mut queue = self.queue();
+            while queue.calls.front().is_some_and(|call| call.deadline <= now)
+                && let Some(call) = queue.calls.pop_front()
+            {
+                queue.commands -= call.count;
+                expired.push(call);
+            }
+            self.metrics.queued_commands.set(queue.commands);
+        }
+        self.answer_expired(expired);
+    }
+
+    fn answer_expired(&self, expired: Vec<Call<RT>>) {
+        for call in expired {
+            let error = match call.may_have_happened {
+                true => self.unknown(UnknownReason::Deadline),
+                false => self.retry(self.queue().last_failure),
+            };
+            call.answer(Err(error));
+        }
+    }
+
+    fn retry(&self, reason: RetryReason) -> SubmitError {
+        SubmitError::Retry { leader: self.target.leadership().leader(), reason }
+    }
+
+    fn unknown(&self, reason: UnknownReason) -> SubmitError {
+        SubmitError::Unknown { leader: self.target.leadership().leader(), reason }
+    }
+
+    /// Forms no more batches. What waits is answered; what is on its way is answered by its own task.
+    pub(super) fn stop(&self, reason: &str) {
+        let calls = {
+            let mut queue = self.queue();
+            queue.stopped = Some(reason.to_owned());
+            queue.commands = 0;
+            std::mem::take(&mut queue.calls)
+        };
+        self.metrics.queued_commands.set(0);
+        for call in calls {
+            let error = match call.may_have_happened {
+                true => SubmitError::Stopped(reason.to_owned()),
+                false => self.retry(RetryReason::Draining),
+            };
+            call.answer(Err(error));
+        }
+        self.changed.notify_one();
+    }
+
+    async fn run(self: Arc<Self>) {
+        let mut leadership = self.target.leadership();
+        loop {
+            if self.queue().stopped.is_some() {
+                return;
+            }
+            let leader = leadership.current();
+            let formed = match leader {
+                Some((id, _)) => self.form(leadership.is_me(id)),
+                None => {
+                    self.turn_away_peers();
+                    None
+                }
+            };
+            if let (Some(formed), Some((leader, term))) = (formed, leader) {
+                drop(TypeConfig::<RT>::spawn(self.clone().attempt(formed, leader, term)));
+                continue;
+            }
+            let paused_until = self.queue().paused_until;
+            let changed = match paused_until {
+                None => TypeConfig::<RT>::select2(leadership.changed(), self.changed.notified()).await,
+                Some(until) => TypeConfig::<RT>::select2(leadership.changed(), TypeConfig::<RT>::sleep_until(until)).await,
+            };
+            self.queue().paused_until = None;
+            if let Select2::First(false) = changed {
+                self.stop("consensus has stopped");
+                return;
+            }
+        }
+    }
+
+    /// The next batch, if there is something to propose and room for it.
+    fn form(&self, here: bool) -> Option<Formed<RT>> {
+        let in_flight_max = if here { self.entries_in_flight_max } else { limits::FORWARDS_IN_FLIGHT_MAX };
+        if !here {
+            self.turn_away_peers();
+        }
+        let now = TypeConfig::<RT>::now();
+        let mut queue = self.queue();
+        if queue.in_flight >= in_flight_max || queue.paused_until.is_some_and(|until| until > now) {
+            return None;
+        }
+        let mut formed = Formed { calls: Vec::new(), commands: 0 };
+        let mut expired = Vec::new();
+        while let Some(next) = queue.calls.front()
+            && (formed.calls.is_empty() || formed.commands + next.count <= limits::BATCH_COMMANDS_MAX)
+            && let Some(call) = queue.calls.pop_front()
+        {
+            queue.commands -= call.count;
+            if call.deadline <= now {
+                expired.push(call);
+                continue;
+            }
+            if !call.progress.propose() {
+                continue;
+            }
+            self.metrics.queue_us.record_us(now.saturating_duration_since(call.queued_at));
+            formed.commands += call.count;
+            formed.calls.push(call);
+        }
+        self.metrics.queued_commands.set(queue.commands);
+        if !formed.calls.is_empty() {
+            queue.in_flight += 1;
+        }
+        self.metrics.entries_in_flight.set(queue.in_flight);
+        drop(queue);
+        self.answer_expired(expired);
+        if formed.calls.is_empty() {
+            return None;
+        }
+        self.metrics.batch_commands.record(formed.commands as u64);
+        Some(formed)
+    }
+
+    /// A peer's calls are not sent on: the peer knows, or will, who leads.
+    fn turn_away_peers(&self) {
+        let turned_away: Vec<_> = {
+            let mut queue = self.queue();
+            if !queue.calls.iter().any(|call| call.from_peer) {
+                return;
+            }
+            let (from_peers, own) = std::mem::take(&mut queue.calls).into_iter().partition(|call| call.from_peer);
+            queue.calls = own;
+            let from_peers: VecDeque<Call<RT>> = from_peers;
+            queue.commands -= from_peers.iter().map(|call| call.count).sum::<usize>();
+            from_peers.into()
+        };
+        for call in turned_away {
+            let error = match call.may_have_happened || !call.progress.give_up() {
+                true => self.unknown(UnknownReason::LeaderChanged),
+                false => self.retry(RetryReason::NoLeader),
+            };
+            call.answer(Err(error));
+        }
+    }
+
+    async fn attempt(self: Arc<Self>, mut formed: Formed<RT>, leader: u64, term: u64) {
+        let started = TypeConfig::<RT>::now();
+        let leadership = self.target.leadership();
+        let attempt = if leadership.is_me(leader) {
+            self.metrics.entries_proposed.add(1);
+            let (attempt, returned) = self.target.propose(term, formed.take_commands()).await;
+            formed.put_back(returned);
+            attempt
+        } else {
+            self.metrics.batches_forwarded.add(1);
+            let commands = formed.take_commands();
+            let within = formed.latest_deadline().map_or(Duration::ZERO, |at| at.saturating_duration_since(started));
+            let attempt = self.target.forward(leader, term, &commands, within).await;
+            formed.put_back(Some(commands));
+            attempt
+        };
+        self.metrics.commit_us.record_us(started.elapsed());
+        self.settle(formed, attempt);
+        self.changed.notify_one();
+    }
+
+    fn settle(&self, formed: Formed<RT>, attempt: Attempt) {
+        match attempt {
+            Attempt::Done { term, replies } if replies.len() == formed.commands => {
+                let mut replies = replies.into_iter();
+                for call in formed.calls {
+                    let replies = replies.by_ref().take(call.count).collect();
+                    call.answer(Ok(Submitted { term, replies }));
+                }
+                self.landed(|_| ());
+            }
+            Attempt::Done { replies, .. } => {
+                let mismatch = format!("{} commands were answered with {} replies", formed.commands, replies.len());
+                self.answer_all(formed, &mismatch);
+            }
+            Attempt::Stopped(reason) => self.answer_all(formed, &reason),
+            Attempt::NotDone(reason) => self.again(formed, Some(reason)),
+            Attempt::Unknown => self.again(formed, None),
+        }
+    }
+
+    fn answer_all(&self, formed: Formed<RT>, stopped: &str) {
+        for call in formed.calls {
+            call.answer(Err(SubmitError::Stopped(stopped.to_owned())));
+        }
+        self.landed(|_| ());
+    }
+
+    /// Back to the head of the queue: oldest first, as before. `not_done`: nothing happened, for this reason.
+    fn again(&self, formed: Formed<RT>, not_done: Option<RetryReason>) {
+        self.metrics.batches_repeated.add(1);
+        if let Some(reason) = self.queue().stopped.clone() {
+            return self.answer_all(formed, &reason);
+        }
+        self.landed(|queue| {
+            for mut call in formed.calls.into_iter().rev() {
+                match not_done {
+                    Some(_) if !call.may_have_happened => call.progress.take_back(),
+                    Some(_) => {}
+                    None => call.may_have_happened = true,
+                }
+                queue.commands += call.count;
+                queue.calls.push_front(call);
+            }
+            queue.last_failure = not_done.unwrap_or(queue.last_failure);
+            queue.paused_until = Some(TypeConfig::<RT>::now() + limits::PROPOSE_AGAIN_AFTER);
+        });
+    }
+
+    fn landed(&self, with_queue: impl FnOnce(&mut Queue<RT>)) {
+        let mut queue = self.queue();
+        queue.in_flight -= 1;
+        with_queue(&mut queue);
+        self.metrics.entries_in_flight.set(queue.in_flight);
+        self.metrics.queued_commands.set(queue.commands);
+    }
+}
+
+impl<RT: AsyncRuntime> Formed<RT> {
+    /// All commands in their order; moved, not copied.
+    fn take_commands(&mut self) -> Vec<Command> {
+        if let [call] = self.calls.as_mut_slice() {
+            return std::mem::take(&mut call.commands);
+        }
+        let mut commands = Vec::with_capacity(self.commands);
+        for call in &mut self.calls {
+            commands.append(&mut call.commands);
+        }
+        commands
+    }
+
+    fn put_back(&mut self, commands: Returned) {
+        let Some(commands) = commands else { return };
+        let mut commands = commands.into_iter();
+        for call in &mut self.calls {
+            call.commands = commands.by_ref().take(call.count).collect();
+        }
+    }
+
+    fn latest_deadline(&self) -> Option<InstantOf<TypeConfig<RT>>> {
+        self.calls.iter().map(|call| call.deadline).max()
+    }
+}

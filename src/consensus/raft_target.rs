@@ -1,0 +1,129 @@
+//! Where the proposer's batches go: into this node's openraft, or over a link to the leader.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use openraft::async_runtime::Select2;
+use openraft::errors::ClientWriteError;
+use openraft::impls::OneshotResponder;
+use openraft::type_config::TypeConfigExt;
+use openraft::{AsyncRuntime, Raft};
+
+use super::api::{Clock, RetryReason};
+use super::codec;
+use super::leadership::Leadership;
+use super::network::Links;
+use super::peer_link::{LinkError, PeerLink, Peers};
+use super::proposer::{Attempt, Returned, Target};
+use super::state_machine::StateMachine;
+use super::types::{Batch, TypeConfig};
+use crate::domain::{Command, LedgerTime};
+use crate::proto::raft::{ProposeRequest, ProposeResponse, propose_response};
+use crate::storage::{CommandBatch, LedgerStore};
+
+pub(super) struct RaftTarget<RT: AsyncRuntime, S: LedgerStore, P: Peers> {
+    pub(super) raft: Raft<TypeConfig<RT>, StateMachine<RT, S>>,
+    pub(super) links: Arc<Links<P>>,
+    pub(super) clock: Clock,
+    pub(super) last_stamp: AtomicU64,
+    #[cfg(feature = "planted-bug-1")]
+    pub(super) ledger: S,
+}
+
+impl<RT: AsyncRuntime, S: LedgerStore, P: Peers> RaftTarget<RT, S, P> {
+    /// Never goes back on one node; the ledger clamps what another leader stamped before.
+    fn stamp(&self) -> LedgerTime {
+        let now = (self.clock)();
+        LedgerTime(self.last_stamp.fetch_max(now, Ordering::Relaxed).max(now))
+    }
+}
+
+impl<RT: AsyncRuntime, S: LedgerStore, P: Peers> Target<RT> for RaftTarget<RT, S, P> {
+    fn leadership(&self) -> Leadership<RT> {
+        Leadership::new(self.raft.server_metrics())
+    }
+
+    async fn propose(&self, term: u64, commands: Vec<Command>) -> (Attempt, Returned) {
+        #[cfg(feature = "planted-bug-1")]
+        let early = planted::replies_before_commit(&self.ledger, self.stamp(), &commands);
+        let batch = Batch::of(CommandBatch { proposed_at: self.stamp(), commands });
+        let (responder, outcome) = OneshotResponder::new_pair();
+        if let Err(fatal) = self.raft.client_write_ff(batch.clone(), Some(responder)).await {
+            return (Attempt::Stopped(fatal.to_string()), None);
+        }
+        #[cfg(feature = "planted-bug-1")]
+        if let Some(replies) = early {
+            return (Attempt::Done { term, replies }, None);
+        }
+        // A write in flight has no time-out of its own: on a leader without a quorum it may wait for ever.
+        let lost = self.leadership().lost(*self.raft.node_id(), term);
+        let attempt = match TypeConfig::<RT>::select2(outcome, lost).await {
+            Select2::First(Ok(Ok(written))) => {
+                let term = written.log_id.leader_id.term;
+                return (Attempt::Done { term, replies: written.data }, None);
+            }
+            Select2::First(Ok(Err(ClientWriteError::ForwardToLeader(_)))) => Attempt::NotDone(RetryReason::NoLeader),
+            // Discarded here; it may be on the new leader, and be committed there.
+            Select2::First(Ok(Err(_))) | Select2::Second(()) => Attempt::Unknown,
+            Select2::First(Err(_)) => return (Attempt::Stopped("consensus has stopped".into()), None),
+        };
+        match batch.take_decoded() {
+            Ok(batch) => (attempt, Some(batch.commands)),
+            Err(error) => (Attempt::Stopped(error.to_string()), None),
+        }
+    }
+
+    async fn forward(&self, leader: u64, term: u64, commands: &[Command], within: Duration) -> Attempt {
+        let leadership = self.leadership();
+        let Some(member) = leadership.member(leader) else { return Attempt::NotDone(RetryReason::NoLeader) };
+        let request = ProposeRequest { commands: commands.iter().map(codec::command_to_wire).collect() };
+        let link = self.links.to(leader, &member);
+        // A leader that is paused sends no reset; the election that replaces it ends the wait.
+        match TypeConfig::<RT>::select2(link.propose(request, within), leadership.lost(leader, term)).await {
+            Select2::First(Ok(response)) => forwarded(response),
+            Select2::First(Err(LinkError::Unreachable(_))) => Attempt::NotDone(RetryReason::LeaderUnreachable),
+            Select2::First(Err(LinkError::Refused(_))) => Attempt::NotDone(RetryReason::Overloaded),
+            Select2::First(Err(LinkError::NoAnswer(_))) | Select2::Second(()) => Attempt::Unknown,
+        }
+    }
+}
+
+fn forwarded(response: ProposeResponse) -> Attempt {
+    match response.result {
+        Some(propose_response::Result::Proposed(proposed)) => {
+            let replies = proposed.replies.into_iter().map(codec::reply_from_wire).collect::<Result<_, _>>();
+            match replies {
+                Ok(replies) => Attempt::Done { term: proposed.term, replies },
+                Err(error) => {
+                    tracing::error!(%error, "the leader's answer makes no sense");
+                    Attempt::Unknown
+                }
+            }
+        }
+        Some(propose_response::Result::NotLeader(_)) => Attempt::NotDone(RetryReason::NoLeader),
+        None => Attempt::Unknown,
+    }
+}
+
+/// Planted bug 1: the client is answered before anything is committed.
+#[cfg(feature = "planted-bug-1")]
+mod planted {
+    use crate::domain::{Command, LedgerTime, Overlay, Place, Reply, apply, clamp_time};
+    use crate::storage::LedgerStore;
+
+    /// What the replies would be if the entry were the next to be applied.
+    pub(super) fn replies_before_commit<S: LedgerStore>(ledger: &S, at: LedgerTime, commands: &[Command]) -> Option<Vec<Reply>> {
+        let log_index = ledger.meta().applied?.index + 1;
+        let view = ledger.view();
+        let mut overlay = Overlay::new(&view);
+        let (now, _) = clamp_time(&overlay, at).ok()?;
+        let mut replies = Vec::with_capacity(commands.len());
+        for (offset, command) in (0..).zip(commands) {
+            let decision = apply(&overlay, Place { log_index, offset }, now, command).ok()?;
+            decision.changes.into_iter().for_each(|change| overlay.absorb(change));
+            replies.push(decision.reply);
+        }
+        Some(replies)
+    }
+}

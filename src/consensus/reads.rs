@@ -1,0 +1,196 @@
+//! Linearizable reads on any node: the leader confirms with a quorum that it leads (ReadIndex, no lease) and names a log index;
+//! the reader waits until it has applied that far.
+//!
+//! Reads that wait at the same time share one round: a round answers exactly those that were there before it began.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use openraft::async_runtime::watch::WatchReceiver as _;
+use openraft::errors::{LinearizableReadError, RaftError};
+use openraft::type_config::TypeConfigExt;
+use openraft::type_config::alias::{InstantOf, WatchReceiverOf};
+use openraft::{AsyncRuntime, Raft, ReadPolicy};
+use tokio::sync::oneshot;
+
+use super::api::{ReadError, RetryReason};
+use super::leadership::Leadership;
+use super::metrics::Metrics;
+use super::network::Links;
+use super::peer_link::{LinkError, PeerLink, Peers};
+use super::state_machine::StateMachine;
+use super::types::TypeConfig;
+use crate::limits;
+use crate::proto::raft::{ReadIndexRequest, read_index_response};
+use crate::storage::LedgerStore;
+
+/// What a round found: the index to wait for, or why there is none.
+type Round = Result<u64, RoundError>;
+
+#[derive(Debug, Clone)]
+pub(super) enum RoundError {
+    /// Another node leads, or none does.
+    NotLeader,
+    /// No quorum, or the leader cannot be reached.
+    Failed(RetryReason),
+    Stopped(String),
+}
+
+/// Those who wait for the next round.
+#[derive(Default)]
+struct Rounds {
+    waiting: Vec<oneshot::Sender<Round>>,
+    is_running: bool,
+}
+
+pub(super) struct Reads<RT: AsyncRuntime, S: LedgerStore, P: Peers> {
+    raft: Raft<TypeConfig<RT>, StateMachine<RT, S>>,
+    links: Arc<Links<P>>,
+    metrics: Arc<Metrics>,
+    applied_end: WatchReceiverOf<TypeConfig<RT>, u64>,
+    /// Of this node as leader.
+    here: Mutex<Rounds>,
+    /// Asked of the leader.
+    there: Mutex<Rounds>,
+}
+
+impl<RT: AsyncRuntime, S: LedgerStore, P: Peers> Reads<RT, S, P> {
+    pub(super) fn new(
+        raft: Raft<TypeConfig<RT>, StateMachine<RT, S>>,
+        links: Arc<Links<P>>,
+        metrics: Arc<Metrics>,
+        applied_end: WatchReceiverOf<TypeConfig<RT>, u64>,
+    ) -> Arc<Self> {
+        Arc::new(Self { raft, links, metrics, applied_end, here: Mutex::default(), there: Mutex::default() })
+    }
+
+    fn leadership(&self) -> Leadership<RT> {
+        Leadership::new(self.raft.server_metrics())
+    }
+
+    /// Returns when everything that was answered before the call is applied here.
+    pub(super) async fn catch_up(self: &Arc<Self>, deadline: InstantOf<TypeConfig<RT>>) -> Result<(), ReadError> {
+        let index = self.index_somewhere(deadline).await?;
+        let mut applied_end = self.applied_end.clone();
+        match TypeConfig::<RT>::timeout_at(deadline, applied_end.wait_until_ge(&(index + 1))).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) => Err(ReadError::Stopped("consensus has stopped".into())),
+            Err(_) => Err(self.retry(RetryReason::Overloaded)),
+        }
+    }
+
+    fn retry(&self, reason: RetryReason) -> ReadError {
+        ReadError::Retry { leader: self.leadership().leader(), reason }
+    }
+
+    async fn index_somewhere(self: &Arc<Self>, deadline: InstantOf<TypeConfig<RT>>) -> Result<u64, ReadError> {
+        let mut failure = RetryReason::NoLeader;
+        while TypeConfig::<RT>::now() < deadline {
+            let leader = self.leadership().leader();
+            let round = match leader {
+                Some(leader) if leader == *self.raft.node_id() => self.join(&self.here, Self::run_here, deadline).await,
+                Some(_) => self.join(&self.there, Self::run_there, deadline).await,
+                None => Err(RoundError::NotLeader),
+            };
+            match round {
+                Ok(index) => return Ok(index),
+                Err(RoundError::Stopped(reason)) => return Err(ReadError::Stopped(reason)),
+                Err(RoundError::NotLeader) => failure = RetryReason::NoLeader,
+                Err(RoundError::Failed(reason)) => failure = reason,
+            }
+            let until = deadline.min(TypeConfig::<RT>::now() + limits::PROPOSE_AGAIN_AFTER);
+            // Either way the leader is looked up again.
+            let _ = TypeConfig::<RT>::timeout_at(until, self.leadership().other_than(leader)).await;
+        }
+        Err(self.retry(failure))
+    }
+
+    /// For a peer: only if this node leads.
+    pub(super) async fn index_here(self: &Arc<Self>, deadline: InstantOf<TypeConfig<RT>>) -> Round {
+        if self.leadership().my_term().is_none() {
+            return Err(RoundError::NotLeader);
+        }
+        self.join(&self.here, Self::run_here, deadline).await
+    }
+
+    async fn join<F>(
+        self: &Arc<Self>,
+        rounds: &Mutex<Rounds>,
+        run: fn(Arc<Self>) -> F,
+        deadline: InstantOf<TypeConfig<RT>>,
+    ) -> Round
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        let is_first = {
+            let mut rounds = lock(rounds);
+            rounds.waiting.push(answer);
+            !std::mem::replace(&mut rounds.is_running, true)
+        };
+        if is_first {
+            drop(TypeConfig::<RT>::spawn(run(self.clone())));
+        }
+        match TypeConfig::<RT>::timeout_at(deadline, answered).await {
+            Ok(Ok(round)) => round,
+            Ok(Err(_)) => Err(RoundError::Stopped("consensus has stopped".into())),
+            Err(_) => Err(RoundError::Failed(RetryReason::LeaderUnreachable)),
+        }
+    }
+
+    async fn run_here(self: Arc<Self>) {
+        while let Some(waiting) = next_round(&self.here) {
+            self.metrics.read_rounds.add(1);
+            let round = match self.raft.get_read_log_id(ReadPolicy::ReadIndex).await {
+                Ok((read, _)) => Ok(read.index()),
+                Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(_))) => Err(RoundError::NotLeader),
+                Err(RaftError::APIError(LinearizableReadError::QuorumNotEnough(_))) => {
+                    Err(RoundError::Failed(RetryReason::NoLeader))
+                }
+                Err(RaftError::Fatal(fatal)) => Err(RoundError::Stopped(fatal.to_string())),
+            };
+            answer(waiting, &round);
+        }
+    }
+
+    async fn run_there(self: Arc<Self>) {
+        while let Some(waiting) = next_round(&self.there) {
+            self.metrics.read_rounds.add(1);
+            let round = self.ask_leader().await;
+            answer(waiting, &round);
+        }
+    }
+
+    async fn ask_leader(&self) -> Round {
+        let leadership = self.leadership();
+        let leader = leadership.leader().ok_or(RoundError::NotLeader)?;
+        let member = leadership.member(leader).ok_or(RoundError::NotLeader)?;
+        let response = self.links.to(leader, &member).read_index(ReadIndexRequest {}, limits::READ_INDEX_WITHIN).await;
+        match response {
+            Ok(response) => match response.result {
+                Some(read_index_response::Result::LogIndex(index)) => Ok(index),
+                Some(read_index_response::Result::NotLeader(_)) | None => Err(RoundError::NotLeader),
+            },
+            Err(LinkError::Refused(_)) => Err(RoundError::NotLeader),
+            Err(LinkError::Unreachable(_) | LinkError::NoAnswer(_)) => Err(RoundError::Failed(RetryReason::LeaderUnreachable)),
+        }
+    }
+}
+
+fn lock(rounds: &Mutex<Rounds>) -> MutexGuard<'_, Rounds> {
+    rounds.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whoever waits now; none left: the next one starts the rounds anew.
+fn next_round(rounds: &Mutex<Rounds>) -> Option<Vec<oneshot::Sender<Round>>> {
+    let mut rounds = lock(rounds);
+    rounds.waiting.retain(|waiting| !waiting.is_closed());
+    rounds.is_running = !rounds.waiting.is_empty();
+    rounds.is_running.then(|| std::mem::take(&mut rounds.waiting))
+}
+
+fn answer(waiting: Vec<oneshot::Sender<Round>>, round: &Round) {
+    for waiting in waiting {
+        // It may have run into its deadline.
+        let _ = waiting.send(round.clone());
+    }
+}

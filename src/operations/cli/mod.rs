@@ -1,0 +1,142 @@
+//! The commands of `stampede`: data on standard output, talk on standard error, an exit code that scripts can rely on, and
+//! after each failure what to try next.
+
+mod cluster;
+mod configuration;
+mod connection;
+mod demo;
+pub mod exit;
+mod node;
+mod order;
+mod output;
+mod series;
+mod stamp;
+mod version;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use self::connection::Servers;
+use self::exit::{Code, Failure};
+use self::output::Format;
+pub use self::version::{REVISION, features};
+
+#[derive(Debug, Parser)]
+#[command(name = "stampede", version = version::LINE, about = "Sells and issues serial-numbered electronic stamps", propagate_version = true)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Clone, Args)]
+struct Global {
+    /// Client addresses of nodes, host:port separated by commas; one after another is asked
+    #[arg(long, global = true, env = "STAMPEDE_SERVER", default_value = "127.0.0.1:7700", value_delimiter = ',')]
+    server: Vec<String>,
+    /// Operator addresses of nodes, host:port separated by commas
+    #[arg(long, global = true, env = "STAMPEDE_ADMIN", default_value = "127.0.0.1:7703", value_delimiter = ',')]
+    admin: Vec<String>,
+    /// How long the command may take, all attempts together
+    #[arg(long, global = true, default_value = "10s", value_parser = humantime::parse_duration)]
+    timeout: Duration,
+    /// How data is printed
+    #[arg(short, long, global = true, value_enum, default_value_t = Format::Table)]
+    output: Format,
+}
+
+impl Global {
+    fn servers(&self) -> Servers {
+        Servers { addresses: self.server.clone(), flag: "--server", within: self.timeout }
+    }
+
+    fn admins(&self) -> Servers {
+        Servers { addresses: self.admin.clone(), flag: "--admin", within: self.timeout }
+    }
+}
+
+/// Where a configuration is read from; the later wins, key by key, and variables stand between files and flags.
+#[derive(Debug, Clone, Args)]
+struct ConfigArgs {
+    /// A TOML file; may be given several times
+    #[arg(long = "config", value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// One value, over files and environment; may be given several times
+    #[arg(long = "set", value_name = "SECTION.KEY=VALUE")]
+    set: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run one node until SIGTERM or SIGINT
+    Node(node::NodeArgs),
+    /// Run a throw-away cluster of three nodes on this machine until Ctrl-C
+    Demo(demo::DemoArgs),
+    /// Make a cluster of the members that the node's configuration names; once, on one node
+    Init(cluster::InitArgs),
+    /// Show what nodes know of themselves and of the cluster
+    Status,
+    /// Who leads
+    #[command(subcommand)]
+    Leader(cluster::LeaderCommand),
+    /// Place, pay, show and cancel orders
+    #[command(subcommand)]
+    Order(order::OrderCommand),
+    /// Look at stamps
+    #[command(subcommand)]
+    Stamp(stamp::StampCommand),
+    /// Open and list series of serial numbers
+    #[command(subcommand)]
+    Series(series::SeriesCommand),
+    /// Check and show a node's configuration
+    #[command(subcommand)]
+    Config(configuration::ConfigCommand),
+    /// Version, revision and features of this binary
+    Version,
+}
+
+/// The whole program.
+#[must_use]
+pub fn run() -> ExitCode {
+    // clap answers wrong usage itself, with exit code 2.
+    let cli = Cli::parse();
+    match dispatch(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("{failure}");
+            ExitCode::from(failure.code.number())
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> Result<(), Failure> {
+    let global = cli.global;
+    match cli.command {
+        Command::Node(args) => node::run(&args),
+        Command::Demo(args) => block_on(demo::run(&args)),
+        Command::Init(args) => block_on(cluster::init(&global, args)),
+        Command::Status => block_on(cluster::status(&global)),
+        Command::Leader(command) => block_on(cluster::leader(&global, command)),
+        Command::Order(command) => block_on(order::run(&global, command)),
+        Command::Stamp(command) => block_on(stamp::run(&global, command)),
+        Command::Series(command) => block_on(series::run(&global, command)),
+        Command::Config(command) => configuration::run(&command),
+        Command::Version => {
+            version::print(global.output);
+            Ok(())
+        }
+    }
+}
+
+/// One thread is enough for a command.
+fn block_on(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Code::Failed, format!("cannot start: {error}"), "look at the machine's limits"))?;
+    runtime.block_on(command)
+}

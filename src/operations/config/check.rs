@@ -1,0 +1,94 @@
+//! What no single key can tell: values that do not fit together.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
+use super::{Config, ConfigError};
+use crate::limits::MEMBERS_MAX;
+
+/// An election must not start because one heartbeat was late.
+const HEARTBEATS_PER_ELECTION_MIN: u32 = 2;
+
+/// Returns warnings.
+pub(super) fn check(config: &Config) -> Result<Vec<String>, ConfigError> {
+    let mut problems = Vec::new();
+    check_raft_times(config, &mut problems);
+    check_members(config, &mut problems);
+    let warnings = check_listeners(config, &mut problems);
+    if problems.is_empty() { Ok(warnings) } else { Err(ConfigError { problems }) }
+}
+
+fn check_raft_times(config: &Config, problems: &mut Vec<String>) {
+    let raft = &config.raft;
+    let shown = |duration| humantime::format_duration(duration).to_string();
+    let least = raft.heartbeat * HEARTBEATS_PER_ELECTION_MIN;
+    if raft.election_timeout_min < least {
+        problems.push(format!(
+            "raft.election_timeout_min must be at least {HEARTBEATS_PER_ELECTION_MIN} times raft.heartbeat ({}), is {}",
+            shown(least),
+            shown(raft.election_timeout_min)
+        ));
+    }
+    // Equal would make all nodes wait the same time and split every vote.
+    if raft.election_timeout_max <= raft.election_timeout_min {
+        problems.push(format!(
+            "raft.election_timeout_max must be above raft.election_timeout_min ({}), is {}",
+            shown(raft.election_timeout_min),
+            shown(raft.election_timeout_max)
+        ));
+    }
+}
+
+fn check_members(config: &Config, problems: &mut Vec<String>) {
+    let members = &config.cluster.members;
+    if members.is_empty() || members.len() > MEMBERS_MAX {
+        problems.push(format!("cluster.members must name 1 to {MEMBERS_MAX} members, names {}", members.len()));
+    }
+    if !members.iter().any(|member| member.id == config.node.id) {
+        problems.push(format!("cluster.members does not name this node: node.id is {}", config.node.id));
+    }
+    let mut ids = BTreeSet::new();
+    let mut addresses = BTreeSet::new();
+    for member in members {
+        if member.id == 0 {
+            problems.push("cluster.members: an id must be 1 or higher, is 0".to_owned());
+        }
+        if !ids.insert(member.id) {
+            problems.push(format!("cluster.members names id {} twice", member.id));
+        }
+        for address in [Some(&member.client), Some(&member.peer), member.admin.as_ref()].into_iter().flatten() {
+            if !addresses.insert(address) {
+                problems.push(format!("cluster.members names address {address} twice"));
+            }
+        }
+    }
+}
+
+fn check_listeners(config: &Config, problems: &mut Vec<String>) -> Vec<String> {
+    let listen = &config.listen;
+    let listeners = [("client", listen.client), ("peer", listen.peer), ("admin", listen.admin), ("metrics", listen.metrics)];
+    let mut taken: Vec<(&str, SocketAddr)> = Vec::new();
+    let mut warnings = Vec::new();
+    for (name, address) in listeners {
+        // Port 0 is whichever is free: never the same.
+        if let Some((other, _)) = taken.iter().find(|(_, other)| *other == address && address.port() != 0) {
+            problems.push(format!("listen.{name} and listen.{other} are the same address, {address}"));
+        }
+        taken.push((name, address));
+        if address.ip().is_loopback() {
+            continue;
+        }
+        if config.security.insecure {
+            warnings.push(format!(
+                "listen.{name} is {address}, beyond loopback: nothing on it is encrypted and anyone who reaches it is obeyed \
+                 (security.insecure = true)"
+            ));
+        } else {
+            problems.push(format!(
+                "listen.{name} is {address}, beyond loopback, and transport security is not there yet: listen on 127.0.0.1, \
+                 or set security.insecure = true and keep the network closed"
+            ));
+        }
+    }
+    warnings
+}

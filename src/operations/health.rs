@@ -1,0 +1,126 @@
+//! Whether this node should be given calls: one list of named checks behind `/readyz`, `/startupz` and gRPC health.
+//!
+//! `/livez` is not here: it is true as long as the process answers. It never asks for the quorum, so that a cluster without a
+//! leader is not restarted node by node.
+
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use crate::consensus::{NodeStatus, Role};
+use crate::limits::READY_APPLY_LAG_ENTRIES_MAX;
+
+/// How far the process has come; the node's status tells the rest.
+#[derive(Debug, Default)]
+pub struct Lifecycle {
+    is_started: AtomicBool,
+    is_stopping: AtomicBool,
+}
+
+impl Lifecycle {
+    /// All listeners are open.
+    pub fn started(&self) {
+        self.is_started.store(true, Relaxed);
+    }
+
+    /// An orderly stop has begun: new calls should go elsewhere.
+    pub fn stopping(&self) {
+        self.is_stopping.store(true, Relaxed);
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    pub name: &'static str,
+    pub is_ok: bool,
+    /// Why not; empty if it is.
+    pub detail: String,
+}
+
+fn check(name: &'static str, is_ok: bool, detail: impl FnOnce() -> String) -> Check {
+    Check { name, is_ok, detail: if is_ok { String::new() } else { detail() } }
+}
+
+/// Names of the checks of [`readiness`], for `exclude` and for metrics that are there from the start.
+pub const READINESS: [&str; 6] = ["started", "running", "initialized", "leader", "applied", "serving"];
+
+/// In the order of [`READINESS`].
+#[must_use]
+pub fn readiness(status: &NodeStatus, lifecycle: &Lifecycle) -> Vec<Check> {
+    let lag = apply_lag(status);
+    vec![
+        check("started", lifecycle.is_started.load(Relaxed), || "listeners are not open yet".to_owned()),
+        check("running", status.fatal.is_none() && status.role != Role::Shutdown, || {
+            status.fatal.clone().unwrap_or_else(|| "consensus has stopped".to_owned())
+        }),
+        check("initialized", status.initialized, || "waits for `stampede init`".to_owned()),
+        check("leader", status.leader.is_some(), || "no leader is known".to_owned()),
+        check("applied", lag <= READY_APPLY_LAG_ENTRIES_MAX, || {
+            format!("{lag} committed entries are not applied, limit {READY_APPLY_LAG_ENTRIES_MAX}")
+        }),
+        check("serving", !status.draining && !lifecycle.is_stopping.load(Relaxed), || "is being drained or stopped".to_owned()),
+    ]
+}
+
+/// Committed entries, as far as this node knows, that it has not applied.
+#[must_use]
+pub fn apply_lag(status: &NodeStatus) -> u64 {
+    let index = |position: Option<crate::storage::LogPosition>| position.map_or(0, |position| position.index);
+    index(status.committed).saturating_sub(index(status.applied))
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+    use crate::storage::{LogPosition, StateDigest};
+
+    /// A follower that lacks nothing.
+    pub fn healthy() -> NodeStatus {
+        NodeStatus {
+            node_id: 2,
+            role: Role::Follower,
+            term: 3,
+            voted_for: Some(1),
+            leader: Some(1),
+            last_log_index: Some(10),
+            committed: Some(LogPosition { term: 3, index: 10 }),
+            applied: Some(LogPosition { term: 3, index: 10 }),
+            snapshot: None,
+            purged: None,
+            digest: StateDigest::default(),
+            members: Vec::new(),
+            initialized: true,
+            draining: false,
+            fatal: None,
+        }
+    }
+
+    fn failing(status: &NodeStatus, lifecycle: &Lifecycle) -> Vec<&'static str> {
+        readiness(status, lifecycle).into_iter().filter(|check| !check.is_ok).map(|check| check.name).collect()
+    }
+
+    #[test]
+    fn each_thing_that_is_wrong_fails_the_check_of_its_name_alone() {
+        let lifecycle = Lifecycle::default();
+        assert_eq!(failing(&healthy(), &lifecycle), ["started"]);
+        lifecycle.started();
+        let far_behind = Some(LogPosition { term: 3, index: 11 + READY_APPLY_LAG_ENTRIES_MAX });
+        let table: [(NodeStatus, &[&str]); 6] = [
+            (healthy(), &[]),
+            (NodeStatus { fatal: Some("disk".to_owned()), ..healthy() }, &["running"]),
+            (NodeStatus { initialized: false, leader: None, ..healthy() }, &["initialized", "leader"]),
+            (NodeStatus { leader: None, ..healthy() }, &["leader"]),
+            (NodeStatus { committed: far_behind, ..healthy() }, &["applied"]),
+            (NodeStatus { draining: true, ..healthy() }, &["serving"]),
+        ];
+        for (status, expected) in table {
+            assert_eq!(failing(&status, &lifecycle), expected, "{status:?}");
+        }
+        lifecycle.stopping();
+        assert_eq!(failing(&healthy(), &lifecycle), ["serving"]);
+    }
+
+    #[test]
+    fn the_names_are_those_of_the_checks_in_their_order() {
+        let names: Vec<&str> = readiness(&healthy(), &Lifecycle::default()).into_iter().map(|check| check.name).collect();
+        assert_eq!(names, READINESS);
+    }
+}

@@ -1,0 +1,112 @@
+//! Of this node: where it stands in Raft, and the work of its proposer.
+
+use std::fmt;
+
+use super::page::Page;
+use crate::consensus::metrics::Metrics;
+use crate::consensus::{NodeStatus, Role};
+use crate::operations::health::apply_lag;
+use crate::operations::watch::Seen;
+use crate::storage::LogPosition;
+
+/// Recorded in microseconds, shown in seconds.
+const US_PER_SECOND: f64 = 1e6;
+
+const ROLES: [(Role, &str); 6] = [
+    (Role::Uninitialized, "uninitialized"),
+    (Role::Learner, "learner"),
+    (Role::Follower, "follower"),
+    (Role::Candidate, "candidate"),
+    (Role::Leader, "leader"),
+    (Role::Shutdown, "shutdown"),
+];
+
+pub(super) fn encode_state(page: &mut Page<'_>, status: &NodeStatus, seen: &Seen) -> fmt::Result {
+    page.gauges(
+        "stampede_raft_state",
+        "The node's role: 1 for the one it has",
+        ROLES.map(|(role, name)| ([("state", name)], u64::from(status.role == role))),
+    )?;
+    page.gauge("stampede_raft_is_leader", "1 if this node leads", u64::from(status.leads()))?;
+    page.gauge("stampede_raft_has_leader", "1 if this node knows a leader", u64::from(status.leader.is_some()))?;
+    page.gauge(
+        "stampede_raft_leader_node_id",
+        "Whom this node takes for the leader; 0 for nobody",
+        status.leader.unwrap_or(0),
+    )?;
+    page.gauge("stampede_raft_running", "0 after a fatal error", u64::from(status.fatal.is_none()))?;
+    page.gauge("stampede_raft_term", "Raft term", status.term)?;
+    page.counter("stampede_raft_leader_changes_seen", "Times that the known leader became another", seen.leader_changes())?;
+    let index = |position: Option<LogPosition>| position.map_or(0, |position| position.index);
+    page.gauge("stampede_raft_last_log_index", "Last entry in the log", status.last_log_index.unwrap_or(0))?;
+    page.gauge("stampede_raft_committed_index", "Last entry known to be on a majority", index(status.committed))?;
+    page.gauge("stampede_raft_applied_index", "Last entry applied to the ledger", index(status.applied))?;
+    page.gauge("stampede_raft_snapshot_index", "Last entry that the newest snapshot holds", index(status.snapshot))?;
+    page.gauge("stampede_raft_purged_index", "Last entry that was removed from the log", index(status.purged))?;
+    page.gauge("stampede_raft_apply_lag_entries", "Committed entries that are not applied", apply_lag(status))?;
+    page.gauge("stampede_raft_voters", "Members with a vote", status.members.iter().filter(|member| member.voter).count())?;
+    page.gauge(
+        "stampede_raft_learners",
+        "Members without a vote",
+        status.members.iter().filter(|member| !member.voter).count(),
+    )?;
+    let last = status.last_log_index.unwrap_or(0);
+    // Only the leader knows; elsewhere the series stay, at 0.
+    let lag = |matched: Option<u64>| if status.leads() { last.saturating_sub(matched.unwrap_or(0)) } else { 0 };
+    page.gauges(
+        "stampede_raft_replication_lag_entries",
+        "Leader only: entries that are not known to be on a peer's disk",
+        seen.peers().iter().map(|(id, name)| {
+            let matched = status.members.iter().find(|member| member.node_id == *id).and_then(|member| member.matched);
+            ([("peer", name.as_str())], lag(matched))
+        }),
+    )
+}
+
+pub(super) fn encode_work(page: &mut Page<'_>, metrics: &Metrics) -> fmt::Result {
+    page.counters(
+        "stampede_raft_proposals",
+        "Calls to write, by how they ended: committed; retry (not done); overloaded (not done); unknown",
+        [
+            ([("outcome", "committed")], metrics.submits_answered.get()),
+            ([("outcome", "retry")], metrics.submits_retry.get()),
+            ([("outcome", "overloaded")], metrics.submits_overloaded.get()),
+            ([("outcome", "unknown")], metrics.submits_unknown.get()),
+        ],
+    )?;
+    page.counter("stampede_raft_commands_answered", "Commands that came back with a reply", metrics.commands_answered.get())?;
+    page.gauge("stampede_raft_proposals_queued_commands", "Commands that wait to be proposed", metrics.queued_commands.get())?;
+    page.gauge("stampede_raft_proposals_pending", "Entries and batches under way", metrics.entries_in_flight.get())?;
+    page.counter(
+        "stampede_raft_entries_proposed",
+        "Entries that this node proposed as leader",
+        metrics.entries_proposed.get(),
+    )?;
+    page.counter("stampede_raft_forwarded_batches", "Batches sent to another leader", metrics.batches_forwarded.get())?;
+    page.counter(
+        "stampede_raft_repeated_batches",
+        "Batches of unknown fate that were proposed again",
+        metrics.batches_repeated.get(),
+    )?;
+    page.histogram("stampede_raft_batch_commands", "Commands in one entry or forwarded batch", &metrics.batch_commands, 1.0)?;
+    page.histogram(
+        "stampede_raft_proposal_queue_duration_seconds",
+        "From a call's arrival until its entry was proposed",
+        &metrics.queue_us,
+        US_PER_SECOND,
+    )?;
+    page.histogram(
+        "stampede_raft_proposal_commit_duration_seconds",
+        "From the proposal until the replies: replication, sync, apply",
+        &metrics.commit_us,
+        US_PER_SECOND,
+    )?;
+    page.histogram("stampede_raft_apply_duration_seconds", "Of one write to the ledger", &metrics.apply_us, US_PER_SECOND)?;
+    page.histogram("stampede_raft_apply_batch_entries", "Entries in one write to the ledger", &metrics.apply_entries, 1.0)?;
+    page.counters(
+        "stampede_raft_reads",
+        "Reads, by how they ended",
+        [([("outcome", "answered")], metrics.reads_answered.get()), ([("outcome", "retry")], metrics.reads_retry.get())],
+    )?;
+    page.counter("stampede_raft_read_rounds", "Rounds that confirmed leadership for reads", metrics.read_rounds.get())
+}

@@ -1,0 +1,251 @@
+//! The life of a node process, from its data directory to its exit code.
+//!
+//! Up: data directory locked → identity → log and ledger → consensus → peers' port → clients' and operators' ports → ready.
+//! Down ([`stop`]): not ready → leadership moved → what is in flight answered → ports closed → consensus → stores → exit.
+//! A node of a cluster that is not made yet goes all the way up and waits for `init`, saying so.
+//!
+//! Anything that ends by itself (a port, consensus, a disk) ends the process with a code of its own ([`fatal`]): a supervisor
+//! starts it again, and a half-dead node would be worse than a dead one.
+
+pub mod fatal;
+mod ports;
+pub mod stop;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use self::ports::Ports;
+use self::stop::{Leads, StopRequests, hand_over};
+use super::cli::exit::{Code, Failure};
+use super::config::{Config, Loaded, MemberAddresses};
+use super::health::Lifecycle;
+use super::metrics::{LedgerFigures, Metrics, Names, Observed};
+use super::serial_key::{self, KeyFile};
+use super::watch::Seen;
+use crate::clock;
+use crate::consensus::{Node, NodeSettings, NodeStatus, TransferError};
+use crate::domain::LedgerView as _;
+use crate::proto::storage::MemberNode;
+use crate::storage::{DataDir, LedgerStore as _, StorageError};
+use crate::transport::{CallMetrics, ClusterIdentity, ClusterNode, GrpcPeers};
+
+/// Everything that lives as long as the node.
+struct Running {
+    node: ClusterNode,
+    data: Arc<DataDir>,
+    lifecycle: Arc<Lifecycle>,
+    /// The first record that could not be read by a call; consensus reports its own.
+    storage_error: watch::Sender<Option<StorageError>>,
+    /// Who it is to its peers; bound to a cluster by `init`, or by the first peer that has one.
+    identity: ClusterIdentity,
+    started: std::time::Instant,
+}
+
+/// Until it is told to stop, or cannot go on.
+///
+/// # Errors
+/// Why it could not start, or stopped by itself.
+pub async fn run(loaded: &Loaded, mut requests: StopRequests) -> Result<(), Failure> {
+    let config = &loaded.config;
+    let key = read_key(config)?;
+    tracing::info!(event = "node_starting", node = config.node.id, version = env!("CARGO_PKG_VERSION"), "starting");
+    let features = super::cli::features().join(",");
+    for warning in &loaded.warnings {
+        tracing::warn!(event = "configuration", "{warning}");
+    }
+    if !features.is_empty() {
+        tracing::warn!(event = "defects_built_in", features, "this build is for drills: it is broken on purpose");
+    }
+    let running = start(config).await?;
+    let ports = Ports::open(config, &running, &key, features).await?;
+    running.lifecycle.started();
+    if !running.node.status().initialized {
+        tracing::info!(event = "waiting_for_init", "the cluster is not made yet: `stampede init` on one node makes it");
+    }
+    tracing::info!(event = "node_ready", node = config.node.id, client = %config.listen.client, "all ports are open");
+    let (reason, mut ports) = live(&running, ports, &mut requests).await?;
+    tracing::info!(event = "stopping", reason, "stopping in order");
+    let stopped = tokio::select! {
+        stopped = running.stop(&mut ports, config.node.shutdown_timeout) => stopped,
+        second = requests.next() => return Err(Failure::new(
+            Code::Failed,
+            format!("{second} while stopping: ended at once"),
+            "nothing that was acknowledged is lost; start the node again",
+        )),
+    };
+    tracing::info!(event = "stopped", "stopped");
+    stopped
+}
+
+fn read_key(config: &Config) -> Result<KeyFile, Failure> {
+    let key = serial_key::read(&config.serials.key_file)
+        .map_err(|problem| Failure::new(Code::Configuration, problem, "cluster-config/README.md shows how a key is made"))?;
+    if key.is_for_development {
+        tracing::warn!(
+            event = "development_key",
+            "the key of the printed codes says that it is for development: anyone can forge codes"
+        );
+    }
+    Ok(key)
+}
+
+async fn start(config: &Config) -> Result<Running, Failure> {
+    let started = std::time::Instant::now();
+    let (path, id) = (config.node.data_dir.clone(), config.node.id);
+    // Opening replays what a crash left: seconds of blocking work.
+    let opened = tokio::task::spawn_blocking(move || {
+        let data = DataDir::open(&path, id)?;
+        let stores = data.open_stores()?;
+        Ok::<_, StorageError>((Arc::new(data), stores))
+    });
+    let opened = opened.await.map_err(|panic| fatal::of_consensus(&panic.to_string(), None))?;
+    let (data, (log, ledger)) = opened.map_err(|error| fatal::of_storage(&error))?;
+    let cluster_id = data.identity().cluster_id;
+    tracing::info!(
+        event = "stores_open",
+        cluster_id,
+        applied = ledger.meta().applied.map(|at| at.index),
+        "log and ledger are open"
+    );
+    let identity = ClusterIdentity::new(data.clone(), config.cluster.members.iter().map(|member| member.id));
+    let peers = GrpcPeers::new(identity.clone());
+    let node = Node::start(settings(config), log, ledger, peers, Arc::new(clock::unix_ms)).await;
+    let node = node.map_err(|error| fatal::of_start(&error))?;
+    Ok(Running { node, data, lifecycle: Arc::default(), storage_error: watch::Sender::new(None), identity, started })
+}
+
+fn settings(config: &Config) -> NodeSettings {
+    let raft = &config.raft;
+    NodeSettings {
+        node_id: config.node.id,
+        cluster_name: config.cluster.name.clone(),
+        heartbeat: raft.heartbeat,
+        election_timeout_min: raft.election_timeout_min,
+        election_timeout_max: raft.election_timeout_max,
+        snapshot_after_entries: raft.snapshot_after_entries,
+        entries_kept_after_snapshot: raft.entries_kept_after_snapshot,
+        append_entries_max: raft.append_entries_max,
+        // Bounded by the schema to far below what any machine counts with.
+        entries_in_flight_max: usize::try_from(raft.entries_in_flight_max).unwrap_or(usize::MAX),
+    }
+}
+
+/// Until told to stop. Also watches the node: what changes is logged, and what is fatal ends the process.
+async fn live(running: &Running, mut ports: Ports, requests: &mut StopRequests) -> Result<(&'static str, Ports), Failure> {
+    let seen = ports.seen();
+    let mut changes = running.node.status_changes();
+    let mut storage_errors = running.storage_error.subscribe();
+    let mut before = running.node.status();
+    loop {
+        let is_alive = tokio::select! {
+            // A record that cannot be read is fatal, whoever wanted it.
+            Ok(()) = storage_errors.changed() => false,
+            reason = requests.next() => return Ok((reason, ports)),
+            failure = ports.ended_by_itself() => return Err(failure),
+            is_alive = changes.changed() => is_alive,
+        };
+        let now = running.node.status();
+        seen.note(&before, &now);
+        if now.fatal.is_some() || !is_alive {
+            return Err(running.fatal(&now));
+        }
+        before = now;
+    }
+}
+
+impl Running {
+    async fn stop(&self, ports: &mut Ports, within: Duration) -> Result<(), Failure> {
+        let deadline = Instant::now() + within;
+        self.lifecycle.stopping();
+        self.node.begin_drain();
+        if !hand_over(self, deadline).await {
+            tracing::warn!(
+                event = "leadership_kept",
+                "nobody took leadership over: the others will choose a leader when this one is gone"
+            );
+        }
+        let all_answered = ports.close(deadline).await;
+        if !all_answered {
+            tracing::warn!(
+                event = "shutdown_timeout",
+                "some calls were not answered in time: their outcome is unknown to their callers"
+            );
+        }
+        self.node.shutdown().await;
+        // The stop itself ends consensus; only what a disk did is an error.
+        if self.seen_storage_error().is_some() { Err(self.fatal(&self.node.status())) } else { Ok(()) }
+    }
+
+    fn seen_storage_error(&self) -> Option<StorageError> {
+        self.storage_error.borrow().clone()
+    }
+
+    fn fatal(&self, status: &NodeStatus) -> Failure {
+        let reason = status.fatal.as_deref().unwrap_or("consensus ended without a reason");
+        let failure = fatal::of_consensus(reason, self.seen_storage_error().as_ref());
+        tracing::error!(event = "fatal", reason, exit_code = failure.code.number(), "this node cannot go on");
+        failure
+    }
+}
+
+impl Leads for Running {
+    fn status(&self) -> NodeStatus {
+        self.node.status()
+    }
+
+    async fn transfer_leader(&self, within: Duration) -> Result<u64, TransferError> {
+        self.node.transfer_leader(None, within).await
+    }
+}
+
+impl Observed for ClusterNode {
+    fn status(&self) -> NodeStatus {
+        self.status()
+    }
+
+    fn counters(&self) -> &crate::consensus::Metrics {
+        self.metrics()
+    }
+
+    fn ledger(&self) -> Result<LedgerFigures, StorageError> {
+        let view = self.ledger().view();
+        Ok(LedgerFigures { totals: view.totals()?, series: view.all_series()? })
+    }
+}
+
+/// Those that `init` makes a cluster of.
+fn members(config: &Config) -> Vec<MemberNode> {
+    let member = |member: &MemberAddresses| MemberNode {
+        node_id: member.id,
+        peer_address: member.peer.clone(),
+        client_address: member.client.clone(),
+    };
+    config.cluster.members.iter().map(member).collect()
+}
+
+/// What `/metrics` needs of a running node.
+fn metrics_of(config: &Config, running: &Running, calls: Arc<CallMetrics>, features: String) -> Metrics<ClusterNode> {
+    let others = config.cluster.members.iter().map(|member| member.id).filter(|id| *id != config.node.id);
+    let data = running.data.clone();
+    let node_name = if config.node.name.is_empty() { format!("node-{}", config.node.id) } else { config.node.name.clone() };
+    Metrics {
+        observed: running.node.clone(),
+        names: Box::new(move || {
+            let identity = data.identity();
+            Names {
+                node_id: identity.node_id.to_string(),
+                node_name: node_name.clone(),
+                cluster_id: identity.cluster_id,
+                cluster_name: identity.cluster_name,
+            }
+        }),
+        calls,
+        lifecycle: running.lifecycle.clone(),
+        seen: Arc::new(Seen::new(others)),
+        started_at_ms: clock::unix_ms(),
+        features,
+    }
+}

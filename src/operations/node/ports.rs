@@ -1,0 +1,151 @@
+//! The open ports of a node: a task for each, and the order in which they close.
+//!
+//! The peers' port opens first and closes last: until every call of a client has its answer, this node still hears from the
+//! leader.
+
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, interval, timeout_at};
+
+use super::Running;
+use crate::limits::HEALTH_INTERVAL;
+use crate::operations::cli::exit::{Code, Failure};
+use crate::operations::config::Config;
+use crate::operations::http;
+use crate::operations::metrics::Metrics;
+use crate::operations::serial_key::KeyFile;
+use crate::operations::watch::Seen;
+use crate::storage::StorageError;
+use crate::transport::admin::Admin;
+use crate::transport::{CallMetrics, ClusterNode, Edge, Signals, serve_admin, serve_client, serve_peers};
+
+/// Name of a port, and how its task ended.
+type Ended = (&'static str, Result<(), String>);
+
+pub(super) struct Ports {
+    /// Clients, operators, metrics.
+    outer: JoinSet<Ended>,
+    peers: JoinSet<Ended>,
+    close_outer: watch::Sender<bool>,
+    close_peers: watch::Sender<bool>,
+    seen: Arc<Seen>,
+}
+
+impl Ports {
+    pub(super) async fn open(config: &Config, running: &Running, key: &KeyFile, features: String) -> Result<Self, Failure> {
+        let listen = &config.listen;
+        let calls = CallMetrics::new();
+        let metrics = Arc::new(super::metrics_of(config, running, calls.clone(), features));
+        let (close_outer, close_peers) = (watch::Sender::new(false), watch::Sender::new(false));
+        let is_ready = watch_readiness(metrics.clone());
+        let signals = |close: &watch::Sender<bool>| Signals { serving: is_ready.clone(), stop: close.subscribe() };
+
+        let mut peers = JoinSet::new();
+        let listener = bind("peer", listen.peer).await?;
+        let served =
+            serve_peers(listener, running.node.clone(), running.identity.clone(), calls.clone(), close_peers.subscribe());
+        peers.spawn(async { ("peer", served.await.map_err(|error| error.to_string())) });
+
+        let seen_error = running.storage_error.clone();
+        let on_storage_error = Arc::new(move |error: &StorageError| {
+            seen_error.send_if_modified(|first| {
+                let is_first = first.is_none();
+                first.get_or_insert_with(|| error.clone());
+                is_first
+            });
+        });
+        let edge = Edge::start(running.node.clone(), key.key.clone(), on_storage_error);
+        let edge = edge.map_err(|error| {
+            Failure::new(Code::Failed, format!("cannot start threads: {error}"), "look at the machine's limits")
+        })?;
+
+        let mut outer = JoinSet::new();
+        let (client, admin) = (bind("client", listen.client).await?, bind("admin", listen.admin).await?);
+        let metrics_listener = bind("metrics", listen.metrics).await?;
+        let served = serve_client(client, edge.clone(), calls.clone(), signals(&close_outer));
+        outer.spawn(async { ("client", served.await.map_err(|error| error.to_string())) });
+        let service = Admin::new(edge, running.identity.clone(), super::members(config), calls, running.started);
+        let served = serve_admin(admin, service, signals(&close_outer));
+        outer.spawn(async { ("admin", served.await.map_err(|error| error.to_string())) });
+        let seen = metrics.seen.clone();
+        let closed = wait_for(close_outer.subscribe());
+        outer.spawn(async {
+            ("metrics", http::serve(metrics_listener, metrics, closed).await.map_err(|error| error.to_string()))
+        });
+        Ok(Self { outer, peers, close_outer, close_peers, seen })
+    }
+
+    pub(super) fn seen(&self) -> Arc<Seen> {
+        self.seen.clone()
+    }
+
+    /// Completes only if something is wrong: no port closes by itself.
+    pub(super) async fn ended_by_itself(&mut self) -> Failure {
+        let ended = tokio::select! {
+            Some(ended) = self.outer.join_next() => ended,
+            Some(ended) = self.peers.join_next() => ended,
+        };
+        let told = match ended {
+            Ok((name, Ok(()))) => format!("the {name} port closed by itself"),
+            Ok((name, Err(error))) => format!("the {name} port: {error}"),
+            Err(panic) => format!("a port's task ended: {panic}"),
+        };
+        Failure::new(Code::Failed, told, "start the node again, and report this")
+    }
+
+    /// Each port stops taking calls and answers those it has. False: some had no answer by `deadline`.
+    pub(super) async fn close(&mut self, deadline: Instant) -> bool {
+        self.close_outer.send_replace(true);
+        let outer = drain(&mut self.outer, deadline).await;
+        self.close_peers.send_replace(true);
+        drain(&mut self.peers, deadline).await && outer
+    }
+}
+
+async fn drain(tasks: &mut JoinSet<Ended>, deadline: Instant) -> bool {
+    loop {
+        match timeout_at(deadline, tasks.join_next()).await {
+            Ok(Some(_)) => {}
+            Ok(None) => return true,
+            Err(_) => {
+                tasks.abort_all();
+                return false;
+            }
+        }
+    }
+}
+
+async fn wait_for(mut signal: watch::Receiver<bool>) {
+    // An error means that the sender has gone, and the node with it.
+    let _ = signal.wait_for(|is_set| *is_set).await;
+}
+
+async fn bind(name: &'static str, address: std::net::SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).await.map_err(|error| {
+        Failure::new(
+            Code::Failed,
+            format!("listen.{name}: cannot listen on {address}: {error}"),
+            "see who has the port, or give the node another",
+        )
+    })
+}
+
+/// The verdict of `/readyz`, kept up to date for gRPC health.
+fn watch_readiness(metrics: Arc<Metrics<ClusterNode>>) -> watch::Receiver<bool> {
+    let (ready, is_ready) = watch::channel(false);
+    tokio::spawn(async move {
+        let mut ticks = interval(HEALTH_INTERVAL);
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = ready.closed() => return,
+            }
+            let now = metrics.readiness().iter().all(|check| check.is_ok);
+            ready.send_if_modified(|before| std::mem::replace(before, now) != now);
+        }
+    });
+    is_ready
+}

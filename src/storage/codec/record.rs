@@ -1,0 +1,243 @@
+//! The ledger's records.
+
+use prost::Message;
+
+use super::command::paid_amount;
+use super::{checked, corrupt, fixed, message, order_id, order_id_bytes, place, place_to_proto, present};
+use crate::domain::{
+    AccountId, Gateway, LedgerTime, Order, OrderState, Payment, PaymentId, PaymentName, PaymentOutcome, Quantity, Rupiah,
+    SerialRange, Series, SeriesCode, StampNumber, Totals,
+};
+use crate::proto::storage as proto;
+use crate::proto::storage::order_record::State;
+use crate::storage::{LedgerMeta, StateDigest, StorageError};
+
+#[must_use]
+pub fn encode_series(series: &Series) -> Vec<u8> {
+    let record = proto::SeriesRecord {
+        series_code: series.code.as_str().to_owned(),
+        first_number: series.first_number.get(),
+        capacity: series.capacity,
+        face_value_idr: series.face_value.as_idr(),
+        payment_window_ms: series.payment_window_ms,
+        key_check: bytes::Bytes::copy_from_slice(&series.key_check),
+        issued: series.issued,
+        reserved: series.reserved,
+        opened: Some(place_to_proto(series.opened)),
+    };
+    record.encode_to_vec()
+}
+
+/// # Errors
+/// [`StorageError::Corrupt`] names the field.
+pub fn decode_series(bytes: &[u8]) -> Result<Series, StorageError> {
+    let what = "series record";
+    let record: proto::SeriesRecord = message(what, bytes)?;
+    // `Series::free` subtracts: a record that would make it negative was never written.
+    if record.issued.checked_add(record.reserved).is_none_or(|taken| taken > record.capacity) {
+        let cause = format_args!("{} issued and {} reserved of {} stamps", record.issued, record.reserved, record.capacity);
+        return Err(corrupt(what, cause));
+    }
+    Ok(Series {
+        code: checked(what, "series_code", SeriesCode::new(&record.series_code))?,
+        first_number: checked(what, "first_number", StampNumber::new(record.first_number))?,
+        capacity: record.capacity,
+        face_value: Rupiah::from_idr(record.face_value_idr),
+        payment_window_ms: record.payment_window_ms,
+        key_check: fixed(what, "key_check", &record.key_check)?,
+        issued: record.issued,
+        reserved: record.reserved,
+        opened: place(what, "opened", record.opened)?,
+    })
+}
+
+#[must_use]
+pub fn encode_order(order: &Order) -> Vec<u8> {
+    let ended = |place, at: LedgerTime| proto::Ended { place: Some(place_to_proto(place)), at_ms: at.0 };
+    let state = match &order.state {
+        OrderState::AwaitingPayment => State::Awaiting(proto::Awaiting {}),
+        OrderState::Issued { first, paid_by, place, at } => State::Issued(proto::Issued {
+            first_number: first.get(),
+            gateway: paid_by.gateway.as_str().to_owned(),
+            payment_id: paid_by.payment_id.as_str().to_owned(),
+            place: Some(place_to_proto(*place)),
+            at_ms: at.0,
+        }),
+        OrderState::Cancelled { place, at } => State::Cancelled(ended(*place, *at)),
+        OrderState::Expired { place, at } => State::Expired(ended(*place, *at)),
+    };
+    let record = proto::OrderRecord {
+        order_id: order_id_bytes(order.id),
+        account_id: order.account.as_str().to_owned(),
+        series_code: order.series.as_str().to_owned(),
+        quantity: order.quantity.get(),
+        amount_idr: order.amount.as_idr(),
+        placed: Some(place_to_proto(order.placed)),
+        placed_at_ms: order.placed_at.0,
+        expires_at_ms: order.expires_at.0,
+        state: Some(state),
+    };
+    record.encode_to_vec()
+}
+
+/// # Errors
+/// [`StorageError::Corrupt`] names the field.
+pub fn decode_order(bytes: &[u8]) -> Result<Order, StorageError> {
+    let what = "order record";
+    let record: proto::OrderRecord = message(what, bytes)?;
+    let state = match present(what, "state", record.state)? {
+        State::Awaiting(proto::Awaiting {}) => OrderState::AwaitingPayment,
+        State::Issued(issued) => OrderState::Issued {
+            first: checked(what, "first_number", StampNumber::new(issued.first_number))?,
+            paid_by: payment_name(what, &issued.gateway, &issued.payment_id)?,
+            place: place(what, "issued.place", issued.place)?,
+            at: LedgerTime(issued.at_ms),
+        },
+        State::Cancelled(ended) => {
+            OrderState::Cancelled { place: place(what, "cancelled.place", ended.place)?, at: LedgerTime(ended.at_ms) }
+        }
+        State::Expired(ended) => {
+            OrderState::Expired { place: place(what, "expired.place", ended.place)?, at: LedgerTime(ended.at_ms) }
+        }
+    };
+    Ok(Order {
+        id: order_id(what, &record.order_id)?,
+        account: checked(what, "account_id", AccountId::new(&record.account_id))?,
+        series: checked(what, "series_code", SeriesCode::new(&record.series_code))?,
+        quantity: checked(what, "quantity", Quantity::new(record.quantity))?,
+        amount: Rupiah::from_idr(record.amount_idr),
+        placed: place(what, "placed", record.placed)?,
+        placed_at: LedgerTime(record.placed_at_ms),
+        expires_at: LedgerTime(record.expires_at_ms),
+        state,
+    })
+}
+
+fn payment_name(what: &str, gateway: &str, payment_id: &str) -> Result<PaymentName, StorageError> {
+    Ok(PaymentName {
+        gateway: checked(what, "gateway", Gateway::new(gateway))?,
+        payment_id: checked(what, "payment_id", PaymentId::new(payment_id))?,
+    })
+}
+
+#[must_use]
+pub fn encode_payment(payment: &Payment) -> Vec<u8> {
+    let outcome = match payment.outcome {
+        PaymentOutcome::Applied(_) => proto::PaymentOutcome::Applied,
+        PaymentOutcome::OrderUnknown => proto::PaymentOutcome::OrderUnknown,
+        PaymentOutcome::OrderCancelled => proto::PaymentOutcome::OrderCancelled,
+        PaymentOutcome::AlreadyPaid => proto::PaymentOutcome::AlreadyPaid,
+        PaymentOutcome::WrongAmount => proto::PaymentOutcome::WrongAmount,
+        PaymentOutcome::NoStock => proto::PaymentOutcome::NoStock,
+    };
+    let (series_code, first_number, quantity) = match &payment.outcome {
+        PaymentOutcome::Applied(range) => (range.series.as_str().to_owned(), range.first.get(), range.quantity.get()),
+        _ => (String::new(), 0, 0),
+    };
+    let record = proto::PaymentRecord {
+        gateway: payment.name.gateway.as_str().to_owned(),
+        payment_id: payment.name.payment_id.as_str().to_owned(),
+        order_id: order_id_bytes(payment.order),
+        amount_idr: payment.amount.as_idr(),
+        outcome: outcome.into(),
+        series_code,
+        first_number,
+        quantity,
+        recorded: Some(place_to_proto(payment.recorded)),
+        recorded_at_ms: payment.recorded_at.0,
+    };
+    record.encode_to_vec()
+}
+
+/// # Errors
+/// [`StorageError::Corrupt`] names the field.
+pub fn decode_payment(bytes: &[u8]) -> Result<Payment, StorageError> {
+    let what = "payment record";
+    let record: proto::PaymentRecord = message(what, bytes)?;
+    let outcome = proto::PaymentOutcome::try_from(record.outcome).map_err(|error| corrupt(what, error))?;
+    let outcome = match outcome {
+        proto::PaymentOutcome::Unspecified => return Err(corrupt(what, "outcome is missing")),
+        proto::PaymentOutcome::Applied => PaymentOutcome::Applied(SerialRange {
+            series: checked(what, "series_code", SeriesCode::new(&record.series_code))?,
+            first: checked(what, "first_number", StampNumber::new(record.first_number))?,
+            quantity: checked(what, "quantity", Quantity::new(record.quantity))?,
+        }),
+        proto::PaymentOutcome::OrderUnknown => PaymentOutcome::OrderUnknown,
+        proto::PaymentOutcome::OrderCancelled => PaymentOutcome::OrderCancelled,
+        proto::PaymentOutcome::AlreadyPaid => PaymentOutcome::AlreadyPaid,
+        proto::PaymentOutcome::WrongAmount => PaymentOutcome::WrongAmount,
+        proto::PaymentOutcome::NoStock => PaymentOutcome::NoStock,
+    };
+    Ok(Payment {
+        name: payment_name(what, &record.gateway, &record.payment_id)?,
+        order: order_id(what, &record.order_id)?,
+        amount: paid_amount(what, record.amount_idr)?,
+        outcome,
+        recorded: place(what, "recorded", record.recorded)?,
+        recorded_at: LedgerTime(record.recorded_at_ms),
+    })
+}
+
+#[must_use]
+pub fn encode_totals(totals: &Totals) -> Vec<u8> {
+    let record = proto::TotalsRecord {
+        orders_awaiting_payment: totals.orders_awaiting_payment,
+        orders_issued: totals.orders_issued,
+        orders_cancelled: totals.orders_cancelled,
+        orders_expired: totals.orders_expired,
+        serials_issued: totals.serials_issued,
+        payments_applied: totals.payments_applied,
+        payments_refund_due: totals.payments_refund_due,
+        received_idr: totals.received.as_idr(),
+        issued_value_idr: totals.issued_value.as_idr(),
+        refund_due_idr: totals.refund_due.as_idr(),
+        ledger_time_ms: totals.ledger_time.0,
+    };
+    record.encode_to_vec()
+}
+
+/// # Errors
+/// [`StorageError::Corrupt`]: not a totals record.
+pub fn decode_totals(bytes: &[u8]) -> Result<Totals, StorageError> {
+    let record: proto::TotalsRecord = message("totals record", bytes)?;
+    Ok(Totals {
+        orders_awaiting_payment: record.orders_awaiting_payment,
+        orders_issued: record.orders_issued,
+        orders_cancelled: record.orders_cancelled,
+        orders_expired: record.orders_expired,
+        serials_issued: record.serials_issued,
+        payments_applied: record.payments_applied,
+        payments_refund_due: record.payments_refund_due,
+        received: Rupiah::from_idr(record.received_idr),
+        issued_value: Rupiah::from_idr(record.issued_value_idr),
+        refund_due: Rupiah::from_idr(record.refund_due_idr),
+        ledger_time: LedgerTime(record.ledger_time_ms),
+    })
+}
+
+#[must_use]
+pub fn meta_to_proto(meta: &LedgerMeta) -> proto::LedgerMeta {
+    proto::LedgerMeta {
+        applied: meta.applied,
+        membership: meta.membership.clone(),
+        digest: bytes::Bytes::copy_from_slice(&meta.digest.to_bytes()),
+    }
+}
+
+/// # Errors
+/// [`StorageError::Corrupt`]: the digest has not its 32 bytes.
+pub fn meta_from_proto(meta: proto::LedgerMeta) -> Result<LedgerMeta, StorageError> {
+    let digest = StateDigest::from_bytes(fixed("ledger meta", "digest", &meta.digest)?);
+    Ok(LedgerMeta { applied: meta.applied, membership: meta.membership, digest })
+}
+
+#[must_use]
+pub fn encode_meta(meta: &LedgerMeta) -> Vec<u8> {
+    meta_to_proto(meta).encode_to_vec()
+}
+
+/// # Errors
+/// As [`meta_from_proto`].
+pub fn decode_meta(bytes: &[u8]) -> Result<LedgerMeta, StorageError> {
+    meta_from_proto(message("ledger meta", bytes)?)
+}

@@ -1,0 +1,161 @@
+//! The data directory of a node, and who it belongs to.
+//!
+//! ```text
+//! LOCK        held while a process uses the directory
+//! NODE        NodeIdentity: format version, node id, cluster; synced before the node's first vote
+//! log/        RocksDB: the Raft log
+//! ledger/     CURRENT names the generation in use; one RocksDB for each generation
+//! snapshots/  <index>-<term>/
+//! ```
+//! A directory belongs to one node id for ever, and to one cluster once it was initialised. An emptied directory is a new
+//! node: its old id must not be used again, because the node has forgotten what it voted for.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use prost::Message;
+
+use super::files::{create_dir, io, read_file, replace_file, sync_dir};
+use super::{LedgerMeta, LedgerStore, LogState, RocksLedger, RocksLog, StorageError};
+pub use crate::proto::storage::NodeIdentity;
+
+/// Of everything under the data directory. Raised when an older program could misread what a newer one writes.
+pub const FORMAT_VERSION: u32 = 1;
+
+const NODE: &str = "NODE";
+
+#[derive(Debug)]
+pub struct DataDir {
+    path: PathBuf,
+    identity: Mutex<NodeIdentity>,
+    /// Unlocked when it is closed, also by the kernel after a crash.
+    _lock: File,
+}
+
+impl DataDir {
+    /// Locks the directory for `node_id`; an empty or missing one becomes this node's.
+    ///
+    /// # Errors
+    /// [`StorageError::Unusable`]: another process has it, it is another node's, or of a newer format.
+    pub fn open(path: &Path, node_id: u64) -> Result<Self, StorageError> {
+        create_dir(path)?;
+        let lock = lock(path)?;
+        for part in ["log", "ledger", "snapshots"] {
+            create_dir(&path.join(part))?;
+        }
+        let identity = match read_file(&path.join(NODE))? {
+            Some(bytes) => identity_of(path, &bytes, node_id)?,
+            None => {
+                let new = NodeIdentity { format_version: FORMAT_VERSION, node_id, ..NodeIdentity::default() };
+                replace_file(path, NODE, &new.encode_to_vec(), || ())?;
+                new
+            }
+        };
+        sync_dir(path)?;
+        Ok(Self { path: path.to_owned(), identity: Mutex::new(identity), _lock: lock })
+    }
+
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    #[must_use]
+    pub fn log_path(&self) -> PathBuf {
+        self.path.join("log")
+    }
+
+    #[must_use]
+    pub fn ledger_path(&self) -> PathBuf {
+        self.path.join("ledger")
+    }
+
+    #[must_use]
+    pub fn snapshots_path(&self) -> PathBuf {
+        self.path.join("snapshots")
+    }
+
+    /// `cluster_id` is empty until [`Self::set_cluster`].
+    #[must_use]
+    pub fn identity(&self) -> NodeIdentity {
+        self.identity_lock().clone()
+    }
+
+    /// Binds the directory to a cluster, durably. The same cluster again is no change.
+    ///
+    /// # Errors
+    /// [`StorageError::Unusable`]: it belongs to another cluster.
+    pub fn set_cluster(&self, cluster_id: &str, cluster_name: &str) -> Result<(), StorageError> {
+        let mut identity = self.identity_lock();
+        if !identity.cluster_id.is_empty() && identity.cluster_id != cluster_id {
+            let message = format!("{} belongs to cluster {}, not {cluster_id}", self.path.display(), identity.cluster_id);
+            return Err(StorageError::Unusable(message));
+        }
+        let bound =
+            NodeIdentity { cluster_id: cluster_id.to_owned(), cluster_name: cluster_name.to_owned(), ..identity.clone() };
+        if bound != *identity {
+            replace_file(&self.path, NODE, &bound.encode_to_vec(), || ())?;
+            *identity = bound;
+        }
+        Ok(())
+    }
+
+    /// Opens log and ledger, and checks that they fit together. Blocks: meant for start-up.
+    ///
+    /// # Errors
+    /// A store is damaged, or the ledger lacks entries that the log no longer has.
+    pub fn open_stores(&self) -> Result<(RocksLog, RocksLedger), StorageError> {
+        let log = RocksLog::open(&self.log_path())?;
+        let ledger = RocksLedger::open(&self.ledger_path(), &self.snapshots_path())?;
+        check_fit(&log.read_state()?, &ledger.meta())?;
+        Ok((log, ledger))
+    }
+
+    fn identity_lock(&self) -> MutexGuard<'_, NodeIdentity> {
+        // The value is replaced whole, after the write: a panic elsewhere leaves it right.
+        self.identity.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// openraft does not look: with a ledger behind the purged part of the log it would skip the entries between in silence.
+///
+/// # Errors
+/// [`StorageError::Unusable`] names both indexes.
+pub fn check_fit(log: &LogState, ledger: &LedgerMeta) -> Result<(), StorageError> {
+    let Some(purged) = log.purged else { return Ok(()) };
+    // At the purged position itself nothing is missing.
+    if ledger.applied.is_some_and(|applied| applied.index >= purged.index) {
+        return Ok(());
+    }
+    let applied = ledger.applied.map_or_else(|| "nothing".to_owned(), |applied| format!("index {}", applied.index));
+    let message =
+        format!("the ledger has applied {applied}, but the log is purged through index {}: entries are missing", purged.index);
+    Err(StorageError::Unusable(message))
+}
+
+fn lock(path: &Path) -> Result<File, StorageError> {
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(path.join("LOCK")).map_err(io("open LOCK"))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            Err(StorageError::Unusable(format!("{} is in use by another process", path.display())))
+        }
+        Err(TryLockError::Error(error)) => Err(io("lock LOCK")(error)),
+    }
+}
+
+fn identity_of(path: &Path, bytes: &[u8], node_id: u64) -> Result<NodeIdentity, StorageError> {
+    let identity = NodeIdentity::decode(bytes)
+        .map_err(|error| StorageError::Corrupt { what: path.join(NODE).display().to_string(), cause: error.to_string() })?;
+    if identity.format_version > FORMAT_VERSION {
+        let message =
+            format!("{} has format {}, this program knows up to {FORMAT_VERSION}", path.display(), identity.format_version);
+        return Err(StorageError::Unusable(message));
+    }
+    if identity.node_id != node_id {
+        let message = format!("{} belongs to node {}, not to node {node_id}", path.display(), identity.node_id);
+        return Err(StorageError::Unusable(message));
+    }
+    Ok(identity)
+}

@@ -1,0 +1,245 @@
+//! Looking things up: in a state that was published after an apply ([`RocksView`]), and by the same functions in the database
+//! as it is, for the thread that changes it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rocksdb::{DB, DBPinnableSlice, DBRawIterator, ReadOptions, Snapshot};
+
+use super::Generation;
+use crate::domain::{LedgerTime, LedgerView, Order, OrderId, Payment, PaymentName, Series, SeriesCode, StampNumber, Totals};
+use crate::storage::codec::{corrupt, decode_meta, decode_order, decode_payment, decode_series, decode_totals};
+use crate::storage::files::io;
+use crate::storage::keys::{self, Table};
+use crate::storage::{LedgerMeta, StorageError};
+
+self_cell::self_cell!(
+    /// A snapshot of RocksDB and the database that it looks at.
+    struct Pinned {
+        owner: Arc<Generation>,
+        #[covariant]
+        dependent: Snapshot,
+    }
+);
+
+/// The state after an apply, held for every reader until the next one.
+pub(super) struct Published {
+    pub(super) meta: LedgerMeta,
+    pub(super) totals: Totals,
+    state: Pinned,
+    expired_through: ExpiredThrough,
+}
+
+impl Published {
+    pub(super) fn new(generation: &Arc<Generation>, meta: LedgerMeta, totals: Totals, expired_through: ExpiredThrough) -> Self {
+        let state = Pinned::new(Arc::clone(generation), |generation| generation.snapshot());
+        Self { meta, totals, state, expired_through }
+    }
+
+    /// As the database says.
+    pub(super) fn of(generation: &Arc<Generation>) -> Result<Self, StorageError> {
+        let db: &DB = generation;
+        let meta = db.find(&keys::META)?.map(|bytes| decode_meta(&bytes)).transpose()?.unwrap_or_default();
+        let totals = totals(db)?;
+        Ok(Self::new(generation, meta, totals, ExpiredThrough::default()))
+    }
+
+    pub(super) fn state(&self) -> &Snapshot<'_> {
+        self.state.borrow_dependent()
+    }
+
+    pub(super) fn expired_through(&self) -> ExpiredThrough {
+        self.expired_through.clone()
+    }
+}
+
+/// No order waits that could have expired at this time, Unix milliseconds: what was found once holds for every later state,
+/// because a new order expires after the ledger's time. It spares each look at the expiry index the way over
+/// all the entries that were removed before.
+#[derive(Default)]
+pub(super) struct ExpiredThrough(AtomicU64);
+
+impl Clone for ExpiredThrough {
+    fn clone(&self) -> Self {
+        Self(AtomicU64::new(self.0.load(Ordering::Relaxed)))
+    }
+}
+
+impl ExpiredThrough {
+    fn start(&self) -> LedgerTime {
+        LedgerTime(self.0.load(Ordering::Relaxed))
+    }
+
+    /// Nothing was found through `until`.
+    fn advance(&self, until: LedgerTime, ledger_time: LedgerTime) {
+        // Past the ledger's time a new order may still get an expiry.
+        self.0.fetch_max(until.min(ledger_time).0, Ordering::Relaxed);
+    }
+}
+
+/// The ledger after one log index. Cheap to make and to clone; holds back the files that it reads from until it is dropped.
+#[derive(Clone)]
+pub struct RocksView(Arc<Published>);
+
+impl RocksView {
+    pub(super) fn new(published: Arc<Published>) -> Self {
+        Self(published)
+    }
+
+    #[must_use]
+    pub fn meta(&self) -> &LedgerMeta {
+        &self.0.meta
+    }
+
+    /// The log index that this is the state after; none if nothing was applied yet.
+    #[must_use]
+    pub fn index(&self) -> Option<u64> {
+        self.0.meta.applied.map(|applied| applied.index)
+    }
+
+    /// By code.
+    ///
+    /// # Errors
+    /// A record could not be read.
+    pub fn all_series(&self) -> Result<Vec<Series>, StorageError> {
+        all_series(self.0.state())
+    }
+
+    pub(super) fn state(&self) -> &Snapshot<'_> {
+        self.0.state()
+    }
+}
+
+impl LedgerView for RocksView {
+    type Error = StorageError;
+
+    fn series(&self, code: SeriesCode) -> Result<Option<Series>, StorageError> {
+        self.state().find(&keys::series(code))?.map(|bytes| decode_series(&bytes)).transpose()
+    }
+
+    fn order(&self, id: OrderId) -> Result<Option<Order>, StorageError> {
+        order(self.state(), id)
+    }
+
+    fn payment(&self, name: &PaymentName) -> Result<Option<Payment>, StorageError> {
+        payment(self.state(), name)
+    }
+
+    fn totals(&self) -> Result<Totals, StorageError> {
+        Ok(self.0.totals.clone())
+    }
+
+    fn expiring(&self, until: LedgerTime, limit: usize) -> Result<Vec<Order>, StorageError> {
+        expiring(self.state(), until, limit, &self.0.expired_through, self.0.totals.ledger_time)
+    }
+
+    fn holder(&self, series: SeriesCode, number: StampNumber) -> Result<Option<OrderId>, StorageError> {
+        holder(self.state(), series, number)
+    }
+}
+
+/// What the look-ups need: the database as it is, or a snapshot of it.
+pub(super) trait Source {
+    fn find(&self, key: &[u8]) -> Result<Option<DBPinnableSlice<'_>>, StorageError>;
+    fn cursor(&self, options: ReadOptions) -> DBRawIterator<'_>;
+}
+
+impl Source for DB {
+    fn find(&self, key: &[u8]) -> Result<Option<DBPinnableSlice<'_>>, StorageError> {
+        self.get_pinned(key).map_err(io("read the ledger"))
+    }
+
+    fn cursor(&self, options: ReadOptions) -> DBRawIterator<'_> {
+        self.raw_iterator_opt(options)
+    }
+}
+
+impl Source for Snapshot<'_> {
+    fn find(&self, key: &[u8]) -> Result<Option<DBPinnableSlice<'_>>, StorageError> {
+        self.get_pinned(key).map_err(io("read the ledger"))
+    }
+
+    fn cursor(&self, options: ReadOptions) -> DBRawIterator<'_> {
+        self.raw_iterator_opt(options)
+    }
+}
+
+pub(super) fn order(source: &impl Source, id: OrderId) -> Result<Option<Order>, StorageError> {
+    source.find(&keys::order(id))?.map(|bytes| decode_order(&bytes)).transpose()
+}
+
+pub(super) fn payment(source: &impl Source, name: &PaymentName) -> Result<Option<Payment>, StorageError> {
+    source.find(&keys::payment(name))?.map(|bytes| decode_payment(&bytes)).transpose()
+}
+
+pub(super) fn totals(source: &impl Source) -> Result<Totals, StorageError> {
+    Ok(source.find(&keys::TOTALS)?.map(|bytes| decode_totals(&bytes)).transpose()?.unwrap_or_default())
+}
+
+pub(super) fn all_series(source: &impl Source) -> Result<Vec<Series>, StorageError> {
+    let mut cursor = source.cursor(within(Table::Series.start(), Table::Series.end()));
+    cursor.seek_to_first();
+    let mut found = Vec::new();
+    while let Some(bytes) = cursor.value() {
+        found.push(decode_series(bytes)?);
+        cursor.next();
+    }
+    cursor.status().map_err(io("read the ledger"))?;
+    Ok(found)
+}
+
+pub(super) fn expiring(
+    source: &impl Source,
+    until: LedgerTime,
+    limit: usize,
+    expired_through: &ExpiredThrough,
+    ledger_time: LedgerTime,
+) -> Result<Vec<Order>, StorageError> {
+    let start = keys::expiry(expired_through.start(), OrderId::from_bytes([0; 16]));
+    let mut cursor = source.cursor(within(start, Table::Expiry.end()));
+    cursor.seek_to_first();
+    let mut found = Vec::new();
+    let mut passed_until = false;
+    while found.len() < limit
+        && let Some(key) = cursor.key()
+    {
+        let (at, id) = keys::decode_expiry(key)?;
+        // At its expiry an order may expire.
+        if at > until {
+            passed_until = true;
+            break;
+        }
+        let indexed = order(source, id)?.filter(Order::is_awaiting_payment);
+        found.push(indexed.ok_or_else(|| corrupt("expiry index", format_args!("order {id} does not wait for a payment")))?);
+        cursor.next();
+    }
+    cursor.status().map_err(io("read the ledger"))?;
+    if found.is_empty() && (passed_until || !cursor.valid()) && limit > 0 {
+        expired_through.advance(until, ledger_time);
+    }
+    Ok(found)
+}
+
+pub(super) fn holder(source: &impl Source, series: SeriesCode, number: StampNumber) -> Result<Option<OrderId>, StorageError> {
+    let first_of_series = keys::holder(series, StampNumber::new(0).expect("0 is a number"));
+    let mut cursor = source.cursor(within(first_of_series, Table::Holders.end()));
+    // Ranges do not overlap: only the last one that begins at or before the number can hold it.
+    cursor.seek_for_prev(keys::holder(series, number));
+    let found = match cursor.item() {
+        None => None,
+        Some((key, value)) => {
+            let first = keys::decode_holder_first(key)?;
+            let (id, quantity) = keys::decode_holder_value(value)?;
+            (number.get() - first < u64::from(quantity)).then_some(id)
+        }
+    };
+    cursor.status().map_err(io("read the ledger"))?;
+    Ok(found)
+}
+
+pub(super) fn within(start: impl Into<Vec<u8>>, end: impl Into<Vec<u8>>) -> ReadOptions {
+    let mut options = ReadOptions::default();
+    options.set_iterate_lower_bound(start);
+    options.set_iterate_upper_bound(end);
+    options
+}

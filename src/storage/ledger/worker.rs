@@ -1,0 +1,311 @@
+//! The one thread that changes the ledger: applies, checkpoints and installs, in the order in which they were asked for.
+//!
+//! An apply is one write batch: the records, the indexes derived from them, and the meta with the applied position. It is
+//! published to readers after it is written.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use rocksdb::checkpoint::Checkpoint;
+use rocksdb::{DB, WriteBatch};
+use tokio::sync::oneshot;
+
+use super::scan::digest_of_database;
+use super::view::{self, ExpiredThrough, Published};
+use super::{Digests, Generation};
+use crate::domain::{
+    Change, LedgerTime, LedgerView, Order, OrderId, OrderState, Overlay, Payment, PaymentName, Reply, Series, SeriesCode,
+    StampNumber, Totals,
+};
+use crate::limits;
+use crate::storage::apply::apply_entry;
+use crate::storage::codec::encode_meta;
+use crate::storage::files::io;
+use crate::storage::snapshot::{RocksSnapshot, Snapshots};
+use crate::storage::{CommittedEntry, LedgerMeta, StateDigest, StorageError, crash_point, keys};
+
+type Answer<T> = oneshot::Sender<Result<T, StorageError>>;
+
+pub(super) enum Job {
+    Apply(Vec<CommittedEntry>, Answer<Vec<Vec<Reply>>>),
+    /// Into a directory that does not exist yet.
+    Checkpoint(PathBuf, Answer<LedgerMeta>),
+    Install(RocksSnapshot, Answer<LedgerMeta>),
+}
+
+pub(super) struct Worker {
+    ledger_dir: PathBuf,
+    generation: Arc<Generation>,
+    meta: LedgerMeta,
+    totals: Totals,
+    /// All of them: a code has three characters, so there are at most 32,768.
+    series: BTreeMap<SeriesCode, Series>,
+    published: Arc<ArcSwap<Published>>,
+    recent: Digests,
+    snapshots: Arc<Snapshots>,
+    /// A write failed: what the database holds is not known any more.
+    failed: Option<StorageError>,
+}
+
+impl Worker {
+    pub(super) fn new(
+        ledger_dir: &Path,
+        generation: Arc<Generation>,
+        published: &Arc<ArcSwap<Published>>,
+        recent: &Digests,
+        snapshots: &Arc<Snapshots>,
+    ) -> Result<Self, StorageError> {
+        #[cfg(feature = "planted-bug-3")]
+        forget_payments(&generation)?;
+        let series = series_of(&generation)?;
+        let (meta, totals) = {
+            let start = published.load();
+            (start.meta.clone(), start.totals.clone())
+        };
+        Ok(Self {
+            ledger_dir: ledger_dir.to_owned(),
+            generation,
+            meta,
+            totals,
+            series,
+            published: Arc::clone(published),
+            recent: Arc::clone(recent),
+            snapshots: Arc::clone(snapshots),
+            failed: None,
+        })
+    }
+
+    pub(super) fn run(mut self, jobs: &Receiver<Job>) {
+        // A caller that no longer waits is no error: the job is done all the same.
+        while let Ok(job) = jobs.recv() {
+            match job {
+                Job::Apply(entries, answer) => {
+                    let replies = self.unless_failed(|worker| worker.apply(&entries));
+                    crash_point::reach("ledger.apply.before_answer");
+                    let _ = answer.send(replies);
+                }
+                Job::Checkpoint(dir, answer) => drop(answer.send(self.unless_failed(|worker| worker.checkpoint(&dir)))),
+                Job::Install(snapshot, answer) => drop(answer.send(self.install(&snapshot))),
+            }
+        }
+    }
+
+    fn unless_failed<T>(&mut self, job: impl FnOnce(&mut Self) -> Result<T, StorageError>) -> Result<T, StorageError> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
+        let result = job(self);
+        self.failed = result.as_ref().err().cloned();
+        result
+    }
+
+    fn apply(&mut self, entries: &[CommittedEntry]) -> Result<Vec<Vec<Reply>>, StorageError> {
+        let expired_through = self.published.load().expired_through();
+        let base = Base {
+            db: &self.generation,
+            series: &self.series,
+            totals: &self.totals,
+            orders: RefCell::default(),
+            expired_through: &expired_through,
+        };
+        let mut overlay = Overlay::new(&base);
+        let mut meta = self.meta.clone();
+        let mut batch = WriteBatch::default();
+        let mut records = BTreeMap::new();
+        let mut digests = Vec::with_capacity(entries.len());
+        let mut replies = Vec::with_capacity(entries.len());
+        for entry in entries {
+            follows(&meta, entry)?;
+            let applied = apply_entry(&overlay, &mut meta, entry)?;
+            records.extend(applied.records.into_iter().map(|record| (record.key, record.value)));
+            applied.changes.into_iter().for_each(|change| overlay.absorb(change));
+            digests.push((entry.position.index, meta.digest));
+            replies.push(applied.replies);
+        }
+        let changes = overlay.into_changes();
+        records.iter().for_each(|(key, value)| batch.put(key, value));
+        changes.iter().for_each(|change| add_to_indexes(&mut batch, change));
+        #[cfg(not(feature = "planted-bug-10"))]
+        batch.put(keys::META, encode_meta(&meta));
+        // The bug: the applied position is written with the next apply.
+        #[cfg(feature = "planted-bug-10")]
+        batch.put(keys::META, encode_meta(&self.meta));
+        crash_point::reach("ledger.apply.before_write");
+        self.generation.write(batch).map_err(io("write the ledger"))?;
+        self.meta = meta;
+        for change in changes {
+            match change {
+                Change::Series(series) => drop(self.series.insert(series.code, series)),
+                Change::Totals(totals) => self.totals = totals,
+                Change::Order(_) | Change::Payment(_) => {}
+            }
+        }
+        self.publish(expired_through);
+        remember(&self.recent, &digests);
+        Ok(replies)
+    }
+
+    fn publish(&self, expired_through: ExpiredThrough) {
+        let state = Published::new(&self.generation, self.meta.clone(), self.totals.clone(), expired_through);
+        self.published.store(Arc::new(state));
+    }
+
+    /// Hard links of the database's files. It flushes what is in memory first, so the files need no write-ahead log, and the
+    /// ledger is durable up to here, which the purge of the Raft log rests on.
+    fn checkpoint(&mut self, dir: &Path) -> Result<LedgerMeta, StorageError> {
+        #[cfg(feature = "planted-bug-10")]
+        self.generation.put(keys::META, encode_meta(&self.meta)).map_err(io("write the ledger"))?;
+        let checkpoint = Checkpoint::new(&self.generation).map_err(io("checkpoint the ledger"))?;
+        checkpoint.create_checkpoint(dir).map_err(io("checkpoint the ledger"))?;
+        Ok(self.meta.clone())
+    }
+
+    /// Replaces the ledger. Until the switch nothing has happened, and a refused snapshot leaves the ledger as it is.
+    fn install(&mut self, snapshot: &RocksSnapshot) -> Result<LedgerMeta, StorageError> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
+        let number = self.generation.number + 1;
+        let generation = match self.build_generation(number, snapshot) {
+            Ok(generation) => generation,
+            Err(error) => {
+                let _left_for_the_next_start = super::remove_others(&self.ledger_dir, Some(self.generation.number));
+                return Err(error);
+            }
+        };
+        crash_point::reach("snapshot.install.after_verify");
+        let (series, next) = (series_of(&generation)?, Published::of(&generation)?);
+        let before_rename = || crash_point::reach("snapshot.install.before_switch");
+        if let Err(error) = generation.make_current(&self.ledger_dir, before_rename) {
+            // Which of the two the next start will use is not known: this one must not go on.
+            self.failed = Some(error.clone());
+            return Err(error);
+        }
+        crash_point::reach("snapshot.install.after_switch");
+        let replaced = std::mem::replace(&mut self.generation, generation);
+        replaced.retire();
+        self.series = series;
+        (self.meta, self.totals) = (next.meta.clone(), next.totals.clone());
+        self.published.store(Arc::new(next));
+        let digest = self.meta.applied.map(|applied| (applied.index, self.meta.digest));
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        remember(&self.recent, digest.as_slice());
+        self.snapshots.adopt(snapshot)?;
+        Ok(self.meta.clone())
+    }
+
+    /// A generation that holds what the snapshot's manifest says, or an error.
+    fn build_generation(&self, number: u64, snapshot: &RocksSnapshot) -> Result<Arc<Generation>, StorageError> {
+        super::remove_others(&self.ledger_dir, Some(self.generation.number))?;
+        snapshot.copy_to(&Generation::path(&self.ledger_dir, number))?;
+        let generation = Arc::new(Generation::open(&self.ledger_dir, number)?);
+        let stored = Published::of(&generation)?.meta;
+        let scanned = digest_of_database(&generation)?;
+        let promised = snapshot.meta();
+        if stored != *promised || scanned != promised.digest {
+            let cause = format!("it should hold digest {}, but says {} and scans as {scanned}", promised.digest, stored.digest);
+            return Err(StorageError::Corrupt { what: format!("snapshot {}", snapshot.name()), cause });
+        }
+        #[cfg(feature = "planted-bug-2")]
+        forget_serial_counters(&generation)?;
+        Ok(generation)
+    }
+}
+
+fn follows(meta: &LedgerMeta, entry: &CommittedEntry) -> Result<(), StorageError> {
+    let expected = meta.applied.map_or(0, |applied| applied.index + 1);
+    if entry.position.index == expected {
+        return Ok(());
+    }
+    Err(StorageError::Unusable(format!("the ledger's next entry is {expected}, not {}", entry.position.index)))
+}
+
+fn remember(recent: &Mutex<VecDeque<(u64, StateDigest)>>, digests: &[(u64, StateDigest)]) {
+    let mut recent = recent.lock().unwrap_or_else(PoisonError::into_inner);
+    recent.extend(digests);
+    let surplus = recent.len().saturating_sub(limits::RECENT_DIGESTS_MAX);
+    recent.drain(..surplus);
+}
+
+fn series_of(db: &DB) -> Result<BTreeMap<SeriesCode, Series>, StorageError> {
+    Ok(view::all_series(db)?.into_iter().map(|series| (series.code, series)).collect())
+}
+
+fn add_to_indexes(batch: &mut WriteBatch, change: &Change) {
+    let Change::Order(order) = change else { return };
+    let expiry = keys::expiry(order.expires_at, order.id);
+    match &order.state {
+        OrderState::AwaitingPayment => batch.put(expiry, []),
+        OrderState::Issued { first, .. } => {
+            batch.delete(expiry);
+            batch.put(keys::holder(order.series, *first), keys::holder_value(order.id, order.quantity.get()));
+        }
+        OrderState::Cancelled { .. } | OrderState::Expired { .. } => batch.delete(expiry),
+    }
+}
+
+/// The ledger before an apply, with what the thread keeps in memory.
+struct Base<'a> {
+    db: &'a DB,
+    series: &'a BTreeMap<SeriesCode, Series>,
+    totals: &'a Totals,
+    /// What was read in this apply: the digest asks for each changed order again.
+    orders: RefCell<BTreeMap<OrderId, Option<Order>>>,
+    expired_through: &'a ExpiredThrough,
+}
+
+impl LedgerView for Base<'_> {
+    type Error = StorageError;
+
+    fn series(&self, code: SeriesCode) -> Result<Option<Series>, StorageError> {
+        Ok(self.series.get(&code).cloned())
+    }
+
+    fn order(&self, id: OrderId) -> Result<Option<Order>, StorageError> {
+        if let Some(read) = self.orders.borrow().get(&id) {
+            return Ok(read.clone());
+        }
+        let read = view::order(self.db, id)?;
+        self.orders.borrow_mut().insert(id, read.clone());
+        Ok(read)
+    }
+
+    fn payment(&self, name: &PaymentName) -> Result<Option<Payment>, StorageError> {
+        view::payment(self.db, name)
+    }
+
+    fn totals(&self) -> Result<Totals, StorageError> {
+        Ok(self.totals.clone())
+    }
+
+    fn expiring(&self, until: LedgerTime, limit: usize) -> Result<Vec<Order>, StorageError> {
+        view::expiring(self.db, until, limit, self.expired_through, self.totals.ledger_time)
+    }
+
+    fn holder(&self, series: SeriesCode, number: StampNumber) -> Result<Option<OrderId>, StorageError> {
+        view::holder(self.db, series, number)
+    }
+}
+
+/// Planted bug 2: what was installed starts to count its serials anew.
+#[cfg(feature = "planted-bug-2")]
+fn forget_serial_counters(db: &DB) -> Result<(), StorageError> {
+    for series in view::all_series(db)? {
+        let forgotten = Series { issued: 0, ..series };
+        db.put(keys::series(forgotten.code), crate::storage::codec::encode_series(&forgotten))
+            .map_err(io("write the ledger"))?;
+    }
+    Ok(())
+}
+
+/// Planted bug 3: a restart forgets the payments.
+#[cfg(feature = "planted-bug-3")]
+fn forget_payments(db: &DB) -> Result<(), StorageError> {
+    let mut batch = WriteBatch::default();
+    batch.delete_range(keys::Table::Payments.start(), keys::Table::Payments.end());
+    db.write(batch).map_err(io("write the ledger"))
+}

@@ -1,0 +1,344 @@
+//! `stampede.admin.v1.AdminService`: operators, auditors, drills. Its port is not the clients'.
+
+use std::fmt::Write;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures_util::StreamExt;
+use futures_util::stream::{self, BoxStream};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+
+use crate::consensus::{Consistency, NodeStatus, Role, TransferError};
+use crate::domain::{Change, Command, LedgerView, Outcome};
+use crate::limits;
+use crate::proto::admin;
+use crate::proto::admin::admin_service_server::AdminService;
+use crate::proto::admin::scan_ledger_response::Item;
+use crate::proto::storage::MemberNode;
+use crate::storage::{CommittedEntry, EntryBody, LedgerScan, LogPosition, StateDigest, StorageError};
+use crate::transport::calls::CallMetrics;
+use crate::transport::edge::Edge;
+use crate::transport::errors::{Failure, Reason};
+use crate::transport::ledger_node::ClusterNode;
+use crate::transport::peers::ClusterIdentity;
+use crate::transport::{deadline, validate, wire};
+
+/// Records of one scan, on their way.
+type Records = mpsc::Sender<Result<admin::ScanLedgerResponse, Status>>;
+
+pub struct Admin {
+    edge: Edge<ClusterNode>,
+    identity: ClusterIdentity,
+    /// What `Init` makes a cluster of: the members of the configuration.
+    members: Vec<MemberNode>,
+    calls: Arc<CallMetrics>,
+    started: Instant,
+}
+
+impl Admin {
+    #[must_use]
+    pub fn new(
+        edge: Edge<ClusterNode>,
+        identity: ClusterIdentity,
+        members: Vec<MemberNode>,
+        calls: Arc<CallMetrics>,
+        started: Instant,
+    ) -> Self {
+        Self { edge, identity, members, calls, started }
+    }
+
+    fn node(&self) -> &ClusterNode {
+        self.edge.node()
+    }
+
+    /// The identity is durable before the first log entry: a crash between the two leaves a node that the same call completes.
+    async fn initialize(&self, cluster_name: String) -> Result<String, Failure> {
+        if self.node().status().initialized {
+            return Err(Failure::new(Reason::AlreadyInitialized, "the cluster is initialised already"));
+        }
+        let known = self.identity.data().identity().cluster_id;
+        let cluster_id = if known.is_empty() { uuid::Uuid::now_v7().to_string() } else { known };
+        let adopted = self.identity.adopt(cluster_id.clone(), cluster_name).await;
+        adopted.map_err(|error| self.edge.stop_for(error))?;
+        self.node().initialize(self.members.clone()).await?;
+        Ok(cluster_id)
+    }
+
+    async fn status(&self) -> admin::GetStatusResponse {
+        let status = self.node().status();
+        let identity = self.identity.data().identity();
+        // Without a readable state the rest is still worth knowing.
+        let totals = self.edge.read(Consistency::Stale, limits::CALL_DEADLINE_DEFAULT, LedgerView::totals).await;
+        let uptime_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let index = |position: Option<LogPosition>| position.map_or(0, |position| position.index);
+        admin::GetStatusResponse {
+            cluster_id: identity.cluster_id,
+            cluster_name: identity.cluster_name,
+            node_id: status.node_id,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            role: role(&status).into(),
+            term: status.term,
+            voted_for: status.voted_for.unwrap_or(0),
+            leader_id: status.leader.unwrap_or(0),
+            last_log_index: status.last_log_index.unwrap_or(0),
+            committed_index: index(status.committed),
+            applied_index: index(status.applied),
+            snapshot_index: index(status.snapshot),
+            purged_index: index(status.purged),
+            digest: hex(status.digest),
+            members: members(status.members),
+            draining: status.draining,
+            totals: totals.ok().map(|(_, totals)| wire::totals(&totals)),
+            uptime_ms,
+        }
+    }
+}
+
+fn role(status: &NodeStatus) -> admin::NodeRole {
+    match status.role {
+        Role::Uninitialized => admin::NodeRole::Uninitialized,
+        Role::Learner => admin::NodeRole::Learner,
+        Role::Follower => admin::NodeRole::Follower,
+        Role::Candidate => admin::NodeRole::Candidate,
+        Role::Leader => admin::NodeRole::Leader,
+        Role::Shutdown => admin::NodeRole::Shutdown,
+    }
+}
+
+fn members(members: Vec<crate::consensus::MemberStatus>) -> Vec<admin::Member> {
+    let member = |member: crate::consensus::MemberStatus| admin::Member {
+        node_id: member.node_id,
+        client_address: member.client_address,
+        peer_address: member.peer_address,
+        voter: member.voter,
+        matched_index: member.matched.unwrap_or(0),
+    };
+    members.into_iter().map(member).collect()
+}
+
+fn hex(digest: StateDigest) -> String {
+    digest.to_bytes().iter().fold(String::with_capacity(64), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[tonic::async_trait]
+impl AdminService for Admin {
+    async fn init(&self, request: Request<admin::InitRequest>) -> Result<Response<admin::InitResponse>, Status> {
+        self.calls
+            .init
+            .count(async {
+                let name = request.into_inner().cluster_name;
+                validate::cluster_name(&name).map_err(Failure::from)?;
+                let cluster_id = self.initialize(name).await?;
+                Ok(Response::new(admin::InitResponse { cluster_id }))
+            })
+            .await
+    }
+
+    async fn get_status(
+        &self,
+        _request: Request<admin::GetStatusRequest>,
+    ) -> Result<Response<admin::GetStatusResponse>, Status> {
+        self.calls.get_status.count(async { Ok(Response::new(self.status().await)) }).await
+    }
+
+    async fn transfer_leader(
+        &self,
+        request: Request<admin::TransferLeaderRequest>,
+    ) -> Result<Response<admin::TransferLeaderResponse>, Status> {
+        self.calls
+            .transfer_leader
+            .count(async {
+                let within = deadline::within(request.metadata());
+                let to = Some(request.into_inner().to_node_id).filter(|to| *to != 0);
+                let leader_id = self.node().transfer_leader(to, within).await.map_err(|error| {
+                    let leader = match &error {
+                        TransferError::NotLeader { leader } => *leader,
+                        _ => None,
+                    };
+                    self.edge.with_leader(error.into(), leader)
+                })?;
+                Ok(Response::new(admin::TransferLeaderResponse { leader_id }))
+            })
+            .await
+    }
+
+    async fn trigger_snapshot(
+        &self,
+        request: Request<admin::TriggerSnapshotRequest>,
+    ) -> Result<Response<admin::TriggerSnapshotResponse>, Status> {
+        self.calls
+            .trigger_snapshot
+            .count(async {
+                let within = deadline::within(request.metadata());
+                let snapshot_index = self.node().trigger_snapshot(within).await.map_err(Failure::from)?;
+                Ok(Response::new(admin::TriggerSnapshotResponse { snapshot_index }))
+            })
+            .await
+    }
+
+    async fn open_series(
+        &self,
+        request: Request<admin::OpenSeriesRequest>,
+    ) -> Result<Response<admin::OpenSeriesResponse>, Status> {
+        self.calls
+            .open_series
+            .count(async {
+                let within = deadline::within(request.metadata());
+                let request = request.into_inner();
+                let command = validate::open_series(&request, self.edge.key_check()).map_err(Failure::from)?;
+                let submitted = self.edge.submit(vec![command], within).await?;
+                let receipt = submitted.replies.first().map(|reply| wire::receipt(reply.place, reply.replayed, submitted.term));
+                match submitted.replies.into_iter().next().map(|reply| reply.outcome) {
+                    Some(Outcome::SeriesOpened) => Ok(Response::new(admin::OpenSeriesResponse { receipt })),
+                    Some(Outcome::Refused(refusal)) => {
+                        Err(Failure::refused(refusal, receipt).about("series", request.series_code).status())
+                    }
+                    _ => Err(Failure::new(Reason::OutcomeUnknown, "the ledger's answer does not fit the command").status()),
+                }
+            })
+            .await
+    }
+
+    async fn list_series(
+        &self,
+        request: Request<admin::ListSeriesRequest>,
+    ) -> Result<Response<admin::ListSeriesResponse>, Status> {
+        self.calls
+            .list_series
+            .count(async {
+                let within = deadline::within(request.metadata());
+                let (mark, series) = self.edge.read(Consistency::Linearizable, within, |view| view.all_series()).await?;
+                let series = series.iter().map(wire::series).collect();
+                Ok(Response::new(admin::ListSeriesResponse { mark: Some(mark), series }))
+            })
+            .await
+    }
+
+    type ScanLedgerStream = ReceiverStream<Result<admin::ScanLedgerResponse, Status>>;
+
+    /// On a blocking thread of its own: a scan takes as long as the ledger is large, and waits for its reader.
+    async fn scan_ledger(
+        &self,
+        _request: Request<admin::ScanLedgerRequest>,
+    ) -> Result<Response<Self::ScanLedgerStream>, Status> {
+        self.calls
+            .scan_ledger
+            .count(async {
+                let (records, stream) = mpsc::channel(limits::SCAN_RECORDS_AHEAD);
+                let scan = self.node().ledger().scan();
+                let node_id = self.node().status().node_id;
+                let edge = self.edge.clone();
+                tokio::task::spawn_blocking(move || {
+                    if let Err(error) = send_scan(&scan, node_id, &records) {
+                        // A reader that has gone needs no error.
+                        let _ = records.blocking_send(Err(edge.stop_for(error).status()));
+                    }
+                });
+                Ok(Response::new(ReceiverStream::new(stream)))
+            })
+            .await
+    }
+
+    type ExportLogStream = BoxStream<'static, Result<admin::ExportLogResponse, Status>>;
+
+    async fn export_log(&self, request: Request<admin::ExportLogRequest>) -> Result<Response<Self::ExportLogStream>, Status> {
+        self.calls
+            .export_log
+            .count(async {
+                let from = request.into_inner().from_index;
+                let Some(applied) = self.node().status().applied else { return Ok(Response::new(stream::empty().boxed())) };
+                // The first page tells an unreachable start by the status of the call.
+                let first = self.node().export_log(from, limits::EXPORT_ENTRIES_PAGE).await.map_err(Failure::from)?;
+                Ok(Response::new(export(self.node().clone(), first, applied.index)))
+            })
+            .await
+    }
+
+    async fn list_digests(
+        &self,
+        request: Request<admin::ListDigestsRequest>,
+    ) -> Result<Response<admin::ListDigestsResponse>, Status> {
+        self.calls
+            .list_digests
+            .count(async {
+                let digests = self.node().recent_digests(request.into_inner().from_index);
+                let digests = digests.into_iter().take(limits::DIGESTS_LISTED_MAX);
+                let digests =
+                    digests.map(|(log_index, digest)| admin::IndexDigest { log_index, digest: hex(digest) }).collect();
+                Ok(Response::new(admin::ListDigestsResponse { digests }))
+            })
+            .await
+    }
+}
+
+fn send_scan(scan: &LedgerScan, node_id: u64, records: &Records) -> Result<(), StorageError> {
+    let send = |item| records.blocking_send(Ok(admin::ScanLedgerResponse { item: Some(item) }));
+    let meta = scan.meta();
+    let header = Item::Header(admin::ScanHeader {
+        node_id,
+        applied_index: meta.applied.map_or(0, |applied| applied.index),
+        digest: hex(meta.digest),
+        scanned_digest: hex(scan.digest()?),
+        totals: Some(wire::totals(&scan.totals()?)),
+    });
+    if send(header).is_err() {
+        return Ok(());
+    }
+    scan.visit(|record| {
+        let item = match record {
+            Change::Series(series) => Item::Series(wire::series(&series)),
+            Change::Order(order) => Item::Order(wire::order(&order, Vec::new())),
+            Change::Payment(payment) => Item::Payment(wire::payment(&payment)),
+            // They stand in the header.
+            Change::Totals(_) => return ControlFlow::Continue(()),
+        };
+        // The reader has gone.
+        if send(item).is_err() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })
+}
+
+/// Page after page up to `until`.
+fn export(
+    node: ClusterNode,
+    first: Vec<CommittedEntry>,
+    until: u64,
+) -> BoxStream<'static, Result<admin::ExportLogResponse, Status>> {
+    let next_page = move |page: Option<Vec<CommittedEntry>>| {
+        let node = node.clone();
+        async move {
+            let page = page?;
+            let last = page.last()?.position.index;
+            let rest =
+                if last >= until { Ok(None) } else { node.export_log(last + 1, limits::EXPORT_ENTRIES_PAGE).await.map(Some) };
+            let mut answers: Vec<_> =
+                page.into_iter().filter(|entry| entry.position.index <= until).map(|entry| Ok(exported(entry))).collect();
+            match rest {
+                Ok(rest) => Some((stream::iter(answers), rest)),
+                Err(error) => {
+                    answers.push(Err(Failure::from(error).status()));
+                    Some((stream::iter(answers), None))
+                }
+            }
+        }
+    };
+    stream::unfold(Some(first), next_page).flatten().boxed()
+}
+
+fn exported(entry: CommittedEntry) -> admin::ExportLogResponse {
+    let (proposed_at_ms, commands) = match entry.body {
+        EntryBody::Commands(batch) => (wire::ms(batch.proposed_at.0), batch.commands.iter().map(logged).collect()),
+        EntryBody::Blank | EntryBody::Membership(_) => (0, Vec::new()),
+    };
+    admin::ExportLogResponse { log_index: entry.position.index, term: entry.position.term, proposed_at_ms, commands }
+}
+
+fn logged(command: &Command) -> admin::LoggedCommand {
+    admin::LoggedCommand { command: Some(wire::logged_command(command)) }
+}

@@ -1,0 +1,192 @@
+//! Counts of calls in the shape of go-grpc-prometheus: started, handled by code, seconds. Every series is there from the start.
+//!
+//! Plain atomics; `operations` exports them. A call that its caller gave up counts as `Canceled`. What never reaches a service (an
+//! unknown method, a message over the limit) is not counted here.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use tonic::{Code, Status};
+
+/// Names of the codes as go-grpc-prometheus spells them, by number.
+pub const CODE_NAMES: [&str; 17] = [
+    "OK",
+    "Canceled",
+    "Unknown",
+    "InvalidArgument",
+    "DeadlineExceeded",
+    "NotFound",
+    "AlreadyExists",
+    "PermissionDenied",
+    "ResourceExhausted",
+    "FailedPrecondition",
+    "Aborted",
+    "OutOfRange",
+    "Unimplemented",
+    "Internal",
+    "Unavailable",
+    "DataLoss",
+    "Unauthenticated",
+];
+
+/// Upper bounds of the buckets in microseconds; one more bucket counts everything above.
+pub const SECONDS_BOUNDS_US: [u64; 14] =
+    [500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 64_000, 128_000, 256_000, 512_000, 1_000_000, 2_500_000, 5_000_000];
+
+/// One method of one service.
+#[derive(Debug)]
+pub struct MethodCalls {
+    pub service: &'static str,
+    pub method: &'static str,
+    /// `unary`, `server_stream`, `client_stream` or `bidi_stream`.
+    pub kind: &'static str,
+    started: AtomicU64,
+    handled: [AtomicU64; CODE_NAMES.len()],
+    buckets: [AtomicU64; SECONDS_BOUNDS_US.len() + 1],
+    sum_us: AtomicU64,
+}
+
+impl MethodCalls {
+    fn new(service: &'static str, method: &'static str, kind: &'static str) -> Self {
+        Self {
+            service,
+            method,
+            kind,
+            started: AtomicU64::new(0),
+            handled: std::array::from_fn(|_| AtomicU64::new(0)),
+            buckets: std::array::from_fn(|_| AtomicU64::new(0)),
+            sum_us: AtomicU64::new(0),
+        }
+    }
+
+    #[must_use]
+    pub fn started(&self) -> u64 {
+        self.started.load(Relaxed)
+    }
+
+    /// By code: its name and the calls that ended with it.
+    pub fn handled(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        CODE_NAMES.iter().zip(&self.handled).map(|(name, count)| (*name, count.load(Relaxed)))
+    }
+
+    /// Calls that took at most each of [`SECONDS_BOUNDS_US`], then the rest; not cumulative.
+    pub fn buckets(&self) -> impl Iterator<Item = u64> + '_ {
+        self.buckets.iter().map(|count| count.load(Relaxed))
+    }
+
+    #[must_use]
+    pub fn sum(&self) -> Duration {
+        Duration::from_micros(self.sum_us.load(Relaxed))
+    }
+
+    /// Counts a call; it ends with [`Call::end`], or as cancelled when dropped.
+    #[must_use]
+    pub fn start(self: &Arc<Self>) -> Call {
+        self.started.fetch_add(1, Relaxed);
+        Call { method: self.clone(), since: Instant::now(), code: Code::Cancelled }
+    }
+
+    /// Counts `call` from here to its answer.
+    pub async fn count<T>(self: &Arc<Self>, call: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
+        let counted = self.start();
+        let answer = call.await;
+        counted.end(answer.as_ref().err().map_or(Code::Ok, Status::code));
+        answer
+    }
+}
+
+/// A call under way.
+#[derive(Debug)]
+pub struct Call {
+    method: Arc<MethodCalls>,
+    since: Instant,
+    code: Code,
+}
+
+impl Call {
+    pub fn end(mut self, code: Code) {
+        self.code = code;
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.method.handled[self.code as usize].fetch_add(1, Relaxed);
+        let us = u64::try_from(self.since.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let bucket = SECONDS_BOUNDS_US.partition_point(|bound| *bound < us);
+        self.method.buckets[bucket].fetch_add(1, Relaxed);
+        self.method.sum_us.fetch_add(us, Relaxed);
+    }
+}
+
+macro_rules! methods {
+    ($( $service:literal { $( $field:ident $method:literal $kind:literal; )* } )*) => {
+        /// Every method of every service.
+        #[derive(Debug)]
+        pub struct CallMetrics { $( $( pub $field: Arc<MethodCalls>, )* )* }
+
+        impl CallMetrics {
+            #[must_use]
+            pub fn new() -> Arc<Self> {
+                Arc::new(Self { $( $( $field: Arc::new(MethodCalls::new($service, $method, $kind)), )* )* })
+            }
+
+            #[must_use]
+            pub fn all(&self) -> Vec<&MethodCalls> {
+                vec![ $( $( &self.$field, )* )* ]
+            }
+        }
+    };
+}
+
+methods! {
+    "stampede.v1.IssuanceService" {
+        place_order "PlaceOrder" "unary";
+        record_payment "RecordPayment" "unary";
+        cancel_order "CancelOrder" "unary";
+        get_order "GetOrder" "unary";
+        get_payment "GetPayment" "unary";
+        verify_serial "VerifySerial" "unary";
+        submit_batch "SubmitBatch" "unary";
+        submit_stream "SubmitStream" "bidi_stream";
+    }
+    "stampede.admin.v1.AdminService" {
+        init "Init" "unary";
+        get_status "GetStatus" "unary";
+        transfer_leader "TransferLeader" "unary";
+        trigger_snapshot "TriggerSnapshot" "unary";
+        open_series "OpenSeries" "unary";
+        list_series "ListSeries" "unary";
+        scan_ledger "ScanLedger" "server_stream";
+        export_log "ExportLog" "server_stream";
+        list_digests "ListDigests" "unary";
+    }
+    "stampede.raft.v1.PeerService" {
+        append "Append" "bidi_stream";
+        vote "Vote" "unary";
+        pre_vote "PreVote" "unary";
+        install_snapshot "InstallSnapshot" "client_stream";
+        peer_transfer_leader "TransferLeader" "unary";
+        propose "Propose" "unary";
+        read_index "ReadIndex" "unary";
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_call_is_counted_once_under_its_code_also_when_it_is_given_up() {
+        let calls = CallMetrics::new();
+        calls.place_order.count(async { Ok::<_, Status>(()) }).await.unwrap();
+        calls.place_order.count(async { Err::<(), _>(Status::not_found("")) }).await.unwrap_err();
+        drop(calls.place_order.start());
+        assert_eq!(calls.place_order.started(), 3);
+        let handled: Vec<_> = calls.place_order.handled().filter(|(_, count)| *count > 0).collect();
+        assert_eq!(handled, [("OK", 1), ("Canceled", 1), ("NotFound", 1)]);
+        assert_eq!(calls.place_order.buckets().sum::<u64>(), 3);
+    }
+}

@@ -1,0 +1,223 @@
+//! The one path of every write and read of the public API: ask the node, then put the answer into the caller's terms.
+//!
+//! Serial codes are made here, at the edge: the ledger holds numbers, the key stays in this process. Before a code of a series
+//! is printed, the series' key check is compared with this node's key: a wrong code is worse than none. What the edge caches of a
+//! series never changes once the series is opened.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use crate::consensus::{Consistency, ReadError, SubmitError, Submitted};
+use crate::domain::names::InvalidName;
+use crate::domain::serial_code::{self, SerialKey};
+use crate::domain::{Command, KeyCheck, LedgerView, Outcome, PaymentOutcome, Reply, SerialRange, SeriesCode, StampNumber};
+use crate::proto::v1;
+use crate::proto::v1::command_result::Result as Answer;
+use crate::storage::StorageError;
+use crate::transport::errors::{Failure, Reason};
+use crate::transport::ledger_node::LedgerNode;
+use crate::transport::read_threads::ReadThreads;
+use crate::transport::{validate, wire};
+
+/// Told of every record that could not be read: the node cannot go on, and says why.
+pub type OnStorageError = Arc<dyn Fn(&StorageError) + Send + Sync>;
+
+/// Cheap to clone; every clone is the same edge.
+pub struct Edge<N> {
+    inner: Arc<Inner<N>>,
+}
+
+struct Inner<N> {
+    node: N,
+    key: SerialKey,
+    key_check: KeyCheck,
+    reads: ReadThreads,
+    on_storage_error: OnStorageError,
+    /// Of opened series only, so bounded by what operators open.
+    key_checks: RwLock<HashMap<SeriesCode, KeyCheck>>,
+}
+
+impl<N> Clone for Edge<N> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone() }
+    }
+}
+
+impl<N: LedgerNode> Edge<N> {
+    /// # Errors
+    /// The operating system gives no threads for reading.
+    pub fn start(node: N, key: SerialKey, on_storage_error: OnStorageError) -> std::io::Result<Self> {
+        let key_check = key.key_check();
+        let reads = ReadThreads::start()?;
+        let key_checks = RwLock::default();
+        Ok(Self { inner: Arc::new(Inner { node, key, key_check, reads, on_storage_error, key_checks }) })
+    }
+
+    #[must_use]
+    pub fn node(&self) -> &N {
+        &self.inner.node
+    }
+
+    /// Of the key that this node prints codes with.
+    #[must_use]
+    pub fn key_check(&self) -> KeyCheck {
+        self.inner.key_check
+    }
+
+    #[must_use]
+    pub(super) fn key(&self) -> &SerialKey {
+        &self.inner.key
+    }
+
+    /// Proposes commands and waits for the ledger's answers.
+    pub(super) async fn submit(&self, commands: Vec<Command>, within: Duration) -> Result<Submitted, Failure> {
+        self.inner.node.submit(commands, within).await.map_err(|error| {
+            let leader = match &error {
+                SubmitError::Retry { leader, .. } | SubmitError::Unknown { leader, .. } => *leader,
+                SubmitError::Stopped(_) => None,
+            };
+            self.with_leader(Failure::from(&error), leader)
+        })
+    }
+
+    /// One command, in the terms of the wire.
+    pub(super) async fn submit_one(&self, command: Command, within: Duration) -> Result<Answer, Failure> {
+        let deadline = Instant::now() + within;
+        let submitted = self.submit(vec![command], within).await?;
+        let reply = submitted.replies.into_iter().next().ok_or_else(unanswered)?;
+        self.answer(reply, submitted.term, deadline).await
+    }
+
+    /// A whole batch: `results[i]` answers `commands[i]`, whatever became of the others.
+    pub(super) async fn submit_batch(&self, batch: v1::SubmitBatchRequest, within: Duration) -> v1::SubmitBatchResponse {
+        let deadline = Instant::now() + within;
+        let mut commands = Vec::with_capacity(batch.commands.len());
+        let bad: Vec<Option<Failure>> = (batch.commands.iter().enumerate())
+            .map(|(index, command)| validate::batch_command(index, command).map(|command| commands.push(command)).err())
+            .collect();
+        let submitted = if commands.is_empty() {
+            Ok(Submitted { term: 0, replies: Vec::new() })
+        } else {
+            self.submit(commands, within).await
+        };
+        let (term, mut replies) = match &submitted {
+            Ok(submitted) => (submitted.term, submitted.replies.iter()),
+            Err(_) => (0, [].iter()),
+        };
+        let mut results = Vec::with_capacity(bad.len());
+        for bad in bad {
+            let answer = match (bad, &submitted) {
+                (Some(bad), _) => Err(bad),
+                (None, Err(failure)) => Err(failure.clone()),
+                (None, Ok(_)) => match replies.next() {
+                    Some(reply) => self.answer(reply.clone(), term, deadline).await,
+                    None => Err(unanswered()),
+                },
+            };
+            let answer = answer.unwrap_or_else(|failure| Answer::Error(failure.command_error()));
+            results.push(v1::CommandResult { result: Some(answer) });
+        }
+        v1::SubmitBatchResponse { batch_id: batch.batch_id, results }
+    }
+
+    async fn answer(&self, reply: Reply, term: u64, deadline: Instant) -> Result<Answer, Failure> {
+        let receipt = wire::receipt(reply.place, reply.replayed, term);
+        match reply.outcome {
+            Outcome::OrderPlaced { amount, expires_at } => Ok(Answer::PlaceOrder(v1::PlaceOrderResponse {
+                receipt: Some(receipt),
+                amount_idr: wire::idr(amount),
+                expires_at_ms: wire::ms(expires_at.0),
+            })),
+            Outcome::PaymentRecorded(outcome) => {
+                let serials = match &outcome {
+                    PaymentOutcome::Applied(range) => Some(self.printed(range, deadline).await?),
+                    _ => None,
+                };
+                let outcome = wire::payment_outcome(&outcome).into();
+                Ok(Answer::RecordPayment(v1::RecordPaymentResponse { receipt: Some(receipt), outcome, serials }))
+            }
+            Outcome::OrderCancelled => Ok(Answer::CancelOrder(v1::CancelOrderResponse { receipt: Some(receipt) })),
+            Outcome::Refused(refusal) => Err(Failure::refused(refusal, Some(receipt))),
+            Outcome::SeriesOpened | Outcome::OrdersExpired { .. } => Err(unanswered()),
+        }
+    }
+
+    /// The stamps of a range with their printed codes.
+    pub(super) async fn printed(&self, range: &SerialRange, deadline: Instant) -> Result<v1::SerialRange, Failure> {
+        self.check_key(range.series, deadline).await?;
+        let printed = |number| {
+            let number = StampNumber::new(number)?;
+            Ok(serial_code::encode(&self.inner.key, range.series, number).as_str().to_owned())
+        };
+        let codes: Result<Vec<String>, InvalidName> = range.numbers().map(printed).collect();
+        let codes = codes.map_err(|error| {
+            let cause = format!("serial number {error}");
+            self.stop_for(StorageError::Corrupt { what: format!("range of series {}", range.series), cause })
+        })?;
+        Ok(wire::serial_range(range, codes))
+    }
+
+    /// # Errors
+    /// `SERIAL_KEY_MISMATCH` if this node would print other codes for the series than the node that opened it.
+    pub(super) async fn check_key(&self, series: SeriesCode, deadline: Instant) -> Result<(), Failure> {
+        let cached = self.inner.key_checks.read().unwrap_or_else(PoisonError::into_inner).get(&series).copied();
+        let key_check = match cached {
+            Some(key_check) => key_check,
+            None => self.look_up_key_check(series, deadline).await?,
+        };
+        if key_check == self.inner.key_check {
+            return Ok(());
+        }
+        let message = format!("series {series} was opened with another key than this node prints codes with");
+        Err(Failure::new(Reason::SerialKeyMismatch, message).about("series", series.to_string()))
+    }
+
+    /// Linearizable: a forwarded command is answered before this node has applied it, and the series may be as young.
+    async fn look_up_key_check(&self, series: SeriesCode, deadline: Instant) -> Result<KeyCheck, Failure> {
+        let within = deadline.saturating_duration_since(Instant::now());
+        let looked_up = self.read(Consistency::Linearizable, within, move |view| view.series(series)).await;
+        // The command was executed: whatever keeps its answer from the caller, the outcome is unknown to the caller.
+        let (_, found) = looked_up.map_err(|failure| Failure::new(Reason::OutcomeUnknown, failure.message))?;
+        let found = found.ok_or_else(|| Failure::new(Reason::OutcomeUnknown, format!("series {series} is not known here")))?;
+        self.inner.key_checks.write().unwrap_or_else(PoisonError::into_inner).insert(series, found.key_check);
+        Ok(found.key_check)
+    }
+
+    /// Reads one state of the ledger, away from the async workers.
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        consistency: Consistency,
+        within: Duration,
+        look_up: impl FnOnce(&N::View) -> Result<T, StorageError> + Send + 'static,
+    ) -> Result<(v1::ReadMark, T), Failure> {
+        let read = self.inner.node.read(consistency, within).await.map_err(|error| {
+            let leader = match &error {
+                ReadError::Retry { leader, .. } => *leader,
+                ReadError::Stopped(_) => None,
+            };
+            self.with_leader(Failure::from(&error), leader)
+        })?;
+        let index = read.index;
+        let view = read.view;
+        // The view is dropped on that thread too: it holds a snapshot of the store.
+        let looked_up = self.inner.reads.run(move || Ok((view.totals()?.ledger_time, look_up(&view)?))).await?;
+        let (ledger_time, found) = looked_up.map_err(|error: StorageError| self.stop_for(error))?;
+        Ok((v1::ReadMark { read_index: index, ledger_time_ms: wire::ms(ledger_time.0) }, found))
+    }
+
+    pub(super) fn stop_for(&self, error: StorageError) -> Failure {
+        (self.inner.on_storage_error)(&error);
+        error.into()
+    }
+
+    pub(super) fn with_leader(&self, failure: Failure, leader: Option<u64>) -> Failure {
+        let address = leader.and_then(|id| self.inner.node.client_address(id));
+        failure.with_leader(leader, address)
+    }
+}
+
+/// The ledger answered another kind of command than was asked: a bug of ours, never a refusal.
+fn unanswered() -> Failure {
+    Failure::new(Reason::OutcomeUnknown, "the ledger's answer does not fit the command")
+}

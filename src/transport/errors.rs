@@ -1,0 +1,337 @@
+//! The one table of errors: what a caller may be told, with which gRPC code, and whether the call can have had an effect.
+//!
+//! Every error of the API is a [`Failure`] with a [`Reason`]; [`Failure::status`] makes a unary answer of it, and
+//! [`Failure::command_error`] the answer to one command of a batch, both from the same row. The reasons are documented for
+//! callers at the head of `proto/stampede/v1/issuance.proto`; the table test holds the two together.
+//!
+//! What this file does not decide: whether something happened. Consensus says so; here it only gets its name.
+
+use std::time::Duration;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+use crate::consensus::{
+    ExportError, InitError, PeerError, ReadError, RetryReason, SnapshotError, SubmitError, TransferError, UnknownReason,
+};
+use crate::domain::Refusal;
+use crate::limits;
+use crate::proto::v1;
+use crate::storage::StorageError;
+
+/// Of `google.rpc.ErrorInfo`.
+pub const ERROR_DOMAIN: &str = "stampede";
+
+/// Whether the call can have had an effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// It had none and never will.
+    None,
+    /// Nothing was proposed: send it again.
+    Retry,
+    /// It may have happened: send it again, or ask by id.
+    Unknown,
+}
+
+impl Effect {
+    /// Of the metadata `effect`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Retry => "retry",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+macro_rules! reasons {
+    ($( $(#[doc = $doc:literal])* $reason:ident $name:literal $code:ident $effect:ident; )*) => {
+        /// Why a call has no success to report. Names are stable; so is what each says of its effect.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Reason { $( $(#[doc = $doc])* $reason, )* }
+
+        impl Reason {
+            pub const ALL: &[Self] = &[ $( Self::$reason, )* ];
+
+            /// On the wire.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $( Self::$reason => $name, )* }
+            }
+
+            #[must_use]
+            pub const fn code(self) -> Code {
+                match self { $( Self::$reason => Code::$code, )* }
+            }
+
+            #[must_use]
+            pub const fn effect(self) -> Effect {
+                let effect = match self { $( Self::$reason => Effect::$effect, )* };
+                // Planted bug 11: an unknown outcome reported as a refusal.
+                #[cfg(feature = "planted-bug-11")]
+                let effect = if matches!(effect, Effect::Unknown) { Effect::None } else { effect };
+                effect
+            }
+        }
+    };
+}
+
+reasons! {
+    /// A field breaks a limit; nothing was proposed.
+    InvalidField "INVALID_FIELD" InvalidArgument None;
+    // The ledger's refusals, in their order of precedence.
+    SeriesReused "SERIES_REUSED" AlreadyExists None;
+    OrderIdReused "ORDER_ID_REUSED" AlreadyExists None;
+    PaymentIdReused "PAYMENT_ID_REUSED" AlreadyExists None;
+    SeriesUnknown "SERIES_UNKNOWN" NotFound None;
+    StockExhausted "STOCK_EXHAUSTED" ResourceExhausted None;
+    OrderUnknown "ORDER_UNKNOWN" NotFound None;
+    OrderIssued "ORDER_ISSUED" FailedPrecondition None;
+    OrderExpired "ORDER_EXPIRED" FailedPrecondition None;
+    // Of reads.
+    PaymentUnknown "PAYMENT_UNKNOWN" NotFound None;
+    // Of the operators' calls.
+    AlreadyInitialized "ALREADY_INITIALIZED" FailedPrecondition None;
+    MembersInvalid "MEMBERS_INVALID" FailedPrecondition None;
+    NotEligible "NOT_ELIGIBLE" FailedPrecondition None;
+    NothingApplied "NOTHING_APPLIED" FailedPrecondition None;
+    LogPurged "LOG_PURGED" OutOfRange None;
+    // Of peers.
+    OtherCluster "OTHER_CLUSTER" PermissionDenied None;
+    PeerRefused "PEER_REFUSED" FailedPrecondition None;
+    // Not done: send it again.
+    NoLeader "NO_LEADER" Unavailable Retry;
+    LeaderUnreachable "LEADER_UNREACHABLE" Unavailable Retry;
+    Overloaded "OVERLOADED" ResourceExhausted Retry;
+    Draining "DRAINING" Unavailable Retry;
+    NotLeader "NOT_LEADER" FailedPrecondition Retry;
+    // It may have happened.
+    OutcomeUnknown "OUTCOME_UNKNOWN" DeadlineExceeded Unknown;
+    LeaderChanged "LEADER_CHANGED" Unavailable Unknown;
+    SerialKeyMismatch "SERIAL_KEY_MISMATCH" Internal Unknown;
+    StorageFailed "STORAGE_FAILED" Internal Unknown;
+    NodeStopped "NODE_STOPPED" Unavailable Unknown;
+}
+
+/// One error, before it is put on the wire.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    pub reason: Reason,
+    /// For people; lower case, no full stop.
+    pub message: String,
+    /// The field that is bad, or that differs.
+    pub field: Option<String>,
+    /// Of a refusal by the ledger.
+    pub receipt: Option<v1::Receipt>,
+    /// Metadata beyond `effect`, `field` and the receipt.
+    more: Vec<(&'static str, String)>,
+    /// Kind and name of what was looked for or stands in the way.
+    resource: Option<(&'static str, String)>,
+}
+
+impl Failure {
+    #[must_use]
+    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into(), field: None, receipt: None, more: Vec::new(), resource: None }
+    }
+
+    /// `field` by its path on the wire; `limit` says what is allowed, such as "must be 1 to 10000, is 0".
+    #[must_use]
+    pub fn invalid(field: impl Into<String>, limit: impl std::fmt::Display) -> Self {
+        let field = field.into();
+        Self { field: Some(field.clone()), ..Self::new(Reason::InvalidField, format!("{field} {limit}")) }
+    }
+
+    #[must_use]
+    pub fn refused(refusal: Refusal, receipt: Option<v1::Receipt>) -> Self {
+        let reason = match refusal {
+            Refusal::SeriesReused { .. } => Reason::SeriesReused,
+            Refusal::OrderIdReused { .. } => Reason::OrderIdReused,
+            Refusal::PaymentIdReused { .. } => Reason::PaymentIdReused,
+            Refusal::SeriesUnknown => Reason::SeriesUnknown,
+            Refusal::StockExhausted => Reason::StockExhausted,
+            Refusal::OrderUnknown => Reason::OrderUnknown,
+            Refusal::OrderIssued => Reason::OrderIssued,
+            Refusal::OrderExpired => Reason::OrderExpired,
+        };
+        Self { field: refusal.field().map(str::to_owned), receipt, ..Self::new(reason, refusal.to_string()) }
+    }
+
+    /// Names the leader, as far as it is known, so that the caller can go there at once.
+    #[must_use]
+    pub fn with_leader(mut self, id: Option<u64>, address: Option<String>) -> Self {
+        self.more.extend(id.map(|id| ("leader_id", id.to_string())));
+        self.more.extend(address.map(|address| ("leader_address", address)));
+        self
+    }
+
+    /// `kind` is a noun of the glossary, such as "order".
+    #[must_use]
+    pub fn about(mut self, kind: &'static str, name: impl Into<String>) -> Self {
+        self.resource = Some((kind, name.into()));
+        self
+    }
+
+    #[must_use]
+    pub fn with(mut self, key: &'static str, value: impl std::fmt::Display) -> Self {
+        self.more.push((key, value.to_string()));
+        self
+    }
+
+    fn retry_delay(&self) -> Option<Duration> {
+        match (self.reason, self.reason.effect()) {
+            (Reason::Overloaded, _) => Some(limits::RETRY_DELAY_OVERLOADED),
+            (_, Effect::Retry) => Some(limits::RETRY_DELAY),
+            _ => None,
+        }
+    }
+
+    /// As the answer to a call of its own.
+    #[must_use]
+    pub fn status(self) -> Status {
+        let mut metadata = std::collections::HashMap::from([("effect".to_owned(), self.reason.effect().name().to_owned())]);
+        let mut details = ErrorDetails::new();
+        if let Some(delay) = self.retry_delay() {
+            details.set_retry_info(Some(delay));
+        }
+        if let Some((kind, name)) = &self.resource {
+            details.set_resource_info(*kind, name, "", "");
+        }
+        if let Some(field) = self.field {
+            if self.reason == Reason::InvalidField {
+                details.add_bad_request_violation(&field, &self.message);
+            }
+            metadata.insert("field".to_owned(), field);
+        }
+        if let Some(receipt) = self.receipt {
+            let position = receipt.position.unwrap_or_default();
+            metadata.insert("log_index".to_owned(), position.log_index.to_string());
+            metadata.insert("offset".to_owned(), position.offset.to_string());
+            metadata.insert("replayed".to_owned(), receipt.replayed.to_string());
+            metadata.insert("term".to_owned(), receipt.term.to_string());
+        }
+        metadata.extend(self.more.into_iter().map(|(key, value)| (key.to_owned(), value)));
+        details.set_error_info(self.reason.name(), ERROR_DOMAIN, metadata);
+        Status::with_error_details(self.reason.code(), self.message, details)
+    }
+
+    /// As the answer to one command of a batch.
+    #[must_use]
+    pub fn command_error(&self) -> v1::CommandError {
+        let effect = match self.reason.effect() {
+            Effect::None => v1::Effect::None,
+            Effect::Retry => v1::Effect::Retry,
+            Effect::Unknown => v1::Effect::Unknown,
+        };
+        v1::CommandError {
+            code: self.reason.code() as i32,
+            reason: self.reason.name().to_owned(),
+            message: self.message.clone(),
+            effect: effect.into(),
+            field: self.field.clone().unwrap_or_default(),
+            receipt: self.receipt,
+        }
+    }
+}
+
+impl From<Failure> for Status {
+    fn from(failure: Failure) -> Self {
+        failure.status()
+    }
+}
+
+impl From<RetryReason> for Reason {
+    fn from(reason: RetryReason) -> Self {
+        match reason {
+            RetryReason::NoLeader => Self::NoLeader,
+            RetryReason::LeaderUnreachable => Self::LeaderUnreachable,
+            RetryReason::Overloaded => Self::Overloaded,
+            RetryReason::Draining => Self::Draining,
+        }
+    }
+}
+
+impl From<&SubmitError> for Failure {
+    fn from(error: &SubmitError) -> Self {
+        let reason = match error {
+            SubmitError::Retry { reason, .. } => (*reason).into(),
+            SubmitError::Unknown { reason: UnknownReason::Deadline, .. } => Reason::OutcomeUnknown,
+            SubmitError::Unknown { reason: UnknownReason::LeaderChanged, .. } => Reason::LeaderChanged,
+            SubmitError::Stopped(_) => Reason::NodeStopped,
+        };
+        Self::new(reason, error.to_string())
+    }
+}
+
+impl From<&ReadError> for Failure {
+    fn from(error: &ReadError) -> Self {
+        let reason = match error {
+            ReadError::Retry { reason, .. } => (*reason).into(),
+            ReadError::Stopped(_) => Reason::NodeStopped,
+        };
+        Self::new(reason, error.to_string())
+    }
+}
+
+impl From<StorageError> for Failure {
+    fn from(error: StorageError) -> Self {
+        Self::new(Reason::StorageFailed, error.to_string())
+    }
+}
+
+impl From<InitError> for Failure {
+    fn from(error: InitError) -> Self {
+        let reason = match &error {
+            InitError::AlreadyInitialized => Reason::AlreadyInitialized,
+            InitError::Members(_) => Reason::MembersInvalid,
+            InitError::Stopped(_) => Reason::NodeStopped,
+        };
+        Self::new(reason, error.to_string())
+    }
+}
+
+impl From<TransferError> for Failure {
+    fn from(error: TransferError) -> Self {
+        let reason = match &error {
+            TransferError::NotLeader { .. } => Reason::NotLeader,
+            TransferError::NotEligible(_) => Reason::NotEligible,
+            TransferError::Deadline => Reason::OutcomeUnknown,
+            TransferError::Stopped(_) => Reason::NodeStopped,
+        };
+        Self::new(reason, error.to_string())
+    }
+}
+
+impl From<SnapshotError> for Failure {
+    fn from(error: SnapshotError) -> Self {
+        let reason = match &error {
+            SnapshotError::Deadline => Reason::OutcomeUnknown,
+            SnapshotError::NothingApplied => Reason::NothingApplied,
+            SnapshotError::Stopped(_) => Reason::NodeStopped,
+        };
+        Self::new(reason, error.to_string())
+    }
+}
+
+impl From<ExportError> for Failure {
+    fn from(error: ExportError) -> Self {
+        match error {
+            ExportError::Purged { first_index } => {
+                Self::new(Reason::LogPurged, error.to_string()).with("first_index", first_index)
+            }
+            ExportError::Storage(error) => error.into(),
+        }
+    }
+}
+
+impl From<PeerError> for Failure {
+    fn from(error: PeerError) -> Self {
+        let reason = match &error {
+            PeerError::Refused(_) => Reason::PeerRefused,
+            PeerError::Unknown(_) => Reason::LeaderChanged,
+            PeerError::Stopped(_) => Reason::NodeStopped,
+        };
+        Self::new(reason, error.to_string())
+    }
+}

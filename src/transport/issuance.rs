@@ -1,0 +1,266 @@
+//! `stampede.v1.IssuanceService`: portals, payment gateways, look-ups.
+//!
+//! The three forms of a write (a call, a batch, a stream of batches) differ in what they carry, not in what happens: all go through
+//! [`Edge`].
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures_util::StreamExt;
+use futures_util::stream::{self, BoxStream};
+use tokio::sync::watch;
+use tonic::{Code, Request, Response, Status, Streaming};
+
+use crate::domain::{LedgerView, serial_code};
+use crate::limits;
+use crate::proto::v1;
+use crate::proto::v1::command_result::Result as Answer;
+use crate::proto::v1::issuance_service_server::IssuanceService;
+use crate::transport::calls::{Call, CallMetrics};
+use crate::transport::edge::Edge;
+use crate::transport::errors::{Failure, Reason};
+use crate::transport::ledger_node::LedgerNode;
+use crate::transport::{deadline, validate, wire};
+
+pub struct Issuance<N> {
+    edge: Edge<N>,
+    calls: Arc<CallMetrics>,
+    /// True once the port is closing: streams end after what is under way.
+    stop: watch::Receiver<bool>,
+}
+
+impl<N: LedgerNode> Issuance<N> {
+    #[must_use]
+    pub fn new(edge: Edge<N>, calls: Arc<CallMetrics>, stop: watch::Receiver<bool>) -> Self {
+        Self { edge, calls, stop }
+    }
+}
+
+/// The answer came, but of another command: a bug of ours.
+fn misanswered() -> Status {
+    Failure::new(Reason::OutcomeUnknown, "the ledger's answer does not fit the command").status()
+}
+
+#[tonic::async_trait]
+impl<N: LedgerNode> IssuanceService for Issuance<N> {
+    async fn place_order(&self, request: Request<v1::PlaceOrderRequest>) -> Result<Response<v1::PlaceOrderResponse>, Status> {
+        self.calls
+            .place_order
+            .count(async {
+                let within = deadline::within(request.metadata());
+                let command = validate::place_order(request.get_ref()).map_err(Failure::from)?;
+                match self.edge.submit_one(command, within).await {
+                    Ok(Answer::PlaceOrder(response)) => Ok(Response::new(response)),
+                    Ok(_) => Err(misanswered()),
+                    Err(failure) => Err(failure.about("order", &request.get_ref().order_id).status()),
+                }
+            })
+            .await
+    }
+
+    async fn record_payment(
+        &self,
+        request: Request<v1::RecordPaymentRequest>,
+    ) -> Result<Response<v1::RecordPaymentResponse>, Status> {
+        self.calls
+            .record_payment
+            .count(async {
+                let within = deadline::within(request.metadata());
+                let command = validate::record_payment(request.get_ref()).map_err(Failure::from)?;
+                match self.edge.submit_one(command, within).await {
+                    Ok(Answer::RecordPayment(response)) => Ok(Response::new(response)),
+                    Ok(_) => Err(misanswered()),
+                    Err(failure) => Err(failure.about("payment", &request.get_ref().payment_id).status()),
+                }
+            })
+            .await
+    }
+
+    async fn cancel_order(
+        &self,
+        request: Request<v1::CancelOrderRequest>,
+    ) -> Result<Response<v1::CancelOrderResponse>, Status> {
+        self.calls
+            .cancel_order
+            .count(async {
+                let within = deadline::within(request.metadata());
+                let command = validate::cancel_order(request.get_ref()).map_err(Failure::from)?;
+                match self.edge.submit_one(command, within).await {
+                    Ok(Answer::CancelOrder(response)) => Ok(Response::new(response)),
+                    Ok(_) => Err(misanswered()),
+                    Err(failure) => Err(failure.about("order", &request.get_ref().order_id).status()),
+                }
+            })
+            .await
+    }
+
+    async fn get_order(&self, request: Request<v1::GetOrderRequest>) -> Result<Response<v1::GetOrderResponse>, Status> {
+        self.calls
+            .get_order
+            .count(async {
+                let within = deadline::within(request.metadata());
+                let until = Instant::now() + within;
+                let request = request.get_ref();
+                let id = validate::order_id(&request.order_id).map_err(Failure::from)?;
+                let consistency = validate::consistency(request.consistency).map_err(Failure::from)?;
+                let (mark, found) = self.edge.read(consistency, within, move |view| view.order(id)).await?;
+                let Some(order) = found else {
+                    let message = format!("no order {id} as of index {}", mark.read_index);
+                    return Err(Failure::new(Reason::OrderUnknown, message)
+                        .about("order", id.to_string())
+                        .with("read_index", mark.read_index)
+                        .status());
+                };
+                let codes = match order.serials() {
+                    Some(range) => self.edge.printed(&range, until).await?.codes,
+                    None => Vec::new(),
+                };
+                Ok(Response::new(v1::GetOrderResponse { mark: Some(mark), order: Some(wire::order(&order, codes)) }))
+            })
+            .await
+    }
+
+    async fn get_payment(&self, request: Request<v1::GetPaymentRequest>) -> Result<Response<v1::GetPaymentResponse>, Status> {
+        self.calls
+            .get_payment
+            .count(async {
+                let within = deadline::within(request.metadata());
+                let request = request.get_ref();
+                let name = validate::payment_name(&request.gateway, &request.payment_id).map_err(Failure::from)?;
+                let consistency = validate::consistency(request.consistency).map_err(Failure::from)?;
+                let asked = name.clone();
+                let (mark, found) = self.edge.read(consistency, within, move |view| view.payment(&asked)).await?;
+                let Some(payment) = found else {
+                    let message = format!("no payment {name} as of index {}", mark.read_index);
+                    return Err(Failure::new(Reason::PaymentUnknown, message)
+                        .about("payment", name.to_string())
+                        .with("read_index", mark.read_index)
+                        .status());
+                };
+                Ok(Response::new(v1::GetPaymentResponse { mark: Some(mark), payment: Some(wire::payment(&payment)) }))
+            })
+            .await
+    }
+
+    async fn verify_serial(
+        &self,
+        request: Request<v1::VerifySerialRequest>,
+    ) -> Result<Response<v1::VerifySerialResponse>, Status> {
+        self.calls
+            .verify_serial
+            .count(async {
+                let within = deadline::within(request.metadata());
+                let request = request.get_ref();
+                let consistency = validate::consistency(request.consistency).map_err(Failure::from)?;
+                let Ok((series, number)) = serial_code::verify(self.edge.key(), &request.code) else {
+                    let status = v1::SerialStatus::Forged.into();
+                    return Ok(Response::new(v1::VerifySerialResponse { status, ..Default::default() }));
+                };
+                let look_up = move |view: &N::View| {
+                    let Some(holder) = view.holder(series, number)? else { return Ok(None) };
+                    view.order(holder)
+                };
+                let (mark, found) = self.edge.read(consistency, within, look_up).await?;
+                let mut response = v1::VerifySerialResponse { mark: Some(mark), ..Default::default() };
+                match found.map(|order| wire::order(&order, Vec::new())) {
+                    None => response.set_status(v1::SerialStatus::Unknown),
+                    Some(order) => {
+                        response.set_status(v1::SerialStatus::Issued);
+                        response.issued_at_ms = order.settled_at_ms;
+                        response.order_id = order.order_id;
+                    }
+                }
+                Ok(Response::new(response))
+            })
+            .await
+    }
+
+    async fn submit_batch(
+        &self,
+        request: Request<v1::SubmitBatchRequest>,
+    ) -> Result<Response<v1::SubmitBatchResponse>, Status> {
+        self.calls
+            .submit_batch
+            .count(async {
+                let within = deadline::within(request.metadata());
+                let batch = request.into_inner();
+                validate::batch_size(batch.commands.len()).map_err(Failure::from)?;
+                Ok(Response::new(self.edge.submit_batch(batch, within).await))
+            })
+            .await
+    }
+
+    type SubmitStreamStream = BoxStream<'static, Result<v1::SubmitBatchResponse, Status>>;
+
+    async fn submit_stream(
+        &self,
+        request: Request<Streaming<v1::SubmitBatchRequest>>,
+    ) -> Result<Response<Self::SubmitStreamStream>, Status> {
+        let call = self.calls.submit_stream.start();
+        let ends = deadline::asked(request.metadata()).map(|asked| Instant::now() + asked);
+        let batches = batches_until_the_end(request.into_inner(), self.stop.clone());
+        let edge = self.edge.clone();
+        // Driven by the caller's reading: with that many answers unread, no further batch is taken in. Nobody else waits.
+        let answers = batches
+            .map(move |batch| answer_batch(edge.clone(), batch, ends))
+            .buffer_unordered(limits::STREAM_BATCHES_IN_FLIGHT_MAX);
+        Ok(Response::new(ended_by_the_first_error(answers.boxed(), call)))
+    }
+}
+
+async fn answer_batch<N: LedgerNode>(
+    edge: Edge<N>,
+    batch: Result<v1::SubmitBatchRequest, Status>,
+    ends: Option<Instant>,
+) -> Result<v1::SubmitBatchResponse, Status> {
+    let batch = batch?;
+    let left = ends.map_or(limits::CALL_DEADLINE_DEFAULT, |ends| ends.saturating_duration_since(Instant::now()));
+    Ok(edge.submit_batch(batch, left.min(limits::CALL_DEADLINE_DEFAULT)).await)
+}
+
+/// The batches of a stream up to the first that is refused as a whole, the port's closing, or the caller's end.
+fn batches_until_the_end(
+    incoming: Streaming<v1::SubmitBatchRequest>,
+    stop: watch::Receiver<bool>,
+) -> impl futures_util::Stream<Item = Result<v1::SubmitBatchRequest, Status>> + Send {
+    stream::unfold(Some((incoming, stop)), |state| async move {
+        let (mut incoming, mut stop) = state?;
+        let next = tokio::select! {
+            biased;
+            // A sender that is gone will not close anything: go on reading.
+            Ok(_) = stop.wait_for(|stop| *stop) => {
+                Err(Failure::new(Reason::Draining, "the node is stopping: later batches were not read").status())
+            }
+            next = incoming.message() => match next.transpose()? {
+                Ok(batch) => match validate::batch_size(batch.commands.len()) {
+                    Ok(()) => Ok(batch),
+                    Err(bad) => Err(Failure::from(bad).status()),
+                },
+                Err(status) => Err(status),
+            },
+        };
+        let rest = next.is_ok().then_some((incoming, stop));
+        Some((next, rest))
+    })
+}
+
+/// Answers of batches in flight come before the error that ends the stream: it is kept until they are through.
+fn ended_by_the_first_error(
+    answers: BoxStream<'static, Result<v1::SubmitBatchResponse, Status>>,
+    call: Call,
+) -> BoxStream<'static, Result<v1::SubmitBatchResponse, Status>> {
+    let state = (answers, Some(call), None::<Status>);
+    stream::unfold(state, |(mut answers, mut call, mut error)| async move {
+        loop {
+            match answers.next().await {
+                Some(Ok(answer)) => return Some((Ok(answer), (answers, call, error))),
+                Some(Err(status)) => error = Some(status),
+                None => {
+                    call.take()?.end(error.as_ref().map_or(Code::Ok, Status::code));
+                    return error.take().map(|status| (Err(status), (answers, None, None)));
+                }
+            }
+        }
+    })
+    .boxed()
+}

@@ -1,0 +1,29 @@
+//! gRPC: the three ports of a node, and its calls to other nodes.
+//!
+//! The only place that parses input from outside (`validate`) and the only one that names an error on the wire (`errors`). What a
+//! call means is the domain's affair, where it is executed is consensus': a service here converts, asks the node, converts back.
+//!
+//! - client port: `IssuanceService` ([`issuance`]); writes of all three forms share one path ([`edge`]).
+//! - operators' port: `AdminService` ([`admin`]).
+//! - peers' port: `PeerService` ([`peers`]), and [`peers::GrpcPeers`], the other end of it.
+//!
+//! Not here: TLS and roles (they come with the transport security), the HTTP port of metrics and probes (`operations`).
+
+pub mod admin;
+pub mod calls;
+pub mod deadline;
+pub mod edge;
+pub mod errors;
+pub mod issuance;
+pub mod ledger_node;
+pub mod peers;
+pub mod read_threads;
+pub mod server;
+pub mod validate;
+pub mod wire;
+
+pub use calls::CallMetrics;
+pub use edge::Edge;
+pub use ledger_node::{ClusterNode, LedgerNode};
+pub use peers::{ClusterIdentity, GrpcPeers};
+pub use server::{ServeError, Signals, serve_admin, serve_client, serve_peers};

@@ -1,0 +1,159 @@
+//! `stampede.raft.v1.PeerService`: other nodes' calls, admitted and handed to consensus.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::StreamExt;
+use futures_util::stream::{self, BoxStream};
+use tokio::sync::watch;
+use tonic::{Code, Request, Response, Status, Streaming};
+
+use super::ClusterIdentity;
+use crate::proto::raft::peer_service_server::PeerService;
+use crate::proto::raft::snapshot_request::Part;
+use crate::proto::raft::{
+    AppendRequest, AppendResponse, ProposeRequest, ProposeResponse, ReadIndexRequest, ReadIndexResponse, SnapshotRequest,
+    SnapshotResponse, TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
+};
+use crate::transport::calls::CallMetrics;
+use crate::transport::deadline;
+use crate::transport::errors::{Failure, Reason};
+use crate::transport::ledger_node::ClusterNode;
+
+pub struct Peers {
+    node: ClusterNode,
+    identity: ClusterIdentity,
+    calls: Arc<CallMetrics>,
+    /// True once the port is closing: streams of peers end, they have no end of their own.
+    stop: watch::Receiver<bool>,
+}
+
+impl Peers {
+    #[must_use]
+    pub fn new(node: ClusterNode, identity: ClusterIdentity, calls: Arc<CallMetrics>, stop: watch::Receiver<bool>) -> Self {
+        Self { node, identity, calls, stop }
+    }
+}
+
+/// The transfer broke, not this node: nothing has replaced anything.
+fn broken(message: impl Into<String>) -> Status {
+    Failure::new(Reason::PeerRefused, message).status()
+}
+
+#[tonic::async_trait]
+impl PeerService for Peers {
+    type AppendStream = BoxStream<'static, Result<AppendResponse, Status>>;
+
+    async fn append(&self, request: Request<Streaming<AppendRequest>>) -> Result<Response<Self::AppendStream>, Status> {
+        let call = self.calls.append.start();
+        self.identity.admit(request.metadata()).await?;
+        let incoming = request.into_inner();
+        let mut stop = self.stop.clone();
+        let stopped = async move {
+            // A sender that is gone closes nothing.
+            if stop.wait_for(|stop| *stop).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        // A broken request ends the stream: going on behind it would lose its entries.
+        let unread = Arc::new(Mutex::new(None));
+        let found = unread.clone();
+        let requests = incoming
+            .scan((), move |(), request| {
+                let request = request.map_err(|status| *found.lock().unwrap_or_else(PoisonError::into_inner) = Some(status));
+                std::future::ready(request.ok())
+            })
+            .take_until(stopped);
+        let answers = self.node.on_append(requests.boxed()).map(|answer| answer.map_err(|error| Failure::from(error).status()));
+        let end = stream::once(async move {
+            let status = unread.lock().unwrap_or_else(PoisonError::into_inner).take();
+            call.end(status.as_ref().map_or(Code::Ok, Status::code));
+            status
+        });
+        let end = end.filter_map(|status| std::future::ready(status.map(Err)));
+        Ok(Response::new(answers.chain(end).boxed()))
+    }
+
+    async fn vote(&self, request: Request<VoteRequest>) -> Result<Response<VoteResponse>, Status> {
+        self.calls
+            .vote
+            .count(async {
+                self.identity.admit(request.metadata()).await?;
+                Ok(Response::new(self.node.on_vote(request.into_inner()).await.map_err(Failure::from)?))
+            })
+            .await
+    }
+
+    async fn pre_vote(&self, request: Request<VoteRequest>) -> Result<Response<VoteResponse>, Status> {
+        self.calls
+            .pre_vote
+            .count(async {
+                self.identity.admit(request.metadata()).await?;
+                Ok(Response::new(self.node.on_pre_vote(request.into_inner()).await.map_err(Failure::from)?))
+            })
+            .await
+    }
+
+    async fn install_snapshot(
+        &self,
+        request: Request<Streaming<SnapshotRequest>>,
+    ) -> Result<Response<SnapshotResponse>, Status> {
+        self.calls
+            .install_snapshot
+            .count(async {
+                self.identity.admit(request.metadata()).await?;
+                let mut parts = request.into_inner();
+                let Some(Part::Header(mut header)) = parts.message().await?.and_then(|first| first.part) else {
+                    return Err(broken("a snapshot begins with its header"));
+                };
+                let manifest = header.manifest.clone().ok_or_else(|| broken("the snapshot has no manifest"))?;
+                let receiver = self.node.ledger().receive_snapshot(manifest);
+                let mut receiver = receiver.map_err(|error| broken(error.to_string()))?;
+                while let Some(part) = parts.message().await? {
+                    let Some(Part::Chunk(chunk)) = part.part else {
+                        return Err(broken("after the header come chunks"));
+                    };
+                    receiver.write(chunk).await.map_err(|error| broken(error.to_string()))?;
+                }
+                let snapshot = receiver.finish().await.map_err(|error| broken(error.to_string()))?;
+                // What was verified counts, not what the header said.
+                header.manifest = Some(snapshot.manifest().clone());
+                Ok(Response::new(self.node.on_install_snapshot(header, snapshot).await.map_err(Failure::from)?))
+            })
+            .await
+    }
+
+    async fn transfer_leader(
+        &self,
+        request: Request<TransferLeaderRequest>,
+    ) -> Result<Response<TransferLeaderResponse>, Status> {
+        self.calls
+            .peer_transfer_leader
+            .count(async {
+                self.identity.admit(request.metadata()).await?;
+                Ok(Response::new(self.node.on_transfer_leader(request.into_inner()).await.map_err(Failure::from)?))
+            })
+            .await
+    }
+
+    async fn propose(&self, request: Request<ProposeRequest>) -> Result<Response<ProposeResponse>, Status> {
+        self.calls
+            .propose
+            .count(async {
+                self.identity.admit(request.metadata()).await?;
+                let within = deadline::within(request.metadata());
+                Ok(Response::new(self.node.on_propose(request.into_inner(), within).await.map_err(Failure::from)?))
+            })
+            .await
+    }
+
+    async fn read_index(&self, request: Request<ReadIndexRequest>) -> Result<Response<ReadIndexResponse>, Status> {
+        self.calls
+            .read_index
+            .count(async {
+                self.identity.admit(request.metadata()).await?;
+                let within = deadline::within(request.metadata());
+                Ok(Response::new(self.node.on_read_index(request.into_inner(), within).await.map_err(Failure::from)?))
+            })
+            .await
+    }
+}

@@ -1,0 +1,57 @@
+//! Threads that read the ledger for calls.
+//!
+//! A point read from RocksDB takes microseconds from memory and milliseconds from a disk that stalls: a few of the latter on the
+//! async workers would stop every call of the node, heartbeats included. These threads are few, their queue is bounded, and a
+//! thread that is awake takes the next read without being woken, which `spawn_blocking` (a thread for each waiting read, up to
+//! 512) does not give.
+
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::oneshot;
+
+use crate::limits;
+use crate::transport::errors::{Failure, Reason};
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// Cheap to clone; the threads end with the last clone.
+#[derive(Clone)]
+pub struct ReadThreads {
+    jobs: SyncSender<Job>,
+}
+
+impl ReadThreads {
+    /// # Errors
+    /// The operating system gives no thread.
+    pub fn start() -> std::io::Result<Self> {
+        let (jobs, waiting) = sync_channel::<Job>(limits::READS_WAITING_MAX);
+        let waiting = Arc::new(Mutex::new(waiting));
+        for number in 0..limits::READ_THREADS {
+            let waiting = waiting.clone();
+            std::thread::Builder::new().name(format!("ledger-read-{number}")).spawn(move || work(&waiting))?;
+        }
+        Ok(Self { jobs })
+    }
+
+    /// Runs `read` on one of the threads.
+    ///
+    /// # Errors
+    /// `OVERLOADED` if too many reads wait already.
+    pub async fn run<T: Send + 'static>(&self, read: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
+        let (done, answer) = oneshot::channel();
+        // A caller that hung up does not need the answer.
+        let job: Job = Box::new(move || drop(done.send(read())));
+        self.jobs.try_send(job).map_err(|_| Failure::new(Reason::Overloaded, "too many reads are waiting already"))?;
+        answer.await.map_err(|_| Failure::new(Reason::NodeStopped, "the thread that read has ended"))
+    }
+}
+
+fn work(waiting: &Mutex<Receiver<Job>>) {
+    loop {
+        // The lock is held while waiting: one thread waits for work, the others for their turn to wait.
+        let job = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(job) = job else { return };
+        job();
+    }
+}

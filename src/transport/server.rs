@@ -1,0 +1,148 @@
+//! The three listeners: their services, HTTP/2 settings, health and reflection.
+//!
+//! Each `serve_*` runs until `stop` turns true, then takes no new calls, finishes those under way, and returns. Whoever stops the
+//! node bounds how long it waits for that.
+
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tonic::transport::Server;
+use tonic::transport::server::{Router, TcpIncoming};
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+
+use crate::limits;
+use crate::proto;
+use crate::proto::admin::admin_service_server::AdminServiceServer;
+use crate::proto::raft::peer_service_server::PeerServiceServer;
+use crate::proto::v1::issuance_service_server::IssuanceServiceServer;
+use crate::transport::admin::Admin;
+use crate::transport::calls::CallMetrics;
+use crate::transport::edge::Edge;
+use crate::transport::issuance::Issuance;
+use crate::transport::ledger_node::{ClusterNode, LedgerNode};
+use crate::transport::peers::ClusterIdentity;
+use crate::transport::peers::server::Peers;
+
+const ISSUANCE: &str = "stampede.v1.IssuanceService";
+const ADMIN: &str = "stampede.admin.v1.AdminService";
+
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    #[error("the listener failed: {0}")]
+    Listener(#[from] tonic::transport::Error),
+    #[error("reflection: {0}")]
+    Reflection(String),
+}
+
+/// What the one who runs the node tells its ports.
+#[derive(Debug, Clone)]
+pub struct Signals {
+    /// The health that `grpc.health.v1` reports: true is SERVING.
+    pub serving: watch::Receiver<bool>,
+    /// True closes the port.
+    pub stop: watch::Receiver<bool>,
+}
+
+fn settings() -> Server {
+    Server::builder()
+        .tcp_nodelay(true)
+        .initial_stream_window_size(limits::HTTP2_STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(limits::HTTP2_CONNECTION_WINDOW_BYTES)
+        .max_concurrent_streams(limits::CONNECTION_CALLS_MAX)
+        .http2_keepalive_interval(Some(limits::HTTP2_KEEP_ALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(limits::HTTP2_KEEP_ALIVE_TIMEOUT))
+}
+
+/// The clients' port: issuance, health, reflection.
+///
+/// # Errors
+/// The listener failed.
+pub async fn serve_client<N: LedgerNode>(
+    listener: TcpListener,
+    edge: Edge<N>,
+    calls: Arc<CallMetrics>,
+    signals: Signals,
+) -> Result<(), ServeError> {
+    let service = IssuanceServiceServer::new(Issuance::new(edge, calls, signals.stop.clone()))
+        .max_decoding_message_size(limits::CLIENT_MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(limits::CLIENT_ANSWER_BYTES_MAX);
+    let router = settings().add_service(service);
+    serve_public(listener, router, proto::CLIENT_DESCRIPTORS, ISSUANCE, signals).await
+}
+
+/// The operators' port: administration, health, reflection.
+///
+/// # Errors
+/// The listener failed.
+pub async fn serve_admin(listener: TcpListener, admin: Admin, signals: Signals) -> Result<(), ServeError> {
+    let service = AdminServiceServer::new(admin).max_decoding_message_size(limits::CLIENT_MESSAGE_BYTES_MAX);
+    let router = settings().add_service(service);
+    serve_public(listener, router, proto::OPERATOR_DESCRIPTORS, ADMIN, signals).await
+}
+
+/// The peers' port. Neither health nor reflection: nobody else has business here.
+///
+/// # Errors
+/// The listener failed.
+pub async fn serve_peers(
+    listener: TcpListener,
+    node: ClusterNode,
+    identity: ClusterIdentity,
+    calls: Arc<CallMetrics>,
+    stop: watch::Receiver<bool>,
+) -> Result<(), ServeError> {
+    let service = PeerServiceServer::new(Peers::new(node, identity, calls, stop.clone()))
+        .max_decoding_message_size(limits::PEER_MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(limits::PEER_MESSAGE_BYTES_MAX);
+    serve(listener, settings().add_service(service), stop).await
+}
+
+async fn serve_public(
+    listener: TcpListener,
+    router: Router,
+    descriptors: &'static [u8],
+    service: &'static str,
+    signals: Signals,
+) -> Result<(), ServeError> {
+    let (health, health_service) = tonic_health::server::health_reporter();
+    let reflection = |error: tonic_reflection::server::Error| ServeError::Reflection(error.to_string());
+    let described = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(descriptors)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let router = router
+        .add_service(health_service)
+        .add_service(described().build_v1().map_err(reflection)?)
+        .add_service(described().build_v1alpha().map_err(reflection)?);
+    let Signals { serving, stop } = signals;
+    tokio::select! {
+        () = report_health(health, service, serving) => unreachable!("health is reported until the port is closed"),
+        served = serve(listener, router, stop) => served,
+    }
+}
+
+async fn serve(listener: TcpListener, router: Router, mut stop: watch::Receiver<bool>) -> Result<(), ServeError> {
+    let stopped = async move {
+        // A sender that is gone closes nothing.
+        if stop.wait_for(|stop| *stop).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    Ok(router.serve_with_incoming_shutdown(incoming, stopped).await?)
+}
+
+/// Never ends.
+async fn report_health(health: HealthReporter, service: &'static str, mut serving: watch::Receiver<bool>) {
+    loop {
+        let status = if *serving.borrow_and_update() { ServingStatus::Serving } else { ServingStatus::NotServing };
+        health.set_service_status("", status).await;
+        health.set_service_status(service, status).await;
+        if serving.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! From the wire to the domain: the only place that parses what callers send.
+//!
+//! Nothing is proposed and nothing is read before a whole request has passed. A refusal names the field by its path on the
+//! wire, such as `commands[3].place_order.quantity`, and the limit. What a series or an order *is* (known, paid, sold out) is not
+//! asked here: that is the ledger's to say.
+
+use crate::consensus::Consistency;
+use crate::domain::names::InvalidName;
+use crate::domain::series::SeriesTerms;
+use crate::domain::{
+    AccountId, Command, Gateway, KeyCheck, OrderId, PaymentId, PaymentName, Quantity, Rupiah, SeriesCode, StampNumber,
+};
+use crate::limits;
+use crate::proto::{admin, v1};
+use crate::transport::errors::Failure;
+
+/// A field and the limit that it breaks. The field is named within its own message; [`BadField::under`] puts the path before it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadField {
+    field: &'static str,
+    limit: Limit,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Limit {
+    Name(InvalidName),
+    Words(&'static str),
+}
+
+impl BadField {
+    /// `path` with its final dot, or empty.
+    #[must_use]
+    pub fn under(self, path: &str) -> Failure {
+        let field = format!("{path}{}", self.field);
+        match self.limit {
+            Limit::Name(limit) => Failure::invalid(field, limit),
+            Limit::Words(limit) => Failure::invalid(field, limit),
+        }
+    }
+}
+
+impl From<BadField> for Failure {
+    fn from(bad: BadField) -> Self {
+        bad.under("")
+    }
+}
+
+trait Field<T> {
+    fn field(self, field: &'static str) -> Result<T, BadField>;
+}
+
+impl<T> Field<T> for Result<T, InvalidName> {
+    fn field(self, field: &'static str) -> Result<T, BadField> {
+        self.map_err(|limit| BadField { field, limit: Limit::Name(limit) })
+    }
+}
+
+/// # Errors
+/// Names the first field, in the order of the message, that breaks its limit; so do the others of this file.
+pub fn place_order(request: &v1::PlaceOrderRequest) -> Result<Command, BadField> {
+    Ok(Command::PlaceOrder {
+        order: order_id(&request.order_id)?,
+        account: AccountId::new(&request.account_id).field("account_id")?,
+        series: SeriesCode::new(&request.series_code).field("series_code")?,
+        quantity: Quantity::new(request.quantity).field("quantity")?,
+    })
+}
+
+pub fn record_payment(request: &v1::RecordPaymentRequest) -> Result<Command, BadField> {
+    Ok(Command::RecordPayment {
+        payment: payment_name(&request.gateway, &request.payment_id)?,
+        order: order_id(&request.order_id)?,
+        amount: Rupiah::payment(request.amount_idr).field("amount_idr")?,
+    })
+}
+
+pub fn cancel_order(request: &v1::CancelOrderRequest) -> Result<Command, BadField> {
+    Ok(Command::CancelOrder { order: order_id(&request.order_id)? })
+}
+
+pub fn order_id(text: &str) -> Result<OrderId, BadField> {
+    OrderId::parse(text).field("order_id")
+}
+
+pub fn payment_name(gateway: &str, payment_id: &str) -> Result<PaymentName, BadField> {
+    Ok(PaymentName {
+        gateway: Gateway::new(gateway).field("gateway")?,
+        payment_id: PaymentId::new(payment_id).field("payment_id")?,
+    })
+}
+
+pub fn consistency(wire: i32) -> Result<Consistency, BadField> {
+    match v1::ReadConsistency::try_from(wire) {
+        Ok(v1::ReadConsistency::Unspecified | v1::ReadConsistency::Linearizable) => Ok(Consistency::Linearizable),
+        Ok(v1::ReadConsistency::Stale) => Ok(Consistency::Stale),
+        Err(_) => Err(BadField { field: "consistency", limit: Limit::Words("must be one of the values of ReadConsistency") }),
+    }
+}
+
+/// The number of commands in a batch; what each of them says is its own affair ([`batch_command`]).
+pub fn batch_size(commands: usize) -> Result<(), BadField> {
+    if (1..=limits::BATCH_COMMANDS_MAX).contains(&commands) {
+        return Ok(());
+    }
+    let limit = InvalidName::Range { min: 1, max: limits::BATCH_COMMANDS_MAX as u64, got: commands as i128 };
+    Err(BadField { field: "commands", limit: Limit::Name(limit) })
+}
+
+/// # Errors
+/// The failure of this command alone; the others of the batch proceed.
+pub fn batch_command(index: usize, command: &v1::Command) -> Result<Command, Failure> {
+    use v1::command::Command as Kind;
+    let (name, parsed) = match &command.command {
+        Some(Kind::PlaceOrder(request)) => ("place_order", place_order(request)),
+        Some(Kind::RecordPayment(request)) => ("record_payment", record_payment(request)),
+        Some(Kind::CancelOrder(request)) => ("cancel_order", cancel_order(request)),
+        None => return Err(Failure::invalid(format!("commands[{index}].command"), "must be set")),
+    };
+    parsed.map_err(|bad| bad.under(&format!("commands[{index}].{name}.")))
+}
+
+/// `key_check` names the key that this node prints codes with.
+pub fn open_series(request: &admin::OpenSeriesRequest, key_check: KeyCheck) -> Result<Command, BadField> {
+    let code = SeriesCode::new(&request.series_code).field("series_code")?;
+    let first_number = StampNumber::new(request.first_number).field("first_number")?;
+    let capacity = range(request.capacity.into(), 1, limits::SERIES_CAPACITY_MAX).field("capacity")?;
+    // The last number is first + capacity - 1: it must still have nine digits, so `<=` on the sum would be one too far.
+    let room = limits::STAMP_NUMBER_MAX - first_number.get() + 1;
+    range(capacity.into(), 1, room).field("capacity")?;
+    let face_value = range(request.face_value_idr.into(), 1, limits::FACE_VALUE_IDR_MAX).field("face_value_idr")?;
+    let payment_window_ms =
+        range(request.payment_window_ms.into(), whole_ms(limits::PAYMENT_WINDOW_MIN), whole_ms(limits::PAYMENT_WINDOW_MAX))
+            .field("payment_window_ms")?;
+    let face_value = Rupiah::from_idr(face_value);
+    Ok(Command::OpenSeries(SeriesTerms { code, first_number, capacity, face_value, payment_window_ms, key_check }))
+}
+
+pub fn cluster_name(name: &str) -> Result<(), BadField> {
+    let max = limits::CLUSTER_NAME_CHARS_MAX;
+    if !name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') {
+        return Err(InvalidName::Characters { allowed: "a-z 0-9 -" }).field("cluster_name");
+    }
+    if name.is_empty() || name.len() > max {
+        return Err(InvalidName::Length { min: 1, max, got: name.len() }).field("cluster_name");
+    }
+    Ok(())
+}
+
+fn range(got: i128, min: u64, max: u64) -> Result<u64, InvalidName> {
+    u64::try_from(got).ok().filter(|value| (min..=max).contains(value)).ok_or(InvalidName::Range { min, max, got })
+}
+
+fn whole_ms(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).expect("limits are far below 2^64 ms")
+}

@@ -1,0 +1,157 @@
+//! From the domain to the wire: the messages of the public API and of the operators' API.
+//!
+//! Total functions: whatever the ledger can hold has a form here. Printed codes come from the caller, which knows the key.
+
+use crate::domain::{
+    Command, Order, OrderState, Payment, PaymentName, PaymentOutcome, Place, Rupiah, SerialRange, Series, Totals,
+};
+use crate::proto::{admin, v1};
+
+#[must_use]
+pub fn position(place: Place) -> v1::Position {
+    v1::Position { log_index: place.log_index, offset: place.offset }
+}
+
+/// Of the answer to a write.
+#[must_use]
+pub fn receipt(place: Place, replayed: bool, term: u64) -> v1::Receipt {
+    v1::Receipt { position: Some(position(place)), replayed, term }
+}
+
+/// Sums that pass 2^63 rupiah cannot happen: payments are bounded, and their count is far below 2^22.
+#[must_use]
+pub fn idr(amount: Rupiah) -> i64 {
+    i64::try_from(amount.as_idr()).unwrap_or(i64::MAX)
+}
+
+/// Milliseconds: of a Unix time or a duration.
+#[must_use]
+pub fn ms(ms: u64) -> i64 {
+    i64::try_from(ms).unwrap_or(i64::MAX)
+}
+
+#[must_use]
+pub fn payment_outcome(outcome: &PaymentOutcome) -> v1::PaymentOutcome {
+    match outcome {
+        PaymentOutcome::Applied(_) => v1::PaymentOutcome::Applied,
+        PaymentOutcome::OrderUnknown => v1::PaymentOutcome::RefundDueOrderUnknown,
+        PaymentOutcome::OrderCancelled => v1::PaymentOutcome::RefundDueOrderCancelled,
+        PaymentOutcome::AlreadyPaid => v1::PaymentOutcome::RefundDueAlreadyPaid,
+        PaymentOutcome::WrongAmount => v1::PaymentOutcome::RefundDueWrongAmount,
+        PaymentOutcome::NoStock => v1::PaymentOutcome::RefundDueNoStock,
+    }
+}
+
+#[must_use]
+pub fn serial_range(range: &SerialRange, codes: Vec<String>) -> v1::SerialRange {
+    v1::SerialRange {
+        series_code: range.series.as_str().to_owned(),
+        first_number: range.first.get(),
+        quantity: range.quantity.get(),
+        codes,
+    }
+}
+
+#[must_use]
+pub fn payment_name(name: &PaymentName) -> v1::PaymentName {
+    v1::PaymentName { gateway: name.gateway.as_str().to_owned(), payment_id: name.payment_id.as_str().to_owned() }
+}
+
+/// `codes` of the order's stamps; empty where they are left out.
+#[must_use]
+pub fn order(order: &Order, codes: Vec<String>) -> v1::Order {
+    let (state, paid_by) = match &order.state {
+        OrderState::AwaitingPayment => (v1::OrderState::AwaitingPayment, None),
+        OrderState::Issued { paid_by, .. } => (v1::OrderState::Issued, Some(payment_name(paid_by))),
+        OrderState::Cancelled { .. } => (v1::OrderState::Cancelled, None),
+        OrderState::Expired { .. } => (v1::OrderState::Expired, None),
+    };
+    let settled = order.settled();
+    v1::Order {
+        order_id: order.id.to_string(),
+        account_id: order.account.as_str().to_owned(),
+        series_code: order.series.as_str().to_owned(),
+        quantity: order.quantity.get(),
+        amount_idr: idr(order.amount),
+        state: state.into(),
+        placed: Some(position(order.placed)),
+        placed_at_ms: ms(order.placed_at.0),
+        expires_at_ms: ms(order.expires_at.0),
+        settled: settled.map(|(place, _)| position(place)),
+        settled_at_ms: settled.map_or(0, |(_, at)| ms(at.0)),
+        serials: order.serials().map(|range| serial_range(&range, codes)),
+        paid_by,
+    }
+}
+
+#[must_use]
+pub fn payment(payment: &Payment) -> v1::Payment {
+    v1::Payment {
+        name: Some(payment_name(&payment.name)),
+        order_id: payment.order.to_string(),
+        amount_idr: idr(payment.amount),
+        outcome: payment_outcome(&payment.outcome).into(),
+        recorded: Some(position(payment.recorded)),
+        recorded_at_ms: ms(payment.recorded_at.0),
+    }
+}
+
+#[must_use]
+pub fn series(series: &Series) -> admin::Series {
+    admin::Series {
+        series_code: series.code.as_str().to_owned(),
+        first_number: series.first_number.get(),
+        capacity: series.capacity,
+        face_value_idr: idr(series.face_value),
+        payment_window_ms: ms(series.payment_window_ms),
+        issued: series.issued,
+        reserved: series.reserved,
+        opened: Some(position(series.opened)),
+    }
+}
+
+#[must_use]
+pub fn totals(totals: &Totals) -> admin::Totals {
+    admin::Totals {
+        orders_awaiting_payment: totals.orders_awaiting_payment,
+        orders_issued: totals.orders_issued,
+        orders_cancelled: totals.orders_cancelled,
+        orders_expired: totals.orders_expired,
+        serials_issued: totals.serials_issued,
+        payments_applied: totals.payments_applied,
+        payments_refund_due: totals.payments_refund_due,
+        received_idr: idr(totals.received),
+        issued_value_idr: idr(totals.issued_value),
+        refund_due_idr: idr(totals.refund_due),
+        ledger_time_ms: ms(totals.ledger_time.0),
+    }
+}
+
+/// As it stands in the log.
+#[must_use]
+pub fn logged_command(command: &Command) -> admin::logged_command::Command {
+    use admin::logged_command::Command as Logged;
+    match command {
+        Command::OpenSeries(terms) => Logged::OpenSeries(admin::OpenSeriesRequest {
+            series_code: terms.code.as_str().to_owned(),
+            first_number: terms.first_number.get(),
+            capacity: terms.capacity,
+            face_value_idr: idr(terms.face_value),
+            payment_window_ms: ms(terms.payment_window_ms),
+        }),
+        Command::PlaceOrder { order, account, series, quantity } => Logged::PlaceOrder(v1::PlaceOrderRequest {
+            order_id: order.to_string(),
+            account_id: account.as_str().to_owned(),
+            series_code: series.as_str().to_owned(),
+            quantity: quantity.get(),
+        }),
+        Command::RecordPayment { payment, order, amount } => Logged::RecordPayment(v1::RecordPaymentRequest {
+            gateway: payment.gateway.as_str().to_owned(),
+            payment_id: payment.payment_id.as_str().to_owned(),
+            order_id: order.to_string(),
+            amount_idr: idr(*amount),
+        }),
+        Command::CancelOrder { order } => Logged::CancelOrder(v1::CancelOrderRequest { order_id: order.to_string() }),
+        Command::ExpireOrders { limit } => Logged::ExpireOrders(admin::ExpireOrders { limit: *limit }),
+    }
+}

@@ -1,0 +1,74 @@
+//! The commands of an operator and of a buyer, on three nodes.
+
+use crate::harness::{Cluster, until};
+
+#[test]
+fn an_order_is_placed_paid_and_read_on_different_nodes_and_outlives_the_leader() {
+    let mut cluster = Cluster::running();
+    let placed = cluster.json(Some(1), &["order", "place", "--series", "CPN", "--quantity", "2", "--account", "buyer-1"]);
+    let order = placed["order_id"].as_str().unwrap();
+    let paid = cluster.json(Some(2), &["order", "pay", order, "--gateway", "midtrans", "--payment-id", "p-1"]);
+    assert_eq!(paid["outcome"], "applied");
+    assert_eq!(paid["first_number"], 0);
+    let code = paid["codes"][0].as_str().unwrap().to_owned();
+    assert_eq!(code.len(), 22);
+    let read = cluster.json(Some(3), &["order", "get", order]);
+    assert_eq!((&read["state"], &read["codes"]), (&paid_state(), &paid["codes"]));
+
+    let leader = cluster.leader().unwrap();
+    cluster.kill(leader);
+    until("another leads", || cluster.leader().is_some());
+    assert_eq!(cluster.json(None, &["order", "get", order])["codes"], paid["codes"], "what was acknowledged is there");
+    let again = cluster.json(None, &["order", "pay", order, "--gateway", "midtrans", "--payment-id", "p-1"]);
+    assert_eq!((&again["replayed"], &again["codes"]), (&true.into(), &paid["codes"]), "the same notice has the same answer");
+    let next = cluster.json(None, &["order", "place", "--series", "CPN"]);
+    let paid_next = cluster.json(None, &["order", "pay", next["order_id"].as_str().unwrap()]);
+    assert_eq!(paid_next["first_number"], 2, "no number is given twice or left out");
+    assert_eq!(cluster.stampede(&["status"]).status.code(), Some(11), "one more loss would stop it");
+
+    let verified = cluster.json(None, &["stamp", "verify", &code]);
+    assert_eq!((&verified["status"], &verified["order_id"]), (&"issued".into(), &order.into()));
+    let forged = cluster.stampede(&["stamp", "verify", "CPN0000000000000000000"]);
+    assert_eq!(forged.status.code(), Some(12));
+
+    cluster.start(leader);
+    until("all hold the same", || same_digest(&cluster));
+    assert_eq!(cluster.stampede(&["status"]).status.code(), Some(0));
+}
+
+fn paid_state() -> serde_json::Value {
+    "issued".into()
+}
+
+/// All three nodes answer, and have applied the same entries to the same effect.
+fn same_digest(cluster: &Cluster) -> bool {
+    let statuses = cluster.statuses();
+    let first = statuses.first().map(|status| (status["applied"].clone(), status["digest"].clone()));
+    statuses.len() == 3 && statuses.iter().all(|status| Some((status["applied"].clone(), status["digest"].clone())) == first)
+}
+
+#[test]
+fn what_the_ledger_refuses_has_its_exit_code_and_says_what_to_try() {
+    let cluster = Cluster::running();
+    let unknown = "01932f5e-7c00-7000-8000-000000000001";
+    let placed = cluster.json(None, &["order", "place", "--series", "CPN", "--quantity", "1"]);
+    let order = placed["order_id"].as_str().unwrap();
+    let table: [(&[&str], i32, &str); 6] = [
+        (&["order", "get", unknown], 7, "check the id"),
+        (&["order", "cancel", unknown], 7, "ORDER_UNKNOWN"),
+        (&["order", "place", "--series", "ZZZ"], 7, "stampede series list"),
+        (&["order", "place", "--series", "CPN", "--quantity", "0"], 2, "quantity"),
+        (&["order", "place", "--series", "CPN", "--quantity", "2", "--order-id", order], 1, "ORDER_ID_REUSED"),
+        (&["series", "open", "CPN", "--capacity", "5"], 1, "SERIES_REUSED"),
+    ];
+    for (args, code, told) in table {
+        let output = cluster.stampede(args);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {stderr}");
+        assert!(stderr.contains(told), "{args:?}: {stderr}");
+    }
+    assert_eq!(cluster.json(None, &["order", "cancel", order])["state"], "cancelled");
+    assert_eq!(cluster.json(None, &["order", "get", order])["state"], "cancelled");
+    let listed = cluster.json(None, &["series", "list"]);
+    assert_eq!((&listed[0]["series"], &listed[0]["free"]), (&"CPN".into(), &1_000_000.into()));
+}

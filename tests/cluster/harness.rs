@@ -1,0 +1,222 @@
+//! Starts `stampede node` processes in a temporary folder, and ends them however the test ends.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// How long a condition may take to come true, on a machine that does much else.
+const PATIENCE: Duration = Duration::from_secs(60);
+const POLL: Duration = Duration::from_millis(20);
+
+#[derive(Debug, Clone, Copy)]
+struct Ports {
+    client: u16,
+    peer: u16,
+    admin: u16,
+    metrics: u16,
+}
+
+pub struct Cluster {
+    folder: tempfile::TempDir,
+    ports: Vec<Ports>,
+    /// By node id less one; `None` while it is not running.
+    processes: Vec<Option<Child>>,
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        for child in self.processes.iter_mut().flatten() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        if std::thread::panicking() {
+            for node in self.nodes() {
+                eprintln!("--- log of node {node}\n{}", self.log(node));
+            }
+        }
+    }
+}
+
+pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
+        std::thread::sleep(POLL);
+    }
+}
+
+fn free_ports(nodes: usize) -> Vec<Ports> {
+    // All are held at once, so that none is given twice.
+    let held: Vec<TcpListener> = (0..nodes * 4).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    let ports: Vec<u16> = held.iter().map(|listener| listener.local_addr().unwrap().port()).collect();
+    ports.chunks(4).map(|four| Ports { client: four[0], peer: four[1], admin: four[2], metrics: four[3] }).collect()
+}
+
+impl Cluster {
+    /// Configured, not started.
+    pub fn new(nodes: usize) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("serial.key"), "07".repeat(32)).unwrap();
+        let cluster = Self { folder, ports: free_ports(nodes), processes: (0..nodes).map(|_| None).collect() };
+        fs::write(cluster.folder.path().join("shared.toml"), cluster.shared_config()).unwrap();
+        for node in cluster.nodes() {
+            fs::write(cluster.file(node), cluster.node_config(node)).unwrap();
+        }
+        cluster
+    }
+
+    /// Three nodes, initialised, with the series `CPN` of a million stamps.
+    pub fn running() -> Self {
+        let mut cluster = Self::new(3);
+        for node in cluster.nodes() {
+            cluster.start(node);
+        }
+        for node in cluster.nodes() {
+            cluster.until_started(node);
+        }
+        assert!(cluster.stampede(&["init", "--name", "test"]).status.success());
+        until("a leader", || cluster.leader().is_some());
+        let opened = cluster.stampede(&["series", "open", "CPN", "--capacity", "1000000"]);
+        assert!(opened.status.success(), "{}", String::from_utf8_lossy(&opened.stderr));
+        cluster
+    }
+
+    pub fn nodes(&self) -> Vec<u64> {
+        (1..).take(self.ports.len()).collect()
+    }
+
+    fn ports(&self, node: u64) -> Ports {
+        self.ports[index(node)]
+    }
+
+    pub fn file(&self, node: u64) -> PathBuf {
+        self.folder.path().join(format!("node-{node}.toml"))
+    }
+
+    pub fn log(&self, node: u64) -> String {
+        fs::read_to_string(self.folder.path().join(format!("node-{node}.log"))).unwrap_or_default()
+    }
+
+    fn shared_config(&self) -> String {
+        let member = |node| {
+            let Ports { client, peer, admin, .. } = self.ports(node);
+            format!(
+                "{{ id = {node}, client = \"127.0.0.1:{client}\", peer = \"127.0.0.1:{peer}\", admin = \"127.0.0.1:{admin}\" }}"
+            )
+        };
+        let members: Vec<String> = self.nodes().into_iter().map(member).collect();
+        format!("[cluster]\nname = \"test\"\nmembers = [{}]\n[serials]\nkey_file = \"serial.key\"\n", members.join(", "))
+    }
+
+    fn node_config(&self, node: u64) -> String {
+        let Ports { client, peer, admin, metrics } = self.ports(node);
+        format!(
+            "[node]\nid = {node}\ndata_dir = \"data-{node}\"\n[listen]\nclient = \"127.0.0.1:{client}\"\n\
+             peer = \"127.0.0.1:{peer}\"\nadmin = \"127.0.0.1:{admin}\"\nmetrics = \"127.0.0.1:{metrics}\"\n"
+        )
+    }
+
+    /// `stampede node` for this node, not started.
+    pub fn command(&self, node: u64) -> Command {
+        let log = fs::OpenOptions::new().create(true).append(true);
+        let log = { log }.open(self.folder.path().join(format!("node-{node}.log"))).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_stampede"));
+        command.arg("node").arg("--config").arg(self.folder.path().join("shared.toml")).arg("--config").arg(self.file(node));
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        command
+    }
+
+    pub fn start(&mut self, node: u64) {
+        let child = self.command(node).spawn().unwrap();
+        self.processes[index(node)] = Some(child);
+    }
+
+    pub fn until_started(&self, node: u64) {
+        until(&format!("node {node} has started"), || self.http(node, "/startupz").is_some_and(|(code, _)| code == 200));
+    }
+
+    /// SIGKILL; it is gone when this returns.
+    pub fn kill(&mut self, node: u64) {
+        let mut child = self.processes[index(node)].take().expect("is running");
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    pub fn send_sigterm(&self, node: u64) {
+        let child = self.processes[index(node)].as_ref().expect("is running");
+        assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+    }
+
+    pub fn wait(&mut self, node: u64) -> ExitStatus {
+        let mut child = self.processes[index(node)].take().expect("is running");
+        let mut status = None;
+        until(&format!("node {node} has ended"), || {
+            status = child.try_wait().unwrap();
+            status.is_some()
+        });
+        status.unwrap()
+    }
+
+    pub fn client_address(&self, node: u64) -> String {
+        format!("127.0.0.1:{}", self.ports(node).client)
+    }
+
+    fn list(&self, port: impl Fn(Ports) -> u16) -> String {
+        let all: Vec<String> = self.ports.iter().map(|ports| format!("127.0.0.1:{}", port(*ports))).collect();
+        all.join(",")
+    }
+
+    /// Runs a command that may ask every node.
+    pub fn stampede(&self, args: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_stampede"))
+            .args(args)
+            .env("STAMPEDE_SERVER", self.list(|ports| ports.client))
+            .env("STAMPEDE_ADMIN", self.list(|ports| ports.admin))
+            .output()
+            .unwrap()
+    }
+
+    /// Runs a command that must go well, at one node if `at` names it, and reads what it prints.
+    pub fn json(&self, at: Option<u64>, args: &[&str]) -> Value {
+        let mut all = args.to_vec();
+        let address = at.map(|node| self.client_address(node));
+        if let Some(address) = &address {
+            all.extend(["--server", address]);
+        }
+        all.extend(["-o", "json"]);
+        let output = self.stampede(&all);
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// What each running node says of itself; a node that does not answer is left out.
+    pub fn statuses(&self) -> Vec<Value> {
+        let output = self.stampede(&["status", "--timeout", "1s", "-o", "json"]);
+        let all: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        all.as_array().map(|rows| rows.iter().filter(|row| row["node"].is_u64()).cloned().collect()).unwrap_or_default()
+    }
+
+    pub fn leader(&self) -> Option<u64> {
+        self.statuses().into_iter().find(|status| status["role"] == "leader").and_then(|status| status["node"].as_u64())
+    }
+
+    /// Code and body of a GET on the metrics port.
+    pub fn http(&self, node: u64, path: &str) -> Option<(u16, String)> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.ports(node).metrics)).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).ok()?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        let code = answer.split(' ').nth(1)?.parse().ok()?;
+        Some((code, answer.split_once("\r\n\r\n")?.1.to_owned()))
+    }
+}
+
+fn index(node: u64) -> usize {
+    usize::try_from(node).unwrap() - 1
+}

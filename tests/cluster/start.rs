@@ -1,0 +1,83 @@
+//! A node by itself: before `init`, and when its data directory is not its own.
+
+use crate::harness::{Cluster, until};
+
+#[test]
+fn a_fresh_node_lives_waits_for_init_and_shows_every_documented_metric() {
+    let mut cluster = Cluster::new(1);
+    cluster.start(1);
+    cluster.until_started(1);
+
+    assert_eq!(cluster.http(1, "/livez").unwrap().0, 200, "it lives without a cluster");
+    let (code, told) = cluster.http(1, "/readyz?verbose").unwrap();
+    assert_eq!(code, 503);
+    assert!(told.contains("[-]initialized failed: waits for `stampede init`"), "{told}");
+    assert!(told.contains("[+]started ok"), "{told}");
+    let (code, told) = cluster.http(1, "/readyz?exclude=initialized,leader").unwrap();
+    assert_eq!((code, told.as_str()), (200, "ok\n"), "what is excluded does not count");
+    assert!(cluster.log(1).contains("\"event\":\"waiting_for_init\""), "it says so");
+    assert_eq!(cluster.stampede(&["status"]).status.code(), Some(10));
+
+    let (code, page) = cluster.http(1, "/metrics").unwrap();
+    assert_eq!(code, 200);
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/cluster-config/README.md")).unwrap();
+    let documented = readme
+        .split('`')
+        .filter(|word| ["stampede_", "grpc_server_", "process_"].iter().any(|prefix| word.starts_with(prefix)));
+    for word in documented.filter(|word| !word.contains("{series}")) {
+        let name = word.split('{').next().unwrap();
+        let is_there = page.lines().any(|line| line.starts_with(name) && !line.starts_with('#'));
+        assert!(is_there, "{name} is documented and not on the page of a fresh node:\n{page}");
+    }
+    for line in page.lines().filter(|line| line.starts_with("grpc_server_handled_total{") && line.contains("IssuanceService")) {
+        assert!(line.ends_with(" 0"), "{line}");
+    }
+}
+
+#[test]
+fn a_cluster_of_one_serves_and_init_is_refused_the_second_time() {
+    let mut cluster = Cluster::new(1);
+    cluster.start(1);
+    cluster.until_started(1);
+    assert!(cluster.stampede(&["init", "--name", "one"]).status.success());
+    until("it is ready", || cluster.http(1, "/readyz").is_some_and(|(code, _)| code == 200));
+    let again = cluster.stampede(&["init", "--name", "one"]);
+    assert_eq!(again.status.code(), Some(5), "{}", String::from_utf8_lossy(&again.stderr));
+
+    cluster.send_sigterm(1);
+    assert_eq!(cluster.wait(1).code(), Some(0), "nobody to hand over to is no reason to fail");
+    cluster.start(1);
+    until("it leads again", || cluster.leader() == Some(1));
+}
+
+#[test]
+fn a_data_directory_of_another_node_or_of_a_running_one_is_refused() {
+    let mut cluster = Cluster::new(1);
+    cluster.start(1);
+    cluster.until_started(1);
+    let second = cluster.command(1).status().unwrap();
+    assert_eq!(second.code(), Some(22), "the directory is in use");
+    cluster.kill(1);
+
+    let members = "cluster.members=[{id=2,client=\"127.0.0.1:1\",peer=\"127.0.0.1:2\"}]";
+    let other = cluster.command(1).args(["--set", "node.id=2", "--set", members]).status().unwrap();
+    assert_eq!(other.code(), Some(22), "the directory belongs to node 1");
+    assert!(cluster.log(1).contains("belongs to node 1, not to node 2"), "{}", cluster.log(1));
+
+    cluster.start(1);
+    cluster.until_started(1);
+}
+
+#[test]
+fn a_node_does_not_outlive_the_pipe_it_was_told_to_watch() {
+    let cluster = Cluster::new(1);
+    let mut node = cluster.command(1).arg("--exit-with-stdin").stdin(std::process::Stdio::piped()).spawn().unwrap();
+    cluster.until_started(1);
+    drop(node.stdin.take());
+    let mut status = None;
+    until("it has ended", || {
+        status = node.try_wait().unwrap();
+        status.is_some()
+    });
+    assert_eq!(status.unwrap().code(), Some(0));
+}

@@ -1,0 +1,200 @@
+//! The bytes on disk, frozen. A change here is a change of the format: old directories must still be read, and
+//! `FORMAT_VERSION` must rise if an older program could misread the new bytes.
+
+use std::fmt::Write;
+
+use stampede::domain::{
+    AccountId, Command, LedgerTime, Order, OrderState, Payment, PaymentOutcome, Place, Quantity, Rupiah, SerialRange, Series,
+    StampNumber, Totals,
+};
+use stampede::proto::storage::{AppliedMembership, MemberNode, Membership, VoterSet};
+use stampede::storage::{CommandBatch, EntryBody, LedgerMeta, StateDigest, StorageError, codec, keys};
+
+use crate::support::{open_series, order_id, payment_name, place_order, position, record_payment, series_code};
+
+fn place(log_index: u64) -> Place {
+    Place { log_index, offset: 3 }
+}
+
+fn series() -> Series {
+    Series {
+        code: series_code(1),
+        first_number: StampNumber::new(1_000).unwrap(),
+        capacity: 500,
+        face_value: Rupiah::from_idr(10_000),
+        payment_window_ms: 900_000,
+        key_check: [1, 2, 3, 4, 5, 6, 7, 8],
+        issued: 40,
+        reserved: 2,
+        opened: place(4),
+    }
+}
+
+fn order(state: OrderState) -> Order {
+    Order {
+        id: order_id(0x0102_0304),
+        account: AccountId::new("portal-7").unwrap(),
+        series: series_code(1),
+        quantity: Quantity::new(2).unwrap(),
+        amount: Rupiah::from_idr(20_000),
+        placed: place(9),
+        placed_at: LedgerTime(1_725_000_000_000),
+        expires_at: LedgerTime(1_725_000_900_000),
+        state,
+    }
+}
+
+fn orders() -> Vec<(&'static str, Order)> {
+    let (place, at) = (place(11), LedgerTime(1_725_000_000_500));
+    let first = StampNumber::new(1_040).unwrap();
+    vec![
+        ("order awaiting", order(OrderState::AwaitingPayment)),
+        ("order issued", order(OrderState::Issued { first, paid_by: payment_name(5), place, at })),
+        ("order cancelled", order(OrderState::Cancelled { place, at })),
+        ("order expired", order(OrderState::Expired { place, at })),
+    ]
+}
+
+fn payments() -> Vec<(&'static str, Payment)> {
+    let range =
+        SerialRange { series: series_code(1), first: StampNumber::new(1_040).unwrap(), quantity: Quantity::new(2).unwrap() };
+    let outcomes = [
+        ("payment applied", PaymentOutcome::Applied(range)),
+        ("payment order unknown", PaymentOutcome::OrderUnknown),
+        ("payment order cancelled", PaymentOutcome::OrderCancelled),
+        ("payment already paid", PaymentOutcome::AlreadyPaid),
+        ("payment wrong amount", PaymentOutcome::WrongAmount),
+        ("payment no stock", PaymentOutcome::NoStock),
+    ];
+    let payment = |outcome| Payment {
+        name: payment_name(5),
+        order: order_id(0x0102_0304),
+        amount: Rupiah::from_idr(20_000),
+        outcome,
+        recorded: place(11),
+        recorded_at: LedgerTime(1_725_000_000_500),
+    };
+    outcomes.into_iter().map(|(name, outcome)| (name, payment(outcome))).collect()
+}
+
+fn totals() -> Totals {
+    Totals {
+        orders_awaiting_payment: 1,
+        orders_issued: 2,
+        orders_cancelled: 3,
+        orders_expired: 4,
+        serials_issued: 5,
+        payments_applied: 6,
+        payments_refund_due: 7,
+        received: Rupiah::from_idr(8),
+        issued_value: Rupiah::from_idr(9),
+        refund_due: Rupiah::from_idr(10),
+        ledger_time: LedgerTime(11),
+    }
+}
+
+fn membership() -> Membership {
+    let node = |node_id| MemberNode {
+        node_id,
+        peer_address: format!("127.0.0.1:77{node_id}1"),
+        client_address: format!("127.0.0.1:77{node_id}0"),
+    };
+    Membership { voter_sets: vec![VoterSet { node_ids: vec![1, 2] }], nodes: vec![node(1), node(2)] }
+}
+
+fn meta() -> LedgerMeta {
+    let membership = AppliedMembership { position: Some(position(2)), membership: Some(membership()) };
+    LedgerMeta { applied: Some(position(12)), membership: Some(membership), digest: StateDigest([1, 2, 3, u64::MAX]) }
+}
+
+fn batch() -> CommandBatch {
+    let cancel = Command::CancelOrder { order: order_id(1) };
+    let commands =
+        vec![open_series(1), place_order(1), record_payment(5, 1, 20_000), cancel, Command::ExpireOrders { limit: 9 }];
+    CommandBatch { proposed_at: LedgerTime(1_725_000_000_000), commands }
+}
+
+fn bodies() -> Vec<(&'static str, EntryBody)> {
+    vec![
+        ("entry blank", EntryBody::Blank),
+        ("entry commands", EntryBody::Commands(batch())),
+        ("entry membership", EntryBody::Membership(membership())),
+    ]
+}
+
+fn all_encodings() -> Vec<(&'static str, Vec<u8>)> {
+    let (number, time) = (StampNumber::new(1_040).unwrap(), LedgerTime(1_725_000_900_000));
+    let mut all = vec![
+        ("key log entry", keys::log_entry(0x0102).to_vec()),
+        ("key log vote", keys::LOG_VOTE.to_vec()),
+        ("key log committed", keys::LOG_COMMITTED.to_vec()),
+        ("key log purged", keys::LOG_PURGED.to_vec()),
+        ("key meta", keys::META.to_vec()),
+        ("key totals", keys::TOTALS.to_vec()),
+        ("key series", keys::series(series_code(1))),
+        ("key order", keys::order(order_id(0x0102_0304))),
+        ("key payment", keys::payment(&payment_name(5))),
+        ("key expiry", keys::expiry(time, order_id(0x0102_0304))),
+        ("key holder", keys::holder(series_code(1), number)),
+        ("holder", keys::holder_value(order_id(0x0102_0304), 2).to_vec()),
+        ("series", codec::encode_series(&series())),
+        ("totals", codec::encode_totals(&totals())),
+        ("meta", codec::encode_meta(&meta())),
+    ];
+    all.extend(orders().iter().map(|(name, order)| (*name, codec::encode_order(order))));
+    all.extend(payments().iter().map(|(name, payment)| (*name, codec::encode_payment(payment))));
+    all.extend(bodies().iter().map(|(name, body)| (*name, codec::encode_entry(&position(12), body).to_vec())));
+    let mut digest = StateDigest::default();
+    digest.add(&keys::series(series_code(1)), &codec::encode_series(&series()));
+    all.push(("digest of the series alone", digest.to_bytes().to_vec()));
+    all
+}
+
+#[test]
+fn every_encoding_is_frozen() {
+    let mut found = String::new();
+    for (name, bytes) in all_encodings() {
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        writeln!(found, "{name}: {hex}").unwrap();
+    }
+    assert_eq!(found, include_str!("golden.txt"), "the format has changed:\n{found}");
+}
+
+#[test]
+fn what_was_encoded_is_decoded() {
+    assert_eq!(codec::decode_series(&codec::encode_series(&series())).unwrap(), series());
+    assert_eq!(codec::decode_totals(&codec::encode_totals(&totals())).unwrap(), totals());
+    assert_eq!(codec::decode_meta(&codec::encode_meta(&meta())).unwrap(), meta());
+    for (name, order) in orders() {
+        assert_eq!(codec::decode_order(&codec::encode_order(&order)).unwrap(), order, "{name}");
+    }
+    for (name, payment) in payments() {
+        assert_eq!(codec::decode_payment(&codec::encode_payment(&payment)).unwrap(), payment, "{name}");
+    }
+    for (name, body) in bodies() {
+        let entry = codec::decode_entry(&codec::encode_entry(&position(12), &body)).unwrap();
+        assert_eq!(entry.position, position(12));
+        assert_eq!(format!("{:?}", entry.body), format!("{body:?}"), "{name}");
+    }
+}
+
+#[test]
+fn what_was_never_written_is_damage() {
+    let damaged = |result: Result<String, StorageError>| match result {
+        Err(StorageError::Corrupt { what, cause }) => format!("{what}: {cause}"),
+        other => panic!("must be damage: {other:?}"),
+    };
+    let order = |bytes: &[u8]| damaged(codec::decode_order(bytes).map(|order| format!("{order:?}")));
+    assert_eq!(order(&[]), "order record: state is missing");
+    let mut short_id = codec::encode_order(&orders()[0].1);
+    // The id's length, and one byte of it.
+    short_id[1] = 15;
+    short_id.remove(2);
+    assert_eq!(order(&short_id), "order record: order_id must have 16 bytes, has 15");
+    assert!(order(&[0xff]).starts_with("order record: "));
+    let oversold = Series { issued: 499, reserved: 2, ..series() };
+    let series = codec::decode_series(&codec::encode_series(&oversold)).map(|series| format!("{series:?}"));
+    assert_eq!(damaged(series), "series record: 499 issued and 2 reserved of 500 stamps");
+    let entry = codec::decode_entry(&[]).map(|entry| format!("{entry:?}"));
+    assert_eq!(damaged(entry), "log entry: position is missing");
+}

@@ -1,0 +1,163 @@
+//! Entries to apply, and a ledger in memory to compare with.
+
+use std::path::Path;
+
+use stampede::domain::series::SeriesTerms;
+use stampede::domain::{
+    AccountId, Command, Gateway, LedgerTime, MemoryLedger, OrderId, PaymentId, PaymentName, Quantity, Reply, Rupiah,
+    SeriesCode, StampNumber,
+};
+use stampede::storage::{
+    CommandBatch, CommittedEntry, EntryBody, LedgerMeta, LedgerStore, LogPosition, LogRecord, LogStore, LogWrite, Membership,
+    RocksLedger, RocksLog, StateDigest, StorageError, apply_entry, codec,
+};
+
+/// Small and seeded: the entries of a seed are the same on every machine.
+pub struct Dice(u64);
+
+impl Dice {
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % limit
+    }
+}
+
+pub fn position(index: u64) -> LogPosition {
+    LogPosition { term: 1, index }
+}
+
+pub fn order_id(number: u64) -> OrderId {
+    let mut bytes = [0; 16];
+    bytes[8..].copy_from_slice(&number.to_be_bytes());
+    OrderId::from_bytes(bytes)
+}
+
+pub fn series_code(number: u64) -> SeriesCode {
+    SeriesCode::new(&format!("A0{number}")).unwrap()
+}
+
+pub fn payment_name(number: u64) -> PaymentName {
+    let payment_id = PaymentId::new(&format!("pay-{number}")).unwrap();
+    PaymentName { gateway: Gateway::new("midtrans").unwrap(), payment_id }
+}
+
+pub fn quantity_of(order: u64) -> u32 {
+    u32::try_from(1 + order % 7).unwrap()
+}
+
+pub fn open_series(number: u64) -> Command {
+    Command::OpenSeries(SeriesTerms {
+        code: series_code(number),
+        first_number: StampNumber::new(1_000 * number).unwrap(),
+        capacity: 150,
+        face_value: Rupiah::from_idr(10_000),
+        payment_window_ms: 3_000,
+        key_check: [7; 8],
+    })
+}
+
+pub fn place_order(order: u64) -> Command {
+    Command::PlaceOrder {
+        order: order_id(order),
+        account: AccountId::new("portal-1").unwrap(),
+        series: series_code(order % 2),
+        quantity: Quantity::new(quantity_of(order)).unwrap(),
+    }
+}
+
+pub fn record_payment(payment: u64, order: u64, amount_idr: u64) -> Command {
+    Command::RecordPayment { payment: payment_name(payment), order: order_id(order), amount: Rupiah::from_idr(amount_idr) }
+}
+
+pub fn entry(index: u64, proposed_at_ms: u64, commands: Vec<Command>) -> CommittedEntry {
+    let batch = CommandBatch { proposed_at: LedgerTime(proposed_at_ms), commands };
+    CommittedEntry { position: position(index), body: EntryBody::Commands(batch) }
+}
+
+/// Blank, series, then a mix in which ids collide, stock runs out, orders expire and clocks go back.
+pub fn entries(seed: u64, count: u64) -> Vec<CommittedEntry> {
+    let mut dice = Dice::new(seed);
+    let mut now = 1_000_000;
+    let mut all = vec![
+        CommittedEntry { position: position(0), body: EntryBody::Membership(Membership::default()) },
+        CommittedEntry { position: position(1), body: EntryBody::Blank },
+        entry(2, now, vec![open_series(0), open_series(1)]),
+    ];
+    for index in 3..count {
+        now += dice.below(400);
+        let commands = (0..dice.below(12)).map(|_| random_command(&mut dice)).collect();
+        all.push(entry(index, now - dice.below(300), commands));
+    }
+    all.truncate(usize::try_from(count).unwrap());
+    all
+}
+
+fn random_command(dice: &mut Dice) -> Command {
+    let order = dice.below(120);
+    match dice.below(10) {
+        0..4 => place_order(order),
+        4..8 => {
+            let right = u64::from(quantity_of(order)) * 10_000;
+            record_payment(dice.below(160), order, if dice.below(8) == 0 { right + 1 } else { right })
+        }
+        8 => Command::CancelOrder { order: order_id(order) },
+        _ => Command::ExpireOrders { limit: 5 },
+    }
+}
+
+/// The same rules without a disk.
+#[derive(Default)]
+pub struct Twin {
+    pub ledger: MemoryLedger,
+    pub meta: LedgerMeta,
+    pub digests: Vec<(u64, StateDigest)>,
+}
+
+impl Twin {
+    pub fn of(entries: &[CommittedEntry]) -> Self {
+        let mut twin = Self::default();
+        twin.apply(entries);
+        twin
+    }
+
+    pub fn apply(&mut self, entries: &[CommittedEntry]) -> Vec<Vec<Reply>> {
+        let apply = |entry: &CommittedEntry| {
+            let Ok(applied) = apply_entry(&self.ledger, &mut self.meta, entry);
+            applied.changes.into_iter().for_each(|change| self.ledger.absorb(change));
+            self.digests.push((entry.position.index, self.meta.digest));
+            applied.replies
+        };
+        entries.iter().map(apply).collect()
+    }
+}
+
+pub fn open_ledger(dir: &Path) -> Result<RocksLedger, StorageError> {
+    RocksLedger::open(&dir.join("ledger"), &dir.join("snapshots"))
+}
+
+/// What the ledger says of itself is what it holds.
+pub fn assert_sound(ledger: &RocksLedger) {
+    let scan = ledger.scan();
+    assert_eq!(scan.digest().unwrap(), scan.meta().digest);
+    assert_eq!(ledger.meta(), *scan.meta());
+}
+
+pub fn record(index: u64, term: u64) -> LogRecord {
+    let position = LogPosition { term, index };
+    LogRecord { index, bytes: codec::encode_entry(&position, &EntryBody::Blank) }
+}
+
+pub fn append(indexes: std::ops::Range<u64>) -> LogWrite {
+    LogWrite::Append(indexes.map(|index| record(index, 1)).collect())
+}
+
+/// Writes and waits for the answer.
+pub fn write(log: &RocksLog, write: LogWrite) -> Result<(), StorageError> {
+    let (done, result) = std::sync::mpsc::channel();
+    log.write(write, Box::new(move |written| done.send(written).unwrap()));
+    result.recv().unwrap()
+}
