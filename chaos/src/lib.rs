@@ -10,11 +10,11 @@
 //! - A way to judge that needs the cluster. [`recheck`] works from the files of a run's folder alone.
 
 pub mod checks;
-pub mod hash;
 pub mod client;
 pub mod cluster;
 pub mod collect;
 pub mod faults;
+pub mod hash;
 pub mod history;
 pub mod judge;
 pub mod limits;

@@ -10,6 +10,9 @@ use super::ports::Ports;
 /// Within a node's own directory.
 pub(super) const DATA_DIRECTORY: &str = "data";
 
+/// At the end all are stopped, and the last leader finds nobody to hand over to: it need not try for long.
+const SHUTDOWN_TIMEOUT: &str = "3s";
+
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Member {
     pub(super) id: u16,
@@ -39,7 +42,14 @@ pub(super) fn node_file(
         let table: Table = keys.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
         file.insert(name.to_owned(), Value::Table(table));
     };
-    section("node", &[("id", i64::from(member.id).into()), ("data_dir", text(&directory.join(DATA_DIRECTORY))?.into())]);
+    section(
+        "node",
+        &[
+            ("id", i64::from(member.id).into()),
+            ("data_dir", text(&directory.join(DATA_DIRECTORY))?.into()),
+            ("shutdown_timeout", SHUTDOWN_TIMEOUT.into()),
+        ],
+    );
     let members: Vec<Value> = members.iter().map(member_entry).collect();
     section("cluster", &[("name", "drill".into()), ("members", members.into())]);
     let ports = member.ports;

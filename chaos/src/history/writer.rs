@@ -1,7 +1,7 @@
 //! Writes a history: callers hand records over and go on, one thread puts them into the file.
 //!
 //! What is on file when: records are written in the order in which they were handed over, and reach the operating system as
-//! soon as the writer's queue is empty, at the latest after [`BATCH_BYTES_MAX`]. A crash of the tool loses what was still in
+//! soon as the writer's queue is empty, at the latest after `BATCH_BYTES_MAX`. A crash of the tool loses what was still in
 //! the queue, so a call may have been sent whose `Invoke` is not on file; but then the `End` mark is not there either, and a
 //! history without it is never judged clean. [`HistoryWriter::finish`] syncs the file.
 //!
