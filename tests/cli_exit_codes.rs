@@ -1,4 +1,5 @@
 //! How the commands end when there is no cluster: the exit code, and on standard error what to try next.
+#![allow(clippy::unwrap_used, reason = "a test ends where it fails")]
 
 use std::process::{Command, Output};
 

@@ -1,4 +1,5 @@
 //! The files of `cluster-config/` are good, and fit each other.
+#![allow(clippy::unwrap_used, reason = "a test ends where it fails")]
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;

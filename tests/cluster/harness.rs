@@ -21,7 +21,7 @@ struct Ports {
     metrics: u16,
 }
 
-pub struct Cluster {
+pub(crate) struct Cluster {
     folder: tempfile::TempDir,
     ports: Vec<Ports>,
     /// By node id less one; `None` while it is not running.
@@ -42,7 +42,7 @@ impl Drop for Cluster {
     }
 }
 
-pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !condition() {
         assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
@@ -59,7 +59,7 @@ fn free_ports(nodes: usize) -> Vec<Ports> {
 
 impl Cluster {
     /// Configured, not started.
-    pub fn new(nodes: usize) -> Self {
+    pub(crate) fn new(nodes: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("serial.key"), "07".repeat(32)).unwrap();
         let cluster = Self { folder, ports: free_ports(nodes), processes: (0..nodes).map(|_| None).collect() };
@@ -71,7 +71,7 @@ impl Cluster {
     }
 
     /// Three nodes, initialised, with the series `CPN` of a million stamps.
-    pub fn running() -> Self {
+    pub(crate) fn running() -> Self {
         let mut cluster = Self::new(3);
         for node in cluster.nodes() {
             cluster.start(node);
@@ -86,7 +86,7 @@ impl Cluster {
         cluster
     }
 
-    pub fn nodes(&self) -> Vec<u64> {
+    pub(crate) fn nodes(&self) -> Vec<u64> {
         (1..).take(self.ports.len()).collect()
     }
 
@@ -94,11 +94,11 @@ impl Cluster {
         self.ports[index(node)]
     }
 
-    pub fn file(&self, node: u64) -> PathBuf {
+    fn file(&self, node: u64) -> PathBuf {
         self.folder.path().join(format!("node-{node}.toml"))
     }
 
-    pub fn log(&self, node: u64) -> String {
+    pub(crate) fn log(&self, node: u64) -> String {
         fs::read_to_string(self.folder.path().join(format!("node-{node}.log"))).unwrap_or_default()
     }
 
@@ -122,7 +122,7 @@ impl Cluster {
     }
 
     /// `stampede node` for this node, not started.
-    pub fn command(&self, node: u64) -> Command {
+    pub(crate) fn command(&self, node: u64) -> Command {
         let log = self.folder.path().join(format!("node-{node}.log"));
         let log = fs::OpenOptions::new().create(true).append(true).open(log).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_stampede"));
@@ -131,28 +131,28 @@ impl Cluster {
         command
     }
 
-    pub fn start(&mut self, node: u64) {
+    pub(crate) fn start(&mut self, node: u64) {
         let child = self.command(node).spawn().unwrap();
         self.processes[index(node)] = Some(child);
     }
 
-    pub fn until_started(&self, node: u64) {
+    pub(crate) fn until_started(&self, node: u64) {
         until(&format!("node {node} has started"), || self.http(node, "/startupz").is_some_and(|(code, _)| code == 200));
     }
 
     /// SIGKILL; it is gone when this returns.
-    pub fn kill(&mut self, node: u64) {
+    pub(crate) fn kill(&mut self, node: u64) {
         let mut child = self.processes[index(node)].take().expect("is running");
         child.kill().unwrap();
         child.wait().unwrap();
     }
 
-    pub fn send_sigterm(&self, node: u64) {
+    pub(crate) fn send_sigterm(&self, node: u64) {
         let child = self.processes[index(node)].as_ref().expect("is running");
         assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
     }
 
-    pub fn wait(&mut self, node: u64) -> ExitStatus {
+    pub(crate) fn wait(&mut self, node: u64) -> ExitStatus {
         let mut child = self.processes[index(node)].take().expect("is running");
         let mut status = None;
         until(&format!("node {node} has ended"), || {
@@ -162,7 +162,7 @@ impl Cluster {
         status.unwrap()
     }
 
-    pub fn client_address(&self, node: u64) -> String {
+    pub(crate) fn client_address(&self, node: u64) -> String {
         format!("127.0.0.1:{}", self.ports(node).client)
     }
 
@@ -172,7 +172,7 @@ impl Cluster {
     }
 
     /// Runs a command that may ask every node.
-    pub fn stampede(&self, args: &[&str]) -> Output {
+    pub(crate) fn stampede(&self, args: &[&str]) -> Output {
         Command::new(env!("CARGO_BIN_EXE_stampede"))
             .args(args)
             .env("STAMPEDE_SERVER", self.list(|ports| ports.client))
@@ -182,7 +182,7 @@ impl Cluster {
     }
 
     /// Runs a command that must go well, at one node if `at` names it, and reads what it prints.
-    pub fn json(&self, at: Option<u64>, args: &[&str]) -> Value {
+    pub(crate) fn json(&self, at: Option<u64>, args: &[&str]) -> Value {
         let mut all = args.to_vec();
         let address = at.map(|node| self.client_address(node));
         if let Some(address) = &address {
@@ -195,18 +195,18 @@ impl Cluster {
     }
 
     /// What each running node says of itself; a node that does not answer is left out.
-    pub fn statuses(&self) -> Vec<Value> {
+    pub(crate) fn statuses(&self) -> Vec<Value> {
         let output = self.stampede(&["status", "--timeout", "1s", "-o", "json"]);
         let all: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
         all.as_array().map(|rows| rows.iter().filter(|row| row["node"].is_u64()).cloned().collect()).unwrap_or_default()
     }
 
-    pub fn leader(&self) -> Option<u64> {
+    pub(crate) fn leader(&self) -> Option<u64> {
         self.statuses().into_iter().find(|status| status["role"] == "leader").and_then(|status| status["node"].as_u64())
     }
 
     /// Code and body of a GET on the metrics port.
-    pub fn http(&self, node: u64, path: &str) -> Option<(u16, String)> {
+    pub(crate) fn http(&self, node: u64, path: &str) -> Option<(u16, String)> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.ports(node).metrics)).ok()?;
         stream.set_read_timeout(Some(PATIENCE)).ok()?;
         write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").ok()?;

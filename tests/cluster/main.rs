@@ -1,4 +1,5 @@
 //! Real node processes on loopback, with real disks: what only a whole cluster can show.
+#![allow(clippy::unwrap_used, reason = "a test ends where it fails")]
 
 mod harness;
 
