@@ -17,6 +17,7 @@ pub fn refused_had_no_effect(case: &Case) -> Finding {
     if let Some(hole) = &evidence.log.hole {
         finding.unsure(hole.clone());
     }
+    let heights = Heights::of(&evidence.ops);
     for (index, entry) in (evidence.log.first_index..).zip(&evidence.log.entries) {
         for (offset, command) in (0..).zip(&entry.commands) {
             let LoggedCommand::Client(request) = command else { continue };
