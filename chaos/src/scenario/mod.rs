@@ -166,7 +166,7 @@ impl Default for Clients {
             attempt_deadline: Span::from_millis(400),
             deadline_on_wire: Share::default(),
             retry_pause: Span::from_millis(20),
-            retry_pause_max: Span::from_millis(200),
+            retry_pause_max: Span::from_millis(2_000),
             attempts_max: 60,
             buyers_in_flight_max: 20_000,
         }
