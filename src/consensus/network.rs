@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use futures_util::stream::BoxStream;
+use futures_util::stream::{self, BoxStream};
 use futures_util::{FutureExt, Stream, StreamExt};
 use openraft::async_runtime::Select2;
 use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
@@ -103,9 +103,13 @@ impl<RT: AsyncRuntime, K: PeerLink> NetStreamAppend<TypeConfig<RT>> for Network<
     where
         S: Stream<Item = AppendEntriesRequest<TypeConfig<RT>>> + OptionalSend + Unpin + 'static,
     {
-        let requests = input.map(|request| wire::append_to_wire(&request)).boxed();
+        let mut requests = input.map(|request| wire::append_to_wire(&request)).boxed();
         let answer_within = self.append_answer_within.unwrap_or_else(|| option.soft_ttl());
         async move {
+            // openraft waits out its back-off inside this stream, before the first request. Connecting without asking for one
+            // would skip the wait: a leader would try a dead peer again and again, without a pause.
+            let Some(first) = requests.next().await else { return Ok(stream::empty().boxed()) };
+            let requests = stream::once(std::future::ready(first)).chain(requests).boxed();
             let responses = self.link.append(requests, answer_within).await.map_err(rpc_error)?;
             Ok(responses.map(append_result).boxed())
         }

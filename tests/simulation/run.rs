@@ -1,6 +1,6 @@
 //! One seed's run: start, faults under load, heal, converge, ask about every unknown, a fresh write at every node, full scan.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
@@ -21,6 +21,9 @@ use crate::world::{Violation, World, elapsed, sleep};
 const CONVERGES_WITHIN: Duration = Duration::from_secs(10);
 /// How often convergence is looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// As the test harness itself ends after a panic.
+const EXIT_PANICKED: i32 = 101;
 
 pub struct Report {
     pub seed: u64,
@@ -44,6 +47,7 @@ pub fn run(seed: u64, plan: impl FnOnce(&World) -> Swarm) -> Report {
     let world = World::new(seed, keeps_trace);
     let swarm = plan(&world);
     let mut runtime = SimRuntime::with_seed(seed);
+    SEED.set(seed);
     keep_panics();
     let lived = catch_unwind(AssertUnwindSafe(|| runtime.block_on(live(Cluster::new(world.clone(), swarm)))));
     let (acknowledged, virtual_time) = lived.unwrap_or_default();
@@ -64,6 +68,7 @@ pub fn run(seed: u64, plan: impl FnOnce(&World) -> Swarm) -> Report {
 thread_local! {
     /// Of this thread's run. The runtime keeps a task's panic to itself; a run must not.
     static PANICS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+    static SEED: Cell<u64> = const { Cell::new(0) };
 }
 
 fn keep_panics() {
@@ -73,6 +78,11 @@ fn keep_panics() {
         std::panic::set_hook(Box::new(move |panic| {
             PANICS.with_borrow_mut(|panics| panics.push(panic.to_string()));
             usual(panic);
+            // The executor panics with its own lock held: unwinding would hang the test instead of failing it.
+            if panic.location().is_some_and(|at| at.file().ends_with("executor/state.rs")) {
+                eprintln!("a task runs without a pause, seed {}", SEED.get());
+                std::process::exit(EXIT_PANICKED);
+            }
         }));
     });
     PANICS.with_borrow_mut(Vec::clear);
