@@ -13,10 +13,8 @@ const FILES: [&str; 4] = [
 ];
 
 /// Descriptor sets for the reflection of a port, and the folders of `proto/` in them.
-const REFLECTED: [(&str, &[&str]); 2] = [
-    ("client_descriptors.bin", &["stampede/v1/"]),
-    ("operator_descriptors.bin", &["stampede/v1/", "stampede/admin/v1/"]),
-];
+const REFLECTED: [(&str, &[&str]); 2] =
+    [("client_descriptors.bin", &["stampede/v1/"]), ("operator_descriptors.bin", &["stampede/v1/", "stampede/admin/v1/"])];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");

@@ -3,6 +3,9 @@
 //! An order is PlaceOrder, then RecordPayment, each acknowledged by a majority on disk. Every figure is of one run on one
 //! machine; compare only figures of the same run. Nothing here fails for being slow.
 
+// A failed unwrap is a failed test.
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, clippy::cast_sign_loss, unreachable_pub)]
+
 mod support;
 
 use std::sync::Arc;

@@ -1,5 +1,8 @@
 //! The tool as a process: its exit codes, and that nothing it starts outlives it.
 
+// A failed unwrap is a failed test.
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, clippy::cast_sign_loss, unreachable_pub)]
+
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 

@@ -6,9 +6,22 @@ use super::series::SeriesTerms;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     OpenSeries(SeriesTerms),
-    PlaceOrder { order: OrderId, account: AccountId, series: SeriesCode, quantity: Quantity },
-    RecordPayment { payment: PaymentName, order: OrderId, amount: Rupiah },
-    CancelOrder { order: OrderId },
+    PlaceOrder {
+        order: OrderId,
+        account: AccountId,
+        series: SeriesCode,
+        quantity: Quantity,
+    },
+    RecordPayment {
+        payment: PaymentName,
+        order: OrderId,
+        amount: Rupiah,
+    },
+    CancelOrder {
+        order: OrderId,
+    },
     /// Proposed by the leader, never by a client. At most `limit` orders, oldest expiry first.
-    ExpireOrders { limit: u32 },
+    ExpireOrders {
+        limit: u32,
+    },
 }

@@ -18,7 +18,7 @@ use crate::proto::admin;
 use crate::proto::admin::admin_service_server::AdminService;
 use crate::proto::admin::scan_ledger_response::Item;
 use crate::proto::storage::MemberNode;
-use crate::storage::{CommittedEntry, EntryBody, LedgerScan, LogPosition, StateDigest, StorageError};
+use crate::storage::{CommittedEntry, EntryBody, LedgerScan, LogPosition, RocksView, StateDigest, StorageError};
 use crate::transport::calls::CallMetrics;
 use crate::transport::edge::Edge;
 use crate::transport::errors::{Failure, Reason};
@@ -68,10 +68,16 @@ impl Admin {
     }
 
     async fn status(&self) -> admin::GetStatusResponse {
+        // Index, digest and totals of one state; taken first, so that `committed` is not behind it.
+        let of_one_state = |view: &RocksView| Ok((view.meta().clone(), view.totals()?));
+        let state = self.edge.read(Consistency::Stale, limits::CALL_DEADLINE_DEFAULT, of_one_state).await;
         let status = self.node().status();
         let identity = self.identity.data().identity();
         // Without a readable state the rest is still worth knowing.
-        let totals = self.edge.read(Consistency::Stale, limits::CALL_DEADLINE_DEFAULT, LedgerView::totals).await;
+        let (applied, digest, totals) = match state {
+            Ok((_, (meta, totals))) => (meta.applied, meta.digest, Some(wire::totals(&totals))),
+            Err(_) => (status.applied, status.digest, None),
+        };
         let uptime_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let index = |position: Option<LogPosition>| position.map_or(0, |position| position.index);
         admin::GetStatusResponse {
@@ -85,13 +91,13 @@ impl Admin {
             leader_id: status.leader.unwrap_or(0),
             last_log_index: status.last_log_index.unwrap_or(0),
             committed_index: index(status.committed),
-            applied_index: index(status.applied),
+            applied_index: index(applied),
             snapshot_index: index(status.snapshot),
             purged_index: index(status.purged),
-            digest: hex(status.digest),
+            digest: hex(digest),
             members: members(status.members),
             draining: status.draining,
-            totals: totals.ok().map(|(_, totals)| wire::totals(&totals)),
+            totals,
             uptime_ms,
         }
     }
@@ -279,7 +285,8 @@ impl AdminService for Admin {
 }
 
 fn send_scan(scan: &LedgerScan, node_id: u64, records: &Records) -> Result<(), StorageError> {
-    let send = |item| records.blocking_send(Ok(admin::ScanLedgerResponse { item: Some(item) }));
+    // False: the caller has hung up.
+    let send = |item| records.blocking_send(Ok(admin::ScanLedgerResponse { item: Some(item) })).is_ok();
     let meta = scan.meta();
     let header = Item::Header(admin::ScanHeader {
         node_id,
@@ -288,7 +295,7 @@ fn send_scan(scan: &LedgerScan, node_id: u64, records: &Records) -> Result<(), S
         scanned_digest: hex(scan.digest()?),
         totals: Some(wire::totals(&scan.totals()?)),
     });
-    if send(header).is_err() {
+    if !send(header) {
         return Ok(());
     }
     scan.visit(|record| {
@@ -300,7 +307,7 @@ fn send_scan(scan: &LedgerScan, node_id: u64, records: &Records) -> Result<(), S
             Change::Totals(_) => return ControlFlow::Continue(()),
         };
         // The reader has gone.
-        if send(item).is_err() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if send(item) { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })
 }
 

@@ -101,7 +101,7 @@ impl Checks {
         let is_due = {
             let mut state = self.lock();
             state.applies += 1;
-            state.applies % APPLIED_PER_FULL_CHECK == 0
+            state.applies.is_multiple_of(APPLIED_PER_FULL_CHECK)
         };
         if is_due {
             self.ledger(node_id, ledger);

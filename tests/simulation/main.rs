@@ -5,8 +5,9 @@
 //! One seed again: `STAMPEDE_SIM_SEED=n cargo test --test simulation one_seed -- --nocapture`; with `STAMPEDE_SIM_TRACE=file`
 //! its whole trace.
 
+// A failed unwrap is a failed test.
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, clippy::cast_sign_loss, unreachable_pub)]
 // A test exports nothing; here `pub` tells what a module is for.
-#![allow(unreachable_pub)]
 
 mod checks;
 mod cluster;

@@ -146,7 +146,9 @@ impl Shop {
                 sleep(self.cluster.swarm.payment_window + LATE).await;
                 self.notify(order, "p", due_idr).await;
             }
-            Intent::Cancel => drop(self.insist(Command::CancelOrder { order }).await),
+            Intent::Cancel => {
+                self.insist(Command::CancelOrder { order }).await;
+            }
             Intent::CancelAndPay => {
                 let shop = self.clone();
                 SimRuntime::spawn(async move { shop.insist(Command::CancelOrder { order }).await });

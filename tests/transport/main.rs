@@ -1,5 +1,8 @@
 //! The API as a caller meets it: one node on loopback ports and a real data directory.
 
+// A failed unwrap is a failed test.
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, clippy::cast_sign_loss, unreachable_pub)]
+
 mod bad_input;
 mod identity;
 mod issuing;
