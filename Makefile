@@ -50,6 +50,7 @@ fix: setup ## Format, and apply what clippy can fix by itself
 
 bench: build ## Measure orders/s, failover and drill figures on this machine
 	$(CARGO) bench --profile dev --bench cluster
+	$(CARGO) bench --profile dev --package stampede-chaos --bench judge
 
 planted-bugs: setup ## Show that the drill finds every planted bug, and nothing in clean runs
 	@for bug in $(PLANTED); do \

@@ -14,7 +14,7 @@
 //!   without the key.
 //!
 //! The ledger stores numbers alone; codes are made at the edge. A code has one spelling: upper case, no spaces. The vectors in
-//! `tests/domain_serial_code.rs` are frozen: printed codes outlive any version of this file.
+//! `tests/domain/serial_code.rs` are frozen: printed codes outlive any version of this file.
 
 use std::fmt;
 

@@ -1,5 +1,4 @@
 //! Shared by the domain's tests: short ways to write names and commands, and a ledger that executes them.
-#![allow(dead_code, reason = "each test uses its part")]
 
 use stampede::domain::series::SeriesTerms;
 use stampede::domain::{

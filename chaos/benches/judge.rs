@@ -1,8 +1,8 @@
-//! A minute of the drill's rate is judged in seconds. Not part of `make test`: timings belong to `make bench`.
+//! `make bench`: how long the judge takes for a minute at the rate of the drill.
 
 #![allow(clippy::unwrap_used, reason = "a test fails where it unwraps")]
 
-#[path = "judge_support/mod.rs"]
+#[path = "../tests/judge_support/mod.rs"]
 mod support;
 
 use std::time::Instant;
@@ -10,9 +10,7 @@ use std::time::Instant;
 use stampede_chaos::recheck::recheck;
 use stampede_chaos::verdict::Judgement;
 
-#[test]
-#[ignore = "a benchmark: cargo test -p stampede-chaos --test judge_speed -- --ignored --nocapture"]
-fn a_minute_of_two_thousand_orders_a_second() {
+fn main() {
     let run = support::clean(1, 130_000, 64);
     let folder = tempfile::tempdir().unwrap();
     let run_folder = run.write(&folder.path().join("run"));

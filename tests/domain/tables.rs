@@ -1,12 +1,7 @@
 //! The rules as tables: one row for each command and its answer, in the order in which they happen. Row n is executed at log
 //! index n. Every refusal and every reason for a refund has a row, and so has each precedence between neighbours.
 
-// A failed unwrap is a failed test.
-#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, clippy::cast_sign_loss, unreachable_pub)]
-
-mod domain_support;
-
-use domain_support::*;
+use crate::support::*;
 use stampede::domain::invariants::violations;
 use stampede::domain::series::{SerialRange, SeriesTerms};
 use stampede::domain::{Command, LedgerTime, LedgerView, MemoryLedger, Outcome, PaymentOutcome, Refusal, Rupiah};

@@ -1,13 +1,8 @@
 //! Random commands: the invariants hold after each, a retry gets its answer, batches are no different from single commands.
 
-// A failed unwrap is a failed test.
-#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, clippy::cast_sign_loss, unreachable_pub)]
-
-mod domain_support;
-
 use std::collections::BTreeMap;
 
-use domain_support::*;
+use crate::support::*;
 use proptest::prelude::*;
 use stampede::domain::invariants::{order_moved_along_arrows, violations};
 use stampede::domain::{

@@ -1,8 +1,5 @@
 //! Serial codes: frozen vectors, and what a slip of the hand or a forger meets.
 
-// A failed unwrap is a failed test.
-#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, clippy::cast_sign_loss, unreachable_pub)]
-
 use stampede::domain::serial_code::{Forged, SerialKey, encode, verify};
 use stampede::domain::{SeriesCode, StampNumber};
 use stampede::limits::STAMP_NUMBER_MAX;
