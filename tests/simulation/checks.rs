@@ -165,7 +165,9 @@ fn went_back(before: &NodeStatus, now: &NodeStatus) -> Vec<(&'static str, String
             found.push(("WentBack", format!("n{}: {what} from {earlier} to {later}", now.node_id)));
         }
     }
-    if before.term == now.term && before.voted_for.is_some() && before.voted_for != now.voted_for {
+    // A candidate that lost takes the winner of its term for the one it follows; openraft keeps both in one vote.
+    let follows_the_winner = now.leader.is_some() && now.leader == now.voted_for;
+    if before.term == now.term && before.voted_for.is_some() && before.voted_for != now.voted_for && !follows_the_winner {
         let detail = format!("n{} voted for {:?} and {:?} in term {}", now.node_id, before.voted_for, now.voted_for, now.term);
         found.push(("VoteChanged", detail));
     }
