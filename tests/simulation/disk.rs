@@ -237,9 +237,12 @@ mod tests {
         let entry = LogEntry { position: Some(LogPosition { term: 1, index }), payload: None };
         let record = LogRecord { index, bytes: entry.encode_to_vec().into() };
         let synced = synced.clone();
-        log.write(LogWrite::Append(vec![record]), Box::new(move |_| {
-            synced.fetch_add(1, Ordering::Relaxed);
-        }));
+        log.write(
+            LogWrite::Append(vec![record]),
+            Box::new(move |_| {
+                synced.fetch_add(1, Ordering::Relaxed);
+            }),
+        );
     }
 
     async fn indexes(log: &SimLog) -> Vec<u64> {
