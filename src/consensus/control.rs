@@ -79,7 +79,9 @@ where
                 current => {
                     let changed = leadership.other_than(current.map(|(leader, _)| leader));
                     let until = deadline.min(TypeConfig::<RT>::now() + limits::WATCH_INTERVAL);
-                    let _ = TypeConfig::<RT>::timeout_at(until, changed).await;
+                    if let Ok(false) = TypeConfig::<RT>::timeout_at(until, changed).await {
+                        return Err(TransferError::Stopped("consensus has stopped".into()));
+                    }
                 }
             }
             if TypeConfig::<RT>::now() >= deadline {

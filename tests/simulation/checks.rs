@@ -132,8 +132,9 @@ impl Checks {
             [status.purged, status.snapshot, status.applied, status.committed].map(index);
         let last = status.last_log_index.unwrap_or_default();
         // `applied` is the ledger's own, of this moment; the others are as openraft last told. So it may be ahead of
-        // `committed` here; that it is not when all is quiet is checked at the end of a run.
-        if !([purged, snapshot, applied].is_sorted() && committed <= last) {
+        // `committed` here; that it is not when all is quiet is checked at the end of a run. `purged` may be ahead of
+        // `snapshot`: a node whose ledger survived a crash better than its log starts its log anew behind the ledger.
+        if purged.max(snapshot) > applied || committed > last {
             let detail = format!("purged {purged}, snapshot {snapshot}, applied {applied}, committed {committed}, last {last}");
             found.push(("LogOrder", format!("n{node_id}: {detail}")));
         }
@@ -165,7 +166,9 @@ fn went_back(before: &NodeStatus, now: &NodeStatus) -> Vec<(&'static str, String
             found.push(("WentBack", format!("n{}: {what} from {earlier} to {later}", now.node_id)));
         }
     }
-    if before.term == now.term && before.voted_for.is_some() && before.voted_for != now.voted_for {
+    // A candidate that lost takes the winner of its term for the one it follows; openraft keeps both in one vote.
+    let follows_the_winner = now.leader.is_some() && now.leader == now.voted_for;
+    if before.term == now.term && before.voted_for.is_some() && before.voted_for != now.voted_for && !follows_the_winner {
         let detail = format!("n{} voted for {:?} and {:?} in term {}", now.node_id, before.voted_for, now.voted_for, now.term);
         found.push(("VoteChanged", detail));
     }
