@@ -10,7 +10,11 @@ use crate::swarm::Swarm;
 use crate::world::{Violation, World};
 
 /// Seeds that once failed, each with what it showed.
-const REGRESSIONS: &[(u64, &str)] = &[];
+const REGRESSIONS: &[(u64, &str)] = &[
+    (2, "a batch that came back to a stopped node locked the proposer's queue twice, and hung"),
+    (3, "a leader tried a dead peer without a pause"),
+    (10, "a purge overtook the reads of replication, and stopped the leader"),
+];
 
 const SEEDS: u64 = 200;
 
