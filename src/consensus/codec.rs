@@ -1,17 +1,14 @@
-//! Commands and replies as protocol buffers: commands in log entries and between nodes, replies between nodes.
+//! Replies as protocol buffers, between nodes. Commands travel as `storage` keeps them.
 //!
 //! Strict both ways: what is missing, unknown or out of range is an error, never a default.
 
 use bytes::Bytes;
-use prost::Message;
 
-use crate::domain::series::SeriesTerms;
 use crate::domain::{
-    AccountId, Command, Gateway, LedgerTime, OrderId, Outcome, PaymentId, PaymentName, PaymentOutcome, Place, Quantity,
-    Refusal, Reply, Rupiah, SerialRange, SeriesCode, StampNumber,
+    Command, LedgerTime, Outcome, PaymentOutcome, Place, Quantity, Refusal, Reply, Rupiah, SerialRange, SeriesCode, StampNumber,
 };
 use crate::proto::{raft, storage as wire};
-use crate::storage::CommandBatch;
+use crate::storage::{CommandBatch, codec};
 
 /// A message that cannot be what one of our nodes wrote.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -36,87 +33,12 @@ fn checked<T, E: ToString>(what: &'static str, value: Result<T, E>) -> Result<T,
     value.map_err(|cause| WireError::new(what, cause))
 }
 
-pub(super) fn encode_batch(batch: &CommandBatch) -> Bytes {
-    let message = wire::CommandBatch {
-        proposed_at_ms: batch.proposed_at.0,
-        commands: batch.commands.iter().map(command_to_wire).collect(),
-    };
-    message.encode_to_vec().into()
-}
-
 pub(super) fn decode_batch(bytes: &Bytes) -> Result<CommandBatch, WireError> {
-    let message = checked("command batch", wire::CommandBatch::decode(bytes.clone()))?;
-    Ok(CommandBatch { proposed_at: LedgerTime(message.proposed_at_ms), commands: commands_from_wire(message.commands)? })
+    checked("command batch", codec::decode_batch(bytes))
 }
 
 pub(super) fn commands_from_wire(commands: Vec<wire::Command>) -> Result<Vec<Command>, WireError> {
-    commands.into_iter().map(command_from_wire).collect()
-}
-
-pub(super) fn command_to_wire(command: &Command) -> wire::Command {
-    use wire::command::Command as Wire;
-    let command = match command {
-        Command::OpenSeries(terms) => Wire::OpenSeries(wire::OpenSeries {
-            series_code: terms.code.as_str().to_owned(),
-            first_number: terms.first_number.get(),
-            capacity: terms.capacity,
-            face_value_idr: terms.face_value.as_idr(),
-            payment_window_ms: terms.payment_window_ms,
-            key_check: Bytes::copy_from_slice(&terms.key_check),
-        }),
-        Command::PlaceOrder { order, account, series, quantity } => Wire::PlaceOrder(wire::PlaceOrder {
-            order_id: Bytes::copy_from_slice(order.as_bytes()),
-            account_id: account.as_str().to_owned(),
-            series_code: series.as_str().to_owned(),
-            quantity: quantity.get(),
-        }),
-        Command::RecordPayment { payment, order, amount } => Wire::RecordPayment(wire::RecordPayment {
-            gateway: payment.gateway.as_str().to_owned(),
-            payment_id: payment.payment_id.as_str().to_owned(),
-            order_id: Bytes::copy_from_slice(order.as_bytes()),
-            amount_idr: amount.as_idr(),
-        }),
-        Command::CancelOrder { order } => {
-            Wire::CancelOrder(wire::CancelOrder { order_id: Bytes::copy_from_slice(order.as_bytes()) })
-        }
-        Command::ExpireOrders { limit } => Wire::ExpireOrders(wire::ExpireOrders { limit: *limit }),
-    };
-    wire::Command { command: Some(command) }
-}
-
-fn command_from_wire(command: wire::Command) -> Result<Command, WireError> {
-    use wire::command::Command as Wire;
-    Ok(match command.command.ok_or(WireError::missing("command"))? {
-        Wire::OpenSeries(open) => Command::OpenSeries(SeriesTerms {
-            code: checked("series_code", SeriesCode::new(&open.series_code))?,
-            first_number: checked("first_number", StampNumber::new(open.first_number))?,
-            capacity: open.capacity,
-            face_value: Rupiah::from_idr(open.face_value_idr),
-            payment_window_ms: open.payment_window_ms,
-            key_check: open.key_check.as_ref().try_into().map_err(|_| WireError::new("key_check", "must have 8 bytes"))?,
-        }),
-        Wire::PlaceOrder(place) => Command::PlaceOrder {
-            order: order_id(&place.order_id)?,
-            account: checked("account_id", AccountId::new(&place.account_id))?,
-            series: checked("series_code", SeriesCode::new(&place.series_code))?,
-            quantity: checked("quantity", Quantity::new(place.quantity))?,
-        },
-        Wire::RecordPayment(record) => Command::RecordPayment {
-            payment: PaymentName {
-                gateway: checked("gateway", Gateway::new(&record.gateway))?,
-                payment_id: checked("payment_id", PaymentId::new(&record.payment_id))?,
-            },
-            order: order_id(&record.order_id)?,
-            amount: Rupiah::from_idr(record.amount_idr),
-        },
-        Wire::CancelOrder(cancel) => Command::CancelOrder { order: order_id(&cancel.order_id)? },
-        Wire::ExpireOrders(expire) => Command::ExpireOrders { limit: expire.limit },
-    })
-}
-
-fn order_id(bytes: &Bytes) -> Result<OrderId, WireError> {
-    let bytes = bytes.as_ref().try_into().map_err(|_| WireError::new("order_id", "must have 16 bytes"))?;
-    Ok(OrderId::from_bytes(bytes))
+    commands.iter().map(|command| checked("command", codec::command_from_proto(command))).collect()
 }
 
 pub(super) fn reply_to_wire(reply: &Reply) -> raft::Reply {

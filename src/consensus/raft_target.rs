@@ -20,6 +20,7 @@ use super::state_machine::StateMachine;
 use super::types::{Batch, TypeConfig};
 use crate::domain::{Command, LedgerTime};
 use crate::proto::raft::{ProposeRequest, ProposeResponse, propose_response};
+use crate::storage::codec::command_to_proto;
 use crate::storage::{CommandBatch, LedgerStore};
 
 pub(super) struct RaftTarget<RT: AsyncRuntime, S: LedgerStore, P: Peers> {
@@ -77,7 +78,7 @@ impl<RT: AsyncRuntime, S: LedgerStore, P: Peers> Target<RT> for RaftTarget<RT, S
     async fn forward(&self, leader: u64, term: u64, commands: &[Command], within: Duration) -> Attempt {
         let leadership = self.leadership();
         let Some(member) = leadership.member(leader) else { return Attempt::NotDone(RetryReason::NoLeader) };
-        let request = ProposeRequest { commands: commands.iter().map(codec::command_to_wire).collect() };
+        let request = ProposeRequest { commands: commands.iter().map(command_to_proto).collect() };
         let link = self.links.to(leader, &member);
         // A leader that is paused sends no reset; the election that replaces it ends the wait.
         match TypeConfig::<RT>::select2(link.propose(request, within), leadership.lost(leader, term)).await {

@@ -118,6 +118,8 @@ impl DataDir {
     }
 }
 
+/// A ledger that is ahead of its log is no hole: RocksDB syncs what it recovers when it opens.
+///
 /// Consensus does not look: with a ledger behind the purged part of the log it would skip the entries between in silence.
 ///
 /// # Errors

@@ -68,7 +68,9 @@ impl Admin {
     }
 
     async fn status(&self) -> admin::GetStatusResponse {
-        // Index, digest and totals of one state; taken first, so that `committed` is not behind it.
+        // What follows (purged, snapshot, applied, committed, last) is looked at in its order, so that none is ahead of the next.
+        let earlier = self.node().status();
+        // Index, digest and totals of one state.
         let of_one_state = |view: &RocksView| Ok((view.meta().clone(), view.totals()?));
         let state = self.edge.read(Consistency::Stale, limits::CALL_DEADLINE_DEFAULT, of_one_state).await;
         let status = self.node().status();
@@ -92,8 +94,8 @@ impl Admin {
             last_log_index: status.last_log_index.unwrap_or(0),
             committed_index: index(status.committed),
             applied_index: index(applied),
-            snapshot_index: index(status.snapshot),
-            purged_index: index(status.purged),
+            snapshot_index: index(earlier.snapshot),
+            purged_index: index(earlier.purged),
             digest: hex(digest),
             members: members(status.members),
             draining: status.draining,

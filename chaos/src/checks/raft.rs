@@ -1,5 +1,5 @@
 //! V16: what Raft promises, over every sample: one leader a term; a node's term, vote, commit and applied never go back;
-//! purged ≤ snapshot ≤ applied ≤ committed ≤ last; committed entries never change.
+//! snapshot ≤ applied ≤ committed ≤ last; a node purges no further than its snapshot; committed entries never change.
 
 use crate::hash::Map;
 
@@ -59,11 +59,10 @@ fn one_leader_a_term(case: &Case, finding: &mut Finding) {
 }
 
 fn in_order(sample: &StatusSample, finding: &mut Finding) {
-    let order =
-        [sample.purged_index, sample.snapshot_index, sample.applied_index, sample.committed_index, sample.last_log_index];
-    if !order.is_sorted() {
+    let order = [sample.snapshot_index, sample.applied_index, sample.committed_index, sample.last_log_index];
+    if !order.is_sorted() || sample.purged_index > sample.applied_index {
         finding.violated(&[], Some(sample.applied_index), || {
-            format!("node {}: purged, snapshot, applied, committed, last are {order:?}", sample.node)
+            format!("node {}: snapshot, applied, committed, last are {order:?}, purged {}", sample.node, sample.purged_index)
         });
     }
 }
@@ -76,6 +75,14 @@ fn never_back(before: &StatusSample, after: &StatusSample, restarted: bool, find
         must_not_fall.push(("committed index", before.committed_index, after.committed_index));
         must_not_fall.push(("applied index", before.applied_index, after.applied_index));
         must_not_fall.push(("snapshot index", before.snapshot_index, after.snapshot_index));
+    }
+    // At its start a node whose ledger survived better than its log lets the log begin behind the ledger; it purges nothing that
+    // is needed. While it runs only a snapshot entitles it to purge.
+    let purged_now = !restarted && after.purged_index > before.purged_index;
+    if purged_now && after.purged_index > after.snapshot_index {
+        finding.violated(&[], Some(after.purged_index), || {
+            format!("node {node}: purged through {} with a snapshot of {}", after.purged_index, after.snapshot_index)
+        });
     }
     for (name, was, is) in must_not_fall {
         if is < was {
@@ -129,6 +136,16 @@ mod tests {
             let mut finding = Finding::new("V16", "");
             never_back(&before, &after, true, &mut finding);
             assert_eq!(finding.violations, violations, "{before:?} {after:?}");
+        }
+    }
+
+    #[test]
+    fn a_running_node_purges_no_further_than_its_snapshot() {
+        let at = |snapshot_index, purged_index| StatusSample { snapshot_index, purged_index, ..sample(3, 1, 1) };
+        for (after, restarted, violations) in [(at(5, 5), false, 0), (at(4, 5), false, 1), (at(4, 5), true, 0)] {
+            let mut finding = Finding::new("V16", "");
+            never_back(&at(4, 4), &after, restarted, &mut finding);
+            assert_eq!(finding.violations, violations, "{after:?}");
         }
     }
 

@@ -1,6 +1,6 @@
 //! What a node is told before it starts: files, then `STAMPEDE_*` variables, then flags; the later wins, key by key.
 //!
-//! Each key stands once, in [`schema`], with its type, default, bounds and the text that `config print` shows. A key that is
+//! Each key stands once, in `schema`, with its type, default, bounds and the text that `config print` shows. A key that is
 //! not there is an error that names it and where it was found; so is a value out of its bounds. All problems are reported,
 //! not only the first.
 //!

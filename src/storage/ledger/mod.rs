@@ -1,4 +1,4 @@
-//! The ledger on disk. One thread changes it ([`worker`]); readers look at one state of it, however long they take
+//! The ledger on disk. One thread changes it (`worker`); readers look at one state of it, however long they take
 //! ([`RocksView`]).
 //!
 //! ```text
