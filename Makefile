@@ -76,11 +76,12 @@ $(ROCKSDB_LIB): | libclang
 $(CARGO_DENY):
 	cargo install cargo-deny --version $(CARGO_DENY_VERSION) --locked --root $(CACHE)/tools
 
-# bindgen reads RocksDB's header with libclang.
+# bindgen reads RocksDB's header with libclang; it looks in these places by itself.
+LIBCLANG_PLACES := /usr/lib/llvm-*/lib/libclang*.so* /usr/lib*/libclang*.so* /usr/lib/*/libclang*.so* \
+  /opt/homebrew/opt/llvm/lib/libclang.dylib /usr/local/opt/llvm/lib/libclang.dylib \
+  /Library/Developer/CommandLineTools/usr/lib/libclang.dylib
 libclang:
-	@have() { [ -n "$${LIBCLANG_PATH:-}" ] || ls /usr/lib/llvm-*/lib/libclang*.so* /usr/lib*/libclang*.so* \
-	    /usr/lib/*/libclang*.so* /opt/homebrew/opt/llvm/lib/libclang.dylib /usr/local/opt/llvm/lib/libclang.dylib \
-	    /Library/Developer/CommandLineTools/usr/lib/libclang.dylib 2>/dev/null | grep -v libclang-cpp | grep -q .; }; \
+	@have() { [ -n "$${LIBCLANG_PATH:-}" ] || [ -n "$$(ls -d $(LIBCLANG_PLACES) 2>/dev/null | grep -v libclang-cpp)" ]; }; \
 	command -v c++ >/dev/null && have && exit 0; \
 	root() { if [ "$$(id -u)" = 0 ]; then "$$@"; elif sudo -n true 2>/dev/null; then sudo -n "$$@"; else return 1; fi; }; \
 	if command -v apt-get >/dev/null; then wanted="apt-get install -y g++ libclang-dev"; root apt-get update && root $$wanted || true; \
