@@ -27,6 +27,18 @@ pub async fn channels(address: &str, count: usize) -> Vec<Channel> {
     (0..count).map(|_| lazy_channel(address)).collect()
 }
 
+/// Whether no connection could be made for the call.
+pub fn was_never_sent(status: &tonic::Status) -> bool {
+    let mut source = std::error::Error::source(status);
+    while let Some(error) = source {
+        if error.is::<tonic::ConnectError>() {
+            return true;
+        }
+        source = error.source();
+    }
+    false
+}
+
 pub struct Buyer;
 
 impl Buyer {
