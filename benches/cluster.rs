@@ -30,20 +30,41 @@ async fn main() {
     }
     let mut cluster = Cluster::start().await;
     println!("three nodes and the client on {} cores, fsync on\n", std::thread::available_parallelism().map_or(0, usize::from));
-    throughput(&cluster).await;
+    // Names of parts: `cargo bench --bench cluster -- batches failover`; none is all of them.
+    let names: Vec<_> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let wanted = |part: &str| names.is_empty() || names.iter().any(|name| name == part);
+    if wanted("unary") {
+        unary(&cluster).await;
+    }
+    if wanted("batches") {
+        batches(&cluster).await;
+    }
     memory(&cluster);
-    failover(&mut cluster).await;
-    handover(&mut cluster).await;
+    if wanted("failover") {
+        failover(&mut cluster).await;
+    }
+    if wanted("handover") {
+        handover(&mut cluster).await;
+    }
 }
 
-async fn throughput(cluster: &Cluster) {
-    println!("{:34} {:>10} {:>9} {:>9}", "throughput", "orders/s", "p50 ms", "p99 ms");
+fn print_throughput_header(what: &str) {
+    println!("{what:34} {:>10} {:>9} {:>9}", "orders/s", "p50 ms", "p99 ms");
+}
+
+async fn unary(cluster: &Cluster) {
+    print_throughput_header("one order a call");
     for in_flight in [1, 16, 64, 256] {
         let leader = cluster.leader().await;
         let channels = load::channels(&cluster.client_address(leader), 8).await;
         let window = load::unary(&channels, in_flight, WINDOW).await;
         println!("unary, {in_flight:3} in flight{:15} {window}", "");
     }
+    println!();
+}
+
+async fn batches(cluster: &Cluster) {
+    print_throughput_header("many orders a call");
     for (callers, commands) in [(2, 100), (2, 1_000), (4, 1_000)] {
         let leader = cluster.leader().await;
         let channels = load::channels(&cluster.client_address(leader), 2).await;

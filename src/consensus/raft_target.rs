@@ -126,7 +126,7 @@ mod planted {
         let mut replies = Vec::with_capacity(commands.len());
         for (offset, command) in (0..).zip(commands) {
             let decision = apply(&overlay, Place { log_index, offset }, now, command).ok()?;
-            decision.changes.into_iter().for_each(|change| overlay.absorb(change));
+            decision.changes.into_iter().try_for_each(|change| overlay.absorb(change)).ok()?;
             replies.push(decision.reply);
         }
         Some(replies)

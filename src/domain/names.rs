@@ -1,6 +1,7 @@
 //! Newtypes of ids, counts, money and time. A value of one of these has passed its checks; the domain does not repeat them.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::limits;
 
@@ -22,7 +23,7 @@ fn checked_text(
     chars_max: usize,
     allowed: &'static str,
     is_allowed: fn(u8) -> bool,
-) -> Result<Box<str>, InvalidName> {
+) -> Result<Arc<str>, InvalidName> {
     if !text.bytes().all(is_allowed) {
         return Err(InvalidName::Characters { allowed });
     }
@@ -43,8 +44,10 @@ fn checked_range(got: i128, min: u64, max: u64) -> Result<u64, InvalidName> {
 macro_rules! text_name {
     ($(#[$doc:meta])* $name:ident, $max:expr, $allowed:literal, $is_allowed:expr) => {
         $(#[$doc])*
+        ///
+        /// Shared, because the rules hand records about by value.
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(Box<str>);
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// # Errors

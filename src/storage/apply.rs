@@ -1,9 +1,10 @@
-//! What one committed entry does to a ledger: shared by every ledger store, on disk and in the simulation, so that all of them
+//! What committed entries do to a ledger: shared by every ledger store, on disk and in the simulation, so that all of them
 //! count time and digest alike.
 
 use super::digest::EncodedRecord;
 use super::{AppliedMembership, CommandBatch, CommittedEntry, EntryBody, LedgerMeta};
-use crate::domain::{self, Change, LedgerView, Overlay, Place, Reply, Totals};
+use crate::domain::ledger::Edit;
+use crate::domain::{self, LedgerView, Overlay, Place, Reply};
 
 /// The net effect of an entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,57 +12,61 @@ pub struct AppliedEntry {
     /// One for each command; none for blank and membership entries.
     pub replies: Vec<Reply>,
     /// One for each changed record.
-    pub changes: Vec<Change>,
-    /// `records[i]` is `changes[i]` as it is stored.
+    pub edits: Vec<Edit>,
+    /// `records[i]` is the record that `edits[i]` leaves, as it is stored.
     pub records: Vec<EncodedRecord>,
 }
 
-/// Decides `entry` over `view`, and brings `meta` to it: position, membership, digest. Writes nothing.
+/// Applies `entry` to `overlay`, and brings `meta` to it: position, membership, digest. Writes nothing.
 ///
 /// # Errors
-/// The view could not be read; `meta` is as it was.
-pub fn apply_entry<V: LedgerView>(view: &V, meta: &mut LedgerMeta, entry: &CommittedEntry) -> Result<AppliedEntry, V::Error> {
-    let mut applied = AppliedEntry { replies: Vec::new(), changes: Vec::new(), records: Vec::new() };
-    let mut digest = meta.digest;
-    if let EntryBody::Commands(batch) = &entry.body {
-        (applied.replies, applied.changes) = apply_batch(view, entry.position.index, batch)?;
-        applied.records = applied.changes.iter().map(EncodedRecord::of).collect();
-        for (change, new) in applied.changes.iter().zip(&applied.records) {
-            let old = stored(view, change)?.map(|old| EncodedRecord::of(&old).value);
-            digest.replace(&new.key, old.as_deref(), &new.value);
+/// The view could not be read; `overlay` and `meta` are then good for nothing.
+pub fn apply_entry<V: LedgerView>(
+    overlay: &mut Overlay<'_, V>,
+    meta: &mut LedgerMeta,
+    entry: &CommittedEntry,
+) -> Result<AppliedEntry, V::Error> {
+    let replies = match &entry.body {
+        EntryBody::Blank => Vec::new(),
+        EntryBody::Commands(batch) => apply_batch(overlay, entry.position.index, batch)?,
+        EntryBody::Membership(membership) => {
+            meta.membership = Some(AppliedMembership { position: Some(entry.position), membership: Some(membership.clone()) });
+            Vec::new()
         }
-    }
-    if let EntryBody::Membership(membership) = &entry.body {
-        meta.membership = Some(AppliedMembership { position: Some(entry.position), membership: Some(membership.clone()) });
-    }
-    meta.digest = digest;
+    };
     meta.applied = Some(entry.position);
-    Ok(applied)
+    let edits = overlay.take_edits();
+    let mut records = Vec::with_capacity(edits.len());
+    for edit in &edits {
+        let new = EncodedRecord::of(&edit.after);
+        let old = edit.before.as_ref().filter(|before| is_stored(before)).map(|before| EncodedRecord::of(before).value);
+        meta.digest.replace(&new.key, old.as_deref(), &new.value);
+        records.push(new);
+    }
+    Ok(AppliedEntry { replies, edits, records })
 }
 
-fn apply_batch<V: LedgerView>(view: &V, log_index: u64, batch: &CommandBatch) -> Result<(Vec<Reply>, Vec<Change>), V::Error> {
-    let mut overlay = Overlay::new(view);
-    let mut totals = view.totals()?;
-    // Leaders have different clocks; the ledger's only moves on.
-    if batch.proposed_at > totals.ledger_time {
-        totals.ledger_time = batch.proposed_at;
-        overlay.absorb(Change::Totals(totals.clone()));
+fn apply_batch<V: LedgerView>(
+    overlay: &mut Overlay<'_, V>,
+    log_index: u64,
+    batch: &CommandBatch,
+) -> Result<Vec<Reply>, V::Error> {
+    let (now, clock) = domain::clamp_time(overlay, batch.proposed_at)?;
+    if let Some(clock) = clock {
+        overlay.absorb(clock)?;
     }
     let mut replies = Vec::with_capacity(batch.commands.len());
     for (offset, command) in (0..).zip(&batch.commands) {
-        let decision = domain::apply(&overlay, Place { log_index, offset }, totals.ledger_time, command)?;
-        decision.changes.into_iter().for_each(|change| overlay.absorb(change));
+        let decision = domain::apply(overlay, Place { log_index, offset }, now, command)?;
+        for change in decision.changes {
+            overlay.absorb(change)?;
+        }
         replies.push(decision.reply);
     }
-    Ok((replies, overlay.into_changes()))
+    Ok(replies)
 }
 
-/// The record that `change` replaces. Totals that are all zero were never written.
-fn stored<V: LedgerView>(view: &V, change: &Change) -> Result<Option<Change>, V::Error> {
-    Ok(match change {
-        Change::Series(series) => view.series(series.code)?.map(Change::Series),
-        Change::Order(order) => view.order(order.id)?.map(Change::Order),
-        Change::Payment(payment) => view.payment(&payment.name)?.map(Change::Payment),
-        Change::Totals(_) => Some(view.totals()?).filter(|totals| *totals != Totals::default()).map(Change::Totals),
-    })
+/// Totals that are all zero were never written: they are those of an empty ledger.
+fn is_stored(before: &domain::Change) -> bool {
+    !matches!(before, domain::Change::Totals(totals) if *totals == domain::Totals::default())
 }

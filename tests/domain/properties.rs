@@ -6,7 +6,7 @@ use crate::support::*;
 use proptest::prelude::*;
 use stampede::domain::invariants::{order_moved_along_arrows, violations};
 use stampede::domain::{
-    Command, LedgerTime, LedgerView, MemoryLedger, OrderId, Outcome, Overlay, Place, Reply, apply, clamp_time,
+    Change, Command, LedgerTime, LedgerView, MemoryLedger, OrderId, Outcome, Overlay, Place, Reply, apply, clamp_time,
 };
 
 const COMMANDS_MAX: usize = 60;
@@ -36,7 +36,7 @@ fn orders_of(ledger: &MemoryLedger) -> BTreeMap<OrderId, stampede::domain::Order
     ledger.all_orders().map(|order| (order.id, order.clone())).collect()
 }
 
-/// The entries in batches, as storage applies them: an overlay for each batch, a nested one for each entry.
+/// The entries in batches, as storage applies them: an overlay for each batch, whose edits are taken after each entry.
 fn play_in_batches(entries: &[(u64, Command)], batch_sizes: &[usize]) -> (MemoryLedger, Vec<Reply>) {
     let mut ledger = MemoryLedger::default();
     let mut replies = Vec::new();
@@ -47,18 +47,17 @@ fn play_in_batches(entries: &[(u64, Command)], batch_sizes: &[usize]) -> (Memory
         }
         let later = rest.split_off((*size).min(rest.len()));
         let mut batch = Overlay::new(&ledger);
+        let mut edits = Vec::new();
         for (log_index, (at, command)) in rest {
-            let mut entry = Overlay::new(&batch);
-            let Ok((now, clock)) = clamp_time(&entry, LedgerTime(*at));
-            clock.into_iter().for_each(|change| entry.absorb(change));
-            let Ok(decision) = apply(&entry, Place { log_index, offset: 0 }, now, command);
-            decision.changes.into_iter().for_each(|change| entry.absorb(change));
+            let Ok((now, clock)) = clamp_time(&batch, LedgerTime(*at));
+            let Ok(decision) = apply(&batch, Place { log_index, offset: 0 }, now, command);
+            for change in clock.into_iter().chain(decision.changes) {
+                let Ok(()) = batch.absorb(change);
+            }
             replies.push(decision.reply);
-            let changes = entry.into_changes();
-            changes.into_iter().for_each(|change| batch.absorb(change));
+            edits.extend(batch.take_edits());
         }
-        let changes = batch.into_changes();
-        changes.into_iter().for_each(|change| ledger.absorb(change));
+        edits.into_iter().for_each(|edit| ledger.absorb(edit.after));
         rest = later;
     }
     (ledger, replies)
@@ -143,7 +142,7 @@ proptest! {
             let Ok(decision) = apply(&overlay, Place { log_index, offset: 0 }, now, command);
             for change in clock.into_iter().chain(decision.changes) {
                 // The clock's change carries the totals from before the command, so it goes first.
-                overlay.absorb(change.clone());
+                let Ok(()) = overlay.absorb(change.clone());
                 whole.absorb(change);
             }
         }
@@ -163,7 +162,18 @@ proptest! {
         for payment in (0..13).map(|number| payment_name(&format!("p{number}"))) {
             prop_assert_eq!(overlay.payment(&payment), whole.payment(&payment));
         }
-        let rebuilt: MemoryLedger = base.clone().into_changes().into_iter().chain(overlay.into_changes()).collect();
+        let edits = overlay.take_edits();
+        for edit in &edits {
+            let before = match &edit.after {
+                Change::Series(series) => base.peek_series(series.code).cloned().map(Change::Series),
+                Change::Order(order) => base.peek_order(order.id).cloned().map(Change::Order),
+                Change::Payment(payment) => base.peek_payment(&payment.name).cloned().map(Change::Payment),
+                Change::Totals(_) => base.totals().map(Change::Totals).ok(),
+            };
+            prop_assert_eq!(&edit.before, &before);
+        }
+        let rebuilt: MemoryLedger =
+            base.clone().into_changes().into_iter().chain(edits.into_iter().map(|edit| edit.after)).collect();
         prop_assert!(rebuilt == whole, "net changes over the base are the whole");
     }
 }

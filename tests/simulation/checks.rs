@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use stampede::consensus::{NodeStatus, Role};
+use stampede::domain::ledger::Edit;
 use stampede::domain::{Change, MemoryLedger, invariants};
 use stampede::storage::{CommittedEntry, LogPosition, StateDigest};
 
@@ -74,11 +75,10 @@ impl Checks {
         }
     }
 
-    /// An entry is about to change `ledger`. Orders that it makes anew are left out: it may move them further at once.
-    pub fn moved(&self, node_id: u64, ledger: &MemoryLedger, changes: &[Change]) {
-        for change in changes {
-            if let Change::Order(after) = change
-                && let Some(before) = ledger.peek_order(after.id)
+    /// An entry changed these records. Orders that it made anew are left out: it may move them further at once.
+    pub fn moved(&self, node_id: u64, edits: &[Edit]) {
+        for edit in edits {
+            if let Edit { before: Some(Change::Order(before)), after: Change::Order(after) } = edit
                 && let Err(violation) = invariants::order_moved_along_arrows(Some(before), Some(after))
             {
                 self.world.violate("LedgerInvariant", format!("n{node_id}: {violation}"));

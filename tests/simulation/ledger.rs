@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use rand::RngExt;
 use stampede::domain::{
-    Change, LedgerTime, LedgerView, MemoryLedger, Order, OrderId, Payment, PaymentName, Reply, Series, SeriesCode, StampNumber,
-    Totals,
+    Change, LedgerTime, LedgerView, MemoryLedger, Order, OrderId, Overlay, Payment, PaymentName, Reply, Series, SeriesCode,
+    StampNumber, Totals,
 };
 use stampede::storage::digest::EncodedRecord;
 use stampede::storage::{CommittedEntry, LedgerMeta, LedgerStore, StateDigest, StorageError, apply_entry};
@@ -158,11 +158,15 @@ impl LedgerStore for SimLedger {
         let mut all_replies = Vec::with_capacity(entries.len());
         let mut now = std::mem::take(&mut state.now);
         for entry in entries {
-            let applied = apply_entry(&SimView(now.records.clone()), &mut now.meta, &entry)?;
-            self.checks.moved(self.node_id, &now.records, &applied.changes);
+            let view = SimView(now.records.clone());
+            let applied = apply_entry(&mut Overlay::new(&view), &mut now.meta, &entry)?;
+            drop(view);
+            self.checks.moved(self.node_id, &applied.edits);
             let records = Arc::make_mut(&mut now.records);
-            applied.changes.iter().cloned().for_each(|change| records.absorb(change));
-            all_changes.extend(applied.changes);
+            for edit in applied.edits {
+                records.absorb(edit.after.clone());
+                all_changes.push(edit.after);
+            }
             all_replies.push(applied.replies);
             let index = entry.position.index;
             trace!(self.world, "n{} applied {index} {}", self.node_id, now.meta.digest);

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use stampede::domain::series::SeriesTerms;
 use stampede::domain::{
-    AccountId, Command, Gateway, LedgerTime, MemoryLedger, OrderId, PaymentId, PaymentName, Quantity, Reply, Rupiah,
+    AccountId, Command, Gateway, LedgerTime, MemoryLedger, OrderId, Overlay, PaymentId, PaymentName, Quantity, Reply, Rupiah,
     SeriesCode, StampNumber,
 };
 use stampede::storage::{
@@ -126,8 +126,8 @@ impl Twin {
 
     pub(crate) fn apply(&mut self, entries: &[CommittedEntry]) -> Vec<Vec<Reply>> {
         let apply = |entry: &CommittedEntry| {
-            let Ok(applied) = apply_entry(&self.ledger, &mut self.meta, entry);
-            applied.changes.into_iter().for_each(|change| self.ledger.absorb(change));
+            let Ok(applied) = apply_entry(&mut Overlay::new(&self.ledger), &mut self.meta, entry);
+            applied.edits.into_iter().for_each(|edit| self.ledger.absorb(edit.after));
             self.digests.push((entry.position.index, self.meta.digest));
             applied.replies
         };

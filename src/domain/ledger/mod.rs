@@ -6,10 +6,9 @@
 
 mod memory;
 mod overlay;
-mod records;
 
 pub use memory::MemoryLedger;
-pub use overlay::Overlay;
+pub use overlay::{Edit, Overlay};
 
 use super::names::{LedgerTime, OrderId, PaymentName, SeriesCode, StampNumber};
 use super::order::Order;

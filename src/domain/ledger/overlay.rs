@@ -1,10 +1,12 @@
-//! The changes of a batch over another view. Commands of one batch see each other, and a batch leaves one change for each
-//! record, however often it touched it: the series and the totals are changed by nearly every command.
+//! The changes of entries that are not written yet, over another view: commands of one batch see each other.
 //!
-//! Only records that were changed are kept here; a look-up of any other goes to the base each time. Overlays nest.
+//! It reads a record from its base once, and remembers what each record was before the edits that were last taken: the state
+//! digest needs both values of each record that an entry changed.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 
 use super::LedgerView;
-use super::records::Records;
 use crate::domain::decision::Change;
 use crate::domain::names::{LedgerTime, OrderId, PaymentName, SeriesCode, StampNumber};
 use crate::domain::order::Order;
@@ -15,23 +17,124 @@ use crate::domain::totals::Totals;
 #[derive(Debug)]
 pub struct Overlay<'a, V> {
     base: &'a V,
-    changed: Records,
+    series: RefCell<Table<SeriesCode, Series>>,
+    orders: RefCell<Table<OrderId, Order>>,
+    payments: RefCell<Table<PaymentName, Payment>>,
+    totals: RefCell<Table<(), Totals>>,
+}
+
+/// What became of one record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edit {
+    /// None if the record is new.
+    pub before: Option<Change>,
+    pub after: Change,
+}
+
+/// The records of one kind that were looked at.
+#[derive(Debug)]
+struct Table<K, R> {
+    places: BTreeMap<K, usize>,
+    /// The keys are small and move about as the tree grows; the records stay where they are.
+    slots: Vec<Slot<R>>,
+    /// Since edits were last taken.
+    edited: Vec<(K, usize)>,
+}
+
+#[derive(Debug)]
+struct Slot<R> {
+    now: Option<R>,
+    /// If it was edited since edits were last taken: what it was then.
+    before: Option<Option<R>>,
+    /// Not what the base has.
+    differs: bool,
+}
+
+impl<K, R> Default for Table<K, R> {
+    fn default() -> Self {
+        Self { places: BTreeMap::new(), slots: Vec::new(), edited: Vec::new() }
+    }
+}
+
+impl<K: Ord + Clone, R: Clone> Table<K, R> {
+    fn place<E>(&mut self, key: &K, read: impl FnOnce(&K) -> Result<Option<R>, E>) -> Result<usize, E> {
+        if let Some(place) = self.places.get(key) {
+            return Ok(*place);
+        }
+        let slot = Slot { now: read(key)?, before: None, differs: false };
+        self.slots.push(slot);
+        let place = self.slots.len() - 1;
+        self.places.insert(key.clone(), place);
+        Ok(place)
+    }
+
+    fn get<E>(&mut self, key: &K, read: impl FnOnce(&K) -> Result<Option<R>, E>) -> Result<Option<R>, E> {
+        let place = self.place(key, read)?;
+        Ok(self.slots[place].now.clone())
+    }
+
+    fn put<E>(&mut self, key: K, record: R, read: impl FnOnce(&K) -> Result<Option<R>, E>) -> Result<(), E> {
+        let place = self.place(&key, read)?;
+        let slot = &mut self.slots[place];
+        let replaced = slot.now.replace(record);
+        if slot.before.is_none() {
+            slot.before = Some(replaced);
+            self.edited.push((key, place));
+        }
+        slot.differs = true;
+        Ok(())
+    }
+
+    /// By key.
+    fn take_edits(&mut self, edits: &mut Vec<Edit>, change: impl Fn(R) -> Change) {
+        self.edited.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        for (_, place) in self.edited.drain(..) {
+            let slot = &mut self.slots[place];
+            let after = slot.now.clone().expect("a record that was edited is there");
+            let before = slot.before.take().expect("what was edited has a value before");
+            edits.push(Edit { before: before.map(&change), after: change(after) });
+        }
+    }
+
+    /// Records that are not as the base has them, in no order that means anything.
+    fn differing(&self) -> impl Iterator<Item = &R> {
+        self.slots.iter().filter(|slot| slot.differs).filter_map(|slot| slot.now.as_ref())
+    }
 }
 
 impl<'a, V: LedgerView> Overlay<'a, V> {
     #[must_use]
     pub fn new(base: &'a V) -> Self {
-        Self { base, changed: Records::default() }
+        Self {
+            base,
+            series: RefCell::default(),
+            orders: RefCell::default(),
+            payments: RefCell::default(),
+            totals: RefCell::default(),
+        }
     }
 
-    pub fn absorb(&mut self, change: Change) {
-        self.changed.absorb(change);
+    /// # Errors
+    /// What the record was before could not be read; nothing is changed.
+    pub fn absorb(&mut self, change: Change) -> Result<(), V::Error> {
+        let base = self.base;
+        match change {
+            Change::Series(series) => self.series.get_mut().put(series.code, series, |code| base.series(*code)),
+            Change::Order(order) => self.orders.get_mut().put(order.id, order, |id| base.order(*id)),
+            Change::Payment(payment) => self.payments.get_mut().put(payment.name.clone(), payment, |name| base.payment(name)),
+            Change::Totals(totals) => self.totals.get_mut().put((), totals, |()| base.totals().map(Some)),
+        }
     }
 
-    /// The net changes: the last value of each changed record, in the order series, orders, payments, totals, each by key.
-    #[must_use]
-    pub fn into_changes(self) -> Vec<Change> {
-        self.changed.into_changes()
+    /// The net edits since the last call: one for each record that was changed, in the order series, orders, payments, totals,
+    /// each by key.
+    pub fn take_edits(&mut self) -> Vec<Edit> {
+        let mut edits = Vec::new();
+        self.series.get_mut().take_edits(&mut edits, Change::Series);
+        self.orders.get_mut().take_edits(&mut edits, Change::Order);
+        self.payments.get_mut().take_edits(&mut edits, Change::Payment);
+        self.totals.get_mut().take_edits(&mut edits, Change::Totals);
+        edits
     }
 }
 
@@ -39,48 +142,43 @@ impl<V: LedgerView> LedgerView for Overlay<'_, V> {
     type Error = V::Error;
 
     fn series(&self, code: SeriesCode) -> Result<Option<Series>, V::Error> {
-        match self.changed.series.get(&code) {
-            Some(series) => Ok(Some(series.clone())),
-            None => self.base.series(code),
-        }
+        self.series.borrow_mut().get(&code, |code| self.base.series(*code))
     }
 
     fn order(&self, id: OrderId) -> Result<Option<Order>, V::Error> {
-        match self.changed.orders.get(&id) {
-            Some(order) => Ok(Some(order.clone())),
-            None => self.base.order(id),
-        }
+        self.orders.borrow_mut().get(&id, |id| self.base.order(*id))
     }
 
     fn payment(&self, name: &PaymentName) -> Result<Option<Payment>, V::Error> {
-        match self.changed.payments.get(name) {
-            Some(payment) => Ok(Some(payment.clone())),
-            None => self.base.payment(name),
-        }
+        self.payments.borrow_mut().get(name, |name| self.base.payment(name))
     }
 
     fn totals(&self) -> Result<Totals, V::Error> {
-        match &self.changed.totals {
-            Some(totals) => Ok(totals.clone()),
-            None => self.base.totals(),
-        }
+        let totals = self.totals.borrow_mut().get(&(), |()| self.base.totals().map(Some))?;
+        Ok(totals.unwrap_or_default())
     }
 
+    /// Looks at every order of the batch: `ExpireOrders` comes twice a second, other commands do not ask.
     fn expiring(&self, until: LedgerTime, limit: usize) -> Result<Vec<Order>, V::Error> {
-        // The base still lists orders that were changed here, so it is asked for as many more. An order's expiry never
-        // changes: only orders that expire by `until` can be listed.
-        let shadowed = self.changed.orders.values().filter(|order| order.expires_at <= until).count();
-        let mut orders = self.base.expiring(until, limit.saturating_add(shadowed))?;
-        orders.retain(|order| !self.changed.orders.contains_key(&order.id));
-        orders.extend(self.changed.expiring(until).take(limit).cloned());
-        orders.sort_unstable_by_key(|order| (order.expires_at, order.id));
-        orders.truncate(limit);
-        Ok(orders)
+        let orders = self.orders.borrow();
+        // An order's expiry never changes: only orders that expire by `until` can be listed.
+        let changed: Vec<_> = orders.differing().filter(|order| order.expires_at <= until).collect();
+        // The base still lists those, so it is asked for as many more.
+        let mut expiring = self.base.expiring(until, limit.saturating_add(changed.len()))?;
+        let is_changed = |order: &Order| orders.places.get(&order.id).is_some_and(|place| orders.slots[*place].differs);
+        expiring.retain(|order| !is_changed(order));
+        expiring.extend(changed.into_iter().filter(|order| order.is_awaiting_payment()).cloned());
+        expiring.sort_unstable_by_key(|order| (order.expires_at, order.id));
+        expiring.truncate(limit);
+        Ok(expiring)
     }
 
+    /// Looks at every order of the batch: no command asks.
     fn holder(&self, series: SeriesCode, number: StampNumber) -> Result<Option<OrderId>, V::Error> {
-        match self.changed.holder(series, number) {
-            Some(order) => Ok(Some(order)),
+        let orders = self.orders.borrow();
+        let holds = |order: &&Order| order.serials().is_some_and(|serials| serials.contains(series, number));
+        match orders.differing().find(holds) {
+            Some(order) => Ok(Some(order.id)),
             None => self.base.holder(series, number),
         }
     }

@@ -3,7 +3,6 @@
 //! An apply is one write batch: the records, the indexes derived from them, and the meta with the applied position. It is
 //! published to readers after it is written.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::Receiver;
@@ -17,6 +16,7 @@ use tokio::sync::oneshot;
 use super::scan::digest_of_database;
 use super::view::{self, ExpiredThrough, Published};
 use super::{Digests, Generation};
+use crate::domain::ledger::Edit;
 use crate::domain::{
     Change, LedgerTime, LedgerView, Order, OrderId, OrderState, Overlay, Payment, PaymentName, Reply, Series, SeriesCode,
     StampNumber, Totals,
@@ -105,30 +105,28 @@ impl Worker {
 
     fn apply(&mut self, entries: &[CommittedEntry]) -> Result<Vec<Vec<Reply>>, StorageError> {
         let expired_through = self.published.load().expired_through();
-        let base = Base {
-            db: &self.generation,
-            series: &self.series,
-            totals: &self.totals,
-            orders: RefCell::default(),
-            expired_through: &expired_through,
-        };
+        let base = Base { db: &self.generation, series: &self.series, totals: &self.totals, expired_through: &expired_through };
         let mut overlay = Overlay::new(&base);
         let mut meta = self.meta.clone();
         let mut batch = WriteBatch::default();
-        let mut records = BTreeMap::new();
         let mut digests = Vec::with_capacity(entries.len());
         let mut replies = Vec::with_capacity(entries.len());
+        let (mut series, mut totals) = (BTreeMap::new(), None);
         for entry in entries {
             follows(&meta, entry)?;
-            let applied = apply_entry(&overlay, &mut meta, entry)?;
-            records.extend(applied.records.into_iter().map(|record| (record.key, record.value)));
-            applied.changes.into_iter().for_each(|change| overlay.absorb(change));
+            let applied = apply_entry(&mut overlay, &mut meta, entry)?;
+            applied.records.iter().for_each(|record| batch.put(&record.key, &record.value));
+            add_to_indexes(&mut batch, &applied.edits);
+            for edit in applied.edits {
+                match edit.after {
+                    Change::Series(changed) => drop(series.insert(changed.code, changed)),
+                    Change::Totals(changed) => totals = Some(changed),
+                    Change::Order(_) | Change::Payment(_) => {}
+                }
+            }
             digests.push((entry.position.index, meta.digest));
             replies.push(applied.replies);
         }
-        let changes = overlay.into_changes();
-        records.iter().for_each(|(key, value)| batch.put(key, value));
-        changes.iter().for_each(|change| add_to_indexes(&mut batch, change));
         #[cfg(not(feature = "planted-bug-10"))]
         batch.put(keys::META, encode_meta(&meta));
         // The bug: the applied position is written with the next apply.
@@ -137,13 +135,8 @@ impl Worker {
         crash_point::reach("ledger.apply.before_write");
         self.generation.write(batch).map_err(io("write the ledger"))?;
         self.meta = meta;
-        for change in changes {
-            match change {
-                Change::Series(series) => drop(self.series.insert(series.code, series)),
-                Change::Totals(totals) => self.totals = totals,
-                Change::Order(_) | Change::Payment(_) => {}
-            }
-        }
+        self.series.append(&mut series);
+        self.totals = totals.unwrap_or_else(|| self.totals.clone());
         self.publish(expired_through);
         remember(&self.recent, &digests);
         Ok(replies)
@@ -235,16 +228,21 @@ fn series_of(db: &DB) -> Result<BTreeMap<SeriesCode, Series>, StorageError> {
     Ok(view::all_series(db)?.into_iter().map(|series| (series.code, series)).collect())
 }
 
-fn add_to_indexes(batch: &mut WriteBatch, change: &Change) {
-    let Change::Order(order) = change else { return };
-    let expiry = keys::expiry(order.expires_at, order.id);
-    match &order.state {
-        OrderState::AwaitingPayment => batch.put(expiry, []),
-        OrderState::Issued { first, .. } => {
-            batch.delete(expiry);
-            batch.put(keys::holder(order.series, *first), keys::holder_value(order.id, order.quantity.get()));
+/// One index after the other: neighbouring keys are cheaper to insert.
+fn add_to_indexes(batch: &mut WriteBatch, edits: &[Edit]) {
+    for edit in edits {
+        let Change::Order(order) = &edit.after else { continue };
+        let waited = matches!(&edit.before, Some(Change::Order(before)) if before.is_awaiting_payment());
+        match (waited, order.is_awaiting_payment()) {
+            (false, true) => batch.put(keys::expiry(order.expires_at, order.id), []),
+            (true, false) => batch.delete(keys::expiry(order.expires_at, order.id)),
+            _ => {}
         }
-        OrderState::Cancelled { .. } | OrderState::Expired { .. } => batch.delete(expiry),
+    }
+    for edit in edits {
+        if let Change::Order(Order { id, series, quantity, state: OrderState::Issued { first, .. }, .. }) = &edit.after {
+            batch.put(keys::holder(*series, *first), keys::holder_value(*id, quantity.get()));
+        }
     }
 }
 
@@ -253,8 +251,6 @@ struct Base<'a> {
     db: &'a DB,
     series: &'a BTreeMap<SeriesCode, Series>,
     totals: &'a Totals,
-    /// What was read in this apply: the digest asks for each changed order again.
-    orders: RefCell<BTreeMap<OrderId, Option<Order>>>,
     expired_through: &'a ExpiredThrough,
 }
 
@@ -266,12 +262,7 @@ impl LedgerView for Base<'_> {
     }
 
     fn order(&self, id: OrderId) -> Result<Option<Order>, StorageError> {
-        if let Some(read) = self.orders.borrow().get(&id) {
-            return Ok(read.clone());
-        }
-        let read = view::order(self.db, id)?;
-        self.orders.borrow_mut().insert(id, read.clone());
-        Ok(read)
+        view::order(self.db, id)
     }
 
     fn payment(&self, name: &PaymentName) -> Result<Option<Payment>, StorageError> {
