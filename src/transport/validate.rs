@@ -5,7 +5,7 @@
 //! asked here: that is the ledger's to say.
 
 use crate::consensus::Consistency;
-use crate::domain::names::InvalidName;
+use crate::domain::names::InvalidValue;
 use crate::domain::series::SeriesTerms;
 use crate::domain::{
     AccountId, Command, Gateway, KeyCheck, OrderId, PaymentId, PaymentName, Quantity, Rupiah, SeriesCode, StampNumber,
@@ -23,7 +23,7 @@ pub struct BadField {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Limit {
-    Name(InvalidName),
+    Name(InvalidValue),
     Words(&'static str),
 }
 
@@ -49,7 +49,7 @@ trait Field<T> {
     fn field(self, field: &'static str) -> Result<T, BadField>;
 }
 
-impl<T> Field<T> for Result<T, InvalidName> {
+impl<T> Field<T> for Result<T, InvalidValue> {
     fn field(self, field: &'static str) -> Result<T, BadField> {
         self.map_err(|limit| BadField { field, limit: Limit::Name(limit) })
     }
@@ -102,7 +102,7 @@ pub fn batch_size(commands: usize) -> Result<(), BadField> {
     if (1..=limits::BATCH_COMMANDS_MAX).contains(&commands) {
         return Ok(());
     }
-    let limit = InvalidName::Range { min: 1, max: limits::BATCH_COMMANDS_MAX as u64, got: commands as i128 };
+    let limit = InvalidValue::Range { min: 1, max: limits::BATCH_COMMANDS_MAX as u64, got: commands as i128 };
     Err(BadField { field: "commands", limit: Limit::Name(limit) })
 }
 
@@ -138,16 +138,16 @@ pub fn open_series(request: &admin::OpenSeriesRequest, key_check: KeyCheck) -> R
 pub fn cluster_name(name: &str) -> Result<(), BadField> {
     let max = limits::CLUSTER_NAME_CHARS_MAX;
     if !name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') {
-        return Err(InvalidName::Characters { allowed: "a-z 0-9 -" }).field("cluster_name");
+        return Err(InvalidValue::Characters { allowed: "a-z 0-9 -" }).field("cluster_name");
     }
     if name.is_empty() || name.len() > max {
-        return Err(InvalidName::Length { min: 1, max, got: name.len() }).field("cluster_name");
+        return Err(InvalidValue::Length { min: 1, max, got: name.len() }).field("cluster_name");
     }
     Ok(())
 }
 
-fn range(got: i128, min: u64, max: u64) -> Result<u64, InvalidName> {
-    u64::try_from(got).ok().filter(|value| (min..=max).contains(value)).ok_or(InvalidName::Range { min, max, got })
+fn range(got: i128, min: u64, max: u64) -> Result<u64, InvalidValue> {
+    u64::try_from(got).ok().filter(|value| (min..=max).contains(value)).ok_or(InvalidValue::Range { min, max, got })
 }
 
 fn whole_ms(duration: std::time::Duration) -> u64 {

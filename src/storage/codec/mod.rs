@@ -20,7 +20,7 @@ pub use record::{
 
 use super::StorageError;
 use crate::domain::OrderId;
-use crate::domain::names::InvalidName;
+use crate::domain::names::InvalidValue;
 use crate::proto::storage as proto;
 
 /// `field` of `what` cannot be what was written.
@@ -33,7 +33,7 @@ fn message<M: prost::Message + Default>(what: &str, bytes: &[u8]) -> Result<M, S
 }
 
 /// Names the field that a name's check refused.
-fn checked<T>(what: &str, field: &str, value: Result<T, InvalidName>) -> Result<T, StorageError> {
+fn checked<T>(what: &str, field: &str, value: Result<T, InvalidValue>) -> Result<T, StorageError> {
     value.map_err(|error| corrupt(what, format_args!("{field} {error}")))
 }
 
