@@ -63,14 +63,9 @@ fn series_code() -> SeriesCode {
 }
 
 fn open_series() -> Command {
-    Command::OpenSeries(SeriesTerms {
-        code: series_code(),
-        first_number: StampNumber::new(0).expect("a number"),
-        capacity: 1_000_000_000,
-        face_value: Rupiah::from_idr(10_000),
-        payment_window_ms: 3_600_000,
-        key_check: [7; 8],
-    })
+    let first_number = StampNumber::new(0).expect("a number");
+    let terms = SeriesTerms::new(series_code(), first_number, 1_000_000_000, 10_000, 3_600_000, [7; 8]);
+    Command::OpenSeries(terms.expect("terms"))
 }
 
 fn orders_and_payments(count: u32, order_id: fn() -> Uuid) -> (Vec<Command>, Vec<Command>) {

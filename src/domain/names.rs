@@ -33,7 +33,7 @@ fn checked_text(
     Ok(text.into())
 }
 
-fn checked_range(got: i128, min: u64, max: u64) -> Result<u64, InvalidValue> {
+pub(super) fn checked_range(got: i128, min: u64, max: u64) -> Result<u64, InvalidValue> {
     match u64::try_from(got) {
         Ok(value) if (min..=max).contains(&value) => Ok(value),
         _ => Err(InvalidValue::Range { min, max, got }),

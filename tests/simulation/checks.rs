@@ -77,10 +77,15 @@ impl Checks {
     /// An entry is about to change `ledger`. Orders that it makes anew are left out: it may move them further at once.
     pub fn moved(&self, node_id: u64, ledger: &MemoryLedger, changes: &[Change]) {
         for change in changes {
-            if let Change::Order(after) = change
-                && let Some(before) = ledger.peek_order(after.id)
-                && let Err(violation) = invariants::order_moved_along_arrows(Some(before), Some(after))
-            {
+            let judged = match change {
+                Change::Order(after) => match ledger.peek_order(after.id) {
+                    Some(before) => invariants::order_moved_along_arrows(Some(before), Some(after)),
+                    None => Ok(()),
+                },
+                Change::Payment(after) => invariants::payment_never_changed(ledger.peek_payment(&after.name), Some(after)),
+                Change::Series(_) | Change::Totals(_) => Ok(()),
+            };
+            if let Err(violation) = judged {
                 self.world.violate("LedgerInvariant", format!("n{node_id}: {violation}"));
             }
         }

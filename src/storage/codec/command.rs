@@ -12,12 +12,12 @@ use crate::storage::StorageError;
 pub fn command_to_proto(command: &Command) -> proto::Command {
     let kind = match command {
         Command::OpenSeries(terms) => Kind::OpenSeries(proto::OpenSeries {
-            series_code: terms.code.as_str().to_owned(),
-            first_number: terms.first_number.get(),
-            capacity: terms.capacity,
-            face_value_idr: terms.face_value.as_idr(),
-            payment_window_ms: terms.payment_window_ms,
-            key_check: bytes::Bytes::copy_from_slice(&terms.key_check),
+            series_code: terms.code().as_str().to_owned(),
+            first_number: terms.first_number().get(),
+            capacity: terms.capacity(),
+            face_value_idr: terms.face_value().as_idr(),
+            payment_window_ms: terms.payment_window_ms(),
+            key_check: bytes::Bytes::copy_from_slice(&terms.key_check()),
         }),
         Command::PlaceOrder { order, account, series, quantity } => Kind::PlaceOrder(proto::PlaceOrder {
             order_id: order_id_bytes(*order),
@@ -75,14 +75,15 @@ pub fn command_from_proto(command: &proto::Command) -> Result<Command, StorageEr
 
 fn open_series(command: &proto::OpenSeries) -> Result<Command, StorageError> {
     let what = "OpenSeries command";
-    Ok(Command::OpenSeries(SeriesTerms {
-        code: checked(what, "series_code", SeriesCode::new(&command.series_code))?,
-        first_number: checked(what, "first_number", StampNumber::new(command.first_number))?,
-        capacity: command.capacity,
-        face_value: Rupiah::from_idr(command.face_value_idr),
-        payment_window_ms: command.payment_window_ms,
-        key_check: fixed(what, "key_check", &command.key_check)?,
-    }))
+    let terms = SeriesTerms::new(
+        checked(what, "series_code", SeriesCode::new(&command.series_code))?,
+        checked(what, "first_number", StampNumber::new(command.first_number))?,
+        command.capacity,
+        command.face_value_idr,
+        command.payment_window_ms,
+        fixed(what, "key_check", &command.key_check)?,
+    );
+    terms.map(Command::OpenSeries).map_err(|term| corrupt(what, term))
 }
 
 pub(super) fn paid_amount(what: &str, amount_idr: u64) -> Result<Rupiah, StorageError> {
