@@ -126,9 +126,8 @@ impl SeriesTerms {
         let room = limits::STAMP_NUMBER_MAX - first_number.get() + 1;
         within("capacity", capacity.into(), 1, room)?;
         let face_value = within("face_value_idr", face_value_idr.into(), 1, limits::FACE_VALUE_IDR_MAX)?;
-        let (min, max) = (limits::PAYMENT_WINDOW_MIN.as_millis(), limits::PAYMENT_WINDOW_MAX.as_millis());
-        let whole = |ms| u64::try_from(ms).expect("limits are far below 2^64 ms");
-        let payment_window_ms = within("payment_window_ms", payment_window_ms.into(), whole(min), whole(max))?;
+        let (min, max) = (limits::PAYMENT_WINDOW_MS_MIN, limits::PAYMENT_WINDOW_MS_MAX);
+        let payment_window_ms = within("payment_window_ms", payment_window_ms.into(), min, max)?;
         Ok(Self { code, first_number, capacity, face_value: Rupiah::from_idr(face_value), payment_window_ms, key_check })
     }
 
