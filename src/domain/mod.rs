@@ -23,6 +23,9 @@
 //! - A recorded payment never changes.
 //! - An order moves only along the arrows: `AwaitingPayment → Issued | Cancelled | Expired`, `Expired → Issued`.
 
+// The types are banned by `tests/tidy.rs`; this finds what has no type written beside it.
+#![deny(clippy::float_arithmetic)]
+
 pub mod command;
 pub mod commands;
 pub mod decision;
