@@ -10,6 +10,8 @@ use stampede::domain::{
 use stampede::storage::{CommandBatch, CommittedEntry, EntryBody, LedgerStore, LogPosition, RocksLedger};
 use uuid::Uuid;
 
+const FACE_VALUE_IDR: i64 = 10_000;
+const PAYMENT_WINDOW_MS: i64 = 3_600_000;
 /// Length of each window.
 const WINDOW: Duration = Duration::from_secs(5);
 
@@ -63,14 +65,9 @@ fn series_code() -> SeriesCode {
 }
 
 fn open_series() -> Command {
-    Command::OpenSeries(SeriesTerms {
-        code: series_code(),
-        first_number: StampNumber::new(0).expect("a number"),
-        capacity: 1_000_000_000,
-        face_value: Rupiah::from_idr(10_000),
-        payment_window_ms: 3_600_000,
-        key_check: [7; 8],
-    })
+    let first = StampNumber::new(0).expect("a number");
+    let terms = SeriesTerms::new(series_code(), first, 1_000_000_000, FACE_VALUE_IDR, PAYMENT_WINDOW_MS, [7; 8]);
+    Command::OpenSeries(terms.expect("terms"))
 }
 
 fn orders_and_payments(count: u32, order_id: fn() -> Uuid) -> (Vec<Command>, Vec<Command>) {
@@ -87,7 +84,7 @@ fn orders_and_payments(count: u32, order_id: fn() -> Uuid) -> (Vec<Command>, Vec
             payment_id: PaymentId::new(&id.to_string()).expect("a payment id"),
         },
         order: OrderId::from_bytes(id.into_bytes()),
-        amount: Rupiah::from_idr(20_000),
+        amount: Rupiah::payment(2 * FACE_VALUE_IDR).expect("an amount"),
     };
     (ids.iter().map(place).collect(), ids.iter().map(pay).collect())
 }

@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+// Part of the format, down to EXPIRE_ORDERS_MAX: what is on disk and in the log is held to these when it is read
+// (storage/codec). A range that gets narrower makes old data unreadable; one that gets wider is a new format version, because
+// older nodes stop at what they cannot read. `tests/storage/strict.rs` holds the present ranges.
+
 /// Stamps in one order. A distributor's invoice; more is several orders.
 pub const ORDER_QUANTITY_MAX: u32 = 10_000;
 /// Characters of an account id.
@@ -18,14 +22,16 @@ pub const SERIES_CAPACITY_MAX: u64 = 1_000_000_000;
 pub const STAMP_NUMBER_MAX: u64 = 32u64.pow(9) - 1;
 /// Face value of one stamp in rupiah; the law's is 10,000. Times `ORDER_QUANTITY_MAX` it stays a valid payment.
 pub const FACE_VALUE_IDR_MAX: u64 = 1_000_000;
-/// How long an order may wait for its payment.
-pub const PAYMENT_WINDOW_MIN: Duration = Duration::from_secs(1);
-pub const PAYMENT_WINDOW_MAX: Duration = Duration::from_secs(31 * 24 * 60 * 60);
+/// How long an order may wait for its payment: a second to 31 days.
+pub const PAYMENT_WINDOW_MS_MIN: u64 = 1_000;
+pub const PAYMENT_WINDOW_MS_MAX: u64 = 31 * 24 * 60 * 60 * 1_000;
 
 /// Commands in one batch call, and in one log entry.
 pub const BATCH_COMMANDS_MAX: usize = 1_000;
 /// Orders that one `ExpireOrders` command expires: bounds the work of one log entry.
 pub const EXPIRE_ORDERS_MAX: u32 = 1_000;
+
+// Of the running system: nothing stored depends on these.
 
 /// Writes that wait for the log's writer; a full queue blocks, so it is far above what consensus has under way.
 pub const LOG_QUEUE_WRITES_MAX: usize = 8_192;

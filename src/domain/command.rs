@@ -20,7 +20,8 @@ pub enum Command {
     CancelOrder {
         order: OrderId,
     },
-    /// Proposed by the leader, never by a client. At most `limit` orders, oldest expiry first.
+    /// Proposed by the leader, never by a client. At most `limit` orders, oldest expiry first: 1 to
+    /// [`crate::limits::EXPIRE_ORDERS_MAX`], which the log holds it to.
     ExpireOrders {
         limit: u32,
     },

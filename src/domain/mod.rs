@@ -13,11 +13,18 @@
 //! - **payment**: one notice of received money, named by the gateway and its payment id.
 //! - **place**: where a command stands in the log, the order of everything ([`Place`]).
 //!
-//! # Invariants ([`invariants`] checks them, after every step of every property test and simulation)
+//! # Invariants
+//! [`invariants`] checks them: after every row of the tables, after every command of a property's random histories, and in the
+//! simulation, on every replica, at short intervals and at the end. The arrows are judged there at every entry.
+//!
 //! - A serial number belongs to at most one order, for ever.
 //! - capacity = issued + reserved + free, for every series.
 //! - received = issued value + refund due, at every log index. A payment issued stamps or is owed back, never both.
+//! - A recorded payment never changes.
 //! - An order moves only along the arrows: `AwaitingPayment → Issued | Cancelled | Expired`, `Expired → Issued`.
+
+// The types are banned by `tests/tidy.rs`; this finds what has no type written beside it.
+#![deny(clippy::float_arithmetic)]
 
 pub mod command;
 pub mod commands;

@@ -7,7 +7,7 @@ use crate::limits;
 
 /// Why a value is not acceptable; the caller knows the field's name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidName {
+pub enum InvalidValue {
     #[error("must have {min} to {max} characters, has {got}")]
     Length { min: usize, max: usize, got: usize },
     #[error("may contain only {allowed}")]
@@ -23,21 +23,21 @@ fn checked_text(
     chars_max: usize,
     allowed: &'static str,
     is_allowed: fn(u8) -> bool,
-) -> Result<Arc<str>, InvalidName> {
+) -> Result<Arc<str>, InvalidValue> {
     if !text.bytes().all(is_allowed) {
-        return Err(InvalidName::Characters { allowed });
+        return Err(InvalidValue::Characters { allowed });
     }
     // All characters are ASCII here, so bytes are characters.
     if text.is_empty() || text.len() > chars_max {
-        return Err(InvalidName::Length { min: 1, max: chars_max, got: text.len() });
+        return Err(InvalidValue::Length { min: 1, max: chars_max, got: text.len() });
     }
     Ok(text.into())
 }
 
-fn checked_range(got: i128, min: u64, max: u64) -> Result<u64, InvalidName> {
+pub(super) fn checked_range(got: i128, min: u64, max: u64) -> Result<u64, InvalidValue> {
     match u64::try_from(got) {
         Ok(value) if (min..=max).contains(&value) => Ok(value),
-        _ => Err(InvalidName::Range { min, max, got }),
+        _ => Err(InvalidValue::Range { min, max, got }),
     }
 }
 
@@ -52,7 +52,7 @@ macro_rules! text_name {
         impl $name {
             /// # Errors
             /// Names the limit that `text` breaks.
-            pub fn new(text: &str) -> Result<Self, InvalidName> {
+            pub fn new(text: &str) -> Result<Self, InvalidValue> {
                 checked_text(text, $max, $allowed, $is_allowed).map(Self)
             }
 
@@ -111,12 +111,12 @@ impl OrderId {
 
     /// # Errors
     /// `text` is no UUID in its hyphenated form.
-    pub fn parse(text: &str) -> Result<Self, InvalidName> {
+    pub fn parse(text: &str) -> Result<Self, InvalidValue> {
         // The hyphenated form alone: one order id has one spelling.
         if text.len() != 36 {
-            return Err(InvalidName::Uuid);
+            return Err(InvalidValue::Uuid);
         }
-        uuid::Uuid::try_parse(text).map(|id| Self(id.into_bytes())).map_err(|_| InvalidName::Uuid)
+        uuid::Uuid::try_parse(text).map(|id| Self(id.into_bytes())).map_err(|_| InvalidValue::Uuid)
     }
 
     #[must_use]
@@ -138,12 +138,12 @@ pub struct SeriesCode([u8; 3]);
 impl SeriesCode {
     /// # Errors
     /// Names the limit that `text` breaks.
-    pub fn new(text: &str) -> Result<Self, InvalidName> {
+    pub fn new(text: &str) -> Result<Self, InvalidValue> {
         let is_crockford = |b: u8| b.is_ascii_digit() || (b.is_ascii_uppercase() && !matches!(b, b'I' | b'L' | b'O' | b'U'));
         if !text.bytes().all(is_crockford) {
-            return Err(InvalidName::Characters { allowed: "0-9 A-Z without I L O U" });
+            return Err(InvalidValue::Characters { allowed: "0-9 A-Z without I L O U" });
         }
-        let bytes = text.as_bytes().try_into().map_err(|_| InvalidName::Length { min: 3, max: 3, got: text.len() })?;
+        let bytes = text.as_bytes().try_into().map_err(|_| InvalidValue::Length { min: 3, max: 3, got: text.len() })?;
         Ok(Self(bytes))
     }
 
@@ -166,7 +166,7 @@ pub struct StampNumber(u64);
 impl StampNumber {
     /// # Errors
     /// `number` does not fit in the nine digits of the printed code.
-    pub fn new(number: u64) -> Result<Self, InvalidName> {
+    pub fn new(number: u64) -> Result<Self, InvalidValue> {
         checked_range(number.into(), 0, limits::STAMP_NUMBER_MAX).map(Self)
     }
 
@@ -183,7 +183,7 @@ pub struct Quantity(u32);
 impl Quantity {
     /// # Errors
     /// `quantity` is 0 or above the limit.
-    pub fn new(quantity: u32) -> Result<Self, InvalidName> {
+    pub fn new(quantity: u32) -> Result<Self, InvalidValue> {
         checked_range(quantity.into(), 1, limits::ORDER_QUANTITY_MAX.into())?;
         Ok(Self(quantity))
     }
@@ -208,7 +208,7 @@ impl Rupiah {
     ///
     /// # Errors
     /// `idr` is negative, zero or above the limit.
-    pub fn payment(idr: i64) -> Result<Self, InvalidName> {
+    pub fn payment(idr: i64) -> Result<Self, InvalidValue> {
         checked_range(idr.into(), 1, limits::PAYMENT_AMOUNT_IDR_MAX).map(Self)
     }
 

@@ -14,8 +14,8 @@ pub struct Payment {
 }
 
 /// In order of precedence after `Applied`: the first reason that applies is recorded. All but `Applied` are refunds due,
-/// whole.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// whole. The proto files keep the same order.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PaymentOutcome {
     Applied(SerialRange),
     OrderUnknown,

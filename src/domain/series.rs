@@ -1,6 +1,7 @@
 //! A run of serial numbers of one face value. Numbers are issued in their order, each once.
 
-use super::names::{LedgerTime, Place, Quantity, Rupiah, SeriesCode, StampNumber};
+use super::names::{InvalidValue, LedgerTime, Place, Quantity, Rupiah, SeriesCode, StampNumber, checked_range};
+use crate::limits;
 
 /// Names the key that a series' codes are made with, without telling it: two nodes with different keys would print
 /// different codes for one stamp.
@@ -25,6 +26,19 @@ pub struct Series {
 }
 
 impl Series {
+    /// A series as it is when it is new: nothing issued, nothing reserved.
+    #[must_use]
+    pub const fn opened(terms: &SeriesTerms, opened: Place) -> Self {
+        let SeriesTerms { code, first_number, capacity, face_value, payment_window_ms, key_check } = *terms;
+        Self { code, first_number, capacity, face_value, payment_window_ms, key_check, issued: 0, reserved: 0, opened }
+    }
+
+    /// When an order placed at `now` may expire.
+    #[must_use]
+    pub const fn expiry(&self, now: LedgerTime) -> LedgerTime {
+        LedgerTime(now.0.saturating_add(self.payment_window_ms))
+    }
+
     /// Stamps neither issued nor promised.
     #[must_use]
     pub fn free(&self) -> u64 {
@@ -44,7 +58,7 @@ impl Series {
     /// Issues the next free stamps. The caller has seen that there are enough.
     pub(super) fn issue(&mut self, quantity: Quantity) -> SerialRange {
         let first =
-            StampNumber::new(self.first_number.get() + self.issued).expect("a series is opened with room for its last number");
+            StampNumber::new(self.first_number.get() + self.issued).expect("SeriesTerms leave room for the last number");
         self.issued += u64::from(quantity.get());
         SerialRange { series: self.code, first, quantity }
     }
@@ -71,21 +85,81 @@ impl SerialRange {
     }
 }
 
-/// What the operator asked for; the body that a repeated `OpenSeries` is compared with.
+/// What the operator asked for; the body that a repeated `OpenSeries` is compared with. Its last number fits in a printed code,
+/// so that no issue can run out of numbers before it runs out of stamps.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SeriesTerms {
-    pub code: SeriesCode,
-    pub first_number: StampNumber,
-    pub capacity: u64,
-    pub face_value: Rupiah,
-    pub payment_window_ms: u64,
-    pub key_check: KeyCheck,
+    code: SeriesCode,
+    first_number: StampNumber,
+    capacity: u64,
+    face_value: Rupiah,
+    payment_window_ms: u64,
+    key_check: KeyCheck,
+}
+
+/// A term that breaks its limit.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field} {limit}")]
+pub struct InvalidTerm {
+    /// As in the messages of the operators' API and of the log.
+    pub field: &'static str,
+    pub limit: InvalidValue,
 }
 
 impl SeriesTerms {
-    /// When an order placed at `now` may expire.
+    /// The one way in, for operators and for the log. The face value is of one stamp, in rupiah; whole rupiah and milliseconds
+    /// are signed on the wire and unsigned in the log.
+    ///
+    /// # Errors
+    /// Names the first term, in the order of the arguments, that breaks its limit.
+    pub fn new(
+        code: SeriesCode,
+        first_number: StampNumber,
+        capacity: u64,
+        face_value_idr: impl Into<i128>,
+        payment_window_ms: impl Into<i128>,
+        key_check: KeyCheck,
+    ) -> Result<Self, InvalidTerm> {
+        let within = |field, got, min, max| checked_range(got, min, max).map_err(|limit| InvalidTerm { field, limit });
+        let capacity = within("capacity", capacity.into(), 1, limits::SERIES_CAPACITY_MAX)?;
+        // The last number is first + capacity - 1: without the 1 here the highest number could never be issued.
+        let room = limits::STAMP_NUMBER_MAX - first_number.get() + 1;
+        within("capacity", capacity.into(), 1, room)?;
+        let face_value = within("face_value_idr", face_value_idr.into(), 1, limits::FACE_VALUE_IDR_MAX)?;
+        let (min, max) = (limits::PAYMENT_WINDOW_MS_MIN, limits::PAYMENT_WINDOW_MS_MAX);
+        let payment_window_ms = within("payment_window_ms", payment_window_ms.into(), min, max)?;
+        Ok(Self { code, first_number, capacity, face_value: Rupiah::from_idr(face_value), payment_window_ms, key_check })
+    }
+
     #[must_use]
-    pub fn expiry(payment_window_ms: u64, now: LedgerTime) -> LedgerTime {
-        LedgerTime(now.0.saturating_add(payment_window_ms))
+    pub const fn code(&self) -> SeriesCode {
+        self.code
+    }
+
+    #[must_use]
+    pub const fn first_number(&self) -> StampNumber {
+        self.first_number
+    }
+
+    /// Stamps.
+    #[must_use]
+    pub const fn capacity(&self) -> u64 {
+        self.capacity
+    }
+
+    /// Of one stamp.
+    #[must_use]
+    pub const fn face_value(&self) -> Rupiah {
+        self.face_value
+    }
+
+    #[must_use]
+    pub const fn payment_window_ms(&self) -> u64 {
+        self.payment_window_ms
+    }
+
+    #[must_use]
+    pub const fn key_check(&self) -> KeyCheck {
+        self.key_check
     }
 }

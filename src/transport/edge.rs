@@ -9,7 +9,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use crate::consensus::{Consistency, ReadError, SubmitError, Submitted};
-use crate::domain::names::InvalidName;
+use crate::domain::names::InvalidValue;
 use crate::domain::serial_code::{self, SerialKey};
 use crate::domain::{Command, KeyCheck, LedgerView, Outcome, PaymentOutcome, Reply, SerialRange, SeriesCode, StampNumber};
 use crate::proto::v1;
@@ -150,7 +150,7 @@ impl<N: LedgerNode> Edge<N> {
             let number = StampNumber::new(number)?;
             Ok(serial_code::encode(&self.inner.key, range.series, number).as_str().to_owned())
         };
-        let codes: Result<Vec<String>, InvalidName> = range.numbers().map(printed).collect();
+        let codes: Result<Vec<String>, InvalidValue> = range.numbers().map(printed).collect();
         let codes = codes.map_err(|error| {
             let cause = format!("serial number {error}");
             self.stop_for(StorageError::Corrupt { what: format!("range of series {}", range.series), cause })

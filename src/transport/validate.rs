@@ -5,7 +5,7 @@
 //! asked here: that is the ledger's to say.
 
 use crate::consensus::Consistency;
-use crate::domain::names::InvalidName;
+use crate::domain::names::InvalidValue;
 use crate::domain::series::SeriesTerms;
 use crate::domain::{
     AccountId, Command, Gateway, KeyCheck, OrderId, PaymentId, PaymentName, Quantity, Rupiah, SeriesCode, StampNumber,
@@ -23,7 +23,7 @@ pub struct BadField {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Limit {
-    Name(InvalidName),
+    Value(InvalidValue),
     Words(&'static str),
 }
 
@@ -33,7 +33,7 @@ impl BadField {
     pub fn under(self, path: &str) -> Failure {
         let field = format!("{path}{}", self.field);
         match self.limit {
-            Limit::Name(limit) => Failure::invalid(field, limit),
+            Limit::Value(limit) => Failure::invalid(field, limit),
             Limit::Words(limit) => Failure::invalid(field, limit),
         }
     }
@@ -49,9 +49,9 @@ trait Field<T> {
     fn field(self, field: &'static str) -> Result<T, BadField>;
 }
 
-impl<T> Field<T> for Result<T, InvalidName> {
+impl<T> Field<T> for Result<T, InvalidValue> {
     fn field(self, field: &'static str) -> Result<T, BadField> {
-        self.map_err(|limit| BadField { field, limit: Limit::Name(limit) })
+        self.map_err(|limit| BadField { field, limit: Limit::Value(limit) })
     }
 }
 
@@ -102,8 +102,8 @@ pub fn batch_size(commands: usize) -> Result<(), BadField> {
     if (1..=limits::BATCH_COMMANDS_MAX).contains(&commands) {
         return Ok(());
     }
-    let limit = InvalidName::Range { min: 1, max: limits::BATCH_COMMANDS_MAX as u64, got: commands as i128 };
-    Err(BadField { field: "commands", limit: Limit::Name(limit) })
+    let limit = InvalidValue::Range { min: 1, max: limits::BATCH_COMMANDS_MAX as u64, got: commands as i128 };
+    Err(BadField { field: "commands", limit: Limit::Value(limit) })
 }
 
 /// # Errors
@@ -123,33 +123,18 @@ pub fn batch_command(index: usize, command: &v1::Command) -> Result<Command, Fai
 pub fn open_series(request: &admin::OpenSeriesRequest, key_check: KeyCheck) -> Result<Command, BadField> {
     let code = SeriesCode::new(&request.series_code).field("series_code")?;
     let first_number = StampNumber::new(request.first_number).field("first_number")?;
-    let capacity = range(request.capacity.into(), 1, limits::SERIES_CAPACITY_MAX).field("capacity")?;
-    // The last number is first + capacity - 1: it must still have nine digits, so `<=` on the sum would be one too far.
-    let room = limits::STAMP_NUMBER_MAX - first_number.get() + 1;
-    range(capacity.into(), 1, room).field("capacity")?;
-    let face_value = range(request.face_value_idr.into(), 1, limits::FACE_VALUE_IDR_MAX).field("face_value_idr")?;
-    let payment_window_ms =
-        range(request.payment_window_ms.into(), whole_ms(limits::PAYMENT_WINDOW_MIN), whole_ms(limits::PAYMENT_WINDOW_MAX))
-            .field("payment_window_ms")?;
-    let face_value = Rupiah::from_idr(face_value);
-    Ok(Command::OpenSeries(SeriesTerms { code, first_number, capacity, face_value, payment_window_ms, key_check }))
+    let (capacity, face_value_idr, window_ms) = (request.capacity, request.face_value_idr, request.payment_window_ms);
+    let terms = SeriesTerms::new(code, first_number, capacity, face_value_idr, window_ms, key_check);
+    terms.map(Command::OpenSeries).map_err(|term| BadField { field: term.field, limit: Limit::Value(term.limit) })
 }
 
 pub fn cluster_name(name: &str) -> Result<(), BadField> {
     let max = limits::CLUSTER_NAME_CHARS_MAX;
     if !name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') {
-        return Err(InvalidName::Characters { allowed: "a-z 0-9 -" }).field("cluster_name");
+        return Err(InvalidValue::Characters { allowed: "a-z 0-9 -" }).field("cluster_name");
     }
     if name.is_empty() || name.len() > max {
-        return Err(InvalidName::Length { min: 1, max, got: name.len() }).field("cluster_name");
+        return Err(InvalidValue::Length { min: 1, max, got: name.len() }).field("cluster_name");
     }
     Ok(())
-}
-
-fn range(got: i128, min: u64, max: u64) -> Result<u64, InvalidName> {
-    u64::try_from(got).ok().filter(|value| (min..=max).contains(value)).ok_or(InvalidName::Range { min, max, got })
-}
-
-fn whole_ms(duration: std::time::Duration) -> u64 {
-    u64::try_from(duration.as_millis()).expect("limits are far below 2^64 ms")
 }

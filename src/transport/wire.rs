@@ -18,7 +18,8 @@ pub fn receipt(place: Place, replayed: bool, term: u64) -> v1::Receipt {
     v1::Receipt { position: Some(position(place)), replayed, term }
 }
 
-/// Sums that pass 2^63 rupiah cannot happen: payments are bounded, and their count is far below 2^22.
+/// A sum past 2^63 rupiah is told as 2^63 - 1. It takes nine million payments of the highest amount; the whole rush, four million
+/// orders of two stamps, is below 2^37.
 #[must_use]
 pub fn idr(amount: Rupiah) -> i64 {
     i64::try_from(amount.as_idr()).unwrap_or(i64::MAX)
@@ -133,11 +134,11 @@ pub fn logged_command(command: &Command) -> admin::logged_command::Command {
     use admin::logged_command::Command as Logged;
     match command {
         Command::OpenSeries(terms) => Logged::OpenSeries(admin::OpenSeriesRequest {
-            series_code: terms.code.as_str().to_owned(),
-            first_number: terms.first_number.get(),
-            capacity: terms.capacity,
-            face_value_idr: idr(terms.face_value),
-            payment_window_ms: ms(terms.payment_window_ms),
+            series_code: terms.code().as_str().to_owned(),
+            first_number: terms.first_number().get(),
+            capacity: terms.capacity(),
+            face_value_idr: idr(terms.face_value()),
+            payment_window_ms: ms(terms.payment_window_ms()),
         }),
         Command::PlaceOrder { order, account, series, quantity } => Logged::PlaceOrder(v1::PlaceOrderRequest {
             order_id: order.to_string(),

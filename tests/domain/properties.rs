@@ -1,12 +1,10 @@
 //! Random commands: the invariants hold after each, a retry gets its answer, batches are no different from single commands.
 
-use std::collections::BTreeMap;
-
 use crate::support::*;
 use proptest::prelude::*;
-use stampede::domain::invariants::{order_moved_along_arrows, violations};
+use stampede::domain::invariants::{order_moved_along_arrows, payment_never_changed, violations};
 use stampede::domain::{
-    Change, Command, LedgerTime, LedgerView, MemoryLedger, OrderId, Outcome, Overlay, Place, Reply, apply, clamp_time,
+    Change, Command, LedgerTime, LedgerView, MemoryLedger, Outcome, Overlay, Place, Reply, apply, clamp_time,
 };
 
 const COMMANDS_MAX: usize = 60;
@@ -14,11 +12,12 @@ const COMMANDS_MAX: usize = 60;
 /// An entry's time and a command over few ids and little stock, so that they collide.
 fn entry() -> impl Strategy<Value = (u64, Command)> {
     let series = prop_oneof![Just("A24"), Just("B24")];
+    let gateway = prop_oneof![4 => Just("midtrans"), 1 => Just("xendit")];
     let command = prop_oneof![
         1 => (series.clone(), 0..2_u64).prop_map(|(code, first)| open(code, first, 12)),
         6 => (0..8_u8, series, 1..4_u32).prop_map(|(order, code, stamps)| place(order, "ani", code, stamps)),
-        6 => (0..12_u8, 0..8_u8, 1..4_u64)
-            .prop_map(|(payment, order, stamps)| pay(&format!("p{payment}"), order, stamps * FACE_VALUE_IDR)),
+        6 => (gateway, 0..12_u8, 0..8_u8, 1..4_u64).prop_map(|(gateway, payment, order, stamps)|
+            pay_through(gateway, &format!("p{payment}"), order, stamps * FACE_VALUE_IDR)),
         2 => (0..9_u8).prop_map(cancel),
         2 => (0..4_u32).prop_map(expire),
     ];
@@ -30,10 +29,6 @@ fn history() -> impl Strategy<Value = Vec<(u64, Command)>> {
         entries.insert(0, (0, open("A24", 0, 12)));
         entries
     })
-}
-
-fn orders_of(ledger: &MemoryLedger) -> BTreeMap<OrderId, stampede::domain::Order> {
-    ledger.all_orders().map(|order| (order.id, order.clone())).collect()
 }
 
 /// The entries in batches, as storage applies them: an overlay for each batch, whose edits are taken after each entry.
@@ -76,14 +71,16 @@ proptest! {
     fn invariants_hold_after_every_command(entries in history()) {
         let mut ledger = MemoryLedger::default();
         for (log_index, (at, command)) in (1..).zip(&entries) {
-            let before = orders_of(&ledger);
+            let before = ledger.clone();
             let time_before = ledger_time(&ledger);
             execute(&mut ledger, log_index, *at, command);
             prop_assert_eq!(violations(&ledger), []);
             prop_assert!(time_before <= ledger_time(&ledger));
-            let after = orders_of(&ledger);
-            for id in before.keys().chain(after.keys()) {
-                prop_assert_eq!(order_moved_along_arrows(before.get(id), after.get(id)), Ok(()));
+            for id in before.all_orders().chain(ledger.all_orders()).map(|order| order.id) {
+                prop_assert_eq!(order_moved_along_arrows(before.peek_order(id), ledger.peek_order(id)), Ok(()));
+            }
+            for payment in before.all_payments() {
+                prop_assert_eq!(payment_never_changed(Some(payment), ledger.peek_payment(&payment.name)), Ok(()));
             }
         }
     }

@@ -102,6 +102,36 @@ fn a_code_has_one_spelling() {
     }
 }
 
+/// A forger, or a clerk who reads 1 as I: the check character alone would let them through.
+#[test]
+fn letters_outside_of_the_alphabet_are_malformed_under_a_right_check_character() {
+    let code = encode(&counting_key(), stamp("A24", 5).0, stamp("A24", 5).1);
+    // A place in the series, in the number and in the tag.
+    for at in [0, 2, 3, 11, 12, 20] {
+        for letter in ['I', 'L', 'O', 'U'] {
+            let body = format!("{}{letter}{}", &code.as_str()[..at], &code.as_str()[at + 1..21]);
+            let typed = format!("{body}{}", check_character(&body));
+            let forged = verify(&counting_key(), &typed);
+            // A tag is compared with ours, not read: a letter that no tag of ours has is not ours.
+            let expect = if at < 12 { Forged::Malformed } else { Forged::NotOurs };
+            assert_eq!(forged, Err(expect), "{typed}");
+        }
+    }
+}
+
+/// ISO 7064 MOD 37,36 from its definition: the one character with which the whole string checks.
+fn check_character(body: &str) -> char {
+    let worth = |c: char| c.to_digit(36).expect("0-9 A-Z");
+    let checks = |check: &char| {
+        let last = body.chars().fold(36, |product, c| {
+            let sum = (product + worth(c)) % 36;
+            (if sum == 0 { 36 } else { sum }) * 2 % 37
+        });
+        (last + worth(*check)) % 36 == 1
+    };
+    ('0'..='9').chain('A'..='Z').find(checks).expect("every string has one")
+}
+
 #[test]
 fn the_key_is_not_printed() {
     assert_eq!(format!("{:?}", counting_key()), "SerialKey(redacted)");

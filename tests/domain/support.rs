@@ -30,14 +30,8 @@ pub(crate) fn payment_name(id: &str) -> PaymentName {
 }
 
 pub(crate) fn terms(code: &str, first_number: u64, capacity: u64) -> SeriesTerms {
-    SeriesTerms {
-        code: series_code(code),
-        first_number: stamp(first_number),
-        capacity,
-        face_value: Rupiah::from_idr(FACE_VALUE_IDR),
-        payment_window_ms: PAYMENT_WINDOW_MS,
-        key_check: [7; 8],
-    }
+    SeriesTerms::new(series_code(code), stamp(first_number), capacity, FACE_VALUE_IDR, PAYMENT_WINDOW_MS, [7; 8])
+        .expect("valid")
 }
 
 pub(crate) fn open(code: &str, first_number: u64, capacity: u64) -> Command {
@@ -54,7 +48,13 @@ pub(crate) fn place(order: u8, account: &str, series: &str, stamps: u32) -> Comm
 }
 
 pub(crate) fn pay(payment: &str, order: u8, amount_idr: u64) -> Command {
-    Command::RecordPayment { payment: payment_name(payment), order: order_id(order), amount: Rupiah::from_idr(amount_idr) }
+    pay_through("midtrans", payment, order, amount_idr)
+}
+
+pub(crate) fn pay_through(gateway: &str, payment: &str, order: u8, amount_idr: u64) -> Command {
+    let gateway = Gateway::new(gateway).expect("valid");
+    let payment = PaymentName { gateway, ..payment_name(payment) };
+    Command::RecordPayment { payment, order: order_id(order), amount: Rupiah::from_idr(amount_idr) }
 }
 
 pub(crate) fn cancel(order: u8) -> Command {

@@ -5,7 +5,7 @@ use crate::support::*;
 use stampede::domain::invariants::violations;
 use stampede::domain::series::{SerialRange, SeriesTerms};
 use stampede::domain::{Command, LedgerTime, LedgerView, MemoryLedger, Outcome, PaymentOutcome, Refusal, Rupiah};
-use stampede::limits::EXPIRE_ORDERS_MAX;
+use stampede::limits::{EXPIRE_ORDERS_MAX, SERIES_CAPACITY_MAX, STAMP_NUMBER_MAX};
 
 enum Expect {
     Done(Outcome),
@@ -79,22 +79,70 @@ fn cancelled() -> Expect {
 
 #[test]
 fn open_series_names_the_first_term_that_differs() {
-    let with = |change: fn(&mut SeriesTerms)| {
-        let mut changed = terms("A24", 100, 10);
-        change(&mut changed);
-        Command::OpenSeries(changed)
+    let with = |first_number, capacity, face_value_idr: u64, window_ms: u64, key_check| {
+        let (code, first_number) = (series_code("A24"), stamp(first_number));
+        let terms = SeriesTerms::new(code, first_number, capacity, face_value_idr, window_ms, key_check);
+        Command::OpenSeries(terms.expect("valid"))
     };
     let reused = |field| refused(Refusal::SeriesReused { field });
     play(vec![
         (1, open("A24", 100, 10), opened()),
         (2, open("A24", 100, 10), AnswerOf(1)),
-        (3, with(|t| (t.first_number, t.capacity) = (stamp(0), 1)), reused("first_number")),
-        (3, with(|t| (t.capacity, t.face_value) = (11, Rupiah::from_idr(1))), reused("capacity")),
-        (3, with(|t| (t.face_value, t.payment_window_ms) = (Rupiah::from_idr(1), 1)), reused("face_value_idr")),
-        (3, with(|t| (t.payment_window_ms, t.key_check) = (1, [0; 8])), reused("payment_window_ms")),
-        (3, with(|t| t.key_check = [0; 8]), reused("key_check")),
+        (3, with(0, 1, 1, 2_000, [0; 8]), reused("first_number")),
+        (3, with(100, 11, 1, 2_000, [0; 8]), reused("capacity")),
+        (3, with(100, 10, 1, 2_000, [0; 8]), reused("face_value_idr")),
+        (3, with(100, 10, FACE_VALUE_IDR, 2_000, [0; 8]), reused("payment_window_ms")),
+        (3, with(100, 10, FACE_VALUE_IDR, PAYMENT_WINDOW_MS, [0; 8]), reused("key_check")),
         (4, open("B24", 100, 10), opened()),
     ]);
+}
+
+#[test]
+fn terms_of_a_series_keep_their_limits() {
+    let terms = |first_number, capacity, face_value_idr: i64, window_ms: i64| {
+        SeriesTerms::new(series_code("A24"), stamp(first_number), capacity, face_value_idr, window_ms, [7; 8])
+            .map(drop)
+            .map_err(|term| term.to_string())
+    };
+    let window_max = 31 * 24 * 60 * 60 * 1_000;
+    let ok = || Ok(());
+    let bad = |text: &str| Err(text.to_owned());
+    let rows = [
+        ((0, 1, 1, 1_000), ok()),
+        ((0, SERIES_CAPACITY_MAX, 1_000_000, window_max), ok()),
+        ((0, 0, 1, 1_000), bad("capacity must be 1 to 1000000000, is 0")),
+        ((0, SERIES_CAPACITY_MAX + 1, 1, 1_000), bad("capacity must be 1 to 1000000000, is 1000000001")),
+        ((0, 1, 0, 1_000), bad("face_value_idr must be 1 to 1000000, is 0")),
+        ((0, 1, -1, 1_000), bad("face_value_idr must be 1 to 1000000, is -1")),
+        ((0, 1, 1_000_001, 1_000), bad("face_value_idr must be 1 to 1000000, is 1000001")),
+        ((0, 1, 1, 999), bad("payment_window_ms must be 1000 to 2678400000, is 999")),
+        ((0, 1, 1, window_max + 1), bad("payment_window_ms must be 1000 to 2678400000, is 2678400001")),
+        // Up to the last number of the printed code, and not one further.
+        ((STAMP_NUMBER_MAX, 1, 1, 1_000), ok()),
+        ((STAMP_NUMBER_MAX, 2, 1, 1_000), bad("capacity must be 1 to 1, is 2")),
+        ((STAMP_NUMBER_MAX - 9, 10, 1, 1_000), ok()),
+        ((STAMP_NUMBER_MAX - 9, 11, 1, 1_000), bad("capacity must be 1 to 10, is 11")),
+        // The first term that is wrong is named.
+        ((0, 0, 0, 0), bad("capacity must be 1 to 1000000000, is 0")),
+        ((0, 1, 0, 0), bad("face_value_idr must be 1 to 1000000, is 0")),
+    ];
+    for ((first_number, capacity, face_value_idr, window_ms), expect) in rows {
+        let row = (first_number, capacity, face_value_idr, window_ms);
+        assert_eq!(terms(first_number, capacity, face_value_idr, window_ms), expect, "{row:?}");
+    }
+}
+
+#[test]
+fn the_very_last_number_is_issued() {
+    let ledger = play(vec![
+        (0, open("A24", STAMP_NUMBER_MAX - 2, 3), opened()),
+        (0, place(1, "ani", "A24", 2), placed(20_000, 1_000)),
+        (0, place(2, "budi", "A24", 1), placed(10_000, 1_000)),
+        (0, pay("p1", 1, 20_000), applied(STAMP_NUMBER_MAX - 2, 2)),
+        (0, pay("p2", 2, 10_000), applied(STAMP_NUMBER_MAX, 1)),
+        (0, place(3, "ani", "A24", 1), refused(Refusal::StockExhausted)),
+    ]);
+    assert_eq!(ledger.holder(series_code("A24"), stamp(STAMP_NUMBER_MAX)), Ok(Some(order_id(2))));
 }
 
 #[test]
@@ -148,6 +196,10 @@ fn record_payment_issues_consecutive_stamps_or_says_why_the_money_goes_back() {
         (50, pay("p10", 4, 10_000), applied(105, 1)),
         (50, pay("p8", 4, 9_999), AnswerOf(17)),
         (50, pay("p3", 9, 10_000), AnswerOf(10)),
+        // A payment id is its gateway's: the same one of another gateway is another payment.
+        (50, pay_through("xendit", "p1", 1, 30_000), refund(PaymentOutcome::AlreadyPaid)),
+        (50, pay_through("xendit", "p1", 1, 30_000), AnswerOf(22)),
+        (50, pay("p1", 1, 30_000), AnswerOf(6)),
         // An order that comes after its payment does not turn the refund around.
         (60, place(9, "eka", "A24", 1), placed(10_000, 1_060)),
         (60, pay("p3", 9, 10_000), AnswerOf(10)),
@@ -240,8 +292,8 @@ fn one_command_expires_no_more_than_the_limit() {
         execute(&mut ledger, 2, 0, &Command::PlaceOrder { order, account, series, quantity });
     }
     let expired = |count| Outcome::OrdersExpired { count };
-    assert_eq!(execute(&mut ledger, 3, 5_000, &expire(u32::MAX)).outcome, expired(EXPIRE_ORDERS_MAX));
-    assert_eq!(execute(&mut ledger, 4, 5_000, &expire(u32::MAX)).outcome, expired(1));
+    assert_eq!(execute(&mut ledger, 3, 5_000, &expire(EXPIRE_ORDERS_MAX)).outcome, expired(EXPIRE_ORDERS_MAX));
+    assert_eq!(execute(&mut ledger, 4, 5_000, &expire(EXPIRE_ORDERS_MAX)).outcome, expired(1));
 }
 
 #[test]
@@ -262,4 +314,7 @@ fn more_money_than_there_is_does_not_stop_the_ledger() {
     execute(&mut ledger, 1, 0, &pay("p1", 1, u64::MAX));
     let reply = execute(&mut ledger, 2, 0, &pay("p2", 1, u64::MAX));
     assert_eq!(reply.outcome, Outcome::PaymentRecorded(PaymentOutcome::OrderUnknown));
+    let Ok(totals) = ledger.totals();
+    assert_eq!((totals.received, totals.refund_due), (Rupiah::from_idr(u64::MAX), Rupiah::from_idr(u64::MAX)));
+    assert_eq!(violations(&ledger), []);
 }

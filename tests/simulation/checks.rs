@@ -78,9 +78,16 @@ impl Checks {
     /// An entry changed these records. Orders that it made anew are left out: it may move them further at once.
     pub fn moved(&self, node_id: u64, edits: &[Edit]) {
         for edit in edits {
-            if let Edit { before: Some(Change::Order(before)), after: Change::Order(after) } = edit
-                && let Err(violation) = invariants::order_moved_along_arrows(Some(before), Some(after))
-            {
+            let judged = match (&edit.before, &edit.after) {
+                (Some(Change::Order(before)), Change::Order(after)) => {
+                    invariants::order_moved_along_arrows(Some(before), Some(after))
+                }
+                (Some(Change::Payment(before)), Change::Payment(after)) => {
+                    invariants::payment_never_changed(Some(before), Some(after))
+                }
+                _ => Ok(()),
+            };
+            if let Err(violation) = judged {
                 self.world.violate("LedgerInvariant", format!("n{node_id}: {violation}"));
             }
         }

@@ -36,7 +36,7 @@ impl Id {
     /// None: not a client's command.
     fn of(command: &Command) -> Option<Self> {
         match command {
-            Command::OpenSeries(terms) => Some(Self::Series(terms.code)),
+            Command::OpenSeries(terms) => Some(Self::Series(terms.code())),
             Command::PlaceOrder { order, .. } => Some(Self::Order(*order)),
             Command::RecordPayment { payment, .. } => Some(Self::Payment(payment.clone())),
             Command::CancelOrder { order } => Some(Self::Cancel(*order)),
@@ -291,7 +291,7 @@ fn is_body_of_payment(command: &Command, record: &Payment) -> bool {
 fn is_kept(ledger: &MemoryLedger, command: &Command, place: Place, outcome: &Outcome) -> Result<(), String> {
     let Ok(kept) = match command {
         Command::OpenSeries(terms) => {
-            ledger.series(terms.code).map(|series| series.is_some_and(|series| series.opened == place))
+            ledger.series(terms.code()).map(|series| series.is_some_and(|series| series.opened == place))
         }
         Command::PlaceOrder { order, .. } => ledger
             .order(*order)

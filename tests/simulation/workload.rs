@@ -70,13 +70,11 @@ const INTENTS: [(Intent, u32); 7] = [
 impl Shop {
     pub fn new(cluster: Cluster) -> Self {
         let world = cluster.world.clone();
-        let terms = |code, capacity| SeriesTerms {
-            code: SeriesCode::new(code).expect("three characters of base 32"),
-            first_number: StampNumber::new(1).expect("in range"),
-            capacity,
-            face_value: Rupiah::from_idr(FACE_VALUE_IDR),
-            payment_window_ms: u64::try_from(cluster.swarm.payment_window.as_millis()).expect("seconds"),
-            key_check: [7; 8],
+        let terms = |code, capacity| {
+            let code = SeriesCode::new(code).expect("three characters of base 32");
+            let first_number = StampNumber::new(1).expect("in range");
+            let payment_window_ms = u64::try_from(cluster.swarm.payment_window.as_millis()).expect("seconds");
+            SeriesTerms::new(code, first_number, capacity, FACE_VALUE_IDR, payment_window_ms, [7; 8]).expect("in range")
         };
         let series = Arc::new([terms("A24", AMPLE_CAPACITY), terms("B24", cluster.swarm.scarce_capacity)]);
         Self { oracle: Oracle::new(world.clone()), cluster, world, series }
@@ -103,7 +101,7 @@ impl Shop {
 
     async fn buy(&self) {
         let order = OrderId::from_bytes(self.world.draw(Dice::Workload, |rng| rng.random()));
-        let series = self.series[usize::from(self.one_in(5))].code;
+        let series = self.series[usize::from(self.one_in(5))].code();
         let quantity = self.world.draw(Dice::Workload, |rng| rng.random_range(1..=5));
         let place = |quantity| Command::PlaceOrder {
             order,

@@ -50,14 +50,8 @@ pub(crate) fn quantity_of(order: u64) -> u32 {
 }
 
 pub(crate) fn open_series(number: u64) -> Command {
-    Command::OpenSeries(SeriesTerms {
-        code: series_code(number),
-        first_number: StampNumber::new(1_000 * number).unwrap(),
-        capacity: 150,
-        face_value: Rupiah::from_idr(10_000),
-        payment_window_ms: 3_000,
-        key_check: [7; 8],
-    })
+    let first_number = StampNumber::new(1_000 * number).unwrap();
+    Command::OpenSeries(SeriesTerms::new(series_code(number), first_number, 150, 10_000, 3_000, [7; 8]).unwrap())
 }
 
 pub(crate) fn place_order(order: u64) -> Command {

@@ -9,12 +9,10 @@ use crate::domain::ledger::LedgerView;
 use crate::domain::names::SeriesCode;
 use crate::domain::order::OrderState;
 use crate::domain::series::Series;
-use crate::limits;
 
 pub(super) fn decide<V: LedgerView>(view: &V, step: Step, limit: u32) -> Result<Decision, V::Error> {
-    let limit = limit.min(limits::EXPIRE_ORDERS_MAX);
     // `expiring` includes orders whose expiry is `now` itself: the buyer was told that the order does not expire *before* it.
-    let due = view.expiring(step.now, usize::try_from(limit).expect("the limit is small"))?;
+    let due = view.expiring(step.now, usize::try_from(limit).expect("32 bits fit"))?;
     let count = u32::try_from(due.len()).expect("at most `limit` orders");
     if count == 0 {
         return Ok(Decision::done(step.place, Outcome::OrdersExpired { count }, Vec::new()));

@@ -54,6 +54,11 @@ struct Step {
     now: LedgerTime,
 }
 
+/// The first field whose value is not that of the record with the same id, by its name in the request.
+fn first_unequal<const N: usize>(fields: [(&'static str, bool); N]) -> Option<&'static str> {
+    fields.into_iter().find_map(|(field, is_same)| (!is_same).then_some(field))
+}
+
 /// The series of an order.
 fn series_of_order<V: LedgerView>(view: &V, code: SeriesCode) -> Result<Series, V::Error> {
     Ok(view.series(code)?.expect("an order is placed in a series that exists, and no series is ever removed"))

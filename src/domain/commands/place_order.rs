@@ -1,11 +1,10 @@
 //! `PlaceOrder`: an account wants stamps. They are reserved at once, so that a payment in time cannot fail for lack of stock.
 
-use super::Step;
+use super::{Step, first_unequal};
 use crate::domain::decision::{Change, Decision, Outcome, Refusal};
 use crate::domain::ledger::LedgerView;
 use crate::domain::names::{AccountId, OrderId, Quantity, SeriesCode};
 use crate::domain::order::{Order, OrderState};
-use crate::domain::series::SeriesTerms;
 
 pub(super) fn decide<V: LedgerView>(
     view: &V,
@@ -37,7 +36,7 @@ pub(super) fn decide<V: LedgerView>(
         amount: series.face_value.times(quantity),
         placed: step.place,
         placed_at: step.now,
-        expires_at: SeriesTerms::expiry(series.payment_window_ms, step.now),
+        expires_at: series.expiry(step.now),
         state: OrderState::AwaitingPayment,
     };
     let mut totals = view.totals()?;
@@ -51,10 +50,9 @@ fn placed_outcome(order: &Order) -> Outcome {
 }
 
 fn first_difference(placed: &Order, account: &AccountId, series: SeriesCode, quantity: Quantity) -> Option<&'static str> {
-    let fields = [
+    first_unequal([
         ("account_id", placed.account == *account),
         ("series_code", placed.series == series),
         ("quantity", placed.quantity == quantity),
-    ];
-    fields.into_iter().find_map(|(field, same)| (!same).then_some(field))
+    ])
 }

@@ -3,7 +3,7 @@
 //!
 //! A waiting order whose time is up stays payable until `ExpireOrders` has taken its reservation away.
 
-use super::{Step, series_of_order};
+use super::{Step, first_unequal, series_of_order};
 use crate::domain::decision::{Change, Decision, Outcome, Refusal};
 use crate::domain::ledger::LedgerView;
 use crate::domain::names::{OrderId, PaymentName, Rupiah};
@@ -83,6 +83,5 @@ fn settle<V: LedgerView>(view: &V, order: OrderId, amount: Rupiah) -> Result<Set
 }
 
 fn first_difference(recorded: &Payment, order: OrderId, amount: Rupiah) -> Option<&'static str> {
-    let fields = [("order_id", recorded.order == order), ("amount_idr", recorded.amount == amount)];
-    fields.into_iter().find_map(|(field, same)| (!same).then_some(field))
+    first_unequal([("order_id", recorded.order == order), ("amount_idr", recorded.amount == amount)])
 }

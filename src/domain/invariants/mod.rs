@@ -1,16 +1,19 @@
 //! Predicates over a whole ledger, one file for each group. They count from the records alone and share no code with the
-//! commands that they judge. A ledger on disk is judged by absorbing its scan into a [`MemoryLedger`].
+//! commands that they judge. Two of them compare two states, [`order_moved_along_arrows`] and [`payment_never_changed`]; the others
+//! judge one, all of them in [`violations`]. A ledger on disk is judged by absorbing its scan into a [`MemoryLedger`].
 //!
 //! Not here: what only the outside can see (lost acknowledgements, answers that differ); the drill judges that.
 
 mod arrows;
 mod money;
+mod payments;
 mod serials;
 mod stock;
 mod totals;
 
 pub use arrows::order_moved_along_arrows;
 pub use money::{each_order_is_priced_and_paid_exactly, each_payment_counts_once, money_adds_up};
+pub use payments::payment_never_changed;
 pub use serials::{no_serial_twice, serials_within_their_series};
 pub use stock::stock_adds_up;
 pub use totals::totals_are_the_sums;
@@ -41,6 +44,8 @@ pub enum Violation {
     TotalsWrong { field: &'static str, kept: u128, counted: u128 },
     #[error("order {order} {strayed}")]
     OrderStrayed { order: OrderId, strayed: &'static str },
+    #[error("payment {payment} {changed}")]
+    PaymentChanged { payment: PaymentName, changed: &'static str },
 }
 
 /// Every predicate over one state; empty if all hold.
@@ -82,14 +87,8 @@ mod fixture {
     }
 
     pub(super) fn clean() -> MemoryLedger {
-        let terms = SeriesTerms {
-            code: series(),
-            first_number: StampNumber::new(100).expect("valid"),
-            capacity: 20,
-            face_value: Rupiah::from_idr(10_000),
-            payment_window_ms: 1_000,
-            key_check: [7; 8],
-        };
+        let first_number = StampNumber::new(100).expect("valid");
+        let terms = SeriesTerms::new(series(), first_number, 20, 10_000, 1_000, [7; 8]).expect("valid");
         let account = AccountId::new("a").expect("valid");
         let quantity = Quantity::new(3).expect("valid");
         let place = |order| Command::PlaceOrder { order, account: account.clone(), series: series(), quantity };

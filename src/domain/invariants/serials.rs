@@ -4,7 +4,7 @@ use super::Violation;
 use crate::domain::ledger::MemoryLedger;
 use crate::domain::names::{OrderId, SeriesCode};
 
-/// Names the first stamp of each overlap between neighbouring ranges.
+/// Names the first stamp of each range that begins within an earlier one.
 #[must_use]
 pub fn no_serial_twice(ledger: &MemoryLedger) -> Vec<Violation> {
     let mut issued: Vec<_> = ledger.all_orders().filter_map(|order| order.serials().map(|range| (range, order.id))).collect();
@@ -44,9 +44,9 @@ pub fn serials_within_their_series(ledger: &MemoryLedger) -> Vec<Violation> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture::{ALSO_ISSUED, ISSUED, clean, series};
+    use super::super::fixture::{ALSO_ISSUED, AWAITING, ISSUED, clean, series};
     use super::*;
-    use crate::domain::{OrderState, StampNumber};
+    use crate::domain::{OrderState, Quantity, StampNumber};
 
     fn with_first(at: u64) -> MemoryLedger {
         let mut ledger = clean();
@@ -67,6 +67,21 @@ mod tests {
     fn ranges_that_share_one_serial_are_named() {
         let duplicate = Violation::DuplicateSerial { series: series(), number: 102, first: ISSUED, second: ALSO_ISSUED };
         assert_eq!(no_serial_twice(&with_first(102)), [duplicate]);
+    }
+
+    #[test]
+    fn an_overlap_with_a_range_that_is_no_neighbour_is_named() {
+        // In the order of their first stamps: 100..110, 103..106, 107..110. The last two share nothing with each other.
+        let mut ledger = with_first(103);
+        ledger.damage_order(ISSUED, |order| order.quantity = Quantity::new(10).expect("valid"));
+        let issued = ledger.peek_order(ISSUED).expect("in the fixture").state.clone();
+        ledger.damage_order(AWAITING, |order| order.state = issued);
+        ledger.damage_order(AWAITING, |order| {
+            let OrderState::Issued { first, .. } = &mut order.state else { panic!("issued above") };
+            *first = StampNumber::new(107).expect("valid");
+        });
+        let shared = |number, second| Violation::DuplicateSerial { series: series(), number, first: ISSUED, second };
+        assert_eq!(no_serial_twice(&ledger), [shared(103, ALSO_ISSUED), shared(107, AWAITING)]);
     }
 
     #[test]

@@ -12,12 +12,12 @@ use crate::storage::StorageError;
 pub fn command_to_proto(command: &Command) -> proto::Command {
     let kind = match command {
         Command::OpenSeries(terms) => Kind::OpenSeries(proto::OpenSeries {
-            series_code: terms.code.as_str().to_owned(),
-            first_number: terms.first_number.get(),
-            capacity: terms.capacity,
-            face_value_idr: terms.face_value.as_idr(),
-            payment_window_ms: terms.payment_window_ms,
-            key_check: bytes::Bytes::copy_from_slice(&terms.key_check),
+            series_code: terms.code().as_str().to_owned(),
+            first_number: terms.first_number().get(),
+            capacity: terms.capacity(),
+            face_value_idr: terms.face_value().as_idr(),
+            payment_window_ms: terms.payment_window_ms(),
+            key_check: bytes::Bytes::copy_from_slice(&terms.key_check()),
         }),
         Command::PlaceOrder { order, account, series, quantity } => Kind::PlaceOrder(proto::PlaceOrder {
             order_id: order_id_bytes(*order),
@@ -41,7 +41,7 @@ pub fn command_to_proto(command: &Command) -> proto::Command {
 /// [`StorageError::Corrupt`] names the field that breaks a limit of the domain's.
 pub fn command_from_proto(command: &proto::Command) -> Result<Command, StorageError> {
     match present("command", "kind", command.command.as_ref())? {
-        Kind::OpenSeries(command) => open_series(command),
+        Kind::OpenSeries(command) => series_terms("OpenSeries command", command).map(Command::OpenSeries),
         Kind::PlaceOrder(command) => {
             let what = "PlaceOrder command";
             Ok(Command::PlaceOrder {
@@ -73,16 +73,16 @@ pub fn command_from_proto(command: &proto::Command) -> Result<Command, StorageEr
     }
 }
 
-fn open_series(command: &proto::OpenSeries) -> Result<Command, StorageError> {
-    let what = "OpenSeries command";
-    Ok(Command::OpenSeries(SeriesTerms {
-        code: checked(what, "series_code", SeriesCode::new(&command.series_code))?,
-        first_number: checked(what, "first_number", StampNumber::new(command.first_number))?,
-        capacity: command.capacity,
-        face_value: Rupiah::from_idr(command.face_value_idr),
-        payment_window_ms: command.payment_window_ms,
-        key_check: fixed(what, "key_check", &command.key_check)?,
-    }))
+pub(super) fn series_terms(what: &str, terms: &proto::OpenSeries) -> Result<SeriesTerms, StorageError> {
+    let terms = SeriesTerms::new(
+        checked(what, "series_code", SeriesCode::new(&terms.series_code))?,
+        checked(what, "first_number", StampNumber::new(terms.first_number))?,
+        terms.capacity,
+        terms.face_value_idr,
+        terms.payment_window_ms,
+        fixed(what, "key_check", &terms.key_check)?,
+    );
+    terms.map_err(|term| corrupt(what, term))
 }
 
 pub(super) fn paid_amount(what: &str, amount_idr: u64) -> Result<Rupiah, StorageError> {

@@ -1,8 +1,13 @@
 //! Between the domain's types and the messages of `proto/stampede/storage/v1`: what is on disk and in the Raft log.
 //!
-//! Decoding is strict. A field that is missing, too long or out of its range is [`StorageError::Corrupt`] and names itself;
-//! nothing is repaired and nothing defaults, because these bytes were written by [`encode_series`] and its like, and by
-//! nothing else. Encoding has one result for one value (prost writes fields by their number), which the state digest rests on;
+//! Decoding is strict, because these bytes were written by [`encode_series`] and its like, and by nothing else. What they never
+//! wrote is [`StorageError::Corrupt`] and names its field; nothing is repaired. On the wire a number that is 0 and one that is
+//! missing are the same: it is refused wherever 0 is never written (amounts, quantities, capacities, limits, windows, expiry),
+//! and is 0 where it may be (the first number of a series, counts, offsets and positions, times that a clock told). A missing
+//! text, id, message or kind is always refused.
+//!
+//! Not here: what concerns several records (the invariants of the domain); memberships, which consensus judges; the vote and the
+//! marks of the log, which the log reads itself. Encoding has one result for one value (prost writes fields by their number), which the state digest rests on;
 //! `tests/storage/golden.rs` freezes the bytes.
 
 mod command;
@@ -19,8 +24,8 @@ pub use record::{
 };
 
 use super::StorageError;
-use crate::domain::OrderId;
-use crate::domain::names::InvalidName;
+use crate::domain::names::InvalidValue;
+use crate::domain::{OrderId, Quantity, SerialRange, SeriesCode, StampNumber};
 use crate::proto::storage as proto;
 
 /// `field` of `what` cannot be what was written.
@@ -33,7 +38,7 @@ fn message<M: prost::Message + Default>(what: &str, bytes: &[u8]) -> Result<M, S
 }
 
 /// Names the field that a name's check refused.
-fn checked<T>(what: &str, field: &str, value: Result<T, InvalidName>) -> Result<T, StorageError> {
+fn checked<T>(what: &str, field: &str, value: Result<T, InvalidValue>) -> Result<T, StorageError> {
     value.map_err(|error| corrupt(what, format_args!("{field} {error}")))
 }
 
@@ -43,6 +48,14 @@ fn present<T>(what: &str, field: &str, value: Option<T>) -> Result<T, StorageErr
 
 fn fixed<const N: usize>(what: &str, field: &str, bytes: &[u8]) -> Result<[u8; N], StorageError> {
     bytes.try_into().map_err(|_| corrupt(what, format_args!("{field} must have {N} bytes, has {}", bytes.len())))
+}
+
+/// Of stamps that were issued: the last of them has a number too.
+fn serial_range(what: &str, series: SeriesCode, first_number: u64, quantity: Quantity) -> Result<SerialRange, StorageError> {
+    let first = checked(what, "first_number", StampNumber::new(first_number))?;
+    let last = first_number + u64::from(quantity.get()) - 1;
+    checked(what, "last number", StampNumber::new(last))?;
+    Ok(SerialRange { series, first, quantity })
 }
 
 fn order_id(what: &str, bytes: &[u8]) -> Result<OrderId, StorageError> {

@@ -2,12 +2,13 @@
 
 use prost::Message;
 
-use super::command::paid_amount;
-use super::{checked, corrupt, fixed, message, order_id, order_id_bytes, place, place_to_proto, present};
+use super::command::{paid_amount, series_terms};
+use super::{checked, corrupt, fixed, message, order_id, order_id_bytes, place, place_to_proto, present, serial_range};
 use crate::domain::{
     AccountId, Gateway, LedgerTime, Order, OrderState, Payment, PaymentId, PaymentName, PaymentOutcome, Quantity, Rupiah,
-    SerialRange, Series, SeriesCode, StampNumber, Totals,
+    Series, SeriesCode, Totals,
 };
+use crate::limits;
 use crate::proto::storage as proto;
 use crate::proto::storage::order_record::State;
 use crate::storage::{LedgerMeta, StateDigest, StorageError};
@@ -33,22 +34,22 @@ pub fn encode_series(series: &Series) -> Vec<u8> {
 pub fn decode_series(bytes: &[u8]) -> Result<Series, StorageError> {
     let what = "series record";
     let record: proto::SeriesRecord = message(what, bytes)?;
+    let terms = proto::OpenSeries {
+        series_code: record.series_code,
+        first_number: record.first_number,
+        capacity: record.capacity,
+        face_value_idr: record.face_value_idr,
+        payment_window_ms: record.payment_window_ms,
+        key_check: record.key_check,
+    };
+    let terms = series_terms(what, &terms)?;
     // `Series::free` subtracts: a record that would make it negative was never written.
     if record.issued.checked_add(record.reserved).is_none_or(|taken| taken > record.capacity) {
         let cause = format_args!("{} issued and {} reserved of {} stamps", record.issued, record.reserved, record.capacity);
         return Err(corrupt(what, cause));
     }
-    Ok(Series {
-        code: checked(what, "series_code", SeriesCode::new(&record.series_code))?,
-        first_number: checked(what, "first_number", StampNumber::new(record.first_number))?,
-        capacity: record.capacity,
-        face_value: Rupiah::from_idr(record.face_value_idr),
-        payment_window_ms: record.payment_window_ms,
-        key_check: fixed(what, "key_check", &record.key_check)?,
-        issued: record.issued,
-        reserved: record.reserved,
-        opened: place(what, "opened", record.opened)?,
-    })
+    let opened = place(what, "opened", record.opened)?;
+    Ok(Series { issued: record.issued, reserved: record.reserved, ..Series::opened(&terms, opened) })
 }
 
 #[must_use]
@@ -85,10 +86,13 @@ pub fn encode_order(order: &Order) -> Vec<u8> {
 pub fn decode_order(bytes: &[u8]) -> Result<Order, StorageError> {
     let what = "order record";
     let record: proto::OrderRecord = message(what, bytes)?;
-    let state = match present(what, "state", record.state)? {
+    let state = present(what, "state", record.state)?;
+    let series = checked(what, "series_code", SeriesCode::new(&record.series_code))?;
+    let quantity = checked(what, "quantity", Quantity::new(record.quantity))?;
+    let state = match state {
         State::Awaiting(proto::Awaiting {}) => OrderState::AwaitingPayment,
         State::Issued(issued) => OrderState::Issued {
-            first: checked(what, "first_number", StampNumber::new(issued.first_number))?,
+            first: serial_range(what, series, issued.first_number, quantity)?.first,
             paid_by: payment_name(what, &issued.gateway, &issued.payment_id)?,
             place: place(what, "issued.place", issued.place)?,
             at: LedgerTime(issued.at_ms),
@@ -100,12 +104,18 @@ pub fn decode_order(bytes: &[u8]) -> Result<Order, StorageError> {
             OrderState::Expired { place: place(what, "expired.place", ended.place)?, at: LedgerTime(ended.at_ms) }
         }
     };
+    // Every window has at least this length; the clock of a ledger may stand at 0, and at the highest number.
+    let expires_at_ms_min = record.placed_at_ms.saturating_add(limits::PAYMENT_WINDOW_MS_MIN);
+    if record.expires_at_ms < expires_at_ms_min {
+        let cause = format_args!("expires_at_ms must be {expires_at_ms_min} or later, is {}", record.expires_at_ms);
+        return Err(corrupt(what, cause));
+    }
     Ok(Order {
         id: order_id(what, &record.order_id)?,
         account: checked(what, "account_id", AccountId::new(&record.account_id))?,
-        series: checked(what, "series_code", SeriesCode::new(&record.series_code))?,
-        quantity: checked(what, "quantity", Quantity::new(record.quantity))?,
-        amount: Rupiah::from_idr(record.amount_idr),
+        series,
+        quantity,
+        amount: paid_amount(what, record.amount_idr)?,
         placed: place(what, "placed", record.placed)?,
         placed_at: LedgerTime(record.placed_at_ms),
         expires_at: LedgerTime(record.expires_at_ms),
@@ -157,11 +167,14 @@ pub fn decode_payment(bytes: &[u8]) -> Result<Payment, StorageError> {
     let outcome = proto::PaymentOutcome::try_from(record.outcome).map_err(|error| corrupt(what, error))?;
     let outcome = match outcome {
         proto::PaymentOutcome::Unspecified => return Err(corrupt(what, "outcome is missing")),
-        proto::PaymentOutcome::Applied => PaymentOutcome::Applied(SerialRange {
-            series: checked(what, "series_code", SeriesCode::new(&record.series_code))?,
-            first: checked(what, "first_number", StampNumber::new(record.first_number))?,
-            quantity: checked(what, "quantity", Quantity::new(record.quantity))?,
-        }),
+        proto::PaymentOutcome::Applied => {
+            let series = checked(what, "series_code", SeriesCode::new(&record.series_code))?;
+            let quantity = checked(what, "quantity", Quantity::new(record.quantity))?;
+            PaymentOutcome::Applied(serial_range(what, series, record.first_number, quantity)?)
+        }
+        _ if !record.series_code.is_empty() || record.first_number != 0 || record.quantity != 0 => {
+            return Err(corrupt(what, "has stamps, but is a refund due"));
+        }
         proto::PaymentOutcome::OrderUnknown => PaymentOutcome::OrderUnknown,
         proto::PaymentOutcome::OrderCancelled => PaymentOutcome::OrderCancelled,
         proto::PaymentOutcome::AlreadyPaid => PaymentOutcome::AlreadyPaid,
@@ -197,9 +210,13 @@ pub fn encode_totals(totals: &Totals) -> Vec<u8> {
 }
 
 /// # Errors
-/// [`StorageError::Corrupt`]: not a totals record.
+/// [`StorageError::Corrupt`]: not a totals record, or all zero: totals are first written when there is something to count.
 pub fn decode_totals(bytes: &[u8]) -> Result<Totals, StorageError> {
-    let record: proto::TotalsRecord = message("totals record", bytes)?;
+    let what = "totals record";
+    let record: proto::TotalsRecord = message(what, bytes)?;
+    if record == proto::TotalsRecord::default() {
+        return Err(corrupt(what, "counts nothing"));
+    }
     Ok(Totals {
         orders_awaiting_payment: record.orders_awaiting_payment,
         orders_issued: record.orders_issued,
