@@ -53,7 +53,7 @@ impl Published {
     }
 }
 
-/// No order waits that could have expired at this time, Unix milliseconds: what was found once holds for every later state,
+/// No order waits that could have expired before this time, Unix milliseconds: what was found once holds for every later state,
 /// because a new order expires after the ledger's time. It spares each look at the expiry index the way over
 /// all the entries that were removed before.
 #[derive(Default)]
@@ -70,10 +70,10 @@ impl ExpiredThrough {
         LedgerTime(self.0.load(Ordering::Relaxed))
     }
 
-    /// Nothing was found through `until`.
-    fn advance(&self, until: LedgerTime, ledger_time: LedgerTime) {
+    /// Nothing was found before `at`.
+    fn advance(&self, at: LedgerTime, ledger_time: LedgerTime) {
         // Past the ledger's time a new order may still get an expiry.
-        self.0.fetch_max(until.min(ledger_time).0, Ordering::Relaxed);
+        self.0.fetch_max(at.min(ledger_time).0, Ordering::Relaxed);
     }
 }
 
@@ -195,27 +195,26 @@ pub(super) fn expiring(
     expired_through: &ExpiredThrough,
     ledger_time: LedgerTime,
 ) -> Result<Vec<Order>, StorageError> {
-    let start = keys::expiry(expired_through.start(), OrderId::from_bytes([0; 16]));
-    let mut cursor = source.cursor(within(start, Table::Expiry.end()));
+    let no_id = OrderId::from_bytes([0; 16]);
+    let start = keys::expiry(expired_through.start(), no_id);
+    // Bounded by `until`, not by the first order beyond it: an order that was paid leaves a tombstone at its expiry, and
+    // RocksDB would pass over all of those on its way there. At its expiry an order may expire, so `until` is included.
+    let end = until.0.checked_add(1).map_or(Table::Expiry.end().to_vec(), |end| keys::expiry(LedgerTime(end), no_id));
+    let mut cursor = source.cursor(within(start, end));
     cursor.seek_to_first();
     let mut found = Vec::new();
-    let mut passed_until = false;
     while found.len() < limit
         && let Some(key) = cursor.key()
     {
-        let (at, id) = keys::decode_expiry(key)?;
-        // At its expiry an order may expire.
-        if at > until {
-            passed_until = true;
-            break;
-        }
+        let (_, id) = keys::decode_expiry(key)?;
         let indexed = order(source, id)?.filter(Order::is_awaiting_payment);
         found.push(indexed.ok_or_else(|| corrupt("expiry index", format_args!("order {id} does not wait for a payment")))?);
         cursor.next();
     }
     cursor.status().map_err(io("read the ledger"))?;
-    if found.is_empty() && (passed_until || !cursor.valid()) && limit > 0 {
-        expired_through.advance(until, ledger_time);
+    if limit > 0 {
+        let none_before = found.first().map_or(until, |order: &Order| order.expires_at);
+        expired_through.advance(none_before, ledger_time);
     }
     Ok(found)
 }
