@@ -73,8 +73,8 @@ async fn batches(cluster: &Cluster) {
     }
     let leader = cluster.leader().await;
     let channels = load::channels(&cluster.client_address(leader), 2).await;
-    let window = load::stream(&channels, 4, 250, WINDOW).await;
-    println!("stream, 4 x 250 in flight{:9} {window}", "");
+    let window = load::streams(&channels, 2, 4, 250, WINDOW).await;
+    println!("2 streams, 4 x 250 in flight{:6} {window}", "");
     println!();
 }
 

@@ -1,12 +1,14 @@
 //! Closed-loop buyers: unary, batch and stream. Every order is placed, then paid, each acknowledged.
 
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use stampede::proto::v1;
 use stampede::proto::v1::issuance_service_client::IssuanceServiceClient;
+use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
 use uuid::Uuid;
@@ -158,19 +160,17 @@ pub async fn batches(channels: &[Channel], callers: usize, size: usize, length: 
     .await
 }
 
-/// The same over one stream for each caller, one frame in flight at a time each way.
-pub async fn stream(channels: &[Channel], callers: usize, size: usize, length: Duration) -> Window {
-    window(callers, length, |caller| {
-        let client = IssuanceServiceClient::new(channels[caller % channels.len()].clone());
-        let lane = Arc::new(tokio::sync::Mutex::new(None));
+/// The same over `streams` streams, with `in_flight` requests of `size` commands under way on each.
+pub async fn streams(channels: &[Channel], streams: usize, in_flight: usize, size: usize, length: Duration) -> Window {
+    let mut lanes = Vec::new();
+    for stream in 0..streams {
+        lanes.push(Lane::open(IssuanceServiceClient::new(channels[stream % channels.len()].clone())).await);
+    }
+    window(streams * in_flight, length, |caller| {
+        let lane = lanes[caller % lanes.len()].clone();
         move || {
-            let (lane, client) = (lane.clone(), client.clone());
+            let lane = lane.clone();
             async move {
-                let mut lane = lane.lock().await;
-                if lane.is_none() {
-                    *lane = Some(Lane::open(client).await);
-                }
-                let lane = lane.as_mut().expect("opened above");
                 let (orders, payments) = commands(size);
                 for commands in [orders, payments] {
                     assert_all_done(&lane.ask(commands).await);
@@ -182,20 +182,35 @@ pub async fn stream(channels: &[Channel], callers: usize, size: usize, length: D
     .await
 }
 
+/// One stream and those who wait for its answers.
+#[derive(Clone)]
 struct Lane {
-    requests: tokio::sync::mpsc::Sender<v1::SubmitBatchRequest>,
-    answers: tonic::Streaming<v1::SubmitBatchResponse>,
+    requests: mpsc::Sender<v1::SubmitBatchRequest>,
+    waiting: Arc<Mutex<HashMap<u64, oneshot::Sender<v1::SubmitBatchResponse>>>>,
+    next_id: Arc<AtomicU64>,
 }
 
 impl Lane {
     async fn open(mut client: IssuanceServiceClient<Channel>) -> Self {
-        let (requests, outgoing) = tokio::sync::mpsc::channel(1);
-        let answers = client.submit_stream(ReceiverStream::new(outgoing)).await.expect("stream").into_inner();
-        Self { requests, answers }
+        let (requests, outgoing) = mpsc::channel(1);
+        let mut answers = client.submit_stream(ReceiverStream::new(outgoing)).await.expect("stream").into_inner();
+        let lane = Self { requests, waiting: Arc::default(), next_id: Arc::default() };
+        let waiting = lane.waiting.clone();
+        tokio::spawn(async move {
+            while let Some(answer) = answers.message().await.expect("answer") {
+                let asked = waiting.lock().expect("no panic").remove(&answer.batch_id).expect("a request of this id");
+                // Nobody waits at the end of a window.
+                let _ = asked.send(answer);
+            }
+        });
+        lane
     }
 
-    async fn ask(&mut self, commands: Vec<v1::Command>) -> v1::SubmitBatchResponse {
-        self.requests.send(v1::SubmitBatchRequest { batch_id: 0, commands }).await.expect("stream is open");
-        self.answers.message().await.expect("answer").expect("stream is open")
+    async fn ask(&self, commands: Vec<v1::Command>) -> v1::SubmitBatchResponse {
+        let batch_id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let (asked, answer) = oneshot::channel();
+        self.waiting.lock().expect("no panic").insert(batch_id, asked);
+        self.requests.send(v1::SubmitBatchRequest { batch_id, commands }).await.expect("stream is open");
+        answer.await.expect("stream is open")
     }
 }
