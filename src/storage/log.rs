@@ -5,8 +5,13 @@
 //! because what a failed sync left on the disk is not known; every later write gets the same error.
 //!
 //! Recovery mode: `TolerateCorruptedTailRecords`. A record that the power cut tore at the end of the write-ahead log was never
-//! synced, so nobody was told of it, and it may go. Damage before the end was synced and acknowledged: the log does not
-//! open, rather than forget it.
+//! synced, so nobody was told of it, and it may go. A wrong checksum before the end is damage of what was acknowledged: the log
+//! does not open, rather than forget it. So it is with a write-ahead log that was closed and synced and is now short or missing:
+//! RocksDB's manifest names each.
+//!
+//! What nothing here can tell from a torn tail: the newest write-ahead log cut short by something other than a power cut, or
+//! damage, in its last 32 KiB, of the field that says how long a record is. Then the node forgets what it acknowledged; replicas
+//! are compared by digest, and a disk that does this has to be replaced.
 //!
 //! `SaveCommitted` does not ask for a sync of its own. The committed position only grows, and an older one is still
 //! committed: after a power cut the node replays less at the start and hears the rest from the leader. It keeps its place in the
