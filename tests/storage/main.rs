@@ -9,4 +9,5 @@ mod golden;
 mod ledger;
 mod log;
 mod snapshot;
+mod start;
 mod support;
