@@ -70,6 +70,8 @@ impl DataDir {
             return Err(self.without_node("ledger"));
         }
         drop((log, ledger));
+        // The names of what `NODE` will demand, before it does.
+        sync_dir(&self.log_path())?;
         sync_dir(&self.path)?;
         let new = NodeIdentity { format_version: FORMAT_VERSION, node_id, ..NodeIdentity::default() };
         let before_rename = || crash_point::reach("data_dir.create.before_identity");
@@ -80,9 +82,13 @@ impl DataDir {
     }
 
     fn without_node(&self, part: &str) -> StorageError {
-        let cause =
-            format!("it has a {part} that is not empty, but no {NODE}: restore the whole directory, or begin an empty one");
-        corrupt(&self.path.display().to_string(), format_args!("{cause} under a new node id"))
+        self.incomplete(&format!("it has a {part} that is not empty, but no {NODE}"))
+    }
+
+    /// An older copy is no way out: it has forgotten votes and entries that were acknowledged since.
+    fn incomplete(&self, cause: &str) -> StorageError {
+        let way_out = "put back what was taken away, or begin an empty directory under a new node id";
+        corrupt(&self.path.display().to_string(), format_args!("{cause}: {way_out}"))
     }
 
     #[must_use]
@@ -145,10 +151,7 @@ impl DataDir {
 
     /// What RocksDB and the ledger would make anew, empty, if it were not there.
     fn demand_parts(&self) -> Result<(), StorageError> {
-        let missing = |part: &str| {
-            let cause = format!("{NODE} is there, but no {part}: restore the whole directory, or begin an empty one");
-            Err(corrupt(&self.path.display().to_string(), format_args!("{cause} under a new node id")))
-        };
+        let missing = |part: &str| Err(self.incomplete(&format!("{NODE} is there, but no {part}")));
         for part in ["log/CURRENT", "ledger/CURRENT"] {
             if !self.path.join(part).is_file() {
                 return missing(part);
