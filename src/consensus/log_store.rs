@@ -157,6 +157,10 @@ impl<L: LogStore> RaftLog<L> {
         self.tail().purged.map_or(0, |purged| purged.index + 1)
     }
 
+    pub(super) fn next_index(&self) -> u64 {
+        self.tail().next_index()
+    }
+
     /// Queues the committed position if the last appends did not take it along.
     pub(super) fn save_committed_now(&self) {
         let _order = self.order();

@@ -27,7 +27,7 @@ use super::types::TypeConfig;
 use super::{expiry, wire};
 use crate::domain::Command;
 use crate::limits;
-use crate::storage::{LedgerStore, LogStore, StateDigest, StorageError};
+use crate::storage::{LedgerMeta, LedgerStore, LogStore, StateDigest, StorageError};
 
 /// Cheap to clone; every clone is the same node.
 pub struct Node<RT, L, S, P>
@@ -119,6 +119,7 @@ where
     ) -> Result<Self, StartError> {
         let (log, _) = RaftLog::open(log).await?;
         check_no_gap(&log, &ledger)?;
+        cover_purged(&log, &ledger).await?;
         let metrics = Arc::new(Metrics::default());
         let links = Links::new(peers);
         let (state_machine, applied_end) = StateMachine::<RT, S>::new(ledger.clone(), metrics.clone());
@@ -269,14 +270,34 @@ where
 
 /// openraft does not look: with a log that was purged past the ledger it would skip the hole in silence.
 fn check_no_gap<L: LogStore, S: LedgerStore>(log: &RaftLog<L>, ledger: &S) -> Result<(), StorageError> {
-    let end = |applied: Option<crate::storage::LogPosition>| applied.map_or(0, |applied| applied.index + 1);
-    let snapshot = ledger.current_snapshot().and_then(|(meta, _)| meta.applied);
-    let next = end(ledger.meta().applied).max(end(snapshot));
+    let next = end(&ledger.meta()).max(snapshot_end(ledger));
     let first = log.first_index();
     if next < first {
         return Err(StorageError::Unusable(format!("the ledger needs log entry {next}, the log starts at {first}")));
     }
     Ok(())
+}
+
+/// A follower that lacks what this log no longer has is sent the newest snapshot; if that ends before the log begins, it is sent
+/// again and again. A crash leads there when the ledger kept what the log lost (its applies may be ahead of its own log's
+/// syncs), or between the switch to an installed snapshot and its adoption: openraft then lets the log begin behind the ledger,
+/// but is content with any snapshot.
+async fn cover_purged<L: LogStore, S: LedgerStore>(log: &RaftLog<L>, ledger: &S) -> Result<(), StorageError> {
+    let applied = end(&ledger.meta());
+    let log_will_begin = if applied > log.next_index() { applied } else { log.first_index() };
+    if snapshot_end(ledger) < log_will_begin {
+        ledger.build_snapshot().await?;
+    }
+    Ok(())
+}
+
+/// The index after the last one that it holds.
+fn end(meta: &LedgerMeta) -> u64 {
+    meta.applied.map_or(0, |applied| applied.index + 1)
+}
+
+fn snapshot_end<S: LedgerStore>(ledger: &S) -> u64 {
+    ledger.current_snapshot().map_or(0, |(meta, _)| end(&meta))
 }
 
 /// While nothing is appended, the committed position must not wait for ever.

@@ -1,11 +1,18 @@
-//! Named points at which a test may stop the process as if its power failed: `tests/storage/crash.rs` stops at each and opens what is
-//! left. They are there where debug assertions are, so that one build serves all tests; a release has none.
+//! Named points at which a test may kill the process: `tests/storage/crash.rs` stops at each and opens what is left. The
+//! kernel lives on and keeps what was written, so this shows the order of steps and not their syncs: a power cut may lose what
+//! was not synced, which the simulation's disks do, and the tests that cut files short.
+//!
+//! They are there where debug assertions are, so that one build serves all tests; a release has none.
 
 /// Names the point at which the process shall abort.
 pub const VARIABLE: &str = "STAMPEDE_CRASH_POINT";
 
 /// Every point; the test goes through them, so none is without its expectation.
-pub const POINTS: [&str; 12] = [
+pub const POINTS: [&str; 18] = [
+    "data_dir.create.after_log",
+    "ledger.create.before_current",
+    "data_dir.create.before_identity",
+    "data_dir.create.after_identity",
     "log.append.before_write",
     "log.append.before_done",
     "log.purge.before_write",
@@ -15,12 +22,14 @@ pub const POINTS: [&str; 12] = [
     "snapshot.build.before_manifest",
     "snapshot.build.before_rename",
     "snapshot.build.after_rename",
+    "snapshot.remove.after_rename",
+    "snapshot.receive.before_finish",
     "snapshot.install.after_verify",
     "snapshot.install.before_switch",
     "snapshot.install.after_switch",
 ];
 
-/// Aborts if the test asked for `point`: no destructor runs, no buffer is flushed.
+/// Aborts if the test asked for `point`: no destructor runs, no buffer of the process is flushed.
 #[cfg(debug_assertions)]
 pub fn reach(point: &'static str) {
     static ARMED: std::sync::LazyLock<Option<String>> = std::sync::LazyLock::new(|| std::env::var(VARIABLE).ok());

@@ -2,13 +2,17 @@
 //!
 //! ```text
 //! LOCK        held while a process uses the directory
-//! NODE        NodeIdentity: format version, node id, cluster; synced before the node's first vote
+//! NODE        NodeIdentity: format version, node id, cluster; written last of all, synced before the node's first vote
 //! log/        RocksDB: the Raft log
 //! ledger/     CURRENT names the generation in use; one RocksDB for each generation
 //! snapshots/  <index>-<term>/
 //! ```
 //! A directory belongs to one node id for ever, and to one cluster once it was initialised. An emptied directory is a new
 //! node: its old id must not be used again, because the node has forgotten what it voted for.
+//!
+//! A part that is missing is therefore never read as "nothing there". With `NODE`, log and ledger must be there too: they were
+//! made before it. Without it, they must be empty: that is what a crash in the middle of the first start leaves, and it is
+//! gone on with. (Snapshots may go: the ledger makes new ones.)
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
@@ -16,8 +20,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use prost::Message;
 
-use super::files::{create_dir, io, read_file, replace_file, sync_dir};
-use super::{LedgerMeta, LedgerStore, LogState, RocksLedger, RocksLog, StorageError};
+use super::codec::corrupt;
+use super::files::{create_dir, create_dir_durably, io, names_in, read_file, replace_file, sync_dir};
+use super::ledger::refuse_remains;
+use super::{LedgerMeta, LedgerStore, LogState, RocksLedger, RocksLog, StorageError, crash_point};
 pub use crate::proto::storage::NodeIdentity;
 
 /// Of everything under the data directory. Raised when an older program could misread what a newer one writes.
@@ -38,22 +44,51 @@ impl DataDir {
     ///
     /// # Errors
     /// [`StorageError::Unusable`]: another process has it, it is another node's, or of a newer format.
+    /// [`StorageError::Corrupt`]: `NODE` is damaged, or missing where it must be.
     pub fn open(path: &Path, node_id: u64) -> Result<Self, StorageError> {
-        create_dir(path)?;
+        create_dir_durably(path)?;
         let lock = lock(path)?;
-        for part in ["log", "ledger", "snapshots"] {
-            create_dir(&path.join(part))?;
+        let found = read_file(&path.join(NODE))?.map(|bytes| identity_of(path, &bytes, node_id)).transpose()?;
+        let data = Self { path: path.to_owned(), identity: Mutex::new(found.clone().unwrap_or_default()), _lock: lock };
+        if found.is_none() {
+            data.create(node_id)?;
         }
-        let identity = match read_file(&path.join(NODE))? {
-            Some(bytes) => identity_of(path, &bytes, node_id)?,
-            None => {
-                let new = NodeIdentity { format_version: FORMAT_VERSION, node_id, ..NodeIdentity::default() };
-                replace_file(path, NODE, &new.encode_to_vec(), || ())?;
-                new
-            }
-        };
-        sync_dir(path)?;
-        Ok(Self { path: path.to_owned(), identity: Mutex::new(identity), _lock: lock })
+        Ok(data)
+    }
+
+    /// The first start: makes the stores, then `NODE`.
+    fn create(&self, node_id: u64) -> Result<(), StorageError> {
+        create_dir(&self.log_path())?;
+        refuse_remains(&self.log_path())?;
+        let log = RocksLog::open(&self.log_path())?;
+        crash_point::reach("data_dir.create.after_log");
+        if log.read_state()? != LogState::default() {
+            return Err(self.without_node("log"));
+        }
+        let ledger = RocksLedger::open(&self.ledger_path(), &self.snapshots_path())?;
+        if ledger.meta() != LedgerMeta::default() || ledger.current_snapshot().is_some() {
+            return Err(self.without_node("ledger"));
+        }
+        drop((log, ledger));
+        // The names of what `NODE` will demand, before it does.
+        sync_dir(&self.log_path())?;
+        sync_dir(&self.path)?;
+        let new = NodeIdentity { format_version: FORMAT_VERSION, node_id, ..NodeIdentity::default() };
+        let before_rename = || crash_point::reach("data_dir.create.before_identity");
+        replace_file(&self.path, NODE, &new.encode_to_vec(), before_rename)?;
+        crash_point::reach("data_dir.create.after_identity");
+        *self.identity_lock() = new;
+        Ok(())
+    }
+
+    fn without_node(&self, part: &str) -> StorageError {
+        self.incomplete(&format!("it has a {part} that is not empty, but no {NODE}"))
+    }
+
+    /// An older copy is no way out: it has forgotten votes and entries that were acknowledged since.
+    fn incomplete(&self, cause: &str) -> StorageError {
+        let way_out = "put back what was taken away, or begin an empty directory under a new node id";
+        corrupt(&self.path.display().to_string(), format_args!("{cause}: {way_out}"))
     }
 
     #[must_use]
@@ -94,22 +129,47 @@ impl DataDir {
         }
         let bound =
             NodeIdentity { cluster_id: cluster_id.to_owned(), cluster_name: cluster_name.to_owned(), ..identity.clone() };
-        if bound != *identity {
-            replace_file(&self.path, NODE, &bound.encode_to_vec(), || ())?;
-            *identity = bound;
+        self.replace_identity(&mut identity, bound)
+    }
+
+    /// Opens log and ledger, and checks that they fit together. From then on the directory is of this program's format. Blocks:
+    /// meant for start-up.
+    ///
+    /// # Errors
+    /// A store is damaged or missing, or the ledger lacks entries that the log no longer has.
+    pub fn open_stores(&self) -> Result<(RocksLog, RocksLedger), StorageError> {
+        self.demand_parts()?;
+        let log = RocksLog::open(&self.log_path())?;
+        let ledger = RocksLedger::open(&self.ledger_path(), &self.snapshots_path())?;
+        check_fit(&log.read_state()?, &ledger.meta())?;
+        let mut identity = self.identity_lock();
+        let raised = NodeIdentity { format_version: FORMAT_VERSION, ..identity.clone() };
+        self.replace_identity(&mut identity, raised)?;
+        drop(identity);
+        Ok((log, ledger))
+    }
+
+    /// What RocksDB and the ledger would make anew, empty, if it were not there.
+    fn demand_parts(&self) -> Result<(), StorageError> {
+        let missing = |part: &str| Err(self.incomplete(&format!("{NODE} is there, but no {part}")));
+        for part in ["log/CURRENT", "ledger/CURRENT"] {
+            if !self.path.join(part).is_file() {
+                return missing(part);
+            }
+        }
+        // RocksDB has one from its first opening on, and takes it for empty when it is gone.
+        if !names_in(&self.log_path())?.iter().any(|name| name.ends_with(".log")) {
+            return missing("write-ahead log in log/");
         }
         Ok(())
     }
 
-    /// Opens log and ledger, and checks that they fit together. Blocks: meant for start-up.
-    ///
-    /// # Errors
-    /// A store is damaged, or the ledger lacks entries that the log no longer has.
-    pub fn open_stores(&self) -> Result<(RocksLog, RocksLedger), StorageError> {
-        let log = RocksLog::open(&self.log_path())?;
-        let ledger = RocksLedger::open(&self.ledger_path(), &self.snapshots_path())?;
-        check_fit(&log.read_state()?, &ledger.meta())?;
-        Ok((log, ledger))
+    fn replace_identity(&self, identity: &mut NodeIdentity, new: NodeIdentity) -> Result<(), StorageError> {
+        if new != *identity {
+            replace_file(&self.path, NODE, &new.encode_to_vec(), || ())?;
+            *identity = new;
+        }
+        Ok(())
     }
 
     fn identity_lock(&self) -> MutexGuard<'_, NodeIdentity> {

@@ -5,11 +5,23 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
 
+use rocksdb::ErrorKind;
+
 use super::StorageError;
 
 /// For `map_err`: names what was being done.
 pub(super) fn io<E: Display>(operation: &'static str) -> impl FnOnce(E) -> StorageError {
     move |cause| StorageError::Io { operation, cause: cause.to_string() }
+}
+
+/// For `map_err` of RocksDB. What its checksums refuse is damage: another start finds it again, however well the disk is.
+pub(super) fn rocks(operation: &'static str) -> impl FnOnce(rocksdb::Error) -> StorageError {
+    move |error| match error.kind() {
+        ErrorKind::Corruption => {
+            StorageError::Corrupt { what: "a database".to_owned(), cause: format!("{operation}: {error}") }
+        }
+        _ => io(operation)(error),
+    }
 }
 
 /// A directory's entries are durable once the directory itself is synced.
@@ -21,8 +33,31 @@ pub(super) fn create_dir(dir: &Path) -> Result<(), StorageError> {
     fs::create_dir_all(dir).map_err(io("create a directory"))
 }
 
+/// A directory that is new is durable in its parent, and so is each parent that had to be made for it.
+pub(super) fn create_dir_durably(dir: &Path) -> Result<(), StorageError> {
+    let missing: Vec<&Path> = dir.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.exists()).collect();
+    create_dir(dir)?;
+    missing.iter().filter_map(|path| path.parent()).try_for_each(|parent| {
+        // The parent of a relative path's first part is the working directory.
+        sync_dir(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })
+    })
+}
+
+/// What ends in a removal may end on an async worker, which must not wait for a disk. Work that a closing runtime no longer
+/// starts is left for the next start.
+pub(super) fn off_the_workers(work: impl FnOnce() + Send + 'static) {
+    match tokio::runtime::Handle::try_current() {
+        Ok(runtime) => drop(runtime.spawn_blocking(work)),
+        Err(_no_runtime) => work(),
+    }
+}
+
+/// With all that it holds; one that has gone already is removed.
 pub(super) fn remove_dir(dir: &Path) -> Result<(), StorageError> {
-    fs::remove_dir_all(dir).map_err(io("remove a directory"))
+    match fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(io("remove a directory")(error)),
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 /// Makes `dir/name` hold `bytes`: after a crash it holds them whole, or what it held before. `before_rename` runs when the

@@ -5,8 +5,13 @@
 //! because what a failed sync left on the disk is not known; every later write gets the same error.
 //!
 //! Recovery mode: `TolerateCorruptedTailRecords`. A record that the power cut tore at the end of the write-ahead log was never
-//! synced, so nobody was told of it, and it may go. Damage before the end was synced and acknowledged: the log does not
-//! open, rather than forget it.
+//! synced, so nobody was told of it, and it may go. A wrong checksum before the end is damage of what was acknowledged: the log
+//! does not open, rather than forget it. So it is with a write-ahead log that was closed and synced and is now short or missing:
+//! RocksDB's manifest names each.
+//!
+//! What nothing here can tell from a torn tail: the newest write-ahead log cut short by something other than a power cut, or
+//! damage, in its last 32 KiB, of the field that says how long a record is. Then the node forgets what it acknowledged; replicas
+//! are compared by digest, and a disk that does this has to be replaced.
 //!
 //! `SaveCommitted` does not ask for a sync of its own. The committed position only grows, and an older one is still
 //! committed: after a power cut the node replays less at the start and hears the rest from the leader. It keeps its place in the
@@ -22,12 +27,14 @@ use std::thread::JoinHandle;
 
 use bytes::Bytes;
 use prost::Message;
+use rocksdb::statistics::Ticker;
 use rocksdb::{
-    BlockBasedOptions, Cache, DB, DBCompressionType, DBRecoveryMode, Options, ReadOptions, WriteBatch, WriteOptions,
+    BlockBasedOptions, Cache, DB, DBCompressionType, DBRawIterator, DBRecoveryMode, Options, ReadOptions, WriteBatch,
+    WriteOptions,
 };
 
 use super::codec::corrupt;
-use super::files::io;
+use super::files::{io, rocks};
 use super::{LogPosition, LogRecord, LogState, LogStore, LogWrite, StorageError, Vote, WriteDone, crash_point, keys};
 use crate::limits;
 use crate::proto::storage::LogEntry;
@@ -56,7 +63,20 @@ impl RocksLog {
     /// # Errors
     /// The log is damaged, or has a hole.
     pub fn open(dir: &Path) -> Result<Self, StorageError> {
-        let db = Arc::new(DB::open(&options(), dir).map_err(io("open the log"))?);
+        Self::open_with(&options(), dir)
+    }
+
+    /// For the test that shows the syncs: counting costs.
+    #[doc(hidden)]
+    #[allow(clippy::missing_errors_doc)]
+    pub fn open_counting_syncs(dir: &Path) -> Result<(Self, SyncCount), StorageError> {
+        let mut options = options();
+        options.enable_statistics();
+        Ok((Self::open_with(&options, dir)?, SyncCount(options)))
+    }
+
+    fn open_with(options: &Options, dir: &Path) -> Result<Self, StorageError> {
+        let db = Arc::new(DB::open(options, dir).map_err(rocks("open the log"))?);
         let state = read_state(&db)?;
         let (queue, jobs) = sync_channel(limits::LOG_QUEUE_WRITES_MAX);
         let writer = Writer { db: Arc::clone(&db), next: state.last.map_or(0, |last| last.index + 1), failed: None };
@@ -80,6 +100,18 @@ impl RocksLog {
     {
         let db = Arc::clone(&self.shared.db);
         tokio::task::spawn_blocking(move || read(&db)).await.map_err(io("read the log"))?
+    }
+}
+
+/// RocksDB's own count of how often the write-ahead log was synced.
+#[doc(hidden)]
+#[derive(Clone)]
+pub struct SyncCount(Options);
+
+impl SyncCount {
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.get_ticker_count(Ticker::WalFileSynced)
     }
 }
 
@@ -157,7 +189,7 @@ impl Writer {
         if purges {
             crash_point::reach("log.purge.before_write");
         }
-        self.db.write_opt(batch, &durably).map_err(io("write the log"))?;
+        self.db.write_opt(batch, &durably).map_err(rocks("write the log"))?;
         if appends {
             crash_point::reach("log.append.before_done");
         }
@@ -208,6 +240,7 @@ fn options() -> Options {
     let mut options = Options::default();
     options.create_if_missing(true);
     options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
+    options.set_track_and_verify_wals_in_manifest(true);
     options.set_compression_type(DBCompressionType::None);
     options.set_write_buffer_size(limits::LOG_WRITE_BUFFER_BYTES);
     options.set_max_write_buffer_number(limits::LOG_WRITE_BUFFERS);
@@ -230,13 +263,13 @@ trait Get {
 
 impl Get for DB {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
-        Self::get(self, key).map_err(io("read the log"))
+        Self::get(self, key).map_err(rocks("read the log"))
     }
 }
 
 impl Get for rocksdb::Snapshot<'_> {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
-        Self::get(self, key).map_err(io("read the log"))
+        Self::get(self, key).map_err(rocks("read the log"))
     }
 }
 
@@ -246,14 +279,19 @@ fn read_state(db: &DB) -> Result<LogState, StorageError> {
     let purged: Option<LogPosition> = message(db, keys::LOG_PURGED, "purged position")?;
     let mut records = db.raw_iterator_opt(entries_only());
     records.seek_to_first();
-    let first = records.item().map(|(key, value)| decoded(key, value)).transpose()?;
+    let first = found(&records)?;
     records.seek_to_last();
-    let last = records.item().map(|(key, value)| decoded(key, value)).transpose()?;
-    records.status().map_err(io("read the log"))?;
+    let last = found(&records)?;
     if let Some((record, _)) = first {
         begins_at(purged, record.index)?;
     }
     Ok(LogState { vote, committed, purged, last: last.map(|(_, position)| position).or(purged) })
+}
+
+/// The record under the cursor. A seek that failed looks like one that found nothing, and the next one clears its error.
+fn found(cursor: &DBRawIterator<'_>) -> Result<Option<(LogRecord, LogPosition)>, StorageError> {
+    cursor.status().map_err(rocks("read the log"))?;
+    cursor.item().map(|(key, value)| decoded(key, value)).transpose()
 }
 
 fn begins_at(purged: Option<LogPosition>, first: u64) -> Result<(), StorageError> {
@@ -290,7 +328,7 @@ fn read_records(db: &DB, range: &Range<u64>) -> Result<Vec<LogRecord>, StorageEr
         records.push(record);
         iterator.next();
     }
-    iterator.status().map_err(io("read the log"))?;
+    iterator.status().map_err(rocks("read the log"))?;
     Ok(records)
 }
 

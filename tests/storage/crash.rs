@@ -3,24 +3,29 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::Duration;
 
 use stampede::storage::crash_point::{POINTS, VARIABLE};
-use stampede::storage::{LedgerStore, LogStore, LogWrite, RocksLog};
+use stampede::storage::{DataDir, LedgerMeta, LedgerStore, LogState, LogStore, LogWrite, RocksLedger, RocksLog};
 use tokio_stream::StreamExt;
 
+use crate::start::assert_starts_behind_a_snapshot;
 use crate::support::{Twin, append, assert_sound, entries, open_ledger, position, write};
 
 const DIR_VARIABLE: &str = "STAMPEDE_CRASH_TEST_DIR";
 /// Entries that the ledgers hold: before the crash, and when the work is done.
 const BEFORE: usize = 20;
 const AFTER: usize = 40;
-
-fn log_dir(dir: &Path) -> PathBuf {
-    dir.join("log")
-}
+/// Longer than the work of a child takes.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 fn source_dir(dir: &Path) -> PathBuf {
     dir.join("source")
+}
+
+/// As the next start of the node does.
+fn open_stores(dir: &Path) -> (RocksLog, RocksLedger) {
+    DataDir::open(dir, 1).unwrap().open_stores().unwrap()
 }
 
 /// The work of the child; it never ends, because the crash point is on its way. Without the variables it is nobody's child.
@@ -28,24 +33,31 @@ fn source_dir(dir: &Path) -> PathBuf {
 async fn child() {
     let (Ok(point), Ok(dir)) = (std::env::var(VARIABLE), std::env::var(DIR_VARIABLE)) else { return };
     let dir = PathBuf::from(dir);
-    if point.starts_with("log.") {
-        let log = RocksLog::open(&log_dir(&dir)).unwrap();
-        let work = if point.starts_with("log.append") { append(5..8) } else { LogWrite::Purge { through: position(2) } };
-        write(&log, work).unwrap();
-    } else if point.starts_with("ledger.apply") {
-        let ledger = open_ledger(&dir).unwrap();
-        ledger.apply(entries(1, AFTER as u64)[BEFORE..].to_vec()).await.unwrap();
-    } else if point.starts_with("snapshot.build") {
-        open_ledger(&dir).unwrap().build_snapshot().await.unwrap();
-    } else {
-        install(&dir).await;
+    let (log, ledger) = open_stores(&dir);
+    match point.split('.').next().unwrap() {
+        "log" if point.starts_with("log.append") => write(&log, append(5..8)).unwrap(),
+        "log" => write(&log, LogWrite::Purge { through: position(2) }).unwrap(),
+        "ledger" => drop(ledger.apply(entries(1, AFTER as u64)[BEFORE..].to_vec()).await.unwrap()),
+        "snapshot" if point.starts_with("snapshot.build") => drop(ledger.build_snapshot().await.unwrap()),
+        "snapshot" if point.starts_with("snapshot.remove") => outdate_a_snapshot(&ledger).await,
+        "snapshot" => install(&dir, &ledger).await,
+        _ => {}
     }
 }
 
-async fn install(dir: &Path) {
+/// Two newer snapshots are kept; the removal of the first is another thread's.
+async fn outdate_a_snapshot(ledger: &RocksLedger) {
+    ledger.build_snapshot().await.unwrap();
+    for entry in entries(1, AFTER as u64)[BEFORE..BEFORE + 2].iter().cloned() {
+        ledger.apply(vec![entry]).await.unwrap();
+        ledger.build_snapshot().await.unwrap();
+    }
+    let _ended_in_vain = tokio::time::timeout(PATIENCE, std::future::pending::<()>()).await;
+}
+
+async fn install(dir: &Path, target: &RocksLedger) {
     let source = open_ledger(&source_dir(dir)).unwrap();
     let (_, snapshot) = source.current_snapshot().unwrap();
-    let target = open_ledger(dir).unwrap();
     let mut receiver = target.receive_snapshot(snapshot.manifest().clone()).unwrap();
     let mut chunks = snapshot.chunks();
     while let Some(chunk) = chunks.next().await {
@@ -55,11 +67,16 @@ async fn install(dir: &Path) {
     target.install_snapshot(received).await.unwrap();
 }
 
-async fn prepare(dir: &Path) {
-    let log = RocksLog::open(&log_dir(dir)).unwrap();
+async fn prepare(dir: &Path, point: &str) {
+    if point.contains(".create.") {
+        return;
+    }
+    let (log, ledger) = open_stores(dir);
     write(&log, append(0..5)).unwrap();
-    let ledger = open_ledger(dir).unwrap();
     ledger.apply(entries(1, BEFORE as u64)).await.unwrap();
+    if point.starts_with("snapshot.install") {
+        ledger.build_snapshot().await.unwrap();
+    }
     let source = open_ledger(&source_dir(dir)).unwrap();
     source.apply(entries(1, AFTER as u64)).await.unwrap();
     source.build_snapshot().await.unwrap();
@@ -74,29 +91,69 @@ fn crash_at(point: &str, dir: &Path) -> Output {
 #[tokio::test]
 async fn crash_points_leave_what_they_promise() {
     for point in POINTS {
-        let dir = tempfile::tempdir().unwrap();
-        prepare(dir.path()).await;
-        let output = crash_at(point, dir.path());
+        let temporary = tempfile::tempdir().unwrap();
+        let dir = temporary.path();
+        prepare(dir, point).await;
+        let output = crash_at(point, dir);
         let shown = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), None, "{point}: the child must die by a signal\n{shown}");
         match point {
-            "log.append.before_write" => log_holds(dir.path(), 0..5).await,
-            "log.append.before_done" => log_holds(dir.path(), 0..8).await,
-            "log.purge.before_write" => log_holds(dir.path(), 0..5).await,
-            "log.purge.before_done" => log_holds(dir.path(), 3..5).await,
-            "ledger.apply.before_write" => ledger_holds(dir.path(), BEFORE, false).await,
-            "ledger.apply.before_answer" => ledger_holds(dir.path(), AFTER, false).await,
-            "snapshot.build.before_manifest" | "snapshot.build.before_rename" => ledger_holds(dir.path(), BEFORE, false).await,
-            "snapshot.build.after_rename" => ledger_holds(dir.path(), BEFORE, true).await,
-            "snapshot.install.after_verify" | "snapshot.install.before_switch" => ledger_holds(dir.path(), BEFORE, false).await,
-            "snapshot.install.after_switch" => ledger_holds(dir.path(), AFTER, false).await,
+            "data_dir.create.after_log" => first_start_goes_on(dir, &["LOCK", "log"]).await,
+            "ledger.create.before_current" => first_start_goes_on(dir, &["LOCK", "ledger", "log"]).await,
+            "data_dir.create.before_identity" => {
+                first_start_goes_on(dir, &["LOCK", "NODE.tmp", "ledger", "log", "snapshots"]).await;
+            }
+            "data_dir.create.after_identity" => {
+                first_start_goes_on(dir, &["LOCK", "NODE", "ledger", "log", "snapshots"]).await;
+            }
+            "log.append.before_write" => log_holds(dir, 0..5).await,
+            "log.append.before_done" => log_holds(dir, 0..8).await,
+            "log.purge.before_write" => log_holds(dir, 0..5).await,
+            "log.purge.before_done" => log_holds(dir, 3..5).await,
+            "ledger.apply.before_write" => ledger_holds(dir, BEFORE, &[]).await,
+            "ledger.apply.before_answer" => ledger_holds(dir, AFTER, &[]).await,
+            "snapshot.build.before_manifest" | "snapshot.build.before_rename" => ledger_holds(dir, BEFORE, &[]).await,
+            "snapshot.build.after_rename" => ledger_holds(dir, BEFORE, &[BEFORE]).await,
+            "snapshot.remove.after_rename" => {
+                assert!(names(dir, "snapshots").contains(&"removing-0".to_owned()));
+                ledger_holds(dir, BEFORE + 2, &[BEFORE + 1, BEFORE + 2]).await;
+            }
+            "snapshot.receive.before_finish" => ledger_holds(dir, BEFORE, &[]).await,
+            "snapshot.install.after_verify" | "snapshot.install.before_switch" => ledger_holds(dir, BEFORE, &[BEFORE]).await,
+            "snapshot.install.after_switch" => {
+                ledger_holds(dir, AFTER, &[BEFORE]).await;
+                let again = tempfile::tempdir().unwrap();
+                prepare(again.path(), point).await;
+                crash_at(point, again.path());
+                assert_starts_behind_a_snapshot(again.path(), position(AFTER as u64 - 1)).await;
+            }
             _ => panic!("crash point {point} has no test"),
         }
     }
 }
 
+fn names(dir: &Path, of: &str) -> Vec<String> {
+    let entries = std::fs::read_dir(dir.join(of)).unwrap();
+    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+/// Nothing was acknowledged: the next start makes the rest, and has an empty node.
+async fn first_start_goes_on(dir: &Path, left: &[&str]) {
+    assert_eq!(names(dir, ""), left);
+    let (log, ledger) = open_stores(dir);
+    assert_eq!((log.state().await.unwrap(), ledger.meta()), (LogState::default(), LedgerMeta::default()));
+    assert_eq!((names(dir, "ledger"), names(dir, "snapshots")), (vec!["1".to_owned(), "CURRENT".to_owned()], Vec::new()));
+    write(&log, append(0..5)).unwrap();
+    ledger.apply(entries(1, 5)).await.unwrap();
+    drop((log, ledger));
+    let (log, ledger) = open_stores(dir);
+    assert_eq!((log.state().await.unwrap().last, ledger.meta().applied), (Some(position(4)), Some(position(4))));
+}
+
 async fn log_holds(dir: &Path, records: std::ops::Range<u64>) {
-    let log = RocksLog::open(&log_dir(dir)).unwrap();
+    let (log, _) = open_stores(dir);
     let found: Vec<u64> = log.read(0..100).await.unwrap().iter().map(|record| record.index).collect();
     assert_eq!(found, records.clone().collect::<Vec<_>>());
     let state = log.state().await.unwrap();
@@ -108,24 +165,25 @@ async fn log_holds(dir: &Path, records: std::ops::Range<u64>) {
     write(&log, append(records.end..records.end + 2)).unwrap();
 }
 
-/// `count` entries are applied, whole; nothing else is left; every kind of work can be done again.
-async fn ledger_holds(dir: &Path, count: usize, snapshot: bool) {
+/// `count` entries are applied, whole, and these snapshots of so many entries are there; nothing else is left; every kind of
+/// work can be done again.
+async fn ledger_holds(dir: &Path, count: usize, snapshots: &[usize]) {
     let all = entries(1, AFTER as u64);
-    let ledger = open_ledger(dir).unwrap();
+    let (log, ledger) = open_stores(dir);
     assert_eq!(ledger.meta(), Twin::of(&all[..count]).meta);
+    assert_eq!(log.state().await.unwrap().last, Some(position(4)));
     assert_sound(&ledger);
     let current = ledger.current_snapshot().map(|(meta, _)| meta);
-    assert_eq!(current, snapshot.then(|| ledger.meta()));
-    let directories =
-        |of: &str| std::fs::read_dir(dir.join(of)).unwrap().filter(|entry| entry.as_ref().unwrap().path().is_dir()).count();
-    assert_eq!((directories("ledger"), directories("snapshots")), (1, usize::from(snapshot)));
+    assert_eq!(current, snapshots.last().map(|count| Twin::of(&all[..*count]).meta));
+    let expected: Vec<_> = snapshots.iter().map(|count| format!("{}-1", count - 1)).collect();
+    assert_eq!((names(dir, "ledger").len(), names(dir, "snapshots")), (2, expected));
 
     ledger.build_snapshot().await.unwrap();
     ledger.apply(all[count..].to_vec()).await.unwrap();
     assert_eq!(ledger.meta(), Twin::of(&all).meta);
-    drop(ledger);
-    install(dir).await;
-    let ledger = open_ledger(dir).unwrap();
+    install(dir, &ledger).await;
+    drop((log, ledger));
+    let (_, ledger) = open_stores(dir);
     assert_eq!(ledger.meta(), Twin::of(&all).meta);
     assert_sound(&ledger);
 }

@@ -1,12 +1,15 @@
 //! Whose a data directory is, and that its parts fit together.
 
+use std::fs;
+use std::path::Path;
+
 use prost::Message;
 use stampede::storage::data_dir::{DataDir, FORMAT_VERSION, NodeIdentity};
-use stampede::storage::{LedgerStore, LogWrite};
+use stampede::storage::{LedgerStore, LogStore, LogWrite, StorageError, Vote};
 
-use crate::support::{append, entries, position, write};
+use crate::support::{append, assert_sound, entries, files_with, position, write};
 
-fn refusal(result: Result<impl Sized, stampede::storage::StorageError>) -> String {
+fn refusal(result: Result<impl Sized, StorageError>) -> String {
     result.err().expect("must be refused").to_string()
 }
 
@@ -37,9 +40,9 @@ fn a_directory_keeps_its_node_and_its_cluster() {
 fn a_newer_format_is_refused_and_damage_is_not_a_new_node() {
     let dir = tempfile::tempdir().unwrap();
     let newer = NodeIdentity { format_version: FORMAT_VERSION + 1, node_id: 1, ..NodeIdentity::default() };
-    std::fs::write(dir.path().join("NODE"), newer.encode_to_vec()).unwrap();
+    fs::write(dir.path().join("NODE"), newer.encode_to_vec()).unwrap();
     assert!(refusal(DataDir::open(dir.path(), 1)).ends_with("has format 2, this program knows up to 1"));
-    std::fs::write(dir.path().join("NODE"), [0xff; 7]).unwrap();
+    fs::write(dir.path().join("NODE"), [0xff; 7]).unwrap();
     assert!(refusal(DataDir::open(dir.path(), 1)).contains("is damaged"));
 }
 
@@ -57,4 +60,127 @@ async fn a_ledger_behind_the_purged_log_is_refused() {
     drop((log, ledger));
     let refused = refusal(data.open_stores());
     assert_eq!(refused, "the ledger has applied index 4, but the log is purged through index 7: entries are missing");
+}
+
+/// A node that has voted, applied and made a snapshot, and was stopped.
+async fn stopped_node(path: &Path) {
+    let (log, ledger) = DataDir::open(path, 1).unwrap().open_stores().unwrap();
+    write(&log, append(0..10)).unwrap();
+    write(&log, LogWrite::SaveVote(Vote { term: 3, node_id: 2, committed: false })).unwrap();
+    ledger.apply(entries(1, 8)).await.unwrap();
+    ledger.build_snapshot().await.unwrap();
+}
+
+fn clear(dir: &Path) {
+    fs::remove_dir_all(dir).unwrap();
+    fs::create_dir(dir).unwrap();
+}
+
+/// Every path under `dir` but what each opening makes anew.
+fn tree(dir: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(tree(&path));
+        }
+        found.push(path.display().to_string());
+    }
+    found.sort();
+    found
+}
+
+type Loss = (&'static str, fn(&Path), &'static str);
+
+/// What an operator, a backup or a file system may lose; and what the refusal names.
+const LOSSES: [Loss; 9] = [
+    ("the log is emptied", |dir| clear(&dir.join("log")), "no log/CURRENT"),
+    ("the log is gone", |dir| fs::remove_dir_all(dir.join("log")).unwrap(), "no log/CURRENT"),
+    ("the log's CURRENT is gone", |dir| fs::remove_file(dir.join("log/CURRENT")).unwrap(), "no log/CURRENT"),
+    (
+        "the log's only write-ahead log is gone",
+        |dir| files_with(&dir.join("log"), "log").iter().for_each(|file| fs::remove_file(file).unwrap()),
+        "no write-ahead log in log/",
+    ),
+    ("the ledger is emptied", |dir| clear(&dir.join("ledger")), "no ledger/CURRENT"),
+    ("the ledger's CURRENT is gone", |dir| fs::remove_file(dir.join("ledger/CURRENT")).unwrap(), "no ledger/CURRENT"),
+    ("the generation in use is emptied", |dir| clear(&dir.join("ledger/1")), "1/CURRENT is missing"),
+    ("NODE is gone", |dir| fs::remove_file(dir.join("NODE")).unwrap(), "it has a log that is not empty, but no NODE"),
+    (
+        "NODE and the log are gone",
+        |dir| {
+            fs::remove_file(dir.join("NODE")).unwrap();
+            clear(&dir.join("log"));
+        },
+        "it has a ledger that is not empty, but no NODE",
+    ),
+];
+
+#[tokio::test]
+async fn a_part_that_is_missing_is_damage_and_nothing_more_is_removed() {
+    for (loss, lose, named) in LOSSES {
+        let dir = tempfile::tempdir().unwrap();
+        stopped_node(dir.path()).await;
+        lose(dir.path());
+        let (ledger, snapshots) = (dir.path().join("ledger"), dir.path().join("snapshots"));
+        let left = (tree(&ledger), tree(&snapshots));
+        // The second start must not be more content than the first.
+        for _ in 0..2 {
+            let error = DataDir::open(dir.path(), 1).and_then(|data| data.open_stores()).err().expect(loss);
+            assert!(matches!(error, StorageError::Corrupt { .. }) && error.to_string().contains(named), "{loss}: {error}");
+        }
+        let tables = |tree: &[String]| tree.iter().filter(|path| path.ends_with(".sst")).cloned().collect::<Vec<_>>();
+        assert!(tables(&left.0).iter().all(|table| tree(&ledger).contains(table)), "{loss}");
+        assert_eq!(tree(&snapshots), left.1, "{loss}");
+    }
+}
+
+#[tokio::test]
+async fn without_current_no_generation_is_removed() {
+    for generation in ["1", "2"] {
+        let dir = tempfile::tempdir().unwrap();
+        stopped_node(dir.path()).await;
+        fs::remove_file(dir.path().join("NODE")).unwrap();
+        clear(&dir.path().join("log"));
+        let ledger = dir.path().join("ledger");
+        fs::remove_file(ledger.join("CURRENT")).unwrap();
+        fs::rename(ledger.join("1"), ledger.join(generation)).unwrap_or_default();
+        assert!(refusal(DataDir::open(dir.path(), 1)).contains("CURRENT is missing, but"));
+        assert!(!files_with(&ledger.join(generation), "sst").is_empty());
+        // With its databases' own name files gone too.
+        fs::remove_file(ledger.join(generation).join("CURRENT")).unwrap();
+        assert!(refusal(DataDir::open(dir.path(), 1)).contains("CURRENT"));
+        assert!(!files_with(&ledger.join(generation), "sst").is_empty());
+    }
+}
+
+#[tokio::test]
+async fn snapshots_that_are_missing_are_made_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    stopped_node(dir.path()).await;
+    fs::remove_dir_all(dir.path().join("snapshots")).unwrap();
+    let (log, ledger) = DataDir::open(dir.path(), 1).unwrap().open_stores().unwrap();
+    assert_eq!((log.state().await.unwrap().last, ledger.current_snapshot().is_none()), (Some(position(9)), true));
+    assert_sound(&ledger);
+    ledger.build_snapshot().await.unwrap();
+}
+
+#[test]
+fn an_older_format_is_raised_once_everything_is_open() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = dir.path().join("NODE");
+    drop(DataDir::open(dir.path(), 1).unwrap());
+    let older = NodeIdentity { format_version: FORMAT_VERSION - 1, node_id: 1, ..NodeIdentity::default() };
+    fs::write(&node, older.encode_to_vec()).unwrap();
+    let stored = || NodeIdentity::decode(fs::read(&node).unwrap().as_slice()).unwrap().format_version;
+
+    let data = DataDir::open(dir.path(), 1).unwrap();
+    let ledger = dir.path().join("ledger/CURRENT");
+    let hidden = fs::read(&ledger).unwrap();
+    fs::remove_file(&ledger).unwrap();
+    assert!(data.open_stores().is_err());
+    assert_eq!(stored(), FORMAT_VERSION - 1, "what could not be opened stays the older program's");
+    fs::write(&ledger, hidden).unwrap();
+    data.open_stores().unwrap();
+    assert_eq!((stored(), data.identity().format_version), (FORMAT_VERSION, FORMAT_VERSION));
 }

@@ -3,12 +3,13 @@
 
 use std::fmt::Write;
 
+use prost::Message;
 use stampede::domain::{
     AccountId, Command, LedgerTime, Order, OrderState, Payment, PaymentOutcome, Place, Quantity, Rupiah, SerialRange, Series,
     StampNumber, Totals,
 };
-use stampede::proto::storage::{AppliedMembership, MemberNode, Membership, VoterSet};
-use stampede::storage::{CommandBatch, EntryBody, LedgerMeta, StateDigest, StorageError, codec, keys};
+use stampede::proto::storage::{AppliedMembership, MemberNode, Membership, SnapshotFile, SnapshotManifest, Vote, VoterSet};
+use stampede::storage::{CommandBatch, DataDir, EntryBody, LedgerMeta, StateDigest, StorageError, codec, keys};
 
 use crate::support::{open_series, order_id, payment_name, place_order, position, record_payment, series_code};
 
@@ -147,7 +148,27 @@ fn all_encodings() -> Vec<(&'static str, Vec<u8>)> {
     let mut digest = StateDigest::default();
     digest.add(&keys::series(series_code(1)), &codec::encode_series(&series()));
     all.push(("digest of the series alone", digest.to_bytes().to_vec()));
+    all.extend(files());
     all
+}
+
+/// What is on disk beside the records.
+fn files() -> Vec<(&'static str, Vec<u8>)> {
+    let dir = tempfile::tempdir().unwrap();
+    let data = DataDir::open(dir.path(), 7).unwrap();
+    data.set_cluster("0191c8e0-0000-7000-8000-000000000001", "rush").unwrap();
+    let file = |name: &str, fill: u8| SnapshotFile { name: name.to_owned(), size_bytes: 300, blake3: vec![fill; 32].into() };
+    let manifest = SnapshotManifest {
+        format_version: 1,
+        meta: Some(codec::meta_to_proto(&meta())),
+        files: vec![file("000012.sst", 1), file("CURRENT", 2)],
+    };
+    vec![
+        ("vote", Vote { term: 3, node_id: 2, committed: true }.encode_to_vec()),
+        ("snapshot manifest", manifest.encode_to_vec()),
+        ("NODE", std::fs::read(dir.path().join("NODE")).unwrap()),
+        ("ledger/CURRENT", std::fs::read(dir.path().join("ledger/CURRENT")).unwrap()),
+    ]
 }
 
 #[test]

@@ -4,9 +4,12 @@ use std::ops::ControlFlow;
 
 use stampede::domain::{Change, LedgerTime, LedgerView, MemoryLedger, StampNumber};
 use stampede::limits;
-use stampede::storage::{LedgerStore, RocksLedger, StorageError};
+use stampede::storage::{DataDir, LedgerStore, LogRecord, LogStore, LogWrite, RocksLedger, StorageError, codec};
 
-use crate::support::{Dice, Twin, assert_sound, entries, entry, open_ledger, order_id, payment_name, place_order, series_code};
+use crate::support::{
+    Dice, Twin, assert_sound, entries, entry, files_with, flip, open_ledger, order_id, payment_name, place_order, series_code,
+    write,
+};
 
 fn contents(ledger: &RocksLedger) -> MemoryLedger {
     let scan = ledger.scan();
@@ -70,6 +73,7 @@ async fn disk_and_memory_agree_on_every_reply_digest_and_record() {
             (twin.meta.clone(), std::mem::take(&mut twin.ledger)),
             "after a restart"
         );
+        assert_eq!(ledger.recent_digests(), twin.digests.split_off(twin.digests.len() - 1), "of before nothing is known");
     }
 }
 
@@ -117,4 +121,57 @@ async fn only_so_many_digests_are_kept() {
     ledger.apply((0..count).map(|index| entry(index, index, Vec::new())).collect()).await.unwrap();
     let digests = ledger.recent_digests();
     assert_eq!((digests.len(), digests[0].0), (limits::RECENT_DIGESTS_MAX, 10));
+}
+
+/// The ledger's own write-ahead log is not synced: it may end anywhere.
+#[tokio::test]
+async fn what_a_power_cut_takes_from_the_ledger_is_replayed_from_the_log() {
+    let all = entries(7, 60);
+    let mut found = Vec::new();
+    for quarters in 0..=4 {
+        let dir = tempfile::tempdir().unwrap();
+        let data = DataDir::open(dir.path(), 1).unwrap();
+        let (log, ledger) = data.open_stores().unwrap();
+        let record = |(index, entry): (u64, &stampede::storage::CommittedEntry)| LogRecord {
+            index,
+            bytes: codec::encode_entry(&entry.position, &entry.body),
+        };
+        write(&log, LogWrite::Append((0..).zip(&all).map(record).collect())).unwrap();
+        for entry in &all {
+            ledger.apply(vec![entry.clone()]).await.unwrap();
+        }
+        drop((log, ledger));
+        let written = files_with(&dir.path().join("ledger/1"), "log").pop().unwrap();
+        let file = std::fs::OpenOptions::new().write(true).open(written).unwrap();
+        file.set_len(file.metadata().unwrap().len() * quarters / 4).unwrap();
+
+        let (log, ledger) = data.open_stores().unwrap();
+        let kept = ledger.meta().applied.map_or(0, |applied| applied.index + 1);
+        found.push(kept);
+        assert_eq!(ledger.meta(), Twin::of(&all[..usize::try_from(kept).unwrap()]).meta);
+        assert_sound(&ledger);
+        for record in log.read(kept..60).await.unwrap() {
+            ledger.apply(vec![codec::decode_entry(&record.bytes).unwrap()]).await.unwrap();
+        }
+        assert_eq!(ledger.meta(), Twin::of(&all).meta);
+        assert_sound(&ledger);
+    }
+    assert!(found.is_sorted_by(|less, more| less < more) && found[0] == 0 && found[4] == 60, "{found:?}");
+}
+
+#[tokio::test]
+async fn damage_of_a_table_is_told_as_damage() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = open_ledger(dir.path()).unwrap();
+    ledger.apply(entries(1, 400)).await.unwrap();
+    ledger.build_snapshot().await.unwrap();
+    drop(ledger);
+    let tables = files_with(&dir.path().join("ledger/1"), "sst");
+    // The first block has the meta, which the opening reads; a block further on is read by whoever asks for it.
+    flip(&tables[0], 1, 3);
+    let damage = open_ledger(dir.path()).unwrap().scan().digest().unwrap_err();
+    assert!(matches!(damage, StorageError::Corrupt { .. }), "{damage}");
+    flip(&tables[0], 0, 1);
+    let damage = open_ledger(dir.path()).err().unwrap();
+    assert!(matches!(damage, StorageError::Corrupt { .. }), "{damage}");
 }

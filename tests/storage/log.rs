@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use stampede::storage::{LogPosition, LogStore, LogWrite, RocksLog, StorageError, Vote, keys};
 
-use crate::support::{append, position, record, write};
+use crate::support::{append, files_with, flip, position, record, write};
 
 fn open(dir: &Path) -> RocksLog {
     RocksLog::open(dir).unwrap()
@@ -17,10 +17,27 @@ async fn read(log: &RocksLog, range: std::ops::Range<u64>) -> Vec<u64> {
 
 /// The write-ahead log that holds everything, in a log that was written once.
 fn write_ahead_log(dir: &Path) -> PathBuf {
-    let mut files: Vec<_> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.retain(|path| path.extension().is_some_and(|extension| extension == "log") && path.metadata().unwrap().len() > 0);
+    let mut files = files_with(dir, "log");
+    files.retain(|path| path.metadata().unwrap().len() > 0);
     assert_eq!(files.len(), 1);
     files.remove(0)
+}
+
+fn cut(path: &Path, bytes: u64) {
+    let file = fs::OpenOptions::new().write(true).open(path).unwrap();
+    file.set_len(file.metadata().unwrap().len() - bytes).unwrap();
+}
+
+fn assert_damaged(result: Result<impl Sized, StorageError>) {
+    let error = result.err().expect("must be refused");
+    assert!(matches!(error, StorageError::Corrupt { .. }), "{error}");
+}
+
+/// Many records in one table of many blocks, nothing in the write-ahead log.
+fn in_a_table(dir: &Path) -> PathBuf {
+    write(&open(dir), append(0..2_000)).unwrap();
+    rocksdb::DB::open_default(dir).unwrap().flush().unwrap();
+    files_with(dir, "sst").remove(0)
 }
 
 #[tokio::test]
@@ -128,8 +145,7 @@ async fn a_torn_tail_is_cut_off() {
     let log = open(dir.path());
     (0..5).for_each(|index| write(&log, append(index..index + 1)).unwrap());
     drop(log);
-    let file = fs::OpenOptions::new().write(true).open(write_ahead_log(dir.path())).unwrap();
-    file.set_len(file.metadata().unwrap().len() - 3).unwrap();
+    cut(&write_ahead_log(dir.path()), 3);
     assert_eq!(open(dir.path()).state().await.unwrap().last, Some(position(3)));
 }
 
@@ -139,10 +155,105 @@ async fn damage_before_the_tail_does_not_open() {
     let log = open(dir.path());
     (0..5).for_each(|index| write(&log, append(index..index + 1)).unwrap());
     drop(log);
-    let path = write_ahead_log(dir.path());
-    let mut bytes = fs::read(&path).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    fs::write(&path, bytes).unwrap();
-    assert!(RocksLog::open(dir.path()).is_err());
+    flip(&write_ahead_log(dir.path()), 1, 2);
+    assert_damaged(RocksLog::open(dir.path()));
+}
+
+#[tokio::test]
+async fn damage_of_a_table_is_damage_when_it_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    flip(&in_a_table(dir.path()), 1, 3);
+    let log = open(dir.path());
+    assert_eq!(log.state().await.unwrap().last, Some(position(1_999)));
+    assert_damaged(log.read(0..2_000).await);
+}
+
+/// A failed seek finds nothing, and the next seek clears its error: the log would seem to begin where it should.
+#[tokio::test]
+async fn damage_of_the_first_record_does_not_open() {
+    let dir = tempfile::tempdir().unwrap();
+    let table = in_a_table(dir.path());
+    let log = open(dir.path());
+    // Found in what was written last: nothing but the first record is in the first block.
+    write(&log, LogWrite::SaveVote(Vote { term: 3, node_id: 2, committed: false })).unwrap();
+    write(&log, LogWrite::SaveCommitted(Some(position(9)))).unwrap();
+    write(&log, LogWrite::Purge { through: position(9) }).unwrap();
+    drop(log);
+    flip(&table, 0, 1);
+    assert_damaged(RocksLog::open(dir.path()));
+}
+
+/// Writes enough to close two write-ahead logs, and returns the first; no record is in a table yet.
+fn closed_write_ahead_log(dir: &Path) -> PathBuf {
+    let mut options = rocksdb::Options::default();
+    options.create_if_missing(true);
+    options.set_track_and_verify_wals_in_manifest(true);
+    options.set_write_buffer_size(64 * 1024);
+    options.set_max_write_buffer_number(16);
+    options.set_min_write_buffer_number_to_merge(15);
+    let db = rocksdb::DB::open(&options, dir).unwrap();
+    let mut durably = rocksdb::WriteOptions::default();
+    durably.set_sync(true);
+    for hundred in 0.. {
+        let mut batch = rocksdb::WriteBatch::default();
+        (hundred * 100..(hundred + 1) * 100).for_each(|index| batch.put(keys::log_entry(index), record(index, 1).bytes));
+        db.write_opt(batch, &durably).unwrap();
+        if files_with(dir, "log").len() > 2 {
+            break;
+        }
+    }
+    drop(db);
+    assert_eq!(files_with(dir, "sst"), [""; 0].map(PathBuf::from));
+    files_with(dir, "log").remove(0)
+}
+
+/// Both kinds of damage that RocksDB's recovery mode alone takes for a torn tail.
+#[test]
+fn a_closed_write_ahead_log_that_is_short_or_missing_does_not_open() {
+    let dir = tempfile::tempdir().unwrap();
+    cut(&closed_write_ahead_log(dir.path()), 3);
+    assert_damaged(RocksLog::open(dir.path()));
+    let dir = tempfile::tempdir().unwrap();
+    fs::remove_file(closed_write_ahead_log(dir.path())).unwrap();
+    assert_damaged(RocksLog::open(dir.path()));
+    let dir = tempfile::tempdir().unwrap();
+    closed_write_ahead_log(dir.path());
+    open(dir.path());
+}
+
+#[test]
+fn what_is_reported_is_synced_and_what_is_queued_shares_a_sync() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, syncs) = RocksLog::open_counting_syncs(dir.path()).unwrap();
+    let vote = Vote { term: 3, node_id: 2, committed: false };
+    let kinds = [
+        append(0..3),
+        LogWrite::SaveVote(vote),
+        LogWrite::Truncate { from_index: 2 },
+        LogWrite::Purge { through: position(0) },
+    ];
+    for (number, kind) in (1..).zip(kinds) {
+        write(&log, kind).unwrap();
+        assert_eq!(syncs.get(), number);
+    }
+    let before = syncs.get();
+    // The writer waits in this callback until the others are queued.
+    let (called, reached) = std::sync::mpsc::channel();
+    let (release, held) = std::sync::mpsc::channel();
+    let wait = move |_| {
+        called.send(()).unwrap();
+        held.recv().unwrap()
+    };
+    log.write(append(2..3), Box::new(wait));
+    reached.recv().unwrap();
+    let (done, order) = std::sync::mpsc::channel();
+    for index in 3..203 {
+        let (done, syncs) = (done.clone(), syncs.clone());
+        log.write(append(index..index + 1), Box::new(move |result| done.send((result, syncs.get())).unwrap()));
+    }
+    release.send(()).unwrap();
+    drop((done, log));
+    let reported: Vec<_> = order.iter().collect();
+    assert_eq!(reported.len(), 200);
+    assert!(reported.iter().all(|seen| *seen == (Ok(()), before + 2)), "one sync for the first and one for the others");
 }

@@ -9,5 +9,6 @@ mod golden;
 mod ledger;
 mod log;
 mod snapshot;
+mod start;
 mod strict;
 mod support;

@@ -3,9 +3,11 @@
 use std::fs;
 use std::path::Path;
 
+use prost::Message;
 use stampede::domain::LedgerView;
 use stampede::limits;
 use stampede::proto::storage::SnapshotManifest;
+use stampede::storage::data_dir::FORMAT_VERSION;
 use stampede::storage::{LedgerMeta, LedgerStore, RocksLedger, RocksSnapshot, StorageError};
 use tempfile::TempDir;
 use tokio_stream::StreamExt;
@@ -58,7 +60,7 @@ async fn a_received_snapshot_becomes_the_ledger_and_goes_on_from_there() {
     assert_eq!((before.index(), before.order(order_id(1)).unwrap()), (Some(19), order));
     assert_eq!(names(&target_dir.path().join("ledger")), ["1", "2", "CURRENT"]);
     drop(before);
-    assert_eq!(names(&target_dir.path().join("ledger")), ["2", "CURRENT"]);
+    wait_until(|| names(&target_dir.path().join("ledger")) == ["2", "CURRENT"]).await;
 
     let rest = entries(5, 130)[100..].to_vec();
     assert_eq!(target.apply(rest.clone()).await.unwrap(), source.apply(rest).await.unwrap());
@@ -104,7 +106,7 @@ async fn a_flipped_bit_on_the_way_is_refused_and_leaves_nothing() {
         let error = transfer(&snapshot, &target, flip).await.err().expect("must be refused");
         assert!(matches!(error, StorageError::Corrupt { .. }), "{error}");
     }
-    assert_eq!(names(&target_dir.path().join("snapshots")), [""; 0]);
+    wait_until(|| names(&target_dir.path().join("snapshots")).is_empty()).await;
 }
 
 #[tokio::test]
@@ -164,7 +166,7 @@ async fn a_transfer_that_breaks_off_leaves_nothing() {
     receiver.write(snapshot.chunks().next().await.unwrap().unwrap()).await.unwrap();
     assert!(receiver.finish().await.is_err());
     drop(target.receive_snapshot(snapshot.manifest().clone()).unwrap());
-    assert_eq!(names(&target_dir.path().join("snapshots")), [""; 0]);
+    wait_until(|| names(&target_dir.path().join("snapshots")).is_empty()).await;
 }
 
 #[tokio::test]
@@ -176,7 +178,7 @@ async fn the_last_two_are_kept_and_an_older_one_while_it_is_in_use() {
         ledger.apply(entries(5, count)[usize::try_from(count).unwrap() - 1..].to_vec()).await.unwrap();
         metas.push(ledger.build_snapshot().await.unwrap().0);
     }
-    assert_eq!(names(&dir.path().join("snapshots")), ["11-1", "12-1", "9-1"]);
+    wait_until(|| names(&dir.path().join("snapshots")) == ["11-1", "12-1", "9-1"]).await;
     let bytes: u64 = oldest.manifest().files.iter().map(|file| file.size_bytes).sum();
     let mut sent = 0;
     let mut chunks = oldest.chunks();
@@ -191,7 +193,52 @@ async fn the_last_two_are_kept_and_an_older_one_while_it_is_in_use() {
     assert_eq!(ledger.current_snapshot().unwrap().0, metas[2]);
 }
 
-/// The thread that read ahead lets go of its handle a moment after the stream's end.
+#[tokio::test]
+async fn a_build_that_ends_after_a_newer_install_is_not_the_newest() {
+    let (_source_dir, source) = ledger_with(100).await;
+    let (target_dir, target) = ledger_with(50).await;
+    let (meta, snapshot) = source.build_snapshot().await.unwrap();
+    let building = target.build_snapshot();
+    let received = transfer(&snapshot, &target, |_, chunk| chunk).await.unwrap();
+    target.install_snapshot(received).await.unwrap();
+    assert_eq!(building.await.unwrap().0, Twin::of(&entries(5, 50)).meta);
+    assert_eq!(target.current_snapshot().unwrap().0, meta);
+    drop(target);
+    assert_eq!(open_ledger(target_dir.path()).unwrap().current_snapshot().unwrap().0, meta);
+}
+
+#[tokio::test]
+async fn an_install_leaves_a_replaced_ledger_to_its_readers() {
+    let (_source_dir, source) = ledger_with(100).await;
+    let (target_dir, target) = ledger_with(20).await;
+    let before = target.view();
+    for count in [100, 110] {
+        source.apply(entries(5, count).split_off(source.meta().applied.unwrap().index as usize + 1)).await.unwrap();
+        let (_, snapshot) = source.build_snapshot().await.unwrap();
+        let received = transfer(&snapshot, &target, |_, chunk| chunk).await.unwrap();
+        target.install_snapshot(received).await.unwrap();
+    }
+    wait_until(|| names(&target_dir.path().join("ledger")) == ["1", "3", "CURRENT"]).await;
+    let order = Twin::of(&entries(5, 20)).ledger.order(order_id(1)).unwrap();
+    assert_eq!((before.index(), before.order(order_id(1)).unwrap()), (Some(19), order));
+    drop(before);
+    wait_until(|| names(&target_dir.path().join("ledger")) == ["3", "CURRENT"]).await;
+}
+
+#[tokio::test]
+async fn a_snapshot_of_a_newer_format_is_refused() {
+    let (dir, ledger) = ledger_with(30).await;
+    let (_, snapshot) = ledger.build_snapshot().await.unwrap();
+    let newer = SnapshotManifest { format_version: FORMAT_VERSION + 1, ..snapshot.manifest().clone() };
+    let expected = StorageError::Unusable("the snapshot has format 2, this program knows up to 1".to_owned());
+    assert_eq!(ledger.receive_snapshot(newer.clone()).err(), Some(expected.clone()), "from a peer");
+    drop(ledger);
+    let manifest = dir.path().join("snapshots").join(snapshot.name()).join("stampede-manifest");
+    fs::write(manifest, newer.encode_to_vec()).unwrap();
+    assert_eq!(open_ledger(dir.path()).err(), Some(expected), "on the disk");
+}
+
+/// What goes, goes on another thread: that of a transfer lets go of its handle a moment after the stream's end.
 async fn wait_until(condition: impl Fn() -> bool) {
     let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(10);
     while !condition() {

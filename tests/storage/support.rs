@@ -1,6 +1,7 @@
 //! Entries to apply, and a ledger in memory to compare with.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use stampede::domain::series::SeriesTerms;
 use stampede::domain::{
@@ -138,6 +139,22 @@ pub(crate) fn assert_sound(ledger: &RocksLedger) {
     let scan = ledger.scan();
     assert_eq!(scan.digest().unwrap(), scan.meta().digest);
     assert_eq!(ledger.meta(), *scan.meta());
+}
+
+/// The files of `dir` with this extension, in the order of their names.
+pub(crate) fn files_with(dir: &Path, extension: &str) -> Vec<PathBuf> {
+    let mut files: Vec<_> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|found| found == extension));
+    files.sort();
+    files
+}
+
+/// Turns a bit around, `part` of `parts` into the file.
+pub(crate) fn flip(path: &Path, part: usize, parts: usize) {
+    let mut bytes = fs::read(path).unwrap();
+    let at = bytes.len() * part / parts;
+    bytes[at] ^= 1;
+    fs::write(path, bytes).unwrap();
 }
 
 pub(crate) fn record(index: u64, term: u64) -> LogRecord {

@@ -4,14 +4,17 @@ use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rocksdb::{BlockBasedOptions, Cache, DB, DBCompressionType, DBRecoveryMode, Options};
+use rocksdb::{BlockBasedOptions, Cache, DB, DBCompressionType, DBRecoveryMode, IteratorMode, Options};
 
 use crate::limits;
-use crate::storage::StorageError;
 use crate::storage::codec::corrupt;
-use crate::storage::files::{create_dir, io, names_in, read_file, remove_dir, replace_file, sync_dir};
+use crate::storage::files::{create_dir, io, names_in, off_the_workers, read_file, remove_dir, replace_file, rocks, sync_dir};
+use crate::storage::{StorageError, crash_point};
 
 const CURRENT: &str = "CURRENT";
+
+/// Of the generation that a new ledger begins with.
+const FIRST: u64 = 1;
 
 pub(in crate::storage) struct Generation {
     pub(super) number: u64,
@@ -26,28 +29,52 @@ impl Generation {
     /// The generation that `CURRENT` names; the first one if there is none yet. Removes what a crash left beside it.
     pub(super) fn open_current(ledger_dir: &Path) -> Result<Self, StorageError> {
         create_dir(ledger_dir)?;
-        let Some(bytes) = read_file(&ledger_dir.join(CURRENT))? else {
-            remove_others(ledger_dir, None)?;
-            let first = Self::open(ledger_dir, 1)?;
-            first.make_current(ledger_dir, || ())?;
-            return Ok(first);
-        };
+        let Some(bytes) = read_file(&ledger_dir.join(CURRENT))? else { return Self::create(ledger_dir) };
         let text = String::from_utf8_lossy(&bytes);
         let number = text.trim_end().parse().map_err(|error| corrupt("ledger/CURRENT", format_args!("{text:?}: {error}")))?;
-        if !Self::path(ledger_dir, number).is_dir() {
-            return Err(StorageError::Unusable(format!("ledger/CURRENT names generation {number}, which is not there")));
+        let named = Self::open(ledger_dir, number)?;
+        remove_others(ledger_dir, number)?;
+        Ok(named)
+    }
+
+    /// Makes the first generation, or goes on with one that a crash left half made. Without `CURRENT` nothing is removed: what
+    /// is there may be all that is left of a ledger.
+    fn create(ledger_dir: &Path) -> Result<Self, StorageError> {
+        let missing = |cause: String| Err(corrupt("ledger", format_args!("CURRENT is missing, but {cause}")));
+        let numbers = numbers_in(ledger_dir)?;
+        if let Some(other) = numbers.iter().find(|number| **number != FIRST) {
+            return missing(format!("there is generation {other}"));
         }
-        remove_others(ledger_dir, Some(number))?;
-        Self::open(ledger_dir, number)
+        let dir = Self::path(ledger_dir, FIRST);
+        create_dir(&dir)?;
+        refuse_remains(&dir)?;
+        let first = Self::open_with(ledger_dir, FIRST, true)?;
+        // Nothing is applied before `CURRENT` is there.
+        if first.iterator(IteratorMode::Start).next().transpose().map_err(rocks("read the ledger"))?.is_some() {
+            return missing(format!("generation {FIRST} holds records"));
+        }
+        first.make_current(ledger_dir, || crash_point::reach("ledger.create.before_current"))?;
+        Ok(first)
     }
 
     pub(super) fn path(ledger_dir: &Path, number: u64) -> PathBuf {
         ledger_dir.join(number.to_string())
     }
 
+    /// One that is there: an empty one in its place would be a ledger that has forgotten everything.
     pub(super) fn open(ledger_dir: &Path, number: u64) -> Result<Self, StorageError> {
+        let what = Self::path(ledger_dir, number).join(CURRENT);
+        if !what.is_file() {
+            return Err(corrupt("ledger", format_args!("{} is missing", what.display())));
+        }
+        Self::open_with(ledger_dir, number, false)
+    }
+
+    fn open_with(ledger_dir: &Path, number: u64, create: bool) -> Result<Self, StorageError> {
         let dir = Self::path(ledger_dir, number);
-        let db = DB::open(&options(), &dir).map_err(io("open the ledger"))?;
+        let mut options = options();
+        options.create_if_missing(create);
+        let db = DB::open(&options, &dir).map_err(rocks("open the ledger"))?;
         sync_dir(&dir)?;
         sync_dir(ledger_dir)?;
         Ok(Self { number, dir, db: Some(db), retired: AtomicBool::new(false) })
@@ -73,36 +100,51 @@ impl Deref for Generation {
 
 impl Drop for Generation {
     fn drop(&mut self) {
-        // RocksDB first: it must not find its files gone.
-        drop(self.db.take());
-        if self.retired.load(Ordering::Relaxed)
-            && let Err(error) = remove_dir(&self.dir)
-        {
-            // The next start removes it.
-            tracing::warn!(dir = %self.dir.display(), %error, "a retired ledger generation stays on disk");
+        let db = self.db.take();
+        if !self.retired.load(Ordering::Relaxed) {
+            return;
         }
+        let dir = std::mem::take(&mut self.dir);
+        off_the_workers(move || {
+            // RocksDB first: it must not find its files gone.
+            drop(db);
+            if let Err(error) = remove_dir(&dir) {
+                // The next start removes it.
+                tracing::warn!(dir = %dir.display(), %error, "a retired ledger generation stays on disk");
+            }
+        });
     }
 }
 
-/// Removes every generation but `kept`, and a `CURRENT` that was not renamed into place.
-pub(in crate::storage) fn remove_others(ledger_dir: &Path, kept: Option<u64>) -> Result<(), StorageError> {
-    for name in names_in(ledger_dir)? {
-        let path = ledger_dir.join(&name);
-        match name.parse::<u64>() {
-            Ok(number) if Some(number) != kept => remove_dir(&path)?,
-            Ok(_) => {}
-            Err(_) if path.is_file() && name == format!("{CURRENT}.tmp") => {
-                std::fs::remove_file(&path).map_err(io("remove a file"))?;
-            }
-            Err(_) => {}
-        }
+/// A new database leaves neither tables nor a write-ahead log before its `CURRENT`: where they are, they are what is left of an old
+/// one, which RocksDB would replace.
+pub(in crate::storage) fn refuse_remains(database: &Path) -> Result<(), StorageError> {
+    let is_data = |name: &String| Path::new(name).extension().is_some_and(|kind| kind == "sst" || kind == "log");
+    if !database.join(CURRENT).exists()
+        && let Some(name) = names_in(database)?.into_iter().find(is_data)
+    {
+        return Err(corrupt("a database", format_args!("{} has {name}, but no {CURRENT}", database.display())));
     }
     Ok(())
 }
 
+fn numbers_in(ledger_dir: &Path) -> Result<Vec<u64>, StorageError> {
+    Ok(names_in(ledger_dir)?.iter().filter_map(|name| name.parse().ok()).collect())
+}
+
+/// Removes every generation but `kept`, and a `CURRENT` that was not renamed into place.
+fn remove_others(ledger_dir: &Path, kept: u64) -> Result<(), StorageError> {
+    for other in numbers_in(ledger_dir)?.into_iter().filter(|number| *number != kept) {
+        remove_dir(&Generation::path(ledger_dir, other))?;
+    }
+    match std::fs::remove_file(ledger_dir.join(format!("{CURRENT}.tmp"))) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(io("remove a file")(error)),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
 fn options() -> Options {
     let mut options = Options::default();
-    options.create_if_missing(true);
     options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
     options.set_compression_type(DBCompressionType::None);
     options.set_write_buffer_size(limits::LEDGER_WRITE_BUFFER_BYTES);

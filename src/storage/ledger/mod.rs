@@ -10,9 +10,11 @@
 //!
 //! | crash | `CURRENT` | the start |
 //! |---|---|---|
-//! | while the first generation is made | missing | makes it anew: nothing was applied before `CURRENT` was there |
+//! | while the first generation is made | missing | goes on with it: nothing was applied before `CURRENT` was there |
 //! | while a generation is built, verified, or before the rename of `CURRENT` | old | uses the old one, removes the other |
 //! | after the rename | new | uses the new one, removes the old one |
+//!
+//! A ledger that has records or a second generation but no `CURRENT` is damaged: it is refused, and nothing of it is removed.
 //!
 //! Its own write-ahead log is written but not synced. A killed process loses nothing; a power cut loses the newest applies,
 //! whole (one write batch each), and they are replayed from the Raft log. Recovery mode `PointInTime` therefore: whatever is
@@ -42,7 +44,7 @@ use crate::domain::Reply;
 use crate::limits;
 use crate::proto::storage::SnapshotManifest;
 
-pub(super) use generation::{Generation, remove_others};
+pub(super) use generation::{Generation, refuse_remains};
 use view::Published;
 use worker::{Job, Worker};
 
@@ -84,6 +86,7 @@ impl RocksLedger {
         let snapshots = Arc::new(Snapshots::open(snapshots_dir)?);
         let published = Arc::new(ArcSwap::from_pointee(published));
         let recent = Digests::default();
+        worker::remember_only(&recent, &published.load().meta);
         let worker = Worker::new(dir, generation, &published, &recent, &snapshots)?;
         let (jobs, queue) = sync_channel(limits::LEDGER_QUEUE_JOBS_MAX);
         let thread = std::thread::Builder::new().name("ledger".to_owned());

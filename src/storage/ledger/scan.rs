@@ -9,7 +9,7 @@ use super::RocksView;
 use super::view::{Source, within};
 use crate::domain::{Change, LedgerView, Totals};
 use crate::storage::codec::{corrupt, decode_order, decode_payment, decode_series};
-use crate::storage::files::io;
+use crate::storage::files::rocks;
 use crate::storage::keys::Table;
 use crate::storage::{LedgerMeta, StateDigest, StorageError};
 
@@ -92,6 +92,6 @@ fn each(
         }
         cursor.next();
     }
-    cursor.status().map_err(io("scan the ledger"))?;
+    cursor.status().map_err(rocks("scan the ledger"))?;
     Ok(ControlFlow::Continue(()))
 }

@@ -9,7 +9,7 @@ use rocksdb::{DB, DBPinnableSlice, DBRawIterator, ReadOptions, Snapshot};
 use super::Generation;
 use crate::domain::{LedgerTime, LedgerView, Order, OrderId, Payment, PaymentName, Series, SeriesCode, StampNumber, Totals};
 use crate::storage::codec::{corrupt, decode_meta, decode_order, decode_payment, decode_series, decode_totals};
-use crate::storage::files::io;
+use crate::storage::files::rocks;
 use crate::storage::keys::{self, Table};
 use crate::storage::{LedgerMeta, StorageError};
 
@@ -146,7 +146,7 @@ pub(super) trait Source {
 
 impl Source for DB {
     fn find(&self, key: &[u8]) -> Result<Option<DBPinnableSlice<'_>>, StorageError> {
-        self.get_pinned(key).map_err(io("read the ledger"))
+        self.get_pinned(key).map_err(rocks("read the ledger"))
     }
 
     fn cursor(&self, options: ReadOptions) -> DBRawIterator<'_> {
@@ -156,7 +156,7 @@ impl Source for DB {
 
 impl Source for Snapshot<'_> {
     fn find(&self, key: &[u8]) -> Result<Option<DBPinnableSlice<'_>>, StorageError> {
-        self.get_pinned(key).map_err(io("read the ledger"))
+        self.get_pinned(key).map_err(rocks("read the ledger"))
     }
 
     fn cursor(&self, options: ReadOptions) -> DBRawIterator<'_> {
@@ -184,7 +184,7 @@ pub(super) fn all_series(source: &impl Source) -> Result<Vec<Series>, StorageErr
         found.push(decode_series(bytes)?);
         cursor.next();
     }
-    cursor.status().map_err(io("read the ledger"))?;
+    cursor.status().map_err(rocks("read the ledger"))?;
     Ok(found)
 }
 
@@ -211,7 +211,7 @@ pub(super) fn expiring(
         found.push(indexed.ok_or_else(|| corrupt("expiry index", format_args!("order {id} does not wait for a payment")))?);
         cursor.next();
     }
-    cursor.status().map_err(io("read the ledger"))?;
+    cursor.status().map_err(rocks("read the ledger"))?;
     if limit > 0 {
         let none_before = found.first().map_or(until, |order: &Order| order.expires_at);
         expired_through.advance(none_before, ledger_time);
@@ -232,7 +232,7 @@ pub(super) fn holder(source: &impl Source, series: SeriesCode, number: StampNumb
             (number.get() - first < u64::from(quantity)).then_some(id)
         }
     };
-    cursor.status().map_err(io("read the ledger"))?;
+    cursor.status().map_err(rocks("read the ledger"))?;
     Ok(found)
 }
 

@@ -24,7 +24,7 @@ use crate::domain::{
 use crate::limits;
 use crate::storage::apply::apply_entry;
 use crate::storage::codec::encode_meta;
-use crate::storage::files::io;
+use crate::storage::files::{io, remove_dir, rocks};
 use crate::storage::snapshot::{RocksSnapshot, Snapshots};
 use crate::storage::{CommittedEntry, LedgerMeta, StateDigest, StorageError, crash_point, keys};
 
@@ -152,8 +152,8 @@ impl Worker {
     fn checkpoint(&mut self, dir: &Path) -> Result<LedgerMeta, StorageError> {
         #[cfg(feature = "planted-bug-10")]
         self.generation.put(keys::META, encode_meta(&self.meta)).map_err(io("write the ledger"))?;
-        let checkpoint = Checkpoint::new(&self.generation).map_err(io("checkpoint the ledger"))?;
-        checkpoint.create_checkpoint(dir).map_err(io("checkpoint the ledger"))?;
+        let checkpoint = Checkpoint::new(&self.generation).map_err(rocks("checkpoint the ledger"))?;
+        checkpoint.create_checkpoint(dir).map_err(rocks("checkpoint the ledger"))?;
         Ok(self.meta.clone())
     }
 
@@ -166,7 +166,7 @@ impl Worker {
         let generation = match self.build_generation(number, snapshot) {
             Ok(generation) => generation,
             Err(error) => {
-                let _left_for_the_next_start = super::remove_others(&self.ledger_dir, Some(self.generation.number));
+                let _left_for_the_next_start = remove_dir(&Generation::path(&self.ledger_dir, number));
                 return Err(error);
             }
         };
@@ -184,17 +184,17 @@ impl Worker {
         self.series = series;
         (self.meta, self.totals) = (next.meta.clone(), next.totals.clone());
         self.published.store(Arc::new(next));
-        let digest = self.meta.applied.map(|applied| (applied.index, self.meta.digest));
-        self.recent.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        remember(&self.recent, digest.as_slice());
+        remember_only(&self.recent, &self.meta);
         self.snapshots.adopt(snapshot)?;
         Ok(self.meta.clone())
     }
 
     /// A generation that holds what the snapshot's manifest says, or an error.
     fn build_generation(&self, number: u64, snapshot: &RocksSnapshot) -> Result<Arc<Generation>, StorageError> {
-        super::remove_others(&self.ledger_dir, Some(self.generation.number))?;
-        snapshot.copy_to(&Generation::path(&self.ledger_dir, number))?;
+        // Of an attempt that failed. The others are left alone: one that was replaced may still have readers.
+        let dir = Generation::path(&self.ledger_dir, number);
+        remove_dir(&dir)?;
+        snapshot.copy_to(&dir)?;
         let generation = Arc::new(Generation::open(&self.ledger_dir, number)?);
         let stored = Published::of(&generation)?.meta;
         let scanned = digest_of_database(&generation)?;
@@ -215,6 +215,12 @@ fn follows(meta: &LedgerMeta, entry: &CommittedEntry) -> Result<(), StorageError
         return Ok(());
     }
     Err(StorageError::Unusable(format!("the ledger's next entry is {expected}, not {}", entry.position.index)))
+}
+
+/// Of a ledger that was opened or installed: what came before is not known.
+pub(super) fn remember_only(recent: &Mutex<VecDeque<(u64, StateDigest)>>, meta: &LedgerMeta) {
+    recent.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    remember(recent, meta.applied.map(|applied| (applied.index, meta.digest)).as_slice());
 }
 
 fn remember(recent: &Mutex<VecDeque<(u64, StateDigest)>>, digests: &[(u64, StateDigest)]) {

@@ -4,12 +4,15 @@
 //! snapshots/<index>-<term>/    complete; `stampede-manifest` is written last
 //! snapshots/building-<n>/      a checkpoint that is being hashed and synced
 //! snapshots/incoming-<n>/      received from a peer, not installed yet
+//! snapshots/removing-<n>/      no longer wanted, half gone perhaps
 //! ```
 //! Building: checkpoint, hash and sync every file, write the manifest, sync the directory, rename it into place, sync the parent.
 //! Installing: check every file against the manifest, build the ledger's next generation from them, count the state digest
 //! anew and compare it with the manifest's, switch (`ledger/mod.rs` has the table), then rename `incoming-` into place.
-//! A crash at any step leaves a `building-` or `incoming-` directory, which the next start removes, or a complete one. A
-//! received snapshot gets its final name only after the switch: the newest snapshot is never ahead of the ledger.
+//! Removing: rename to `removing-`, then delete, so that what has a snapshot's name is whole.
+//! A crash at any step leaves a `building-`, `incoming-` or `removing-` directory, which the next start removes, or a complete
+//! one. A received snapshot gets its final name only after the switch: the newest snapshot is never ahead of the ledger. After a
+//! crash between the two it is gone, and consensus builds one of its own before it starts.
 //!
 //! BLAKE3 finds damage, of the disk or on the way. It does not tell a true peer from a false one: mTLS has to.
 
@@ -26,7 +29,7 @@ pub use transfer::SnapshotReceiver;
 
 use super::codec::{corrupt, meta_from_proto, meta_to_proto};
 use super::data_dir::FORMAT_VERSION;
-use super::files::{create_dir, io, names_in, read_file, remove_dir, replace_file, sync_dir};
+use super::files::{create_dir, io, names_in, off_the_workers, read_file, remove_dir, replace_file, sync_dir};
 use super::{LedgerMeta, StorageError, crash_point};
 use crate::limits;
 use crate::proto::storage::{SnapshotFile, SnapshotManifest};
@@ -34,6 +37,7 @@ use crate::proto::storage::{SnapshotFile, SnapshotManifest};
 const MANIFEST: &str = "stampede-manifest";
 const BUILDING: &str = "building-";
 const INCOMING: &str = "incoming-";
+const REMOVING: &str = "removing-";
 
 /// A handle: no bytes. The files stay as long as any clone does, also after newer snapshots have replaced it.
 #[derive(Clone)]
@@ -52,14 +56,29 @@ struct Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        let dir = lock(&self.dir);
-        if self.retired.load(Ordering::Relaxed)
-            && let Err(error) = remove_dir(&dir)
-        {
-            // Complete, so the next start keeps it or retires it again.
-            tracing::warn!(dir = %dir.display(), %error, "a retired snapshot stays on disk");
+        if self.retired.load(Ordering::Relaxed) {
+            remove(&lock(&self.dir));
         }
     }
+}
+
+/// Out of sight at once; the files go where nobody waits for them.
+fn remove(dir: &Path) {
+    static REMOVED: AtomicU64 = AtomicU64::new(0);
+    let aside = dir.with_file_name(format!("{REMOVING}{}", REMOVED.fetch_add(1, Ordering::Relaxed)));
+    if let Err(error) = fs::rename(dir, &aside) {
+        // Complete, so the next start keeps it or retires it again.
+        tracing::warn!(dir = %dir.display(), %error, "a retired snapshot stays on disk");
+        return;
+    }
+    off_the_workers(move || {
+        // The new name first: a power cut must not bring back the old one over what is deleted below.
+        let renamed = aside.parent().map_or(Ok(()), sync_dir);
+        crash_point::reach("snapshot.remove.after_rename");
+        if let Err(error) = renamed.and_then(|()| remove_dir(&aside)) {
+            tracing::warn!(dir = %aside.display(), %error, "a removed snapshot stays on disk until the next start");
+        }
+    });
 }
 
 impl RocksSnapshot {
@@ -157,7 +176,7 @@ impl Snapshots {
         let mut kept = Vec::new();
         for name in names_in(dir)? {
             let path = dir.join(&name);
-            if name.starts_with(BUILDING) || name.starts_with(INCOMING) {
+            if [BUILDING, INCOMING, REMOVING].iter().any(|prefix| name.starts_with(prefix)) {
                 remove_dir(&path)?;
                 continue;
             }
@@ -171,10 +190,9 @@ impl Snapshots {
             }
             kept.push(snapshot);
         }
-        kept.sort_by_key(|snapshot| snapshot.meta().applied.map(|applied| (applied.index, applied.term)));
         let snapshots =
-            Self { dir: dir.to_owned(), kept: Mutex::new(kept), next: AtomicU64::new(0), finishing: Mutex::new(()) };
-        snapshots.keep_newest();
+            Self { dir: dir.to_owned(), kept: Mutex::default(), next: AtomicU64::new(0), finishing: Mutex::new(()) };
+        snapshots.keep(kept);
         Ok(snapshots)
     }
 
@@ -214,7 +232,7 @@ impl Snapshots {
         sync_dir(&self.dir)?;
         crash_point::reach("snapshot.build.after_rename");
         let snapshot = RocksSnapshot::new(dir, manifest, false)?;
-        self.keep(snapshot.clone());
+        self.keep([snapshot.clone()]);
         Ok(snapshot)
     }
 
@@ -235,7 +253,7 @@ impl Snapshots {
         *dir = path;
         drop(dir);
         snapshot.shared.retired.store(false, Ordering::Relaxed);
-        self.keep(snapshot.clone());
+        self.keep([snapshot.clone()]);
         Ok(())
     }
 
@@ -243,16 +261,18 @@ impl Snapshots {
         lock(&self.kept).iter().find(|kept| kept.name() == name).cloned()
     }
 
-    fn keep(&self, snapshot: RocksSnapshot) {
-        lock(&self.kept).push(snapshot);
-        self.keep_newest();
-    }
-
-    fn keep_newest(&self) {
+    /// The newest of these and of those that were kept before.
+    fn keep(&self, more: impl IntoIterator<Item = RocksSnapshot>) {
         let mut kept = lock(&self.kept);
+        kept.extend(more);
+        // A build that took long may end after a newer snapshot was installed.
+        kept.sort_by_key(|snapshot| snapshot.meta().applied.map(|applied| (applied.index, applied.term)));
         let surplus = kept.len().saturating_sub(limits::SNAPSHOTS_KEPT);
+        let old: Vec<_> = kept.drain(..surplus).collect();
+        // Who asks for the newest must not wait for a removal.
+        drop(kept);
         // Dropped, and with that removed, here or when the last transfer of it ends.
-        kept.drain(..surplus).for_each(|old| old.retire());
+        old.iter().for_each(RocksSnapshot::retire);
     }
 }
 

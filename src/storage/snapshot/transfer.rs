@@ -14,9 +14,9 @@ use tokio_stream::wrappers::ReceiverStream;
 use super::{RocksSnapshot, io, sync_dir};
 use crate::limits;
 use crate::proto::storage::{SnapshotFile, SnapshotManifest};
-use crate::storage::StorageError;
 use crate::storage::codec::corrupt;
 use crate::storage::files::create_dir;
+use crate::storage::{StorageError, crash_point};
 
 impl RocksSnapshot {
     /// The bytes of all files in the manifest's order. Read ahead of the consumer on a thread that may block; needs a tokio
@@ -149,6 +149,7 @@ impl Receiving {
         if let Some(missing) = self.current() {
             return Err(corrupt("received snapshot", format_args!("it ends before the end of {}", missing.name)));
         }
+        crash_point::reach("snapshot.receive.before_finish");
         super::write_manifest(&self.snapshot.dir(), self.snapshot.manifest())?;
         sync_dir(&self.snapshot.dir())?;
         Ok(self.snapshot)
