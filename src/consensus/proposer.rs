@@ -62,8 +62,8 @@ struct Queue<RT: AsyncRuntime> {
     in_flight: usize,
     /// After an attempt that did nothing, so that it is not repeated in a tight loop.
     paused_until: Option<InstantOf<TypeConfig<RT>>>,
-    /// Why the last attempt did nothing.
-    last_failure: RetryReason,
+    /// Why the last attempt did nothing, if it did nothing.
+    last_failure: Option<RetryReason>,
     stopped: Option<String>,
 }
 
@@ -82,14 +82,8 @@ struct Formed<RT: AsyncRuntime> {
 
 impl<RT: AsyncRuntime, T: Target<RT>> Proposer<RT, T> {
     pub(super) fn start(target: T, metrics: Arc<Metrics>, entries_in_flight_max: usize) -> Arc<Self> {
-        let queue = Queue {
-            calls: VecDeque::new(),
-            commands: 0,
-            in_flight: 0,
-            paused_until: None,
-            last_failure: RetryReason::NoLeader,
-            stopped: None,
-        };
+        let queue =
+            Queue { calls: VecDeque::new(), commands: 0, in_flight: 0, paused_until: None, last_failure: None, stopped: None };
         let proposer =
             Arc::new(Self { target, queue: Mutex::new(queue), changed: Notify::new(), metrics, entries_in_flight_max });
         drop(TypeConfig::<RT>::spawn(proposer.clone().run()));
@@ -135,7 +129,7 @@ impl<RT: AsyncRuntime, T: Target<RT>> Proposer<RT, T> {
             Ok(Err(_)) => Err(SubmitError::Stopped("the proposer has stopped".into())),
             Err(_) => {
                 let answer = match progress.give_up() {
-                    true => Err(self.retry(self.queue().last_failure)),
+                    true => Err(self.retry(self.why_not_done())),
                     false => Err(self.unknown(UnknownReason::Deadline)),
                 };
                 self.drop_expired();
@@ -180,9 +174,18 @@ impl<RT: AsyncRuntime, T: Target<RT>> Proposer<RT, T> {
         for call in expired {
             let error = match call.may_have_happened {
                 true => self.unknown(UnknownReason::Deadline),
-                false => self.retry(self.queue().last_failure),
+                false => self.retry(self.why_not_done()),
             };
             call.answer(Err(error));
+        }
+    }
+
+    /// Of a call whose time was up before it was proposed. With a leader that does answer, it waited behind others.
+    fn why_not_done(&self) -> RetryReason {
+        let last_failure = self.queue().last_failure;
+        match self.target.leadership().leader() {
+            None => RetryReason::NoLeader,
+            Some(_) => last_failure.filter(|reason| *reason != RetryReason::NoLeader).unwrap_or(RetryReason::Overloaded),
         }
     }
 
@@ -345,7 +348,7 @@ impl<RT: AsyncRuntime, T: Target<RT>> Proposer<RT, T> {
                     };
                     call.answer(answer);
                 }
-                self.landed(|_| ());
+                self.landed(|queue| queue.last_failure = None);
             }
             Attempt::Done { replies, .. } => {
                 let mismatch = format!("{} commands were answered with {} replies", formed.commands, replies.len());
@@ -382,7 +385,7 @@ impl<RT: AsyncRuntime, T: Target<RT>> Proposer<RT, T> {
                 queue.commands += call.count;
                 queue.calls.push_front(call);
             }
-            queue.last_failure = not_done.unwrap_or(queue.last_failure);
+            queue.last_failure = not_done.or(queue.last_failure);
             queue.paused_until = Some(TypeConfig::<RT>::now() + limits::PROPOSE_AGAIN_AFTER);
         });
     }
