@@ -62,7 +62,11 @@ impl Admin {
         let known = self.identity.data().identity().cluster_id;
         let cluster_id = if known.is_empty() { uuid::Uuid::now_v7().to_string() } else { known };
         let adopted = self.identity.adopt(cluster_id.clone(), cluster_name).await;
-        adopted.map_err(|error| self.edge.stop_for(error))?;
+        adopted.map_err(|error| match error {
+            // Another `Init`, or a peer, was faster: nothing is wrong with the directory.
+            StorageError::Unusable(already) => Failure::new(Reason::AlreadyInitialized, already),
+            error => self.edge.stop_for(error),
+        })?;
         self.node().initialize(self.members.clone()).await?;
         Ok(cluster_id)
     }
