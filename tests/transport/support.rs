@@ -61,7 +61,7 @@ pub(crate) fn key() -> SerialKey {
     SerialKey::from_bytes([7; 32])
 }
 
-async fn channel(address: &str) -> Channel {
+pub(crate) async fn channel(address: &str) -> Channel {
     Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap()
 }
 
