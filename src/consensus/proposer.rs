@@ -431,3 +431,58 @@ impl<RT: AsyncRuntime> Formed<RT> {
         self.calls.iter().map(|call| call.deadline).max()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use openraft::ServerState;
+    use openraft::async_runtime::watch::WatchSender as _;
+    use openraft::metrics::RaftServerMetrics;
+    use openraft::type_config::alias::WatchReceiverOf;
+    use openraft_rt_tokio::TokioRuntime;
+
+    use super::super::types::vote;
+    use super::*;
+
+    type Seen = RaftServerMetrics<TypeConfig<TokioRuntime>>;
+
+    fn seen(leader: Option<u64>) -> Seen {
+        RaftServerMetrics {
+            id: 1,
+            vote: vote(1, leader.unwrap_or(1), leader.is_some()),
+            state: if leader == Some(1) { ServerState::Leader } else { ServerState::Follower },
+            current_leader: leader,
+            membership_config: Arc::default(),
+            committed_membership_config: Arc::default(),
+        }
+    }
+
+    /// Takes every batch and answers none, as a disk that stalls.
+    struct Stalled(WatchReceiverOf<TypeConfig<TokioRuntime>, Seen>);
+
+    impl Target<TokioRuntime> for Stalled {
+        fn leadership(&self) -> Leadership<TokioRuntime> {
+            Leadership::new(self.0.clone())
+        }
+
+        async fn propose(&self, _term: u64, _commands: Vec<Command>) -> (Attempt, Returned) {
+            std::future::pending().await
+        }
+
+        async fn forward(&self, _leader: u64, _term: u64, _commands: &[Command], _within: Duration) -> Attempt {
+            std::future::pending().await
+        }
+    }
+
+    #[tokio::test]
+    async fn who_waits_behind_a_leader_that_stalls_is_told_so_and_not_that_there_is_none() {
+        let (leadership, seen_by) = TypeConfig::<TokioRuntime>::watch_channel(seen(Some(1)));
+        let proposer = Proposer::start(Stalled(seen_by), Arc::default(), 1);
+        let submit = || proposer.submit(vec![Command::ExpireOrders { limit: 1 }], Duration::from_millis(100), false);
+        let unknown = SubmitError::Unknown { leader: Some(1), reason: UnknownReason::Deadline };
+        assert_eq!(submit().await, Err(unknown), "it is on its way");
+        let waits = SubmitError::Retry { leader: Some(1), reason: RetryReason::Overloaded };
+        assert_eq!(submit().await, Err(waits), "there is room for one entry alone");
+        leadership.send(seen(None)).expect("the proposer looks");
+        assert_eq!(submit().await, Err(SubmitError::Retry { leader: None, reason: RetryReason::NoLeader }));
+    }
+}
