@@ -123,6 +123,8 @@ pub const CLI_RETRY_PAUSE: Duration = Duration::from_millis(50);
 
 /// Committed entries that a node may still have to apply and call itself ready: well below a second's work.
 pub const READY_APPLY_LAG_ENTRIES_MAX: u64 = 1_000;
+/// One try to hand leadership over at a stop: an election and some.
+pub const HAND_OVER_TRY_WITHIN: Duration = Duration::from_millis(500);
 /// Between two tries to hand leadership over at a stop.
 pub const HAND_OVER_RETRY_PAUSE: Duration = Duration::from_millis(20);
 /// How long blocking work may keep the process after everything else has stopped.
@@ -171,3 +173,5 @@ pub const VIEW_ATTEMPTS: usize = 4;
 pub const SNAPSHOT_TRIGGER_INTERVAL: Duration = Duration::from_millis(200);
 /// Between two looks at the readiness checks, for gRPC health.
 pub const HEALTH_INTERVAL: Duration = Duration::from_millis(50);
+/// Between two looks for series that were opened with another key than this node has.
+pub const SERIAL_KEY_INTERVAL: Duration = Duration::from_secs(1);

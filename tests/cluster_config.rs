@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use stampede::operations::cli::exit::Code;
+use stampede::operations::exit::Code;
 use stampede::operations::config::{Config, Sources, load};
 
 fn folder() -> PathBuf {

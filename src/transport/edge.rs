@@ -18,7 +18,7 @@ use crate::proto::v1;
 use crate::proto::v1::command_result::Result as Answer;
 use crate::storage::StorageError;
 use crate::transport::errors::{Failure, Reason};
-use crate::transport::ledger_node::LedgerNode;
+use crate::transport::ledger_node::{ClusterNode, LedgerNode};
 use crate::transport::read_threads::{NotRun, ReadThreads};
 use crate::transport::{validate, wire};
 
@@ -296,6 +296,21 @@ impl<N: LedgerNode> Edge<N> {
     pub(super) fn with_leader(&self, failure: Failure, leader: Option<u64>) -> Failure {
         let address = leader.and_then(|id| self.inner.node.client_address(id));
         failure.with_leader(leader, address)
+    }
+}
+
+impl Edge<ClusterNode> {
+    /// Meets every series of this replica, so that one of another key is known before its first code is asked for.
+    ///
+    /// # Errors
+    /// The ledger could not be read.
+    pub async fn meet_all_series(&self) -> Result<(), Failure> {
+        let (_, all) = self.read(Consistency::Stale, limits::SERIAL_KEY_INTERVAL, |view| view.all_series()).await?;
+        for series in all {
+            // A mismatch is kept, and told by `series_of_other_keys`.
+            let _ = self.learn(&series);
+        }
+        Ok(())
     }
 }
 
