@@ -368,11 +368,43 @@ mod tests {
         include_str!("../../proto/stampede/raft/v1/raft.proto"),
     );
 
+    /// Rows of the tables in the comments, `CODE REASON effect`. A row without an effect is of a table whose head says none.
+    fn documented() -> Vec<(&'static str, &'static str, &'static str)> {
+        let row = |line: &'static str| {
+            let mut words = line.trim().strip_prefix("//")?.split_whitespace();
+            let (code, reason, effect) = (words.next()?, words.next()?, words.next().unwrap_or("none"));
+            let reason = reason.trim_end_matches([':', '.']);
+            let is_name = |word: &str| word.len() > 3 && word.chars().all(|c| c.is_ascii_uppercase() || c == '_');
+            let effect = if ["none", "retry", "unknown"].contains(&effect) { effect } else { "none" };
+            (is_name(code) && is_name(reason)).then_some((code, reason, effect))
+        };
+        PROTO.lines().filter_map(row).collect()
+    }
+
+    /// `InvalidArgument` is `INVALID_ARGUMENT`.
+    fn written(code: Code) -> String {
+        let mut name = String::new();
+        for c in format!("{code:?}").chars() {
+            if c.is_ascii_uppercase() && !name.is_empty() {
+                name.push('_');
+            }
+            name.push(c.to_ascii_uppercase());
+        }
+        name
+    }
+
     #[test]
-    fn every_reason_is_documented_beside_its_code() {
-        for reason in Reason::ALL.iter().filter(|reason| !matches!(reason, Reason::PaymentUnknown | Reason::OrderUnknown)) {
-            let documented = PROTO.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(|word| word == reason.name());
-            assert!(documented, "{} stands in no proto file", reason.name());
+    fn every_reason_is_documented_with_its_code_and_effect_and_no_other_is() {
+        let documented = documented();
+        for reason in Reason::ALL {
+            let rows: Vec<_> = documented.iter().filter(|row| row.1 == reason.name()).collect();
+            assert!(!rows.is_empty(), "{} stands in no table of a proto file", reason.name());
+            for (code, _, effect) in rows {
+                assert_eq!((*code, *effect), (written(reason.code()).as_str(), reason.effect().name()), "{}", reason.name());
+            }
+        }
+        for (_, name, _) in documented {
+            assert!(Reason::ALL.iter().any(|reason| reason.name() == name), "{name} is documented and never told");
         }
     }
 
