@@ -89,7 +89,9 @@ async fn live_and_stop(running: &Running, ports: Ports, requests: &mut StopReque
     stopped
 }
 
-fn read_key(config: &Config) -> Result<KeyFile, Failure> {
+/// # Errors
+/// The file cannot be read, or holds no key.
+pub fn read_key(config: &Config) -> Result<KeyFile, Failure> {
     let key = serial_key::read(&config.serials.key_file)
         .map_err(|problem| Failure::new(Code::Configuration, problem, "cluster-config/README.md shows how a key is made"))?;
     if key.is_for_development {
