@@ -270,11 +270,17 @@ async fn a_disk_that_stalls_holds_no_read_beyond_its_deadline() {
     let mut stalled = node(issues(1));
     stalled.view.stall = STALL;
     let (mut client, _port) = serve(stalled).await;
-    let mut request = Request::new(v1::GetOrderRequest { order_id: ID.into(), consistency: 0 });
-    request.set_timeout(Duration::from_millis(300));
-    let asked = Instant::now();
-    let status = client.get_order(request).await.unwrap_err();
-    assert!(asked.elapsed() < STALL, "{:?}", asked.elapsed());
+    let until = Instant::now() + STALL;
+    let status = loop {
+        let mut request = Request::new(v1::GetOrderRequest { order_id: ID.into(), consistency: 0 });
+        request.set_timeout(Duration::from_millis(300));
+        let status = client.get_order(request).await.unwrap_err();
+        // On a machine that does much else the client's own clock may be first.
+        if status.get_details_error_info().is_some() {
+            break status;
+        }
+        assert!(Instant::now() < until, "{status:?}");
+    };
     assert_eq!((info(&status).reason.as_str(), effect(&status).as_str()), ("OVERLOADED", "retry"));
 }
 

@@ -22,7 +22,7 @@ use tonic::transport::Channel;
 use tonic_types::{ErrorInfo, StatusExt};
 
 /// Everything must have happened by then; a test that reaches it has failed.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) struct TestNode {
     pub(crate) client: IssuanceServiceClient<Channel>,
