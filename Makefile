@@ -17,15 +17,20 @@ ROCKSDB_LIB := $(ROCKSDB_DIR)/librocksdb.a
 # Read by the build script of librocksdb-sys: link this library instead of compiling another.
 WITH_ROCKSDB := ROCKSDB_LIB_DIR=$(ROCKSDB_DIR) ROCKSDB_STATIC=1
 CARGO := $(WITH_ROCKSDB) cargo
+# What `stampede version` says; empty outside a git checkout.
+STAMPEDE_REVISION := $(or $(STAMPEDE_REVISION),$(shell git rev-parse --short=12 HEAD 2>/dev/null))
+export STAMPEDE_REVISION
 
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := $(CACHE)/tools/bin/cargo-deny
 
 SCENARIO ?= chaos/scenarios/casn2024-leader-kill.toml
 DRILL_ARGS ?=
+DEMO_ARGS ?=
+ARGS ?= --help
 PLANTED := 1 2 3 9 10 11
 
-.PHONY: help drill test verify fix bench planted-bugs build setup libclang
+.PHONY: help drill test demo cargo verify fix bench planted-bugs build setup libclang
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -34,14 +39,20 @@ drill: build ## Rush three real nodes, kill their leaders, judge what is left (S
 	$(BIN)/stampede-chaos run $(SCENARIO) $(DRILL_ARGS)
 
 test: setup ## Run every test
-	$(CARGO) build --workspace --bins
-	$(CARGO) test --workspace --no-fail-fast
+	$(CARGO) build --locked --workspace --bins
+	$(CARGO) test --locked --workspace --no-fail-fast
+
+demo: build ## Three nodes on this machine until Ctrl-C, with what to try (DEMO_ARGS="--port-base 8700")
+	$(BIN)/stampede demo $(DEMO_ARGS)
+
+cargo: setup ## Any cargo command, with what it needs (ARGS="test --locked --test domain")
+	$(CARGO) $(ARGS)
 
 verify: setup $(CARGO_DENY) ## Check format, lints, docs, licences; writes nothing to the tree
 	cargo fmt --all --check
-	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
-	$(CARGO) test --test tidy
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
+	$(CARGO) test --locked --test tidy
 	$(CARGO_DENY) check bans licenses sources
 
 fix: setup ## Format, and apply what clippy can fix by itself
@@ -49,26 +60,27 @@ fix: setup ## Format, and apply what clippy can fix by itself
 	$(CARGO) clippy --workspace --all-targets --fix --allow-dirty --allow-staged
 
 bench: build ## Measure orders/s, failover and drill figures on this machine
-	$(CARGO) bench --profile dev --bench cluster
-	$(CARGO) bench --profile dev --package stampede-chaos --bench judge
+	$(CARGO) bench --locked --profile dev --bench cluster
+	$(CARGO) bench --locked --profile dev --package stampede-chaos --bench judge
 
 planted-bugs: setup ## Show that the drill finds every planted bug, and nothing in clean runs
 	@for bug in $(PLANTED); do \
-	  $(CARGO) build --quiet --bin stampede --features planted-bug-$$bug; \
+	  $(CARGO) build --locked --quiet --bin stampede --features planted-bug-$$bug; \
 	  mkdir -p $(CARGO_TARGET_DIR)/planted/$$bug; \
 	  cp $(BIN)/stampede $(CARGO_TARGET_DIR)/planted/$$bug/stampede; \
 	done
-	$(CARGO) build --workspace --bins
+	$(CARGO) build --locked --workspace --bins
 	$(BIN)/stampede-chaos planted-bugs --binaries $(CARGO_TARGET_DIR)/planted
 
-build: setup
-	$(CARGO) build --workspace --bins
+build: setup ## Build stampede and stampede-chaos, and say where they are
+	$(CARGO) build --locked --workspace --bins
+	@echo "The commands are in $(BIN): export PATH=$(BIN):\$$PATH"
 
 setup: libclang $(ROCKSDB_LIB)
 
 $(ROCKSDB_LIB): | libclang
 	@echo "RocksDB is compiled once: over ten minutes on two cores. It is kept in $(ROCKSDB_DIR)."
-	CARGO_TARGET_DIR=$(ROCKSDB_DIR)/build cargo build -p librocksdb-sys
+	CARGO_TARGET_DIR=$(ROCKSDB_DIR)/build cargo build --locked -p librocksdb-sys
 	cp "$$(find $(ROCKSDB_DIR)/build -name librocksdb.a | head -1)" $@.partial
 	mv $@.partial $@
 	rm -rf $(ROCKSDB_DIR)/build

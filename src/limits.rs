@@ -74,11 +74,14 @@ pub const NODE_NAME_CHARS_MAX: usize = 64;
 /// Buckets of a histogram in powers of two: the last bound is 2^26, of microseconds more than a minute.
 pub const HISTOGRAM_BUCKETS: usize = 28;
 
-/// Bytes of one message on the client and operator ports: a full batch has less than 256 KiB.
+/// Bytes of one message on the client and operator ports, either way: a full batch has less than 256 KiB, its answer less than
+/// 1 MiB. Also what gRPC libraries read by default.
 pub const CLIENT_MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Bytes of one answer on the client port: 1,000 payments of 1,000 stamps each, with their codes. More is an answer that the caller
-/// must fetch order by order.
-pub const CLIENT_ANSWER_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Printed codes in one answer, 24 bytes each: two orders of the largest size, or a batch of a thousand ordinary ones.
+pub const ANSWER_CODES_MAX: u32 = 20_000;
+const _: () = assert!(ANSWER_CODES_MAX >= ORDER_QUANTITY_MAX, "the codes of one order must fit into one answer");
+/// Codes printed before other calls get their turn on the thread: a fifth of a millisecond.
+pub const CODES_PRINTED_AT_ONCE: u32 = 1_000;
 /// Bytes of one message between peers: `append_entries_max` full entries of batches still fit.
 pub const PEER_MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Of a call that names no deadline; also how long one batch of a stream may take.
@@ -92,8 +95,11 @@ pub const CALL_DEADLINE_RESERVE: Duration = Duration::from_millis(10);
 pub const RETRY_DELAY: Duration = Duration::from_millis(50);
 /// The same, of a call that was turned away because too much is waiting.
 pub const RETRY_DELAY_OVERLOADED: Duration = Duration::from_millis(250);
-/// Batches of one stream that are under way at once; the next is read when one is answered.
+/// Batches of one stream that are under way at once; the next is taken in when one is answered.
 pub const STREAM_BATCHES_IN_FLIGHT_MAX: usize = 256;
+/// Commands of one stream that are under way at once: ten full batches keep the log busy, and five such streams still fit
+/// into `QUEUE_COMMANDS_MAX`.
+pub const STREAM_COMMANDS_IN_FLIGHT_MAX: usize = 10 * BATCH_COMMANDS_MAX;
 /// Calls of one connection that are under way at once; HTTP/2 holds the others back.
 pub const CONNECTION_CALLS_MAX: u32 = 1_024;
 /// Threads that read the ledger for calls. A point read takes microseconds; two keep one slow read from blocking all.
@@ -123,6 +129,8 @@ pub const CLI_RETRY_PAUSE: Duration = Duration::from_millis(50);
 
 /// Committed entries that a node may still have to apply and call itself ready: well below a second's work.
 pub const READY_APPLY_LAG_ENTRIES_MAX: u64 = 1_000;
+/// One try to hand leadership over at a stop: an election and some.
+pub const HAND_OVER_TRY_WITHIN: Duration = Duration::from_millis(500);
 /// Between two tries to hand leadership over at a stop.
 pub const HAND_OVER_RETRY_PAUSE: Duration = Duration::from_millis(20);
 /// How long blocking work may keep the process after everything else has stopped.
@@ -171,3 +179,5 @@ pub const VIEW_ATTEMPTS: usize = 4;
 pub const SNAPSHOT_TRIGGER_INTERVAL: Duration = Duration::from_millis(200);
 /// Between two looks at the readiness checks, for gRPC health.
 pub const HEALTH_INTERVAL: Duration = Duration::from_millis(50);
+/// Between two looks for series that were opened with another key than this node has.
+pub const SERIAL_KEY_INTERVAL: Duration = Duration::from_secs(1);

@@ -39,6 +39,20 @@ fn each_way_to_fail_without_a_cluster_has_its_code_and_says_what_to_try() {
 }
 
 #[test]
+fn a_configuration_without_its_key_is_not_called_good() {
+    let root = env!("CARGO_MANIFEST_DIR");
+    let files =
+        ["--config", &format!("{root}/cluster-config/shared.toml"), "--config", &format!("{root}/cluster-config/node-1.toml")];
+    let mut args = vec!["config", "validate"];
+    args.extend(files);
+    args.extend(["--set", "serials.key_file=/no/such/key"]);
+    let output = stampede(&args);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(9), "{stderr}");
+    assert!(stderr.contains("serials.key_file: cannot read /no/such/key"), "{stderr}");
+}
+
+#[test]
 fn an_order_is_named_before_it_is_sent() {
     let output = stampede(&["order", "place", "--series", "CPN", "--server", &nobody()]);
     let stderr = String::from_utf8_lossy(&output.stderr);

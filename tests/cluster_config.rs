@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use stampede::operations::cli::exit::Code;
 use stampede::operations::config::{Config, Sources, load};
+use stampede::operations::exit::Code;
 
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("cluster-config")

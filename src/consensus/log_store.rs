@@ -18,6 +18,7 @@ use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
 use openraft::{AsyncRuntime, OptionalSend};
 use tokio::sync::oneshot;
 
+use super::first_failure::FirstFailure;
 use super::types::{Entry, LogId, TypeConfig, Vote};
 use super::wire;
 use crate::limits;
@@ -28,11 +29,12 @@ pub(super) struct RaftLog<L> {
     tail: Arc<Mutex<Tail>>,
     /// Held while a write is made and queued, so that the order on disk is the order of the decisions.
     order: Arc<Mutex<()>>,
+    failure: FirstFailure,
 }
 
 impl<L: Clone> Clone for RaftLog<L> {
     fn clone(&self) -> Self {
-        Self { store: self.store.clone(), tail: self.tail.clone(), order: self.order.clone() }
+        Self { store: self.store.clone(), tail: self.tail.clone(), order: self.order.clone(), failure: self.failure.clone() }
     }
 }
 
@@ -141,12 +143,17 @@ impl<L: LogStore> RaftLog<L> {
             committed: state.committed.as_ref().map(wire::log_id_of),
             committed_is_queued: true,
         };
-        Ok((Self { store, tail: Arc::new(Mutex::new(tail)), order: Arc::default() }, state))
+        Ok((Self { store, tail: Arc::new(Mutex::new(tail)), order: Arc::default(), failure: FirstFailure::default() }, state))
     }
 
     fn tail(&self) -> MutexGuard<'_, Tail> {
         // Nothing panics while it is held; a poisoned tail would still be whole.
         self.tail.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Shared with the ledger's adapter.
+    pub(super) fn failure(&self) -> &FirstFailure {
+        &self.failure
     }
 
     fn order(&self) -> MutexGuard<'_, ()> {
@@ -184,7 +191,7 @@ impl<L: LogStore> RaftLog<L> {
         let (done, synced) = oneshot::channel();
         self.store.write(write, Box::new(move |result| drop(done.send(result))));
         match synced.await {
-            Ok(result) => result.map_err(io::Error::other),
+            Ok(result) => result.map_err(|error| self.failure.keep(error)),
             Err(_) => Err(io::Error::other("the log has stopped")),
         }
     }
@@ -200,7 +207,7 @@ impl<L: LogStore> RaftLog<L> {
             let disk_end = range.end.min(tail.start).min(range.start + limits::LOG_READ_ENTRIES_MAX);
             (range.start..disk_end, tail.truncations)
         };
-        let records = self.store.read(on_disk.clone()).await.map_err(io::Error::other)?;
+        let records = self.store.read(on_disk.clone()).await.map_err(|error| self.failure.keep(error))?;
         let mut entries = Vec::with_capacity(records.len());
         let mut bytes = 0;
         for (record, index) in records.iter().zip(on_disk.clone()) {
@@ -369,14 +376,14 @@ impl<RT: AsyncRuntime, L: LogStore> RaftLogStorage<TypeConfig<RT>> for RaftLog<L
             }
             append
         };
-        let tail = self.tail.clone();
+        let (tail, failure) = (self.tail.clone(), self.failure.clone());
         let done = move |result: Result<(), StorageError>| {
             if result.is_ok() {
                 let mut tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
                 tail.appends_synced = append + 1;
                 tail.evict();
             }
-            callback.io_completed(result.map_err(io::Error::other));
+            callback.io_completed(result.map_err(|error| failure.keep(error)));
         };
         self.store.write(LogWrite::Append(records), Box::new(done));
         Ok(())

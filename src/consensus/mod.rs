@@ -10,6 +10,7 @@ mod codec;
 mod config;
 mod control;
 mod expiry;
+mod first_failure;
 mod leadership;
 mod log_store;
 pub mod metrics;

@@ -9,7 +9,7 @@ use openraft::errors::Fatal;
 use openraft::metrics::RaftMetrics;
 use openraft::type_config::TypeConfigExt;
 use openraft::type_config::alias::WatchReceiverOf;
-use openraft::{AsyncRuntime, Config, Raft, ServerState};
+use openraft::{AsyncRuntime, Config, Instant, Raft, ServerState};
 
 use super::api::{
     Clock, Consistency, MemberStatus, NodeSettings, NodeStatus, Read, ReadError, Role, StartError, SubmitError, Submitted,
@@ -122,7 +122,7 @@ where
         cover_purged(&log, &ledger).await?;
         let metrics = Arc::new(Metrics::default());
         let links = Links::new(peers);
-        let (state_machine, applied_end) = StateMachine::<RT, S>::new(ledger.clone(), metrics.clone());
+        let (state_machine, applied_end) = StateMachine::<RT, S>::new(ledger.clone(), metrics.clone(), log.failure().clone());
         let network = NetworkFactory(links.clone());
         let raft = Raft::new(settings.node_id, Arc::new(config), network, log.clone(), state_machine).await;
         let raft = raft.map_err(|fatal| StartError::Consensus(fatal.to_string()))?;
@@ -249,6 +249,19 @@ where
     #[must_use]
     pub fn metrics(&self) -> &Metrics {
         &self.inner.metrics
+    }
+
+    /// The first failure of log or ledger that ended consensus; the status has but its text.
+    #[must_use]
+    pub fn storage_failure(&self) -> Option<StorageError> {
+        self.inner.log.failure().get()
+    }
+
+    /// As leader: a majority has answered within the longest time that an election waits. Without one nobody can take over.
+    #[must_use]
+    pub fn hears_a_majority(&self) -> bool {
+        let acked = self.inner.raft.metrics().borrow_watched().last_quorum_acked;
+        acked.is_some_and(|acked| acked.elapsed() <= self.inner.settings.election_timeout_max)
     }
 
     /// Says in the status that this node is about to stop. Calls go on working, also after `transfer_leader` has moved

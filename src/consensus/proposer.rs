@@ -62,8 +62,8 @@ struct Queue<RT: AsyncRuntime> {
     in_flight: usize,
     /// After an attempt that did nothing, so that it is not repeated in a tight loop.
     paused_until: Option<InstantOf<TypeConfig<RT>>>,
-    /// Why the last attempt did nothing.
-    last_failure: RetryReason,
+    /// Why the last attempt did nothing, if it did nothing.
+    last_failure: Option<RetryReason>,
     stopped: Option<String>,
 }
 
@@ -82,14 +82,8 @@ struct Formed<RT: AsyncRuntime> {
 
 impl<RT: AsyncRuntime, T: Target<RT>> Proposer<RT, T> {
     pub(super) fn start(target: T, metrics: Arc<Metrics>, entries_in_flight_max: usize) -> Arc<Self> {
-        let queue = Queue {
-            calls: VecDeque::new(),
-            commands: 0,
-            in_flight: 0,
-            paused_until: None,
-            last_failure: RetryReason::NoLeader,
-            stopped: None,
-        };
+        let queue =
+            Queue { calls: VecDeque::new(), commands: 0, in_flight: 0, paused_until: None, last_failure: None, stopped: None };
         let proposer =
             Arc::new(Self { target, queue: Mutex::new(queue), changed: Notify::new(), metrics, entries_in_flight_max });
         drop(TypeConfig::<RT>::spawn(proposer.clone().run()));
@@ -135,7 +129,7 @@ impl<RT: AsyncRuntime, T: Target<RT>> Proposer<RT, T> {
             Ok(Err(_)) => Err(SubmitError::Stopped("the proposer has stopped".into())),
             Err(_) => {
                 let answer = match progress.give_up() {
-                    true => Err(self.retry(self.queue().last_failure)),
+                    true => Err(self.retry(self.why_not_done())),
                     false => Err(self.unknown(UnknownReason::Deadline)),
                 };
                 self.drop_expired();
@@ -180,9 +174,18 @@ impl<RT: AsyncRuntime, T: Target<RT>> Proposer<RT, T> {
         for call in expired {
             let error = match call.may_have_happened {
                 true => self.unknown(UnknownReason::Deadline),
-                false => self.retry(self.queue().last_failure),
+                false => self.retry(self.why_not_done()),
             };
             call.answer(Err(error));
+        }
+    }
+
+    /// Of a call whose time was up before it was proposed. With a leader that does answer, it waited behind others.
+    fn why_not_done(&self) -> RetryReason {
+        let last_failure = self.queue().last_failure;
+        match self.target.leadership().leader() {
+            None => RetryReason::NoLeader,
+            Some(_) => last_failure.filter(|reason| *reason != RetryReason::NoLeader).unwrap_or(RetryReason::Overloaded),
         }
     }
 
@@ -345,7 +348,7 @@ impl<RT: AsyncRuntime, T: Target<RT>> Proposer<RT, T> {
                     };
                     call.answer(answer);
                 }
-                self.landed(|_| ());
+                self.landed(|queue| queue.last_failure = None);
             }
             Attempt::Done { replies, .. } => {
                 let mismatch = format!("{} commands were answered with {} replies", formed.commands, replies.len());
@@ -382,7 +385,7 @@ impl<RT: AsyncRuntime, T: Target<RT>> Proposer<RT, T> {
                 queue.commands += call.count;
                 queue.calls.push_front(call);
             }
-            queue.last_failure = not_done.unwrap_or(queue.last_failure);
+            queue.last_failure = not_done.or(queue.last_failure);
             queue.paused_until = Some(TypeConfig::<RT>::now() + limits::PROPOSE_AGAIN_AFTER);
         });
     }
@@ -426,5 +429,60 @@ impl<RT: AsyncRuntime> Formed<RT> {
 
     fn latest_deadline(&self) -> Option<InstantOf<TypeConfig<RT>>> {
         self.calls.iter().map(|call| call.deadline).max()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use openraft::ServerState;
+    use openraft::async_runtime::watch::WatchSender as _;
+    use openraft::metrics::RaftServerMetrics;
+    use openraft::type_config::alias::WatchReceiverOf;
+    use openraft_rt_tokio::TokioRuntime;
+
+    use super::super::types::vote;
+    use super::*;
+
+    type Seen = RaftServerMetrics<TypeConfig<TokioRuntime>>;
+
+    fn seen(leader: Option<u64>) -> Seen {
+        RaftServerMetrics {
+            id: 1,
+            vote: vote(1, leader.unwrap_or(1), leader.is_some()),
+            state: if leader == Some(1) { ServerState::Leader } else { ServerState::Follower },
+            current_leader: leader,
+            membership_config: Arc::default(),
+            committed_membership_config: Arc::default(),
+        }
+    }
+
+    /// Takes every batch and answers none, as a disk that stalls.
+    struct Stalled(WatchReceiverOf<TypeConfig<TokioRuntime>, Seen>);
+
+    impl Target<TokioRuntime> for Stalled {
+        fn leadership(&self) -> Leadership<TokioRuntime> {
+            Leadership::new(self.0.clone())
+        }
+
+        async fn propose(&self, _term: u64, _commands: Vec<Command>) -> (Attempt, Returned) {
+            std::future::pending().await
+        }
+
+        async fn forward(&self, _leader: u64, _term: u64, _commands: &[Command], _within: Duration) -> Attempt {
+            std::future::pending().await
+        }
+    }
+
+    #[tokio::test]
+    async fn who_waits_behind_a_leader_that_stalls_is_told_so_and_not_that_there_is_none() {
+        let (leadership, seen_by) = TypeConfig::<TokioRuntime>::watch_channel(seen(Some(1)));
+        let proposer = Proposer::start(Stalled(seen_by), Arc::default(), 1);
+        let submit = || proposer.submit(vec![Command::ExpireOrders { limit: 1 }], Duration::from_millis(100), false);
+        let unknown = SubmitError::Unknown { leader: Some(1), reason: UnknownReason::Deadline };
+        assert_eq!(submit().await, Err(unknown), "it is on its way");
+        let waits = SubmitError::Retry { leader: Some(1), reason: RetryReason::Overloaded };
+        assert_eq!(submit().await, Err(waits), "there is room for one entry alone");
+        leadership.send(seen(None)).expect("the proposer looks");
+        assert_eq!(submit().await, Err(SubmitError::Retry { leader: None, reason: RetryReason::NoLeader }));
     }
 }

@@ -13,6 +13,7 @@ use openraft::type_config::TypeConfigExt;
 use openraft::type_config::alias::{WatchReceiverOf, WatchSenderOf};
 use openraft::{AsyncRuntime, EntryPayload, Instant, OptionalSend};
 
+use super::first_failure::FirstFailure;
 use super::metrics::Metrics;
 use super::types::{Entry, LogId, Snapshot, SnapshotMeta, StoredMembership, TypeConfig};
 use super::wire;
@@ -22,15 +23,16 @@ use crate::storage::{CommittedEntry, EntryBody, LedgerMeta, LedgerStore, Storage
 pub(super) struct StateMachine<RT: AsyncRuntime, S> {
     ledger: S,
     metrics: Arc<Metrics>,
+    failure: FirstFailure,
     /// Log entries applied so far: the index of the next one.
     applied_end: Mutex<WatchSenderOf<TypeConfig<RT>, u64>>,
 }
 
 impl<RT: AsyncRuntime, S: LedgerStore> StateMachine<RT, S> {
     /// The receiver follows the index after the last one that is applied.
-    pub(super) fn new(ledger: S, metrics: Arc<Metrics>) -> (Self, WatchReceiverOf<TypeConfig<RT>, u64>) {
+    pub(super) fn new(ledger: S, metrics: Arc<Metrics>, failure: FirstFailure) -> (Self, WatchReceiverOf<TypeConfig<RT>, u64>) {
         let (sender, receiver) = TypeConfig::<RT>::watch_channel(applied_end(&ledger.meta()));
-        (Self { ledger, metrics, applied_end: Mutex::new(sender) }, receiver)
+        (Self { ledger, metrics, failure, applied_end: Mutex::new(sender) }, receiver)
     }
 
     fn publish_applied(&self) {
@@ -42,7 +44,7 @@ impl<RT: AsyncRuntime, S: LedgerStore> StateMachine<RT, S> {
         let Group { entries, responders, .. } = group;
         let count = entries.len();
         let started = TypeConfig::<RT>::now();
-        let replies = self.ledger.apply(entries).await.map_err(io::Error::other)?;
+        let replies = self.ledger.apply(entries).await.map_err(|error| self.failure.keep(error))?;
         self.metrics.apply_us.record_us(started.elapsed());
         self.metrics.apply_entries.record(count as u64);
         if replies.len() != count {
@@ -138,11 +140,11 @@ impl<RT: AsyncRuntime, S: LedgerStore> RaftStateMachine<TypeConfig<RT>> for Stat
             Poll::Ready(result) => std::future::ready(result).boxed(),
             Poll::Pending => building,
         };
-        SnapshotBuilder { building: Mutex::new(Some(building)) }
+        SnapshotBuilder { building: Mutex::new(Some(building)), failure: self.failure.clone() }
     }
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: S::Snapshot) -> Result<(), io::Error> {
-        let installed = self.ledger.install_snapshot(snapshot).await.map_err(io::Error::other)?;
+        let installed = self.ledger.install_snapshot(snapshot).await.map_err(|error| self.failure.keep(error))?;
         let installed = wire::snapshot_meta(&installed).map_err(io::Error::other)?;
         // The header that openraft decided by and the contents must tell of the same state.
         if installed != *meta {
@@ -162,6 +164,7 @@ type Building<S> = BoxFuture<'static, Result<(LedgerMeta, <S as LedgerStore>::Sn
 pub(super) struct SnapshotBuilder<S: LedgerStore> {
     /// In a mutex because openraft wants the builder to be `Sync`; never locked.
     building: Mutex<Option<Building<S>>>,
+    failure: FirstFailure,
 }
 
 impl<RT: AsyncRuntime, S: LedgerStore> RaftSnapshotBuilder<TypeConfig<RT>> for SnapshotBuilder<S> {
@@ -170,7 +173,7 @@ impl<RT: AsyncRuntime, S: LedgerStore> RaftSnapshotBuilder<TypeConfig<RT>> for S
     async fn build_snapshot(&mut self) -> Result<Snapshot<S::Snapshot>, io::Error> {
         let building = self.building.get_mut().unwrap_or_else(PoisonError::into_inner).take();
         let building = building.ok_or_else(|| io::Error::other("a snapshot builder builds once"))?;
-        to_snapshot::<S>(building.await.map_err(io::Error::other)?)
+        to_snapshot::<S>(building.await.map_err(|error| self.failure.keep(error))?)
     }
 }
 

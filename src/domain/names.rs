@@ -112,7 +112,7 @@ impl OrderId {
     /// # Errors
     /// `text` is no UUID in its hyphenated form.
     pub fn parse(text: &str) -> Result<Self, InvalidValue> {
-        // The hyphenated form alone: one order id has one spelling.
+        // The hyphenated form alone; its digits may be of either case and name the same id.
         if text.len() != 36 {
             return Err(InvalidValue::Uuid);
         }

@@ -4,15 +4,18 @@
 //! leader is not restarted node by node.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::consensus::{NodeStatus, Role};
 use crate::limits::READY_APPLY_LAG_ENTRIES_MAX;
 
-/// How far the process has come; the node's status tells the rest.
+/// How far the process has come, and what it lacks; the node's status tells the rest.
 #[derive(Debug, Default)]
 pub struct Lifecycle {
     is_started: AtomicBool,
     is_stopping: AtomicBool,
+    /// Series that were opened with another key than this process has.
+    series_of_other_keys: Mutex<Vec<String>>,
 }
 
 impl Lifecycle {
@@ -24,6 +27,18 @@ impl Lifecycle {
     /// An orderly stop has begun: new calls should go elsewhere.
     pub fn stopping(&self) {
         self.is_stopping.store(true, Relaxed);
+    }
+
+    /// True if they are others than before.
+    pub fn set_series_of_other_keys(&self, series: Vec<String>) -> bool {
+        let mut known = self.series_of_other_keys();
+        let is_new = *known != series;
+        *known = series;
+        is_new
+    }
+
+    fn series_of_other_keys(&self) -> MutexGuard<'_, Vec<String>> {
+        self.series_of_other_keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -40,12 +55,13 @@ fn check(name: &'static str, is_ok: bool, detail: impl FnOnce() -> String) -> Ch
 }
 
 /// Names of the checks of [`readiness`], for `exclude` and for metrics that are there from the start.
-pub const READINESS: [&str; 6] = ["started", "running", "initialized", "leader", "applied", "serving"];
+pub const READINESS: [&str; 7] = ["started", "running", "initialized", "leader", "applied", "serial_key", "serving"];
 
 /// In the order of [`READINESS`].
 #[must_use]
 pub fn readiness(status: &NodeStatus, lifecycle: &Lifecycle) -> Vec<Check> {
     let lag = apply_lag(status);
+    let others = lifecycle.series_of_other_keys();
     vec![
         check("started", lifecycle.is_started.load(Relaxed), || "listeners are not open yet".to_owned()),
         check("running", status.fatal.is_none() && status.role != Role::Shutdown, || {
@@ -55,6 +71,9 @@ pub fn readiness(status: &NodeStatus, lifecycle: &Lifecycle) -> Vec<Check> {
         check("leader", status.leader.is_some(), || "no leader is known".to_owned()),
         check("applied", lag <= READY_APPLY_LAG_ENTRIES_MAX, || {
             format!("{lag} committed entries are not applied, limit {READY_APPLY_LAG_ENTRIES_MAX}")
+        }),
+        check("serial_key", others.is_empty(), || {
+            format!("series {} was opened with another key than serials.key_file has", others.join(", "))
         }),
         check("serving", !status.draining && !lifecycle.is_stopping.load(Relaxed), || "is being drained or stopped".to_owned()),
     ]
@@ -114,6 +133,9 @@ pub mod tests {
         for (status, expected) in table {
             assert_eq!(failing(&status, &lifecycle), expected, "{status:?}");
         }
+        assert!(lifecycle.set_series_of_other_keys(vec!["CPN".to_owned()]));
+        assert_eq!(failing(&healthy(), &lifecycle), ["serial_key"]);
+        assert!(lifecycle.set_series_of_other_keys(Vec::new()));
         lifecycle.stopping();
         assert_eq!(failing(&healthy(), &lifecycle), ["serving"]);
     }

@@ -2,8 +2,10 @@
 //!
 //! This layer puts the others together and takes them apart again; it holds no rule of the business and none of Raft.
 
+pub mod build;
 pub mod cli;
 pub mod config;
+pub mod exit;
 pub mod health;
 pub mod http;
 pub mod metrics;

@@ -62,7 +62,11 @@ impl Admin {
         let known = self.identity.data().identity().cluster_id;
         let cluster_id = if known.is_empty() { uuid::Uuid::now_v7().to_string() } else { known };
         let adopted = self.identity.adopt(cluster_id.clone(), cluster_name).await;
-        adopted.map_err(|error| self.edge.stop_for(error))?;
+        adopted.map_err(|error| match error {
+            // Another `Init`, or a peer, was faster: nothing is wrong with the directory.
+            StorageError::Unusable(already) => Failure::new(Reason::AlreadyInitialized, already),
+            error => self.edge.stop_for(error),
+        })?;
         self.node().initialize(self.members.clone()).await?;
         Ok(cluster_id)
     }
@@ -229,44 +233,45 @@ impl AdminService for Admin {
             .await
     }
 
-    type ScanLedgerStream = ReceiverStream<Result<admin::ScanLedgerResponse, Status>>;
+    type ScanLedgerStream = BoxStream<'static, Result<admin::ScanLedgerResponse, Status>>;
 
     /// On a blocking thread of its own: a scan takes as long as the ledger is large, and waits for its reader.
     async fn scan_ledger(
         &self,
         _request: Request<admin::ScanLedgerRequest>,
     ) -> Result<Response<Self::ScanLedgerStream>, Status> {
-        self.calls
-            .scan_ledger
-            .count(async {
-                let (records, stream) = mpsc::channel(limits::SCAN_RECORDS_AHEAD);
-                let scan = self.node().ledger().scan();
-                let node_id = self.node().status().node_id;
-                let edge = self.edge.clone();
-                tokio::task::spawn_blocking(move || {
-                    if let Err(error) = send_scan(&scan, node_id, &records) {
-                        // A reader that has gone needs no error.
-                        let _ = records.blocking_send(Err(edge.stop_for(error).status()));
-                    }
-                });
-                Ok(Response::new(ReceiverStream::new(stream)))
-            })
-            .await
+        let call = self.calls.scan_ledger.start();
+        let (records, stream) = mpsc::channel(limits::SCAN_RECORDS_AHEAD);
+        let scan = self.node().ledger().scan();
+        let node_id = self.node().status().node_id;
+        let edge = self.edge.clone();
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = send_scan(&scan, node_id, &records) {
+                // A reader that has gone needs no error.
+                let _ = records.blocking_send(Err(edge.stop_for(error).status()));
+            }
+        });
+        Ok(Response::new(call.until_the_end_of(ReceiverStream::new(stream))))
     }
 
     type ExportLogStream = BoxStream<'static, Result<admin::ExportLogResponse, Status>>;
 
     async fn export_log(&self, request: Request<admin::ExportLogRequest>) -> Result<Response<Self::ExportLogStream>, Status> {
-        self.calls
-            .export_log
-            .count(async {
-                let from = request.into_inner().from_index;
-                let Some(applied) = self.node().status().applied else { return Ok(Response::new(stream::empty().boxed())) };
-                // The first page tells an unreachable start by the status of the call.
-                let first = self.node().export_log(from, limits::EXPORT_ENTRIES_PAGE).await.map_err(Failure::from)?;
-                Ok(Response::new(export(self.node().clone(), first, applied.index)))
-            })
-            .await
+        let call = self.calls.export_log.start();
+        let from = request.into_inner().from_index;
+        let Some(applied) = self.node().status().applied else {
+            return Ok(Response::new(call.until_the_end_of(stream::empty())));
+        };
+        // The first page tells an unreachable start by the status of the call.
+        let first = match self.node().export_log(from, limits::EXPORT_ENTRIES_PAGE).await {
+            Ok(first) => first,
+            Err(error) => {
+                let status = Failure::from(error).status();
+                call.end(status.code());
+                return Err(status);
+            }
+        };
+        Ok(Response::new(call.until_the_end_of(export(self.node().clone(), first, applied.index))))
     }
 
     async fn list_digests(

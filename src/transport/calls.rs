@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use futures_util::stream::{self, BoxStream};
+use futures_util::{Stream, StreamExt};
 use tonic::{Code, Status};
 
 /// Names of the codes as go-grpc-prometheus spells them, by number.
@@ -109,6 +111,25 @@ impl Call {
     pub fn end(mut self, code: Code) {
         self.code = code;
     }
+
+    /// Counts a stream of answers when it has ended, with what ended it; as cancelled if nobody reads it to its end.
+    pub fn until_the_end_of<T: Send + 'static>(
+        self,
+        answers: impl Stream<Item = Result<T, Status>> + Send + 'static,
+    ) -> BoxStream<'static, Result<T, Status>> {
+        stream::unfold((answers.boxed(), self), |(mut answers, mut call)| async move {
+            let Some(answer) = answers.next().await else {
+                let code = if call.code == Code::Cancelled { Code::Ok } else { call.code };
+                call.end(code);
+                return None;
+            };
+            if let Err(status) = &answer {
+                call.code = status.code();
+            }
+            Some((answer, (answers, call)))
+        })
+        .boxed()
+    }
 }
 
 impl Drop for Call {
@@ -188,5 +209,20 @@ mod tests {
         let handled: Vec<_> = calls.place_order.handled().filter(|(_, count)| *count > 0).collect();
         assert_eq!(handled, [("OK", 1), ("Canceled", 1), ("NotFound", 1)]);
         assert_eq!(calls.place_order.buckets().sum::<u64>(), 3);
+    }
+
+    #[tokio::test]
+    async fn a_stream_is_counted_when_it_ends_under_what_ended_it() {
+        let calls = CallMetrics::new();
+        let answers = |last: Result<(), Status>| stream::iter([Ok(()), last]);
+        let counted = || calls.scan_ledger.handled().filter(|(_, count)| *count > 0).collect::<Vec<_>>();
+        let mut unread = calls.scan_ledger.start().until_the_end_of(answers(Ok(())));
+        assert!(unread.next().await.is_some());
+        assert_eq!(counted(), []);
+        drop(unread);
+        assert_eq!(counted(), [("Canceled", 1)]);
+        calls.scan_ledger.start().until_the_end_of(answers(Ok(()))).count().await;
+        calls.scan_ledger.start().until_the_end_of(answers(Err(Status::internal("")))).count().await;
+        assert_eq!(counted(), [("OK", 1), ("Canceled", 1), ("Internal", 1)]);
     }
 }

@@ -9,19 +9,30 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use crate::consensus::{Consistency, ReadError, SubmitError, Submitted};
-use crate::domain::names::InvalidValue;
 use crate::domain::serial_code::{self, SerialKey};
-use crate::domain::{Command, KeyCheck, LedgerView, Outcome, PaymentOutcome, Reply, SerialRange, SeriesCode, StampNumber};
+use crate::domain::{
+    Command, KeyCheck, LedgerView, Outcome, PaymentOutcome, Reply, SerialRange, Series, SeriesCode, StampNumber,
+};
+use crate::limits;
 use crate::proto::v1;
 use crate::proto::v1::command_result::Result as Answer;
 use crate::storage::StorageError;
 use crate::transport::errors::{Failure, Reason};
-use crate::transport::ledger_node::LedgerNode;
-use crate::transport::read_threads::ReadThreads;
+use crate::transport::ledger_node::{ClusterNode, LedgerNode};
+use crate::transport::read_threads::{NotRun, ReadThreads};
 use crate::transport::{validate, wire};
 
 /// Told of every record that could not be read: the node cannot go on, and says why.
 pub type OnStorageError = Arc<dyn Fn(&StorageError) + Send + Sync>;
+
+/// How many codes an answer has room for.
+pub(super) struct CodeRoom(u32);
+
+impl CodeRoom {
+    pub(super) fn of_an_answer() -> Self {
+        Self(limits::ANSWER_CODES_MAX)
+    }
+}
 
 /// Cheap to clone; every clone is the same edge.
 pub struct Edge<N> {
@@ -86,7 +97,7 @@ impl<N: LedgerNode> Edge<N> {
         let deadline = Instant::now() + within;
         let submitted = self.submit(vec![command], within).await?;
         let reply = submitted.replies.into_iter().next().ok_or_else(unanswered)?;
-        self.answer(reply, submitted.term, deadline).await
+        self.answer(reply, submitted.term, deadline, &mut CodeRoom::of_an_answer()).await
     }
 
     /// A whole batch: `results[i]` answers `commands[i]`, whatever became of the others.
@@ -105,13 +116,14 @@ impl<N: LedgerNode> Edge<N> {
             Ok(submitted) => (submitted.term, submitted.replies.iter()),
             Err(_) => (0, [].iter()),
         };
+        let mut room = CodeRoom::of_an_answer();
         let mut results = Vec::with_capacity(bad.len());
         for bad in bad {
             let answer = match (bad, &submitted) {
                 (Some(bad), _) => Err(bad),
                 (None, Err(failure)) => Err(failure.clone()),
                 (None, Ok(_)) => match replies.next() {
-                    Some(reply) => self.answer(reply.clone(), term, deadline).await,
+                    Some(reply) => self.answer(reply.clone(), term, deadline, &mut room).await,
                     None => Err(unanswered()),
                 },
             };
@@ -121,7 +133,7 @@ impl<N: LedgerNode> Edge<N> {
         v1::SubmitBatchResponse { batch_id: batch.batch_id, results }
     }
 
-    async fn answer(&self, reply: Reply, term: u64, deadline: Instant) -> Result<Answer, Failure> {
+    async fn answer(&self, reply: Reply, term: u64, deadline: Instant, room: &mut CodeRoom) -> Result<Answer, Failure> {
         let receipt = wire::receipt(reply.place, reply.replayed, term);
         match reply.outcome {
             Outcome::OrderPlaced { amount, expires_at } => Ok(Answer::PlaceOrder(v1::PlaceOrderResponse {
@@ -131,7 +143,11 @@ impl<N: LedgerNode> Edge<N> {
             })),
             Outcome::PaymentRecorded(outcome) => {
                 let serials = match &outcome {
-                    PaymentOutcome::Applied(range) => Some(self.printed(range, deadline).await?),
+                    PaymentOutcome::Applied(range) => {
+                        let printed = self.printed(range, deadline, room).await;
+                        // It was done, whatever keeps the codes from the caller.
+                        Some(printed.map_err(|failure| failure.of_executed(receipt))?)
+                    }
                     _ => None,
                 };
                 let outcome = wire::payment_outcome(&outcome).into();
@@ -143,45 +159,97 @@ impl<N: LedgerNode> Edge<N> {
         }
     }
 
-    /// The stamps of a range with their printed codes.
-    pub(super) async fn printed(&self, range: &SerialRange, deadline: Instant) -> Result<v1::SerialRange, Failure> {
+    /// The stamps of a range with their printed codes; without, if the answer has no room for all of them.
+    pub(super) async fn printed(
+        &self,
+        range: &SerialRange,
+        deadline: Instant,
+        room: &mut CodeRoom,
+    ) -> Result<v1::SerialRange, Failure> {
+        let quantity = range.quantity.get();
+        if quantity > room.0 {
+            return Ok(wire::serial_range(range, Vec::new()));
+        }
         self.check_key(range.series, deadline).await?;
-        let printed = |number| {
-            let number = StampNumber::new(number)?;
-            Ok(serial_code::encode(&self.inner.key, range.series, number).as_str().to_owned())
-        };
-        let codes: Result<Vec<String>, InvalidValue> = range.numbers().map(printed).collect();
-        let codes = codes.map_err(|error| {
-            let cause = format!("serial number {error}");
-            self.stop_for(StorageError::Corrupt { what: format!("range of series {}", range.series), cause })
-        })?;
+        let mut codes = Vec::with_capacity(quantity as usize);
+        for number in range.numbers() {
+            let number = StampNumber::new(number).map_err(|error| {
+                let cause = format!("serial number {error}");
+                self.stop_for(StorageError::Corrupt { what: format!("range of series {}", range.series), cause })
+            })?;
+            codes.push(serial_code::encode(&self.inner.key, range.series, number).as_str().to_owned());
+            room.0 -= 1;
+            if room.0.is_multiple_of(limits::CODES_PRINTED_AT_ONCE) {
+                tokio::task::yield_now().await;
+            }
+        }
         Ok(wire::serial_range(range, codes))
+    }
+
+    fn known_key_check(&self, series: SeriesCode) -> Option<KeyCheck> {
+        self.inner.key_checks.read().unwrap_or_else(PoisonError::into_inner).get(&series).copied()
+    }
+
+    /// Whoever sees a series keeps its key check for the others: it never changes.
+    ///
+    /// # Errors
+    /// `SERIAL_KEY_MISMATCH`.
+    pub(super) fn learn(&self, series: &Series) -> Result<(), Failure> {
+        self.inner.key_checks.write().unwrap_or_else(PoisonError::into_inner).insert(series.code, series.key_check);
+        self.same_key(series.code, series.key_check)
+    }
+
+    /// The series, as far as this node has met them, that were opened with another key than its own.
+    #[must_use]
+    pub fn series_of_other_keys(&self) -> Vec<SeriesCode> {
+        let key_checks = self.inner.key_checks.read().unwrap_or_else(PoisonError::into_inner);
+        let mut others: Vec<_> =
+            key_checks.iter().filter(|(_, key)| **key != self.inner.key_check).map(|(code, _)| *code).collect();
+        others.sort_unstable();
+        others
     }
 
     /// # Errors
     /// `SERIAL_KEY_MISMATCH` if this node would print other codes for the series than the node that opened it.
     pub(super) async fn check_key(&self, series: SeriesCode, deadline: Instant) -> Result<(), Failure> {
-        let cached = self.inner.key_checks.read().unwrap_or_else(PoisonError::into_inner).get(&series).copied();
-        let key_check = match cached {
-            Some(key_check) => key_check,
-            None => self.look_up_key_check(series, deadline).await?,
-        };
+        match self.known_key_check(series) {
+            Some(key_check) => self.same_key(series, key_check),
+            None => self.look_up_and_check_key(series, deadline).await,
+        }
+    }
+
+    fn same_key(&self, series: SeriesCode, key_check: KeyCheck) -> Result<(), Failure> {
         if key_check == self.inner.key_check {
             return Ok(());
         }
-        let message = format!("series {series} was opened with another key than this node prints codes with");
+        let message = format!("series {series} was opened with another key than this node has");
         Err(Failure::new(Reason::SerialKeyMismatch, message).about("series", series.to_string()))
     }
 
     /// Linearizable: a forwarded command is answered before this node has applied it, and the series may be as young.
-    async fn look_up_key_check(&self, series: SeriesCode, deadline: Instant) -> Result<KeyCheck, Failure> {
+    async fn look_up_and_check_key(&self, series: SeriesCode, deadline: Instant) -> Result<(), Failure> {
         let within = deadline.saturating_duration_since(Instant::now());
         let looked_up = self.read(Consistency::Linearizable, within, move |view| view.series(series)).await;
         // The command was executed: whatever keeps its answer from the caller, the outcome is unknown to the caller.
         let (_, found) = looked_up.map_err(|failure| Failure::new(Reason::OutcomeUnknown, failure.message))?;
         let found = found.ok_or_else(|| Failure::new(Reason::OutcomeUnknown, format!("series {series} is not known here")))?;
-        self.inner.key_checks.write().unwrap_or_else(PoisonError::into_inner).insert(series, found.key_check);
-        Ok(found.key_check)
+        self.learn(&found)
+    }
+
+    /// Of a code that this node's key did not make: forged, unless its series was opened with another key. A series that this
+    /// node has met costs no read; another is looked up, linearizable, because its genuine codes may be about already.
+    ///
+    /// # Errors
+    /// `SERIAL_KEY_MISMATCH`, or that it could not be looked up.
+    pub(super) async fn check_forged(&self, series: SeriesCode, within: Duration) -> Result<Option<v1::ReadMark>, Failure> {
+        if let Some(key_check) = self.known_key_check(series) {
+            return self.same_key(series, key_check).map(|()| None);
+        }
+        let (mark, found) = self.read(Consistency::Linearizable, within, move |view| view.series(series)).await?;
+        if let Some(found) = found {
+            self.learn(&found)?;
+        }
+        Ok(Some(mark))
     }
 
     /// Reads one state of the ledger, away from the async workers.
@@ -191,6 +259,7 @@ impl<N: LedgerNode> Edge<N> {
         within: Duration,
         look_up: impl FnOnce(&N::View) -> Result<T, StorageError> + Send + 'static,
     ) -> Result<(v1::ReadMark, T), Failure> {
+        let deadline = tokio::time::Instant::now() + within;
         let read = self.inner.node.read(consistency, within).await.map_err(|error| {
             let leader = match &error {
                 ReadError::Retry { leader, .. } => *leader,
@@ -201,9 +270,22 @@ impl<N: LedgerNode> Edge<N> {
         let index = read.index;
         let view = read.view;
         // The view is dropped on that thread too: it holds a snapshot of the store.
-        let looked_up = self.inner.reads.run(move || Ok((view.totals()?.ledger_time, look_up(&view)?))).await?;
+        let job = self.inner.reads.run(move || Ok((view.totals()?.ledger_time, look_up(&view)?)));
+        let slow = |_| Failure::new(Reason::Overloaded, "the ledger was not read within the deadline: its disk may be slow");
+        let looked_up = tokio::time::timeout_at(deadline, job).await.map_err(slow)?.map_err(|error| self.unread(error))?;
         let (ledger_time, found) = looked_up.map_err(|error: StorageError| self.stop_for(error))?;
         Ok((v1::ReadMark { read_index: index, ledger_time_ms: wire::ms(ledger_time.0) }, found))
+    }
+
+    fn unread(&self, error: NotRun) -> Failure {
+        match error {
+            NotRun::Overloaded => Failure::new(Reason::Overloaded, error.to_string()),
+            NotRun::Panicked => {
+                let cause = error.to_string();
+                (self.inner.on_storage_error)(&StorageError::Io { operation: "read the ledger", cause: cause.clone() });
+                Failure::new(Reason::NodeStopped, cause)
+            }
+        }
     }
 
     pub(super) fn stop_for(&self, error: StorageError) -> Failure {
@@ -214,6 +296,21 @@ impl<N: LedgerNode> Edge<N> {
     pub(super) fn with_leader(&self, failure: Failure, leader: Option<u64>) -> Failure {
         let address = leader.and_then(|id| self.inner.node.client_address(id));
         failure.with_leader(leader, address)
+    }
+}
+
+impl Edge<ClusterNode> {
+    /// Meets every series of this replica, so that one of another key is known before its first code is asked for.
+    ///
+    /// # Errors
+    /// The ledger could not be read.
+    pub async fn meet_all_series(&self) -> Result<(), Failure> {
+        let (_, all) = self.read(Consistency::Stale, limits::SERIAL_KEY_INTERVAL, |view| view.all_series()).await?;
+        for series in all {
+            // A mismatch is kept, and told by `series_of_other_keys`.
+            let _ = self.learn(&series);
+        }
+        Ok(())
     }
 }
 

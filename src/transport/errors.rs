@@ -122,9 +122,11 @@ pub struct Failure {
     pub message: String,
     /// The field that is bad, or that differs.
     pub field: Option<String>,
-    /// Of a refusal by the ledger.
+    /// Of a refusal by the ledger, and of what was executed and could not be answered.
     pub receipt: Option<v1::Receipt>,
-    /// Metadata beyond `effect`, `field` and the receipt.
+    /// Id and client address of the leader, as far as they are known.
+    leader: (Option<u64>, Option<String>),
+    /// Metadata beyond what the fields above say.
     more: Vec<(&'static str, String)>,
     /// Kind and name of what was looked for or stands in the way.
     resource: Option<(&'static str, String)>,
@@ -133,7 +135,15 @@ pub struct Failure {
 impl Failure {
     #[must_use]
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into(), field: None, receipt: None, more: Vec::new(), resource: None }
+        Self {
+            reason,
+            message: message.into(),
+            field: None,
+            receipt: None,
+            leader: (None, None),
+            more: Vec::new(),
+            resource: None,
+        }
     }
 
     /// `field` by its path on the wire; `limit` says what is allowed, such as "must be 1 to 10000, is 0".
@@ -161,8 +171,14 @@ impl Failure {
     /// Names the leader, as far as it is known, so that the caller can go there at once.
     #[must_use]
     pub fn with_leader(mut self, id: Option<u64>, address: Option<String>) -> Self {
-        self.more.extend(id.map(|id| ("leader_id", id.to_string())));
-        self.more.extend(address.map(|address| ("leader_address", address)));
+        self.leader = (id, address);
+        self
+    }
+
+    /// The command was executed, at the place that `receipt` names: only its answer failed.
+    #[must_use]
+    pub fn of_executed(mut self, receipt: v1::Receipt) -> Self {
+        self.receipt = Some(receipt);
         self
     }
 
@@ -211,6 +227,9 @@ impl Failure {
             metadata.insert("replayed".to_owned(), receipt.replayed.to_string());
             metadata.insert("term".to_owned(), receipt.term.to_string());
         }
+        let (leader_id, leader_address) = self.leader;
+        metadata.extend(leader_id.map(|id| ("leader_id".to_owned(), id.to_string())));
+        metadata.extend(leader_address.map(|address| ("leader_address".to_owned(), address)));
         metadata.extend(self.more.into_iter().map(|(key, value)| (key.to_owned(), value)));
         details.set_error_info(self.reason.name(), ERROR_DOMAIN, metadata);
         Status::with_error_details(self.reason.code(), self.message, details)
@@ -231,6 +250,9 @@ impl Failure {
             effect: effect.into(),
             field: self.field.clone().unwrap_or_default(),
             receipt: self.receipt,
+            retry_after_ms: self.retry_delay().map_or(0, |delay| u32::try_from(delay.as_millis()).unwrap_or(u32::MAX)),
+            leader_id: self.leader.0.unwrap_or(0),
+            leader_address: self.leader.1.clone().unwrap_or_default(),
         }
     }
 }
@@ -346,11 +368,43 @@ mod tests {
         include_str!("../../proto/stampede/raft/v1/raft.proto"),
     );
 
+    /// Rows of the tables in the comments, `CODE REASON effect`. A row without an effect is of a table whose head says none.
+    fn documented() -> Vec<(&'static str, &'static str, &'static str)> {
+        let row = |line: &'static str| {
+            let mut words = line.trim().strip_prefix("//")?.split_whitespace();
+            let (code, reason, effect) = (words.next()?, words.next()?, words.next().unwrap_or("none"));
+            let reason = reason.trim_end_matches([':', '.']);
+            let is_name = |word: &str| word.len() > 3 && word.chars().all(|c| c.is_ascii_uppercase() || c == '_');
+            let effect = if ["none", "retry", "unknown"].contains(&effect) { effect } else { "none" };
+            (is_name(code) && is_name(reason)).then_some((code, reason, effect))
+        };
+        PROTO.lines().filter_map(row).collect()
+    }
+
+    /// `InvalidArgument` is `INVALID_ARGUMENT`.
+    fn written(code: Code) -> String {
+        let mut name = String::new();
+        for c in format!("{code:?}").chars() {
+            if c.is_ascii_uppercase() && !name.is_empty() {
+                name.push('_');
+            }
+            name.push(c.to_ascii_uppercase());
+        }
+        name
+    }
+
     #[test]
-    fn every_reason_is_documented_beside_its_code() {
-        for reason in Reason::ALL.iter().filter(|reason| !matches!(reason, Reason::PaymentUnknown | Reason::OrderUnknown)) {
-            let documented = PROTO.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(|word| word == reason.name());
-            assert!(documented, "{} stands in no proto file", reason.name());
+    fn every_reason_is_documented_with_its_code_and_effect_and_no_other_is() {
+        let documented = documented();
+        for reason in Reason::ALL {
+            let rows: Vec<_> = documented.iter().filter(|row| row.1 == reason.name()).collect();
+            assert!(!rows.is_empty(), "{} stands in no table of a proto file", reason.name());
+            for (code, _, effect) in rows {
+                assert_eq!((*code, *effect), (written(reason.code()).as_str(), reason.effect().name()), "{}", reason.name());
+            }
+        }
+        for (_, name, _) in documented {
+            assert!(Reason::ALL.iter().any(|reason| reason.name() == name), "{name} is documented and never told");
         }
     }
 

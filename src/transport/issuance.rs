@@ -4,23 +4,28 @@
 //! [`Edge`].
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tonic::{Code, Request, Response, Status, Streaming};
 
-use crate::domain::{LedgerView, serial_code};
+use crate::consensus::Consistency;
+use crate::domain::serial_code::{self, Forged};
+use crate::domain::{LedgerView, SeriesCode, StampNumber};
 use crate::limits;
 use crate::proto::v1;
 use crate::proto::v1::command_result::Result as Answer;
 use crate::proto::v1::issuance_service_server::IssuanceService;
 use crate::transport::calls::{Call, CallMetrics};
-use crate::transport::edge::Edge;
+use crate::transport::edge::{CodeRoom, Edge};
 use crate::transport::errors::{Failure, Reason};
 use crate::transport::ledger_node::LedgerNode;
 use crate::transport::{deadline, validate, wire};
+
+/// A printed code begins with its series.
+const SERIES_CHARS: usize = 3;
 
 pub struct Issuance<N> {
     edge: Edge<N>,
@@ -33,6 +38,39 @@ impl<N: LedgerNode> Issuance<N> {
     #[must_use]
     pub fn new(edge: Edge<N>, calls: Arc<CallMetrics>, stop: watch::Receiver<bool>) -> Self {
         Self { edge, calls, stop }
+    }
+}
+
+impl<N: LedgerNode> Issuance<N> {
+    /// Of a code that this node's key made: if the series was opened with another key, it is no code of the series.
+    async fn holder_of(
+        &self,
+        series: SeriesCode,
+        number: StampNumber,
+        consistency: Consistency,
+        within: Duration,
+    ) -> Result<v1::VerifySerialResponse, Failure> {
+        let look_up = move |view: &N::View| {
+            let order = match view.holder(series, number)? {
+                Some(holder) => view.order(holder)?,
+                None => None,
+            };
+            Ok((view.series(series)?, order))
+        };
+        let (mark, (series, order)) = self.edge.read(consistency, within, look_up).await?;
+        if let Some(series) = series {
+            self.edge.learn(&series)?;
+        }
+        let mut response = v1::VerifySerialResponse { mark: Some(mark), ..Default::default() };
+        match order.map(|order| wire::order(&order, Vec::new())) {
+            None => response.set_status(v1::SerialStatus::Unknown),
+            Some(order) => {
+                response.set_status(v1::SerialStatus::Issued);
+                response.issued_at_ms = order.settled_at_ms;
+                response.order_id = order.order_id;
+            }
+        }
+        Ok(response)
     }
 }
 
@@ -112,7 +150,7 @@ impl<N: LedgerNode> IssuanceService for Issuance<N> {
                         .status());
                 };
                 let codes = match order.serials() {
-                    Some(range) => self.edge.printed(&range, until).await?.codes,
+                    Some(range) => self.edge.printed(&range, until, &mut CodeRoom::of_an_answer()).await?.codes,
                     None => Vec::new(),
                 };
                 Ok(Response::new(v1::GetOrderResponse { mark: Some(mark), order: Some(wire::order(&order, codes)) }))
@@ -152,24 +190,18 @@ impl<N: LedgerNode> IssuanceService for Issuance<N> {
                 let within = deadline::within(request.metadata());
                 let request = request.get_ref();
                 let consistency = validate::consistency(request.consistency).map_err(Failure::from)?;
-                let Ok((series, number)) = serial_code::verify(self.edge.key(), &request.code) else {
-                    let status = v1::SerialStatus::Forged.into();
-                    return Ok(Response::new(v1::VerifySerialResponse { status, ..Default::default() }));
-                };
-                let look_up = move |view: &N::View| {
-                    let Some(holder) = view.holder(series, number)? else { return Ok(None) };
-                    view.order(holder)
-                };
-                let (mark, found) = self.edge.read(consistency, within, look_up).await?;
-                let mut response = v1::VerifySerialResponse { mark: Some(mark), ..Default::default() };
-                match found.map(|order| wire::order(&order, Vec::new())) {
-                    None => response.set_status(v1::SerialStatus::Unknown),
-                    Some(order) => {
-                        response.set_status(v1::SerialStatus::Issued);
-                        response.issued_at_ms = order.settled_at_ms;
-                        response.order_id = order.order_id;
+                let verified = serial_code::verify(self.edge.key(), &request.code);
+                let response = match verified {
+                    Ok((series, number)) => self.holder_of(series, number, consistency, within).await?,
+                    Err(forged) => {
+                        let mark = match (forged, request.code.get(..SERIES_CHARS).map(SeriesCode::new)) {
+                            (Forged::NotOurs, Some(Ok(series))) => self.edge.check_forged(series, within).await?,
+                            _ => None,
+                        };
+                        let status = v1::SerialStatus::Forged.into();
+                        v1::VerifySerialResponse { mark, status, ..Default::default() }
                     }
-                }
+                };
                 Ok(Response::new(response))
             })
             .await
@@ -208,22 +240,27 @@ impl<N: LedgerNode> IssuanceService for Issuance<N> {
     }
 }
 
+/// A batch that was taken in, and its share of what a stream may have under way, until it is answered.
+type TakenIn = (v1::SubmitBatchRequest, OwnedSemaphorePermit);
+
 async fn answer_batch<N: LedgerNode>(
     edge: Edge<N>,
-    batch: Result<v1::SubmitBatchRequest, Status>,
+    batch: Result<TakenIn, Status>,
     ends: Option<Instant>,
 ) -> Result<v1::SubmitBatchResponse, Status> {
-    let batch = batch?;
+    let (batch, _share) = batch?;
     let left = ends.map_or(limits::CALL_DEADLINE_DEFAULT, |ends| ends.saturating_duration_since(Instant::now()));
     Ok(edge.submit_batch(batch, left.min(limits::CALL_DEADLINE_DEFAULT)).await)
 }
 
-/// The batches of a stream up to the first that is refused as a whole, the port's closing, or the caller's end.
+/// The batches of a stream up to the first that is refused as a whole, the port's closing, or the caller's end. Each waits until
+/// its commands may be under way; those behind it wait at the caller.
 fn batches_until_the_end(
     incoming: Streaming<v1::SubmitBatchRequest>,
     stop: watch::Receiver<bool>,
-) -> impl futures_util::Stream<Item = Result<v1::SubmitBatchRequest, Status>> + Send {
-    stream::unfold(Some((incoming, stop)), |state| async move {
+) -> impl futures_util::Stream<Item = Result<TakenIn, Status>> + Send {
+    let room = Arc::new(Semaphore::new(limits::STREAM_COMMANDS_IN_FLIGHT_MAX));
+    let batches = stream::unfold(Some((incoming, stop)), |state| async move {
         let (mut incoming, mut stop) = state?;
         let next = tokio::select! {
             biased;
@@ -241,6 +278,16 @@ fn batches_until_the_end(
         };
         let rest = next.is_ok().then_some((incoming, stop));
         Some((next, rest))
+    });
+    batches.then(move |batch| {
+        let room = room.clone();
+        async move {
+            let batch = batch?;
+            // At most `BATCH_COMMANDS_MAX`: always to be had in the end.
+            let commands = u32::try_from(batch.commands.len()).unwrap_or(u32::MAX);
+            let share = room.acquire_many_owned(commands).await.expect("nobody closes it");
+            Ok((batch, share))
+        }
     })
 }
 

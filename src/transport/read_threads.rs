@@ -5,15 +5,25 @@
 //! thread that is awake takes the next read without being woken, which `spawn_blocking` (a thread for each waiting read, up to
 //! 512) does not give.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::oneshot;
 
 use crate::limits;
-use crate::transport::errors::{Failure, Reason};
 
 type Job = Box<dyn FnOnce() + Send>;
+
+/// Why a read has no result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotRun {
+    #[error("too many reads are waiting already")]
+    Overloaded,
+    /// A bug of ours, or a store in a state that cannot be: the node cannot go on.
+    #[error("a read of the ledger panicked")]
+    Panicked,
+}
 
 /// Cheap to clone; the threads end with the last clone.
 #[derive(Clone)]
@@ -34,16 +44,16 @@ impl ReadThreads {
         Ok(Self { jobs })
     }
 
-    /// Runs `read` on one of the threads.
+    /// Runs `read` on one of the threads. Whoever stops waiting does not stop it.
     ///
     /// # Errors
-    /// `OVERLOADED` if too many reads wait already.
-    pub async fn run<T: Send + 'static>(&self, read: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
+    /// See [`NotRun`].
+    pub async fn run<T: Send + 'static>(&self, read: impl FnOnce() -> T + Send + 'static) -> Result<T, NotRun> {
         let (done, answer) = oneshot::channel();
         // A caller that hung up does not need the answer.
         let job: Job = Box::new(move || drop(done.send(read())));
-        self.jobs.try_send(job).map_err(|_| Failure::new(Reason::Overloaded, "too many reads are waiting already"))?;
-        answer.await.map_err(|_| Failure::new(Reason::NodeStopped, "the thread that read has ended"))
+        self.jobs.try_send(job).map_err(|_| NotRun::Overloaded)?;
+        answer.await.map_err(|_| NotRun::Panicked)
     }
 }
 
@@ -52,6 +62,22 @@ fn work(waiting: &Mutex<Receiver<Job>>) {
         // The lock is held while waiting: one thread waits for work, the others for their turn to wait.
         let job = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(job) = job else { return };
-        job();
+        // The panic is on standard error, and its caller sees that no answer comes; the thread goes on for the others.
+        let _ = catch_unwind(AssertUnwindSafe(job));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_read_that_panics_is_told_and_leaves_the_threads_to_the_others() {
+        let threads = ReadThreads::start().unwrap();
+        // More than there are threads.
+        for _ in 0..=limits::READ_THREADS {
+            assert_eq!(threads.run(|| panic!("as the test wants")).await, Err::<(), _>(NotRun::Panicked));
+        }
+        assert_eq!(threads.run(|| 7).await, Ok(7));
     }
 }

@@ -67,7 +67,7 @@ pub async fn serve_client<N: LedgerNode>(
 ) -> Result<(), ServeError> {
     let service = IssuanceServiceServer::new(Issuance::new(edge, calls, signals.stop.clone()))
         .max_decoding_message_size(limits::CLIENT_MESSAGE_BYTES_MAX)
-        .max_encoding_message_size(limits::CLIENT_ANSWER_BYTES_MAX);
+        .max_encoding_message_size(limits::CLIENT_MESSAGE_BYTES_MAX);
     let router = settings().add_service(service);
     serve_public(listener, router, proto::CLIENT_DESCRIPTORS, ISSUANCE, signals).await
 }

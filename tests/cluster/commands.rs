@@ -36,6 +36,26 @@ fn an_order_is_placed_paid_and_read_on_different_nodes_and_outlives_the_leader()
     assert_eq!(cluster.stampede(&["status"]).status.code(), Some(0));
 }
 
+#[test]
+fn without_a_majority_a_write_ends_within_its_time_and_says_that_nothing_was_done() {
+    let mut cluster = Cluster::running();
+    let leader = cluster.leader().unwrap();
+    let survivor = cluster.nodes().into_iter().find(|node| *node != leader).unwrap();
+    for node in cluster.nodes().into_iter().filter(|node| *node != survivor) {
+        cluster.kill(node);
+    }
+    let address = cluster.client_address(survivor);
+    // A connection that breaks under the first one leaves its outcome unknown.
+    let mut told = String::new();
+    until("it is told that nothing was done", || {
+        let placed = cluster.stampede(&["order", "place", "--series", "CPN", "--timeout", "1s", "--server", &address]);
+        told = String::from_utf8_lossy(&placed.stderr).into_owned();
+        placed.status.code() == Some(8)
+    });
+    assert!(told.contains("not done within 1s") && told.contains("leader"), "{told}");
+    assert_eq!(cluster.stampede(&["status"]).status.code(), Some(10));
+}
+
 fn paid_state() -> serde_json::Value {
     "issued".into()
 }

@@ -136,6 +136,18 @@ impl Cluster {
         self.processes[index(node)] = Some(child);
     }
 
+    /// Files of the node may not grow beyond `kib`; a write that would fails.
+    pub(crate) fn start_with_file_limit(&mut self, node: u64, kib: u32) {
+        let plain = self.command(node);
+        let mut limited = Command::new("bash");
+        // Ignored, the signal leaves the error to the write.
+        limited.args(["-c", "trap '' XFSZ; ulimit -f \"$0\"; exec \"$@\""]).arg(kib.to_string());
+        limited.arg(plain.get_program()).args(plain.get_args());
+        let log = fs::OpenOptions::new().create(true).append(true).open(self.folder.path().join(format!("node-{node}.log")));
+        limited.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log.unwrap());
+        self.processes[index(node)] = Some(limited.spawn().unwrap());
+    }
+
     pub(crate) fn until_started(&self, node: u64) {
         until(&format!("node {node} has started"), || self.http(node, "/startupz").is_some_and(|(code, _)| code == 200));
     }

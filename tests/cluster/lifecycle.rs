@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 use stampede::proto::v1::PlaceOrderRequest;
 use stampede::proto::v1::issuance_service_client::IssuanceServiceClient as Client;
@@ -46,6 +47,22 @@ fn is_gone(status: &tonic::Status) -> bool {
         cause = error.source();
     }
     false
+}
+
+/// A node's own bound is 10 seconds; this much is for the machine.
+const ALL_AT_ONCE_WITHIN: Duration = Duration::from_secs(5);
+
+#[test]
+fn nodes_that_are_all_told_to_stop_do_not_wait_for_each_other() {
+    let mut cluster = Cluster::running();
+    let told = Instant::now();
+    for node in cluster.nodes() {
+        cluster.send_sigterm(node);
+    }
+    for node in cluster.nodes() {
+        assert_eq!(cluster.wait(node).code(), Some(0), "node {node}");
+    }
+    assert!(told.elapsed() < ALL_AT_ONCE_WITHIN, "{:?}", told.elapsed());
 }
 
 #[test]

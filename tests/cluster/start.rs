@@ -1,5 +1,10 @@
 //! A node by itself: before `init`, and when its data directory is not its own.
 
+use stampede::proto::v1::command::Command as Kind;
+use stampede::proto::v1::command_result::Result as Answer;
+use stampede::proto::v1::issuance_service_client::IssuanceServiceClient as Client;
+use stampede::proto::v1::{Command, PlaceOrderRequest, SubmitBatchRequest};
+
 use crate::harness::{Cluster, until};
 
 #[test]
@@ -71,13 +76,66 @@ fn a_data_directory_of_another_node_or_of_a_running_one_is_refused() {
 #[test]
 fn a_node_does_not_outlive_the_pipe_it_was_told_to_watch() {
     let cluster = Cluster::new(1);
-    let mut node = cluster.command(1).arg("--exit-with-stdin").stdin(std::process::Stdio::piped()).spawn().unwrap();
+    let node = cluster.command(1).arg("--exit-with-stdin").stdin(std::process::Stdio::piped()).spawn().unwrap();
     cluster.until_started(1);
+    assert_eq!(ended_after_stdin_closed(node).code(), Some(0));
+}
+
+#[test]
+fn a_parent_that_ends_after_it_sent_a_signal_does_not_cut_the_stop_short() {
+    let cluster = Cluster::new(1);
+    let node = cluster.command(1).arg("--exit-with-stdin").stdin(std::process::Stdio::piped()).spawn().unwrap();
+    cluster.until_started(1);
+    assert!(std::process::Command::new("kill").args(["-TERM", &node.id().to_string()]).status().unwrap().success());
+    assert_eq!(ended_after_stdin_closed(node).code(), Some(0), "{}", cluster.log(1));
+}
+
+fn ended_after_stdin_closed(mut node: std::process::Child) -> std::process::ExitStatus {
     drop(node.stdin.take());
     let mut status = None;
     until("it has ended", || {
         status = node.try_wait().unwrap();
         status.is_some()
     });
-    assert_eq!(status.unwrap().code(), Some(0));
+    status.unwrap()
+}
+
+/// Kibibytes that a file may have: enough to start, not for what `a_disk_that_fails` writes.
+const FILE_KIB_MAX: u32 = 512;
+
+#[test]
+fn a_disk_that_fails_while_the_node_runs_ends_it_with_a_code_of_its_own() {
+    let mut cluster = Cluster::new(1);
+    // A write beyond the limit fails as one to a full disk does.
+    cluster.start_with_file_limit(1, FILE_KIB_MAX);
+    cluster.until_started(1);
+    assert!(cluster.stampede(&["init", "--name", "one"]).status.success());
+    until("it leads", || cluster.leader() == Some(1));
+    assert!(cluster.stampede(&["series", "open", "CPN", "--capacity", "1000000"]).status.success());
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let sold = runtime.block_on(sell_until_it_fails(cluster.client_address(1)));
+    assert!(!sold.is_empty(), "the node goes on without a disk");
+    assert_eq!(cluster.wait(1).code(), Some(20), "{sold}\n{}", cluster.log(1));
+}
+
+async fn sell_until_it_fails(address: String) -> String {
+    let mut client = Client::connect(format!("http://{address}")).await.unwrap();
+    for _ in 0..200 {
+        let order = || PlaceOrderRequest {
+            order_id: uuid::Uuid::now_v7().to_string(),
+            account_id: "load".into(),
+            series_code: "CPN".into(),
+            quantity: 1,
+        };
+        let commands = (0..100).map(|_| Command { command: Some(Kind::PlaceOrder(order())) }).collect();
+        match client.submit_batch(SubmitBatchRequest { batch_id: 1, commands }).await.map(tonic::Response::into_inner) {
+            Err(status) => return format!("{status:?}"),
+            Ok(answer) => {
+                if let Some(Answer::Error(error)) = &answer.results[0].result {
+                    return format!("{error:?}");
+                }
+            }
+        }
+    }
+    String::new()
 }

@@ -117,6 +117,7 @@ async fn a_message_over_the_limit_is_refused_with_the_limit() {
     let status = node.client.place_order(huge).await.unwrap_err();
     assert!(matches!(status.code(), Code::OutOfRange | Code::ResourceExhausted), "{status:?}");
     assert!(status.message().contains("4194304"), "{status:?}");
+    assert!(status.get_details_error_info().is_none(), "it says nothing of an effect: the library says the same of an answer");
     node.stop().await;
 }
 

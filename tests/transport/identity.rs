@@ -50,3 +50,19 @@ async fn a_cluster_is_made_once() {
     assert_eq!((again.code(), info(&again).reason.as_str()), (Code::FailedPrecondition, "ALREADY_INITIALIZED"));
     node.stop().await;
 }
+
+#[tokio::test]
+async fn of_inits_that_race_one_makes_the_cluster_and_the_others_are_refused() {
+    let node = start().await;
+    let init = || {
+        let mut admin = node.admin.clone();
+        async move { admin.init(InitRequest { cluster_name: "test".to_owned() }).await }
+    };
+    // An error of storage would end the node, and this test.
+    let answers = futures_util::future::join_all((0..8).map(|_| init())).await;
+    assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1, "{answers:?}");
+    for status in answers.into_iter().filter_map(Result::err) {
+        assert_eq!((status.code(), info(&status).reason.as_str()), (Code::FailedPrecondition, "ALREADY_INITIALIZED"));
+    }
+    node.stop().await;
+}

@@ -65,6 +65,54 @@ async fn a_reused_id_is_refused_and_names_the_field() {
 }
 
 #[tokio::test]
+async fn the_same_id_twice_in_one_batch_is_done_once_and_answered_twice() {
+    let mut node = start_with_series().await;
+    let place = || v1::Command { command: Some(Command::PlaceOrder(order(1))) };
+    let pay = || v1::Command { command: Some(Command::RecordPayment(payment(1))) };
+    let other = v1::Command { command: Some(Command::PlaceOrder(v1::PlaceOrderRequest { quantity: 3, ..order(1) })) };
+    let commands = vec![place(), place(), other, pay(), pay()];
+    let answer = node.client.submit_batch(v1::SubmitBatchRequest { batch_id: 1, commands }).await.unwrap().into_inner();
+    let results: Vec<_> = answer.results.into_iter().map(|result| result.result.unwrap()).collect();
+    let [
+        Answer::PlaceOrder(first),
+        Answer::PlaceOrder(second),
+        Answer::Error(reused),
+        Answer::RecordPayment(paid),
+        Answer::RecordPayment(again),
+    ] = results.as_slice()
+    else {
+        panic!("{results:?}")
+    };
+    let replayed = |receipt: Option<v1::Receipt>| receipt.unwrap().replayed;
+    assert_eq!((replayed(first.receipt), replayed(second.receipt)), (false, true));
+    assert_eq!(first.receipt.unwrap().position, second.receipt.unwrap().position);
+    assert_eq!((reused.reason.as_str(), reused.field.as_str()), ("ORDER_ID_REUSED", "quantity"));
+    assert_eq!((replayed(paid.receipt), replayed(again.receipt)), (false, true));
+    assert_eq!(paid.serials, again.serials);
+    let totals = node.status_when(|_| true).await.totals.unwrap();
+    assert_eq!((totals.orders_issued, totals.serials_issued, totals.payments_refund_due), (1, 2, 0));
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_payment_that_cannot_issue_is_a_success_and_a_refund_due() {
+    let mut node = start_with_series().await;
+    node.client.place_order(order(1)).await.unwrap();
+    let rows = [
+        (v1::RecordPaymentRequest { amount_idr: 19_999, ..payment(1) }, v1::PaymentOutcome::RefundDueWrongAmount),
+        (v1::RecordPaymentRequest { payment_id: "p-2".into(), ..payment(1) }, v1::PaymentOutcome::Applied),
+        (v1::RecordPaymentRequest { payment_id: "p-3".into(), ..payment(1) }, v1::PaymentOutcome::RefundDueAlreadyPaid),
+        (v1::RecordPaymentRequest { payment_id: "p-4".into(), ..payment(4) }, v1::PaymentOutcome::RefundDueOrderUnknown),
+    ];
+    for (request, expected) in rows {
+        let answer = node.client.record_payment(request).await.unwrap().into_inner();
+        assert_eq!(answer.outcome(), expected);
+        assert_eq!(answer.serials.is_some(), expected == v1::PaymentOutcome::Applied, "{expected:?}");
+    }
+    node.stop().await;
+}
+
+#[tokio::test]
 async fn a_stream_answers_every_batch_and_ends_with_its_caller() {
     let mut node = start_with_series().await;
     let batches: Vec<_> = (1..=20u32)

@@ -1,4 +1,5 @@
-//! The API as a caller meets it: one node on loopback ports and a real data directory.
+//! The API as a caller meets it: one node on loopback ports and a real data directory, or one whose answers are
+//! scripted.
 
 // A failed unwrap is a failed test.
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation, clippy::cast_sign_loss, unreachable_pub)]
@@ -7,4 +8,5 @@ mod bad_input;
 mod identity;
 mod issuing;
 mod reflection;
+mod scripted;
 mod support;

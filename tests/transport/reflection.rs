@@ -1,5 +1,7 @@
 //! What a client in another language finds without our proto files, and how it asks for health.
 
+use std::time::Instant;
+
 use tokio_stream::StreamExt;
 use tonic::transport::Channel;
 use tonic_health::pb::health_client::HealthClient;
@@ -9,7 +11,7 @@ use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 
-use crate::support::start;
+use crate::support::{PATIENCE, start};
 
 #[tokio::test]
 async fn the_client_port_lists_its_services_and_nothing_of_the_peers() {
@@ -28,7 +30,9 @@ async fn the_client_port_lists_its_services_and_nothing_of_the_peers() {
     let check = HealthCheckRequest { service: "stampede.v1.IssuanceService".to_owned() };
     let mut health = HealthClient::new(channel);
     // The reporter's task sets the status when the port opens: the first answer may come before it.
+    let until = Instant::now() + PATIENCE;
     while health.check(check.clone()).await.ok().map(|answer| answer.into_inner().status()) != Some(ServingStatus::Serving) {
+        assert!(Instant::now() < until, "the port never says that it serves");
         tokio::task::yield_now().await;
     }
     node.stop().await;

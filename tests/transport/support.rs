@@ -22,7 +22,7 @@ use tonic::transport::Channel;
 use tonic_types::{ErrorInfo, StatusExt};
 
 /// Everything must have happened by then; a test that reaches it has failed.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) struct TestNode {
     pub(crate) client: IssuanceServiceClient<Channel>,
@@ -61,7 +61,7 @@ pub(crate) fn key() -> SerialKey {
     SerialKey::from_bytes([7; 32])
 }
 
-async fn channel(address: &str) -> Channel {
+pub(crate) async fn channel(address: &str) -> Channel {
     Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap()
 }
 

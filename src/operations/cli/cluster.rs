@@ -5,7 +5,7 @@ use serde_json::json;
 use tonic::Status;
 
 use super::Global;
-use super::connection::{Call, Servers, request};
+use super::connection::{Call, Servers};
 use super::exit::{Code, Failure};
 use super::order::short_name;
 use super::output::{self, Record};
@@ -35,11 +35,24 @@ pub(super) async fn init(global: &Global, args: InitArgs) -> Result<(), Failure>
     // One node, not the next one after it: two nodes that are both told to make a cluster could make two.
     let first = global.admin.iter().take(1).cloned().collect();
     let servers = Servers { addresses: first, ..global.admins() };
-    let call = Call { doing: "making the cluster", ask: Some("stampede status".to_owned()) };
-    let message = InitRequest { cluster_name: args.name };
-    let made = servers.call(&call, async |channel| Client::new(channel).init(request(message.clone())).await).await?;
-    output::print_record(global.output, vec![("cluster_id", json!(made.cluster_id))]);
+    let call = Call::write("making the cluster", "stampede status", format!("stampede init --name {}", args.name));
+    let message = InitRequest { cluster_name: args.name.clone() };
+    let made = servers.call(&call, async |to| Client::new(to.channel()).init(to.request(message.clone())).await).await;
+    let cluster_id = match made {
+        Ok(made) => made.cluster_id,
+        // The cluster itself says whether it is there.
+        Err(failure) if failure.code == Code::OutcomeUnknown => match status_of(global, &servers.addresses[0]).await {
+            Ok(status) if is_made_as(&status, &args.name) => status.cluster_id,
+            _ => return Err(failure),
+        },
+        Err(failure) => return Err(failure),
+    };
+    output::print_record(global.output, vec![("cluster_id", json!(cluster_id))]);
     Ok(())
+}
+
+fn is_made_as(status: &GetStatusResponse, name: &str) -> bool {
+    status.role() != NodeRole::Uninitialized && status.cluster_name == name && !status.cluster_id.is_empty()
 }
 
 /// One row for each node that was named.
@@ -84,40 +97,75 @@ fn describe(address: &str, status: &GetStatusResponse) -> Record {
 
 /// The exit code of `status`: the worst that can be told from the nodes that were asked.
 fn judge(answers: &[GetStatusResponse], asked: usize) -> Result<(), Failure> {
-    let silent = asked - answers.len();
     if answers.is_empty() {
         return Err(Failure::new(Code::Unreachable, "no node answered", "check that they run, or name others with --admin"));
     }
+    if let Some((message, next)) = what_is_wrong(answers) {
+        return Err(Failure::new(Code::Unhealthy, message, next));
+    }
+    let voters = answers.iter().map(|status| status.members.iter().filter(|member| member.voter).count()).max().unwrap_or(0);
+    // A node that knows no leader while others do is cut off from them: it counts for as little as a silent one.
+    let lost = asked - answers.iter().filter(|status| status.leader_id != 0).count();
+    let unasked = voters.saturating_sub(asked);
+    let (code, message, next) = match (lost, unasked) {
+        (0, 0) => return Ok(()),
+        (0, unasked) => (
+            Code::OneLossFromStopping,
+            format!("{unasked} of {voters} members were not asked: whether one more loss stops the cluster is not known"),
+            "name the operator addresses of all members with --admin",
+        ),
+        // A majority is more than half; with exactly that many left, the next loss stops the cluster.
+        (lost, _) if voters.saturating_sub(lost) == voters / 2 + 1 => (
+            Code::OneLossFromStopping,
+            format!("{lost} of {asked} nodes did not answer or know no leader; one more loss stops the cluster"),
+            "bring them back",
+        ),
+        (lost, _) => (Code::Unhealthy, format!("{lost} of {asked} nodes did not answer or know no leader"), "bring them back"),
+    };
+    Err(Failure::new(code, message, next))
+}
+
+/// What no loss of nodes explains, or leaves nothing that works, and what to do about it.
+fn what_is_wrong(answers: &[GetStatusResponse]) -> Option<(String, &'static str)> {
+    let without_cluster = answers.iter().find(|status| status.role() == NodeRole::Uninitialized);
     if answers.iter().all(|status| status.role() == NodeRole::Uninitialized) {
-        return Err(Failure::new(Code::Unhealthy, "the cluster is not made yet", "stampede init --name NAME"));
+        return Some(("the cluster is not made yet".to_owned(), "stampede init --name NAME"));
     }
     if let Some(stopped) = answers.iter().find(|status| status.role() == NodeRole::Shutdown) {
         let message = format!("node {} has stopped after a fatal error", stopped.node_id);
-        return Err(Failure::new(Code::Unhealthy, message, "its log says why; restart it, or replace it"));
+        return Some((message, "its log says why; restart it, or replace it"));
+    }
+    if let Some(alone) = without_cluster {
+        let message = format!("node {} belongs to no cluster, while others do", alone.node_id);
+        return Some((message, "it must be a member, under its id and addresses; a lost disk comes back as a new member"));
+    }
+    for (at, one) in answers.iter().enumerate() {
+        for other in &answers[at + 1..] {
+            if one.cluster_id != other.cluster_id {
+                let message = format!("nodes {} and {} belong to different clusters", one.node_id, other.node_id);
+                return Some((message, "name the nodes of one cluster with --admin"));
+            }
+            if one.applied_index == other.applied_index && one.digest != other.digest {
+                let (a, b, index) = (one.node_id, other.node_id, one.applied_index);
+                let message = format!("nodes {a} and {b} hold different ledgers as of index {index}");
+                return Some((message, "stop giving it calls; keep the data of both, and report this"));
+            }
+        }
     }
     if answers.iter().all(|status| status.leader_id == 0) {
-        return Err(Failure::new(Code::Unhealthy, "no node knows a leader", "a majority must run and reach each other"));
+        return Some(("no node knows a leader".to_owned(), "a majority must run and reach each other"));
     }
-    if silent == 0 {
-        return Ok(());
-    }
-    let voters = answers.iter().map(|status| status.members.iter().filter(|member| member.voter).count()).max().unwrap_or(0);
-    // A majority is more than half; with exactly that many left, the next loss stops the cluster.
-    if voters.saturating_sub(silent) == voters / 2 + 1 {
-        let message = format!("{silent} of {asked} nodes did not answer; one more loss stops the cluster");
-        return Err(Failure::new(Code::OneLossFromStopping, message, "bring the silent node back"));
-    }
-    Err(Failure::new(Code::Unhealthy, format!("{silent} of {asked} nodes did not answer"), "bring the silent nodes back"))
+    None
 }
 
 pub(super) async fn leader(global: &Global, command: LeaderCommand) -> Result<(), Failure> {
     let leader_id = match command {
         LeaderCommand::Show => {
-            let call = Call { doing: "asking who leads", ask: None };
+            let call = Call::read("asking who leads");
             let answer = global
                 .admins()
-                .call(&call, async |channel| {
-                    let answer = Client::new(channel).get_status(request(GetStatusRequest {})).await?;
+                .call(&call, async |to| {
+                    let answer = Client::new(to.channel()).get_status(to.request(GetStatusRequest {})).await?;
                     if answer.get_ref().leader_id == 0 { Err(Status::unavailable("no leader is known")) } else { Ok(answer) }
                 })
                 .await?;
@@ -141,16 +189,17 @@ async fn transfer(global: &Global, to: Option<u64>) -> Result<u64, Failure> {
         return Err(Failure::new(Code::Failed, "none of the nodes named by --admin leads", "name all nodes with --admin"));
     };
     let servers = Servers { addresses: vec![leader], ..global.admins() };
-    let call = Call { doing: "moving leadership", ask: Some("stampede leader show".to_owned()) };
+    let again = to.map_or("stampede leader transfer".to_owned(), |to| format!("stampede leader transfer --to {to}"));
+    let call = Call::write("moving leadership", "stampede leader show", again);
     let message = TransferLeaderRequest { to_node_id: to.unwrap_or(0) };
-    let moved = servers.call(&call, async |channel| Client::new(channel).transfer_leader(request(message)).await).await?;
+    let moved = servers.call(&call, async |to| Client::new(to.channel()).transfer_leader(to.request(message)).await).await?;
     Ok(moved.leader_id)
 }
 
 async fn status_of(global: &Global, address: &str) -> Result<GetStatusResponse, Failure> {
-    let call = Call { doing: "asking for the status", ask: None };
+    let call = Call::read("asking for the status");
     let servers = Servers { addresses: vec![address.to_owned()], ..global.admins() };
-    servers.call(&call, async |channel| Client::new(channel).get_status(request(GetStatusRequest {})).await).await
+    servers.call(&call, async |to| Client::new(to.channel()).get_status(to.request(GetStatusRequest {})).await).await
 }
 
 #[cfg(test)]
@@ -160,7 +209,15 @@ mod tests {
 
     fn node(leader_id: u64) -> GetStatusResponse {
         let members = (1..=3).map(|node_id| Member { node_id, voter: true, ..Member::default() }).collect();
-        GetStatusResponse { role: NodeRole::Follower.into(), leader_id, members, ..GetStatusResponse::default() }
+        GetStatusResponse {
+            role: NodeRole::Follower.into(),
+            cluster_id: "a".to_owned(),
+            applied_index: 5,
+            digest: "d1".to_owned(),
+            leader_id,
+            members,
+            ..GetStatusResponse::default()
+        }
     }
 
     fn with_role(role: NodeRole) -> GetStatusResponse {
@@ -169,19 +226,35 @@ mod tests {
 
     #[test]
     fn the_exit_code_of_status_is_the_worst_that_can_be_told() {
+        let other_cluster = GetStatusResponse { cluster_id: "b".to_owned(), ..node(1) };
+        let other_ledger = GetStatusResponse { digest: "d2".to_owned(), ..node(1) };
+        let behind = GetStatusResponse { applied_index: 4, digest: "d0".to_owned(), ..node(1) };
         let table = [
-            (vec![node(1), node(1), node(1)], None),
-            (vec![node(1)], None),
-            (vec![], Some(Code::Unreachable)),
-            (vec![with_role(NodeRole::Uninitialized); 3], Some(Code::Unhealthy)),
-            (vec![with_role(NodeRole::Shutdown), node(2), node(2)], Some(Code::Unhealthy)),
-            (vec![node(0), node(0), node(0)], Some(Code::Unhealthy)),
+            (vec![node(1), node(1), node(1)], 3, None),
+            (vec![node(1), node(1), behind], 3, None),
+            (vec![node(1)], 1, Some(Code::OneLossFromStopping)),
+            (vec![], 3, Some(Code::Unreachable)),
+            (vec![with_role(NodeRole::Uninitialized); 3], 3, Some(Code::Unhealthy)),
+            (vec![with_role(NodeRole::Uninitialized), node(1), node(1)], 3, Some(Code::Unhealthy)),
+            (vec![with_role(NodeRole::Shutdown), node(2), node(2)], 3, Some(Code::Unhealthy)),
+            (vec![node(1), node(1), other_cluster], 3, Some(Code::Unhealthy)),
+            (vec![node(1), node(1), other_ledger], 3, Some(Code::Unhealthy)),
+            (vec![node(0), node(0), node(0)], 3, Some(Code::Unhealthy)),
+            (vec![node(1), node(1), node(0)], 3, Some(Code::OneLossFromStopping)),
+            (vec![node(1), node(1)], 3, Some(Code::OneLossFromStopping)),
+            (vec![node(1), node(0)], 3, Some(Code::Unhealthy)),
+            (vec![node(1)], 3, Some(Code::Unhealthy)),
         ];
-        for (answers, expected) in table {
-            let asked = answers.len();
+        for (answers, asked, expected) in table {
             assert_eq!(judge(&answers, asked).err().map(|failure| failure.code), expected, "{answers:?}");
         }
-        assert_eq!(judge(&[node(1), node(1)], 3).unwrap_err().code, Code::OneLossFromStopping);
-        assert_eq!(judge(&[node(1)], 3).unwrap_err().code, Code::Unhealthy);
+    }
+
+    #[test]
+    fn a_cluster_that_is_there_under_the_name_is_the_one_that_was_asked_for() {
+        let made = GetStatusResponse { cluster_name: "rush".to_owned(), ..node(1) };
+        assert!(is_made_as(&made, "rush") && !is_made_as(&made, "other"));
+        let bound = GetStatusResponse { role: NodeRole::Uninitialized.into(), ..made };
+        assert!(!is_made_as(&bound, "rush"), "its directory is bound, and the cluster is not made");
     }
 }

@@ -5,6 +5,7 @@ use clap::Subcommand;
 use super::exit::{Code, Failure};
 use super::{ConfigArgs, output};
 use crate::operations::config::{self, Loaded, Sources};
+use crate::operations::node;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ConfigCommand {
@@ -30,6 +31,7 @@ pub(super) fn run(command: &ConfigCommand) -> Result<(), Failure> {
     match command {
         ConfigCommand::Validate(args) => {
             let loaded = load(args)?;
+            node::read_key(&loaded.config)?;
             for warning in &loaded.warnings {
                 eprintln!("warning: {warning}");
             }

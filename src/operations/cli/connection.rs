@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code as GrpcCode, Request, Response, Status};
 use tonic_types::StatusExt;
@@ -29,6 +29,37 @@ pub(super) struct Call {
     pub(super) doing: &'static str,
     /// The command that shows whether it happened; `None` of a read.
     pub(super) ask: Option<String>,
+    /// The command that does the same again, with every id spelled out.
+    pub(super) again: Option<String>,
+}
+
+impl Call {
+    pub(super) const fn read(doing: &'static str) -> Self {
+        Self { doing, ask: None, again: None }
+    }
+
+    pub(super) fn write(doing: &'static str, ask: impl Into<String>, again: impl Into<String>) -> Self {
+        Self { doing, ask: Some(ask.into()), again: Some(again.into()) }
+    }
+}
+
+/// One attempt at a call: a connection, and what is left of the time.
+pub(super) struct Attempt {
+    channel: Channel,
+    within: Duration,
+}
+
+impl Attempt {
+    pub(super) fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+
+    /// The remaining time travels with the call: the server answers in its own words before it is over.
+    pub(super) fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        request.set_timeout(self.within);
+        request
+    }
 }
 
 /// What an error of a server says about the call.
@@ -38,59 +69,92 @@ enum Effect {
     Unknown,
 }
 
+/// The answers to the attempts so far.
+#[derive(Default)]
+struct Told {
+    may_have_happened: bool,
+    last: Option<String>,
+    /// Each server of the last round says that it does not have the method.
+    is_not_known: bool,
+}
+
 impl Servers {
     /// # Errors
     /// The server's refusal, or that none answered; the code says whether it can have happened.
     pub(super) async fn call<T>(
         &self,
         call: &Call,
-        send: impl AsyncFn(Channel) -> Result<Response<T>, Status>,
+        send: impl AsyncFn(Attempt) -> Result<Response<T>, Status>,
     ) -> Result<T, Failure> {
         let deadline = Instant::now() + self.within;
-        let mut may_have_happened = false;
-        let mut last_answer = None;
+        let mut told = Told::default();
         loop {
             let mut connected = false;
+            told.is_not_known = true;
             for address in &self.addresses {
                 let Ok(channel) = connect(address, deadline).await else { continue };
                 connected = true;
-                let until = deadline.min(Instant::now() + CLI_ATTEMPT_TIMEOUT);
-                let status = match timeout_at(until, send(channel)).await {
+                let within = CLI_ATTEMPT_TIMEOUT.min(deadline.saturating_duration_since(Instant::now()));
+                let status = match timeout(within, send(Attempt { channel, within })).await {
                     Ok(Ok(response)) => return Ok(response.into_inner()),
                     Ok(Err(status)) => status,
                     Err(_) => Status::deadline_exceeded("no answer in time"),
                 };
+                told.last = Some(format!("{address}: {}", said(&status)));
+                told.is_not_known &= status.code() == GrpcCode::Unimplemented;
                 match effect_of(&status) {
+                    // An earlier attempt may still be on its way to a leader, and find what this one did not.
+                    Effect::None if told.may_have_happened && may_yet_be_done(&status) => {}
+                    // So it is, but by whom?
+                    Effect::None if told.may_have_happened && reason_of(&status) == ALREADY_INITIALIZED => {
+                        return Err(self.give_up(call, told));
+                    }
                     Effect::None => return Err(refusal(call, &status)),
                     Effect::Retry => {}
-                    Effect::Unknown => may_have_happened |= call.ask.is_some(),
+                    Effect::Unknown => told.may_have_happened |= call.ask.is_some(),
                 }
-                last_answer = Some(format!("{address}: {}", status.message()));
             }
-            let is_hopeless = !connected && last_answer.is_none();
+            told.is_not_known &= connected;
+            let is_hopeless = told.is_not_known || !connected && told.last.is_none();
             if is_hopeless || Instant::now() + CLI_RETRY_PAUSE >= deadline {
-                return Err(self.give_up(call, may_have_happened, last_answer));
+                return Err(self.give_up(call, told));
             }
             sleep(CLI_RETRY_PAUSE).await;
         }
     }
 
-    fn give_up(&self, call: &Call, may_have_happened: bool, last_answer: Option<String>) -> Failure {
+    fn give_up(&self, call: &Call, told: Told) -> Failure {
         let within = humantime::format_duration(self.within);
         let asked = self.addresses.join(", ");
-        match (may_have_happened, last_answer) {
-            (true, last) => Failure::new(
-                Code::OutcomeUnknown,
-                format!("{}: outcome unknown after {within} ({})", call.doing, last.unwrap_or(asked)),
-                format!("the same command with the same id is safe; or ask: {}", call.ask.as_deref().unwrap_or_default()),
+        let code = match (told.may_have_happened, &told.last) {
+            (true, _) => Code::OutcomeUnknown,
+            (false, Some(_)) if told.is_not_known => Code::Failed,
+            (false, Some(_)) => Code::TimedOut,
+            (false, None) => Code::Unreachable,
+        };
+        let last = told.last.unwrap_or(asked.clone());
+        match code {
+            _ if told.is_not_known => Failure::new(
+                code,
+                format!("{}: the server does not know the call; {last}", call.doing),
+                format!("is {} the right port, and the same version?", self.flag),
             ),
-            (false, Some(last)) => Failure::new(
-                Code::TimedOut,
+            Code::OutcomeUnknown => Failure::new(
+                code,
+                format!("{}: outcome unknown after {within} ({last})", call.doing),
+                format!(
+                    "the same again is safe: {}; or ask: {}",
+                    call.again.as_deref().unwrap_or("repeat the command"),
+                    call.ask.as_deref().unwrap_or_default()
+                ),
+            ),
+            Code::TimedOut => Failure::new(
+                code,
                 format!("{}: not done within {within}; last answer from {last}", call.doing),
                 "see who leads with `stampede status`, then send the same command again, or give it more --timeout",
             ),
-            (false, None) => Failure::new(
-                Code::Unreachable,
+            _ => Failure::new(
+                code,
                 format!("{}: cannot connect to {asked}", call.doing),
                 format!("check that a node runs there, or name others with {} host:port,host:port", self.flag),
             ),
@@ -103,35 +167,34 @@ async fn connect(address: &str, deadline: Instant) -> Result<Channel, ()> {
     timeout_at(deadline, endpoint.connect()).await.map_err(drop)?.map_err(drop)
 }
 
-/// The remaining time travels with the call, so that the server does not work for nobody.
-pub(super) fn request<T>(message: T) -> Request<T> {
-    let mut request = Request::new(message);
-    request.set_timeout(CLI_ATTEMPT_TIMEOUT);
-    request
+const ALREADY_INITIALIZED: &str = "ALREADY_INITIALIZED";
+
+/// A refusal that does not stand for ever: when stock is free again, or the series or the order is there, an earlier attempt that
+/// is still on its way will be done.
+fn may_yet_be_done(status: &Status) -> bool {
+    matches!(reason_of(status).as_str(), "SERIES_UNKNOWN" | "STOCK_EXHAUSTED" | "ORDER_UNKNOWN")
 }
 
+fn reason_of(status: &Status) -> String {
+    status.get_details_error_info().map(|info| info.reason).unwrap_or_default()
+}
+
+fn said(status: &Status) -> &str {
+    if status.message().is_empty() { status.code().description() } else { status.message() }
+}
+
+/// Without details a status does not come from our error table, but from a gRPC library, a proxy or a broken connection: whatever
+/// its code, it says nothing of what the ledger did.
 fn effect_of(status: &Status) -> Effect {
     match status.get_details_error_info().and_then(|info| info.metadata.get("effect").cloned()).as_deref() {
         Some("none") => Effect::None,
         Some("retry") => Effect::Retry,
-        Some(_) => Effect::Unknown,
-        // Without details it does not come from our error table: gRPC itself refused it, or the connection broke.
-        None => match status.code() {
-            GrpcCode::InvalidArgument
-            | GrpcCode::NotFound
-            | GrpcCode::AlreadyExists
-            | GrpcCode::FailedPrecondition
-            | GrpcCode::OutOfRange
-            | GrpcCode::PermissionDenied
-            | GrpcCode::Unauthenticated
-            | GrpcCode::Unimplemented => Effect::None,
-            _ => Effect::Unknown,
-        },
+        _ => Effect::Unknown,
     }
 }
 
 fn refusal(call: &Call, status: &Status) -> Failure {
-    let reason = status.get_details_error_info().map(|info| info.reason).unwrap_or_default();
+    let reason = reason_of(status);
     let fields: Vec<String> = status
         .get_details_bad_request()
         .map(|bad| bad.field_violations.into_iter().map(|violation| format!("{} {}", violation.field, violation.description)))
@@ -142,7 +205,7 @@ fn refusal(call: &Call, status: &Status) -> Failure {
     let message =
         if reason.is_empty() { format!("{}: {told}", call.doing) } else { format!("{}: {told} ({reason})", call.doing) };
     let (code, next) = match (reason.as_str(), status.code()) {
-        ("ALREADY_INITIALIZED", _) => (Code::RefusedForSafety, "it is there already: see `stampede status`"),
+        (ALREADY_INITIALIZED, _) => (Code::RefusedForSafety, "it is there already: see `stampede status`"),
         ("STOCK_EXHAUSTED", _) => (Code::Failed, "open another series with `stampede series open`, or order fewer"),
         ("SERIES_UNKNOWN", _) => (Code::NotFound, "see which there are with `stampede series list`"),
         ("ORDER_ID_REUSED" | "PAYMENT_ID_REUSED" | "SERIES_REUSED", _) => {
@@ -150,9 +213,6 @@ fn refusal(call: &Call, status: &Status) -> Failure {
         }
         (_, GrpcCode::NotFound) => (Code::NotFound, "check the id"),
         (_, GrpcCode::InvalidArgument) => (Code::Usage, "correct the named value; --help says what is accepted"),
-        (_, GrpcCode::Unimplemented) => {
-            (Code::Failed, "this server does not know the call: is it the right port, and the same version?")
-        }
         _ => (Code::Failed, "nothing was changed; see `stampede status`"),
     };
     Failure::new(code, message, next)
@@ -168,12 +228,17 @@ mod tests {
     }
 
     fn write() -> Call {
-        Call { doing: "placing the order", ask: Some("stampede order get 1".to_owned()) }
+        Call::write("placing the order", "stampede order get 1", "stampede order place --order-id 1")
+    }
+
+    fn refused(code: GrpcCode, reason: &str, effect: &str) -> Status {
+        let details =
+            tonic_types::ErrorDetails::with_error_info(reason, "stampede", [("effect".to_owned(), effect.to_owned())]);
+        Status::with_error_details(code, "told", details)
     }
 
     fn with_effect(effect: &str) -> Status {
-        let details = tonic_types::ErrorDetails::with_error_info("ANY", "stampede", [("effect".to_owned(), effect.to_owned())]);
-        Status::with_error_details(GrpcCode::Unavailable, "told", details)
+        refused(GrpcCode::Unavailable, "ANY", effect)
     }
 
     /// Takes connections and never says a word.
@@ -186,20 +251,64 @@ mod tests {
     #[tokio::test]
     async fn each_way_to_end_has_its_code() {
         let (_listener, address) = silent_listener().await;
-        let read = Call { doing: "reading", ask: None };
+        let read = Call::read("reading");
         let table = [
             (write(), with_effect("none"), Code::Failed),
+            (write(), refused(GrpcCode::InvalidArgument, "INVALID_FIELD", "none"), Code::Usage),
+            (read.clone(), refused(GrpcCode::NotFound, "ORDER_UNKNOWN", "none"), Code::NotFound),
             (write(), with_effect("retry"), Code::TimedOut),
             (write(), with_effect("unknown"), Code::OutcomeUnknown),
+            // Not from the ledger: a proxy says such things after the execution, too.
             (write(), Status::unavailable("broken pipe"), Code::OutcomeUnknown),
+            (write(), Status::not_found("no such route"), Code::OutcomeUnknown),
+            (write(), Status::failed_precondition("proxy"), Code::OutcomeUnknown),
+            (write(), Status::out_of_range("decoded message length too large"), Code::OutcomeUnknown),
+            (write(), Status::unimplemented(""), Code::OutcomeUnknown),
             (read.clone(), Status::unavailable("broken pipe"), Code::TimedOut),
-            (read.clone(), Status::not_found("no such order"), Code::NotFound),
-            (write(), Status::invalid_argument("quantity"), Code::Usage),
+            (read.clone(), Status::unimplemented(""), Code::Failed),
         ];
         for (call, status, expected) in table {
             let result = servers(&[&address]).call::<()>(&call, async |_| Err(status.clone())).await;
             assert_eq!(result.unwrap_err().code, expected, "{status:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_refusal_that_may_not_stand_stays_unknown_after_an_attempt_that_may_have_happened() {
+        let (_listener, address) = silent_listener().await;
+        let table = [
+            ("SERIES_UNKNOWN", Code::OutcomeUnknown),
+            ("STOCK_EXHAUSTED", Code::OutcomeUnknown),
+            ("ORDER_UNKNOWN", Code::OutcomeUnknown),
+            (ALREADY_INITIALIZED, Code::OutcomeUnknown),
+            ("ORDER_ID_REUSED", Code::Failed),
+        ];
+        for (reason, expected) in table {
+            let attempts = std::cell::Cell::new(0);
+            let (servers, write) = (servers(&[&address]), write());
+            let result = servers.call::<()>(&write, async |_| {
+                attempts.set(attempts.get() + 1);
+                Err(if attempts.get() == 1 { Status::unavailable("gone") } else { refused(GrpcCode::NotFound, reason, "none") })
+            });
+            let failure = result.await.unwrap_err();
+            assert_eq!(failure.code, expected, "{reason}: {failure}");
+            if expected == Code::OutcomeUnknown {
+                assert!(failure.next.contains("stampede order place --order-id 1"), "{failure}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn the_server_is_given_what_is_left_of_the_time_and_no_more() {
+        let (_listener, address) = silent_listener().await;
+        let short = servers(&[&address]);
+        let read = Call::read("reading");
+        let result = short.call::<()>(&read, async |attempt| {
+            let told = attempt.request(()).metadata().get("grpc-timeout").unwrap().to_str().unwrap().to_owned();
+            assert!(attempt.within <= short.within, "{told}");
+            Err(with_effect("retry"))
+        });
+        assert_eq!(result.await.unwrap_err().code, Code::TimedOut);
     }
 
     #[tokio::test]

@@ -13,7 +13,7 @@ use tokio::process::{Child, ChildStdin, Command};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep};
 
-use super::connection::{Call, Servers, request};
+use super::connection::{Call, Servers};
 use super::exit::{Code, Failure};
 use super::output::print_line;
 use crate::proto::admin::admin_service_client::AdminServiceClient as Client;
@@ -121,11 +121,11 @@ impl Demo {
     /// Until a node ends by itself.
     async fn serve(&mut self) -> Result<(), Failure> {
         self.wait_for_nodes().await?;
-        let call = Call { doing: "making the cluster", ask: None };
+        let call = Call::write("making the cluster", "stampede status", "stampede demo");
         let first = Servers { addresses: self.admins().addresses[..1].to_vec(), ..self.admins() };
         let init = InitRequest { cluster_name: "demo".to_owned() };
-        first.call(&call, async |channel| Client::new(channel).init(request(init.clone())).await).await?;
-        let call = Call { doing: "opening a series", ask: None };
+        first.call(&call, async |to| Client::new(to.channel()).init(to.request(init.clone())).await).await?;
+        let call = Call::write("opening a series", "stampede series list", "stampede demo");
         let series = OpenSeriesRequest {
             series_code: SERIES.to_owned(),
             first_number: 0,
@@ -133,7 +133,7 @@ impl Demo {
             face_value_idr: 10_000,
             payment_window_ms: 24 * 60 * 60 * 1_000,
         };
-        self.admins().call(&call, async |channel| Client::new(channel).open_series(request(series.clone())).await).await?;
+        self.admins().call(&call, async |to| Client::new(to.channel()).open_series(to.request(series.clone())).await).await?;
         print_line(&what_to_try(&self.folder, self.port_base));
         self.watch().await
     }
@@ -144,7 +144,7 @@ impl Demo {
             let address = format!("http://127.0.0.1:{}", Ports::of(id, self.port_base).admin);
             loop {
                 if let Ok(mut client) = Client::connect(address.clone()).await
-                    && client.get_status(request(GetStatusRequest {})).await.is_ok()
+                    && client.get_status(GetStatusRequest {}).await.is_ok()
                 {
                     break;
                 }
@@ -254,9 +254,12 @@ fn what_to_try(folder: &Path, base: u16) -> String {
         let all: Vec<String> = (1..=NODES).map(|id| format!("127.0.0.1:{}", port(Ports::of(id, base)))).collect();
         all.join(",")
     };
+    let binary = std::env::current_exe().unwrap_or_default();
+    let binaries = binary.parent().unwrap_or(Path::new("."));
     format!(
         "Three nodes are running; their data and logs are in {}, until this ends.\n\n\
          In another terminal:\n\n\
+         \x20 export PATH={}:\"$PATH\"\n\
          \x20 export STAMPEDE_SERVER={}\n\
          \x20 export STAMPEDE_ADMIN={}\n\
          \x20 stampede status\n\
@@ -268,6 +271,7 @@ fn what_to_try(folder: &Path, base: u16) -> String {
          \x20 curl http://127.0.0.1:{}/metrics\n\n\
          Kill the node that leads, and go on. Ctrl-C stops the demo and removes its data.",
         folder.display(),
+        binaries.display(),
         list(|ports| ports.client),
         list(|ports| ports.admin),
         Ports::of(1, base).metrics,

@@ -5,7 +5,6 @@ mod cluster;
 mod configuration;
 mod connection;
 mod demo;
-pub mod exit;
 mod node;
 mod order;
 mod output;
@@ -20,9 +19,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use self::connection::Servers;
-use self::exit::{Code, Failure};
 use self::output::Format;
-pub use self::version::{REVISION, features};
+use super::exit::{self, Code, Failure};
 
 #[derive(Debug, Parser)]
 #[command(name = "stampede", version = version::LINE, about = "Sells and issues serial-numbered electronic stamps", propagate_version = true)]

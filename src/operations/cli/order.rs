@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::Global;
-use super::connection::{Call, request};
+use super::connection::Call;
 use super::exit::Failure;
 use super::output::{self, Record};
 use crate::proto::v1::issuance_service_client::IssuanceServiceClient as Client;
@@ -79,15 +79,21 @@ pub(super) async fn run(global: &Global, command: OrderCommand) -> Result<(), Fa
 async fn place(global: &Global, args: PlaceArgs) -> Result<Record, Failure> {
     let order_id = args.order_id.unwrap_or_else(Uuid::now_v7).to_string();
     eprintln!("placing order {order_id}");
-    let call = Call { doing: "placing the order", ask: Some(format!("stampede order get {order_id}")) };
+    let again = format!(
+        "stampede order place --order-id {order_id} --series {} --quantity {} --account {}",
+        args.series, args.quantity, args.account
+    );
+    let call = Call::write("placing the order", format!("stampede order get {order_id}"), again);
     let message = PlaceOrderRequest {
         order_id: order_id.clone(),
         account_id: args.account,
         series_code: args.series,
         quantity: args.quantity,
     };
-    let placed =
-        global.servers().call(&call, async |channel| Client::new(channel).place_order(request(message.clone())).await).await?;
+    let placed = global
+        .servers()
+        .call(&call, async |to| Client::new(to.channel()).place_order(to.request(message.clone())).await)
+        .await?;
     let mut record = vec![
         ("order_id", json!(order_id)),
         ("amount_idr", json!(placed.amount_idr)),
@@ -104,7 +110,11 @@ async fn pay(global: &Global, args: PayArgs) -> Result<Record, Failure> {
     };
     let payment_id = args.payment_id.unwrap_or_else(|| Uuid::now_v7().to_string());
     eprintln!("recording payment {}/{payment_id} of Rp{amount_idr}", args.gateway);
-    let call = Call { doing: "recording the payment", ask: Some(format!("stampede order get {}", args.order_id)) };
+    let again = format!(
+        "stampede order pay {} --gateway {} --payment-id {payment_id} --amount-idr {amount_idr}",
+        args.order_id, args.gateway
+    );
+    let call = Call::write("recording the payment", format!("stampede order get {}", args.order_id), again);
     let message = RecordPaymentRequest {
         gateway: args.gateway.clone(),
         payment_id: payment_id.clone(),
@@ -113,7 +123,7 @@ async fn pay(global: &Global, args: PayArgs) -> Result<Record, Failure> {
     };
     let recorded = global
         .servers()
-        .call(&call, async |channel| Client::new(channel).record_payment(request(message.clone())).await)
+        .call(&call, async |to| Client::new(to.channel()).record_payment(to.request(message.clone())).await)
         .await?;
     let outcome = PaymentOutcome::try_from(recorded.outcome).unwrap_or_default();
     let mut record = vec![
@@ -130,17 +140,20 @@ async fn pay(global: &Global, args: PayArgs) -> Result<Record, Failure> {
 async fn get(global: &Global, order_id: Uuid, is_stale: bool) -> Result<Order, Failure> {
     let consistency = if is_stale { ReadConsistency::Stale } else { ReadConsistency::Linearizable };
     let message = GetOrderRequest { order_id: order_id.to_string(), consistency: consistency.into() };
-    let call = Call { doing: "reading the order", ask: None };
+    let call = Call::read("reading the order");
     let got =
-        global.servers().call(&call, async |channel| Client::new(channel).get_order(request(message.clone())).await).await?;
+        global.servers().call(&call, async |to| Client::new(to.channel()).get_order(to.request(message.clone())).await).await?;
     Ok(got.order.unwrap_or_default())
 }
 
 async fn cancel(global: &Global, order_id: Uuid) -> Result<Record, Failure> {
-    let call = Call { doing: "cancelling the order", ask: Some(format!("stampede order get {order_id}")) };
+    let again = format!("stampede order cancel {order_id}");
+    let call = Call::write("cancelling the order", format!("stampede order get {order_id}"), again);
     let message = CancelOrderRequest { order_id: order_id.to_string() };
-    let cancelled =
-        global.servers().call(&call, async |channel| Client::new(channel).cancel_order(request(message.clone())).await).await?;
+    let cancelled = global
+        .servers()
+        .call(&call, async |to| Client::new(to.channel()).cancel_order(to.request(message.clone())).await)
+        .await?;
     let mut record = vec![("order_id", json!(order_id.to_string())), ("state", json!("cancelled"))];
     record.extend(describe_receipt(cancelled.receipt));
     Ok(record)

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::Global;
-use super::connection::{Call, request};
+use super::connection::Call;
 use super::exit::Failure;
 use super::order::describe_receipt;
 use super::output;
@@ -46,7 +46,15 @@ pub(super) async fn run(global: &Global, command: SeriesCommand) -> Result<(), F
 }
 
 async fn open(global: &Global, args: OpenArgs) -> Result<(), Failure> {
-    let call = Call { doing: "opening the series", ask: Some("stampede series list".to_owned()) };
+    let again = format!(
+        "stampede series open {} --capacity {} --first-number {} --face-value {} --payment-window {}",
+        args.code,
+        args.capacity,
+        args.first_number,
+        args.face_value,
+        humantime::format_duration(args.payment_window).to_string().replace(' ', "")
+    );
+    let call = Call::write("opening the series", "stampede series list", again);
     let message = OpenSeriesRequest {
         series_code: args.code.clone(),
         first_number: args.first_number,
@@ -54,8 +62,10 @@ async fn open(global: &Global, args: OpenArgs) -> Result<(), Failure> {
         face_value_idr: args.face_value,
         payment_window_ms: i64::try_from(args.payment_window.as_millis()).unwrap_or(i64::MAX),
     };
-    let opened =
-        global.admins().call(&call, async |channel| Client::new(channel).open_series(request(message.clone())).await).await?;
+    let opened = global
+        .admins()
+        .call(&call, async |to| Client::new(to.channel()).open_series(to.request(message.clone())).await)
+        .await?;
     let mut record = vec![("series", json!(args.code)), ("capacity", json!(args.capacity))];
     record.extend(describe_receipt(opened.receipt));
     output::print_record(global.output, record);
@@ -63,10 +73,10 @@ async fn open(global: &Global, args: OpenArgs) -> Result<(), Failure> {
 }
 
 async fn list(global: &Global) -> Result<(), Failure> {
-    let call = Call { doing: "listing the series", ask: None };
+    let call = Call::read("listing the series");
     let listed = global
         .admins()
-        .call(&call, async |channel| Client::new(channel).list_series(request(ListSeriesRequest {})).await)
+        .call(&call, async |to| Client::new(to.channel()).list_series(to.request(ListSeriesRequest {})).await)
         .await?;
     let rows = listed.series.into_iter().map(|series| {
         vec![

@@ -4,7 +4,7 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::Global;
-use super::connection::{Call, request};
+use super::connection::Call;
 use super::exit::{Code, Failure};
 use super::order::short_name;
 use super::output;
@@ -23,10 +23,10 @@ pub(super) enum StampCommand {
 pub(super) async fn run(global: &Global, command: StampCommand) -> Result<(), Failure> {
     let StampCommand::Verify { code } = command;
     let message = VerifySerialRequest { code: code.clone(), ..VerifySerialRequest::default() };
-    let call = Call { doing: "verifying the code", ask: None };
+    let call = Call::read("verifying the code");
     let answer = global
         .servers()
-        .call(&call, async |channel| Client::new(channel).verify_serial(request(message.clone())).await)
+        .call(&call, async |to| Client::new(to.channel()).verify_serial(to.request(message.clone())).await)
         .await?;
     let status = SerialStatus::try_from(answer.status).unwrap_or_default();
     let order_id = (status == SerialStatus::Issued).then_some(answer.order_id);

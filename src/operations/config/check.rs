@@ -75,6 +75,10 @@ fn check_listeners(config: &Config, problems: &mut Vec<String>) -> Vec<String> {
             problems.push(format!("listen.{name} and listen.{other} are the same address, {address}"));
         }
         taken.push((name, address));
+        // Others reach it at the address that cluster.members names.
+        if address.port() == 0 && ["client", "peer"].contains(&name) {
+            problems.push(format!("listen.{name} must have the port that cluster.members names, has 0"));
+        }
         if address.ip().is_loopback() {
             continue;
         }

@@ -12,8 +12,12 @@ use super::value::{LogFormat, LogLevel, MemberAddresses, Value};
 
 /// Before a section's name in a variable: `STAMPEDE_RAFT__HEARTBEAT` is `raft.heartbeat`.
 const ENVIRONMENT_PREFIX: &str = "STAMPEDE_";
-/// Between section and field. Variables without it (`STAMPEDE_SERVER`) are not ours to read.
+/// Between section and field.
 const ENVIRONMENT_SEPARATOR: &str = "__";
+/// Variables with our prefix that are no keys of a node: of the commands, the build, the tests.
+const OTHER_VARIABLES: [&str; 7] = ["SERVER", "ADMIN", "REVISION", "SIM_SEED", "SIM_TRACE", "CRASH_POINT", "CRASH_TEST_DIR"];
+/// In the names of variables that Kubernetes sets for each service beside it, one named `stampede` among them.
+const KUBERNETES_MARKS: [&str; 3] = ["SERVICE_HOST", "SERVICE_PORT", "PORT_"];
 
 /// What to read, in this order; the later wins, key by key.
 #[derive(Debug, Clone, Default)]
@@ -139,7 +143,13 @@ fn read_file(path: &Path, values: &mut Values, problems: &mut Vec<String>) {
 
 fn read_variable(variable: &str, text: &str, values: &mut Values, problems: &mut Vec<String>) {
     let Some(rest) = variable.strip_prefix(ENVIRONMENT_PREFIX) else { return };
-    let Some((section, field)) = rest.split_once(ENVIRONMENT_SEPARATOR) else { return };
+    let Some((section, field)) = rest.split_once(ENVIRONMENT_SEPARATOR) else {
+        let is_of_kubernetes = rest.ends_with("PORT") || KUBERNETES_MARKS.iter().any(|mark| rest.contains(mark));
+        if !OTHER_VARIABLES.contains(&rest) && !is_of_kubernetes {
+            problems.push(format!("unknown variable {variable}; the nearest is {}", nearest_variable(rest)));
+        }
+        return;
+    };
     let name = format!("{}.{}", section.to_ascii_lowercase(), field.to_ascii_lowercase());
     read_one(&name, text, Origin::Environment(variable.to_owned()), values, problems);
 }
@@ -163,6 +173,27 @@ fn read_one(name: &str, text: &str, origin: Origin, values: &mut Values, problem
 
 fn find(name: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.name == name)
+}
+
+/// What was probably meant: the name of a key's variable that takes the fewest changes.
+fn nearest_variable(rest: &str) -> String {
+    let variables = KEYS.iter().map(|key| key.name.replace('.', ENVIRONMENT_SEPARATOR).to_ascii_uppercase());
+    let nearest = variables.min_by_key(|variable| changes_between(variable, rest)).unwrap_or_default();
+    format!("{ENVIRONMENT_PREFIX}{nearest}")
+}
+
+/// Bytes put in, left out or replaced to make one text of the other (Levenshtein).
+fn changes_between(one: &str, other: &str) -> usize {
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (above, a) in (1..).zip(one.bytes()) {
+        let mut diagonal = std::mem::replace(&mut row[0], above);
+        for (at, b) in (1..).zip(other.bytes()) {
+            let replaced = diagonal + usize::from(a != b);
+            diagonal = row[at];
+            row[at] = replaced.min(diagonal + 1).min(row[at - 1] + 1);
+        }
+    }
+    row[other.len()]
 }
 
 /// Names the keys of that section: a slip of the pen is seen at once.

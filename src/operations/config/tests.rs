@@ -89,6 +89,21 @@ fn an_unknown_variable_of_ours_is_refused_and_a_client_variable_is_not_ours() {
     load(&sources).unwrap();
     sources.environment = vec![("STAMPEDE_RAFT__HEARTBEATS".into(), "1ms".into())];
     let error = load(&sources).unwrap_err();
+    let nearest = |variable: &str| {
+        let environment = vec![(variable.to_owned(), "1ms".to_owned())];
+        load(&Sources { environment, ..sources.clone() }).map_or_else(|error| error.problems.concat(), |_| String::new())
+    };
+    for (variable, meant) in [
+        ("STAMPEDE_RAFT_HEARTBEAT", "STAMPEDE_RAFT__HEARTBEAT"),
+        ("STAMPEDE_HEARTBEAT", "STAMPEDE_RAFT__HEARTBEAT"),
+        ("STAMPEDE_NODE_DATADIR", "STAMPEDE_NODE__DATA_DIR"),
+        ("STAMPEDE_LOG_LEVEL", "STAMPEDE_LOG__LEVEL"),
+    ] {
+        assert_eq!(nearest(variable), format!("unknown variable {variable}; the nearest is {meant}"));
+    }
+    for known in ["STAMPEDE_ADMIN", "STAMPEDE_SERVICE_HOST", "STAMPEDE_PORT", "STAMPEDE_PORT_7700_TCP_ADDR"] {
+        assert_eq!(nearest(known), "", "{known}");
+    }
     assert!(error.problems[0].starts_with("unknown key raft.heartbeats in environment STAMPEDE_RAFT__HEARTBEATS"), "{error}");
 }
 
@@ -118,6 +133,7 @@ fn what_is_out_of_bounds_is_refused_by_key_and_limit() {
         ),
         ("cluster.members=[{id=1,client=\"a:1\",peer=\"a:1\"}]", "cluster.members names address a:1 twice"),
         ("listen.peer=127.0.0.1:7700", "listen.peer and listen.client are the same address, 127.0.0.1:7700"),
+        ("listen.peer=127.0.0.1:0", "listen.peer must have the port that cluster.members names, has 0"),
         ("listen.peer=localhost", "listen.peer in flag --set: an address, ip:port expected, found \"localhost\""),
         ("security.insecure=yes", "security.insecure in flag --set: true or false expected, found \"yes\""),
         ("node.data_dir=", "node.data_dir in flag --set: a path expected, found nothing"),

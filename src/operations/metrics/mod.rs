@@ -115,7 +115,7 @@ impl<O: Observed> Moment<O> {
     fn encode_identity(&self, page: &mut Page<'_>) -> fmt::Result {
         let build = [
             ("version", env!("CARGO_PKG_VERSION")),
-            ("revision", crate::operations::cli::REVISION),
+            ("revision", crate::operations::build::REVISION),
             ("profile", if cfg!(debug_assertions) { "dev" } else { "release" }),
             ("features", self.metrics.features.as_str()),
         ];

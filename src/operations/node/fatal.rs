@@ -2,7 +2,7 @@
 //! differently.
 
 use crate::consensus::StartError;
-use crate::operations::cli::exit::{Code, Failure};
+use crate::operations::exit::{Code, Failure};
 use crate::storage::StorageError;
 
 const DISK: &str = "look at the disk and the kernel's log; the node may be started again when the disk is well";

@@ -15,12 +15,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use self::ports::Ports;
 use self::stop::{Leads, StopRequests, hand_over};
-use super::cli::exit::{Code, Failure};
 use super::config::{Config, Loaded, MemberAddresses};
+use super::exit::{Code, Failure};
 use super::health::Lifecycle;
 use super::metrics::{LedgerFigures, Metrics, Names, Observed};
 use super::serial_key::{self, KeyFile};
@@ -37,7 +37,7 @@ struct Running {
     node: ClusterNode,
     data: Arc<DataDir>,
     lifecycle: Arc<Lifecycle>,
-    /// The first record that could not be read by a call; consensus reports its own.
+    /// The first record that could not be read by a call; consensus keeps its own.
     storage_error: watch::Sender<Option<StorageError>>,
     /// Who it is to its peers; bound to a cluster by `init`, or by the first peer that has one.
     identity: ClusterIdentity,
@@ -52,7 +52,7 @@ pub async fn run(loaded: &Loaded, mut requests: StopRequests) -> Result<(), Fail
     let config = &loaded.config;
     let key = read_key(config)?;
     tracing::info!(event = "node_starting", node = config.node.id, version = env!("CARGO_PKG_VERSION"), "starting");
-    let features = super::cli::features().join(",");
+    let features = super::build::features().join(",");
     for warning in &loaded.warnings {
         tracing::warn!(event = "configuration", "{warning}");
     }
@@ -66,11 +66,20 @@ pub async fn run(loaded: &Loaded, mut requests: StopRequests) -> Result<(), Fail
         tracing::info!(event = "waiting_for_init", "the cluster is not made yet: `stampede init` on one node makes it");
     }
     tracing::info!(event = "node_ready", node = config.node.id, client = %config.listen.client, "all ports are open");
-    let (reason, mut ports) = live(&running, ports, &mut requests).await?;
+    let ended = live_and_stop(&running, ports, &mut requests, config.node.shutdown_timeout).await;
+    if ended.is_err() {
+        // A store on a disk that hangs would keep the process when it is closed. What was acknowledged is on disk.
+        std::mem::forget(running);
+    }
+    ended
+}
+
+async fn live_and_stop(running: &Running, ports: Ports, requests: &mut StopRequests, within: Duration) -> Result<(), Failure> {
+    let (reason, mut ports) = live(running, ports, requests).await?;
     tracing::info!(event = "stopping", reason, "stopping in order");
     let stopped = tokio::select! {
-        stopped = running.stop(&mut ports, config.node.shutdown_timeout) => stopped,
-        second = requests.next() => return Err(Failure::new(
+        stopped = running.stop(&mut ports, within) => stopped,
+        second = requests.insisted() => Err(Failure::new(
             Code::Failed,
             format!("{second} while stopping: ended at once"),
             "nothing that was acknowledged is lost; start the node again",
@@ -80,7 +89,9 @@ pub async fn run(loaded: &Loaded, mut requests: StopRequests) -> Result<(), Fail
     stopped
 }
 
-fn read_key(config: &Config) -> Result<KeyFile, Failure> {
+/// # Errors
+/// The file cannot be read, or holds no key.
+pub fn read_key(config: &Config) -> Result<KeyFile, Failure> {
     let key = serial_key::read(&config.serials.key_file)
         .map_err(|problem| Failure::new(Code::Configuration, problem, "cluster-config/README.md shows how a key is made"))?;
     if key.is_for_development {
@@ -157,30 +168,43 @@ async fn live(running: &Running, mut ports: Ports, requests: &mut StopRequests) 
 }
 
 impl Running {
+    /// Half of the time is for the hand-over, a quarter for the calls in flight, the rest for consensus and stores.
     async fn stop(&self, ports: &mut Ports, within: Duration) -> Result<(), Failure> {
-        let deadline = Instant::now() + within;
+        let begun = Instant::now();
         self.lifecycle.stopping();
         self.node.begin_drain();
-        if !hand_over(self, deadline).await {
+        if !hand_over(self, begun + within / 2).await {
             tracing::warn!(
                 event = "leadership_kept",
                 "nobody took leadership over: the others will choose a leader when this one is gone"
             );
         }
-        let all_answered = ports.close(deadline).await;
+        let all_answered = ports.close(begun + within * 3 / 4).await;
         if !all_answered {
             tracing::warn!(
                 event = "shutdown_timeout",
                 "some calls were not answered in time: their outcome is unknown to their callers"
             );
         }
-        self.node.shutdown().await;
-        // The stop itself ends consensus; only what a disk did is an error.
-        if self.seen_storage_error().is_some() { Err(self.fatal(&self.node.status())) } else { Ok(()) }
+        // Before and after: a stop in order is no reason to fail, and must not hide the one that there was.
+        let before = self.node.status();
+        let is_down = timeout_at(begun + within, self.node.shutdown()).await.is_ok();
+        let after = self.node.status();
+        if let Some(status) = [&before, &after].into_iter().find(|status| status.fatal.is_some()) {
+            return Err(self.fatal(status));
+        }
+        if self.seen_storage_error().is_some() {
+            return Err(self.fatal(&after));
+        }
+        if !is_down {
+            let told = format!("consensus did not end within node.shutdown_timeout ({})", humantime::format_duration(within));
+            return Err(Failure::new(Code::Failed, told, "nothing that was acknowledged is lost; look at the disk"));
+        }
+        Ok(())
     }
 
     fn seen_storage_error(&self) -> Option<StorageError> {
-        self.storage_error.borrow().clone()
+        self.storage_error.borrow().clone().or_else(|| self.node.storage_failure())
     }
 
     fn fatal(&self, status: &NodeStatus) -> Failure {
@@ -194,6 +218,10 @@ impl Running {
 impl Leads for Running {
     fn status(&self) -> NodeStatus {
         self.node.status()
+    }
+
+    fn hears_a_majority(&self) -> bool {
+        self.node.hears_a_majority()
     }
 
     async fn transfer_leader(&self, within: Duration) -> Result<u64, TransferError> {

@@ -11,9 +11,10 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, timeout_at};
 
 use super::Running;
-use crate::limits::HEALTH_INTERVAL;
-use crate::operations::cli::exit::{Code, Failure};
+use crate::limits::{HEALTH_INTERVAL, SERIAL_KEY_INTERVAL};
 use crate::operations::config::Config;
+use crate::operations::exit::{Code, Failure};
+use crate::operations::health::Lifecycle;
 use crate::operations::http;
 use crate::operations::metrics::Metrics;
 use crate::operations::serial_key::KeyFile;
@@ -61,6 +62,8 @@ impl Ports {
         let edge = edge.map_err(|error| {
             Failure::new(Code::Failed, format!("cannot start threads: {error}"), "look at the machine's limits")
         })?;
+
+        tokio::spawn(watch_serial_key(edge.clone(), running.lifecycle.clone(), close_outer.subscribe()));
 
         let mut outer = JoinSet::new();
         let (client, admin) = (bind("client", listen.client).await?, bind("admin", listen.admin).await?);
@@ -131,6 +134,30 @@ async fn bind(name: &'static str, address: std::net::SocketAddr) -> Result<TcpLi
             "see who has the port, or give the node another",
         )
     })
+}
+
+/// A node with another key than the cluster's prints nothing and verifies nothing: it should not be given calls.
+async fn watch_serial_key(edge: Edge<ClusterNode>, lifecycle: Arc<Lifecycle>, closed: watch::Receiver<bool>) {
+    let watching = async {
+        let mut ticks = interval(SERIAL_KEY_INTERVAL);
+        loop {
+            ticks.tick().await;
+            // What cannot be read ends the node elsewhere, or is read the next time.
+            let _ = edge.meet_all_series().await;
+            let others: Vec<String> = edge.series_of_other_keys().iter().map(ToString::to_string).collect();
+            if lifecycle.set_series_of_other_keys(others.clone()) {
+                tracing::error!(
+                    event = "serial_key_mismatch",
+                    series = others.join(","),
+                    "series were opened with another key than serials.key_file has: their codes can be neither printed nor verified"
+                );
+            }
+        }
+    };
+    tokio::select! {
+        () = watching => {}
+        () = wait_for(closed) => {}
+    }
 }
 
 /// The verdict of `/readyz`, kept up to date for gRPC health.

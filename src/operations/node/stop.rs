@@ -11,13 +11,14 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 
 use crate::consensus::{NodeStatus, TransferError};
-use crate::limits::HAND_OVER_RETRY_PAUSE;
+use crate::limits::{HAND_OVER_RETRY_PAUSE, HAND_OVER_TRY_WITHIN};
 
 /// Completes with the reason when this process should stop; may be asked again for a second request.
 pub struct StopRequests {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
     stdin_closed: Option<oneshot::Receiver<()>>,
+    was_signalled: bool,
 }
 
 impl StopRequests {
@@ -27,7 +28,12 @@ impl StopRequests {
     /// The operating system does not let signals be caught.
     pub fn listen(with_stdin: bool) -> std::io::Result<Self> {
         let stdin_closed = with_stdin.then(watch_stdin);
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())?, stdin_closed })
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            stdin_closed,
+            was_signalled: false,
+        })
     }
 
     pub async fn next(&mut self) -> &'static str {
@@ -38,11 +44,31 @@ impl StopRequests {
             }
         };
         tokio::select! {
-            _ = self.interrupt.recv() => "SIGINT",
-            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => self.signalled("SIGINT"),
+            _ = self.terminate.recv() => self.signalled("SIGTERM"),
             () = stdin_closed => {
                 self.stdin_closed = None;
                 "standard input closed"
+            }
+        }
+    }
+
+    fn signalled(&mut self, name: &'static str) -> &'static str {
+        self.was_signalled = true;
+        name
+    }
+
+    /// Completes when a signal comes after another: whoever sends two wants no more waiting. A parent that ends closes
+    /// standard input as well as it sends a signal, and wants nothing by it.
+    pub async fn insisted(&mut self) -> &'static str {
+        loop {
+            let was_signalled = self.was_signalled;
+            let name = tokio::select! {
+                _ = self.interrupt.recv() => self.signalled("SIGINT"),
+                _ = self.terminate.recv() => self.signalled("SIGTERM"),
+            };
+            if was_signalled {
+                return name;
             }
         }
     }
@@ -62,10 +88,14 @@ fn watch_stdin() -> oneshot::Receiver<()> {
 /// What a hand-over needs of a node.
 pub trait Leads: Sync {
     fn status(&self) -> NodeStatus;
+    /// As leader: without a majority nobody can take over.
+    fn hears_a_majority(&self) -> bool;
     fn transfer_leader(&self, within: Duration) -> impl Future<Output = Result<u64, TransferError>> + Send;
 }
 
-/// Until this node does not lead, or `deadline`. True: whoever leads, it is not this node.
+/// Until this node does not lead, or nobody can take over, or `deadline`. True: whoever leads, it is not this node.
+///
+/// When all nodes are told to stop at once, the last one to lead is left without a majority: it does not wait for one.
 pub async fn hand_over(node: &impl Leads, deadline: Instant) -> bool {
     loop {
         let status = node.status();
@@ -78,7 +108,7 @@ pub async fn hand_over(node: &impl Leads, deadline: Instant) -> bool {
         if others == 0 || left.is_zero() {
             return false;
         }
-        match node.transfer_leader(left).await {
+        match node.transfer_leader(left.min(HAND_OVER_TRY_WITHIN)).await {
             Ok(leader) => {
                 tracing::info!(event = "leadership_handed_over", leader, "another node leads");
                 return true;
@@ -86,7 +116,11 @@ pub async fn hand_over(node: &impl Leads, deadline: Instant) -> bool {
             Err(TransferError::NotLeader { .. }) => return true,
             Err(error) => {
                 tracing::warn!(event = "hand_over_failed", %error, "leadership has not moved");
+                // Time enough for the answers to a heartbeat, should it have been elected again.
                 sleep(HAND_OVER_RETRY_PAUSE.min(left)).await;
+                if node.status().leads() && !node.hears_a_majority() {
+                    return false;
+                }
             }
         }
     }
@@ -104,6 +138,7 @@ mod tests {
     struct Scripted {
         answers: Mutex<Vec<Result<u64, TransferError>>>,
         status: Mutex<NodeStatus>,
+        hears_a_majority: bool,
     }
 
     impl Scripted {
@@ -117,13 +152,17 @@ mod tests {
             };
             let members = (1..=voters).map(member).collect();
             let status = NodeStatus { node_id: 1, role: Role::Leader, leader: Some(1), members, ..healthy() };
-            Self { answers: Mutex::new(answers.to_vec()), status: Mutex::new(status) }
+            Self { answers: Mutex::new(answers.to_vec()), status: Mutex::new(status), hears_a_majority: true }
         }
     }
 
     impl Leads for Scripted {
         fn status(&self) -> NodeStatus {
             self.status.lock().unwrap().clone()
+        }
+
+        fn hears_a_majority(&self) -> bool {
+            self.hears_a_majority
         }
 
         async fn transfer_leader(&self, _within: Duration) -> Result<u64, TransferError> {
@@ -153,6 +192,15 @@ mod tests {
         let deadline = Instant::now() + Duration::from_millis(50);
         assert!(!hand_over(&node, deadline).await);
         assert!(Instant::now() >= deadline);
+    }
+
+    #[tokio::test]
+    async fn a_leader_whose_peers_have_gone_tries_once_and_does_not_wait() {
+        let node = Scripted { hears_a_majority: false, ..Scripted::leader(3, &[Err(TransferError::Deadline)]) };
+        // It would wait a minute.
+        let deadline = in_a_while();
+        assert!(!hand_over(&node, deadline).await);
+        assert!(Instant::now() < deadline);
     }
 
     #[tokio::test]

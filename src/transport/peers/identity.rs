@@ -78,8 +78,12 @@ impl ClusterIdentity {
         if !self.members.contains(&caller.node_id) {
             return Err(refuse(format!("node {} is no member in this node's configuration", caller.node_id)));
         }
-        self.adopt(caller.cluster_id.to_owned(), caller.cluster_name.to_owned()).await?;
-        Ok(())
+        let adopted = self.adopt(caller.cluster_id.to_owned(), caller.cluster_name.to_owned()).await;
+        adopted.map_err(|error| match error {
+            // `Init`, or a peer of yet another cluster, was faster.
+            StorageError::Unusable(already) => refuse(already),
+            error => error.into(),
+        })
     }
 
     /// Binds this node to a cluster, durably.

@@ -1,0 +1,20 @@
+//! Which build this is. A build with planted bugs says so where nobody can miss it.
+
+/// Of the source this was built from; set by who builds a package, as git is not there for everybody who builds.
+pub const REVISION: &str = match option_env!("STAMPEDE_REVISION") {
+    Some(revision) if !revision.is_empty() => revision,
+    _ => "unknown",
+};
+
+/// Features that change what the binary does; none in a release.
+pub fn features() -> Vec<&'static str> {
+    let all = [
+        (cfg!(feature = "planted-bug-1"), "PLANTED-BUG-1"),
+        (cfg!(feature = "planted-bug-2"), "PLANTED-BUG-2"),
+        (cfg!(feature = "planted-bug-3"), "PLANTED-BUG-3"),
+        (cfg!(feature = "planted-bug-9"), "PLANTED-BUG-9"),
+        (cfg!(feature = "planted-bug-10"), "PLANTED-BUG-10"),
+        (cfg!(feature = "planted-bug-11"), "PLANTED-BUG-11"),
+    ];
+    all.into_iter().filter_map(|(is_on, name)| is_on.then_some(name)).collect()
+}
