@@ -162,9 +162,8 @@ impl<RT: AsyncRuntime, K: PeerLink> NetSnapshot<TypeConfig<RT>> for Network<K> {
         cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
         option: RPCOption,
     ) -> Result<SnapshotResponse<TypeConfig<RT>>, StreamingError<TypeConfig<RT>>> {
-        let header = wire::snapshot_header(&vote, &snapshot.meta);
         tracing::info!(target = self.target, snapshot = %snapshot.meta, "sending a snapshot");
-        let sending = self.link.install_snapshot(header, snapshot.snapshot, option.hard_ttl());
+        let sending = self.link.install_snapshot(wire::vote_to_wire(&vote), snapshot.snapshot, option.hard_ttl());
         let response = match TypeConfig::<RT>::select2(cancel, sending).await {
             Select2::First(closed) => return Err(StreamingError::Closed(closed)),
             Select2::Second(response) => response.map_err(rpc_error)?,

@@ -26,6 +26,12 @@ pub struct SimSnapshot {
     records: Arc<MemoryLedger>,
 }
 
+impl SimSnapshot {
+    pub fn meta(&self) -> &LedgerMeta {
+        &self.meta
+    }
+}
+
 struct State {
     incarnation: u64,
     now: SimSnapshot,

@@ -17,9 +17,10 @@ use openraft_rt_sim::{SimInstant, SimRuntime};
 use prost::Message;
 use stampede::consensus::{LinkError, PeerError, PeerLink, Peers};
 use stampede::proto::raft::{
-    AppendRequest, AppendResponse, ProposeRequest, ProposeResponse, ReadIndexRequest, ReadIndexResponse, SnapshotHeader,
-    SnapshotResponse, TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
+    AppendRequest, AppendResponse, ProposeRequest, ProposeResponse, ReadIndexRequest, ReadIndexResponse, SnapshotResponse,
+    TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
 };
+use stampede::storage::Vote;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::cluster::SimNode;
@@ -369,13 +370,15 @@ impl PeerLink for SimLink {
 
     async fn install_snapshot(
         &self,
-        header: SnapshotHeader,
+        vote: Vote,
         snapshot: SimSnapshot,
         within: Duration,
     ) -> Result<SnapshotResponse, LinkError> {
         self.network.world.count("snapshots sent");
-        self.call("snapshot", header, within, |node, header| async move { node.on_install_snapshot(header, snapshot).await })
-            .await
+        self.call("snapshot", vote, within, |node, vote| async move {
+            node.on_install_snapshot(Some(vote), snapshot.meta(), snapshot.clone()).await
+        })
+        .await
     }
 
     async fn transfer_leader(

@@ -26,7 +26,7 @@ use crate::proto::raft::{
     AppendRequest, AppendResponse, ProposeRequest, ProposeResponse, ReadIndexRequest, ReadIndexResponse, SnapshotHeader,
     SnapshotRequest, SnapshotResponse, TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
 };
-use crate::storage::RocksSnapshot;
+use crate::storage::{RocksSnapshot, Vote};
 use crate::transport::errors::ERROR_DOMAIN;
 
 type Client = PeerServiceClient<Channel>;
@@ -194,11 +194,12 @@ impl PeerLink for GrpcPeerLink {
 
     async fn install_snapshot(
         &self,
-        header: SnapshotHeader,
+        vote: Vote,
         snapshot: RocksSnapshot,
         within: Duration,
     ) -> Result<SnapshotResponse, LinkError> {
         let mut client = self.bulk.clone().map_err(LinkError::Unreachable)?;
+        let header = SnapshotHeader { vote: Some(vote), manifest: Some(snapshot.manifest().clone()) };
         // A snapshot that cannot be read ends the stream early: the receiver sees that files are missing and refuses it.
         let unread = Arc::new(Mutex::new(None));
         let found = unread.clone();

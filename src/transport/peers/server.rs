@@ -102,10 +102,10 @@ impl PeerService for Peers {
             .count(async {
                 self.identity.admit(request.metadata()).await?;
                 let mut parts = request.into_inner();
-                let Some(Part::Header(mut header)) = parts.message().await?.and_then(|first| first.part) else {
+                let Some(Part::Header(header)) = parts.message().await?.and_then(|first| first.part) else {
                     return Err(broken("a snapshot begins with its header"));
                 };
-                let manifest = header.manifest.clone().ok_or_else(|| broken("the snapshot has no manifest"))?;
+                let manifest = header.manifest.ok_or_else(|| broken("the snapshot has no manifest"))?;
                 let receiver = self.node.ledger().receive_snapshot(manifest);
                 let mut receiver = receiver.map_err(|error| broken(error.to_string()))?;
                 while let Some(part) = parts.message().await? {
@@ -115,9 +115,9 @@ impl PeerService for Peers {
                     receiver.write(chunk).await.map_err(|error| broken(error.to_string()))?;
                 }
                 let snapshot = receiver.finish().await.map_err(|error| broken(error.to_string()))?;
-                // What was verified counts, not what the header said.
-                header.manifest = Some(snapshot.manifest().clone());
-                Ok(Response::new(self.node.on_install_snapshot(header, snapshot).await.map_err(Failure::from)?))
+                let meta = snapshot.meta().clone();
+                let installed = self.node.on_install_snapshot(header.vote, &meta, snapshot).await;
+                Ok(Response::new(installed.map_err(Failure::from)?))
             })
             .await
     }
