@@ -102,6 +102,8 @@ pub const HTTP2_KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
 pub const HTTP2_KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// To a peer; on one network a connection stands after a millisecond.
 pub const PEER_CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
+/// To take one member into a new cluster: a connection and a small write. Shorter than `CLI_ATTEMPT_TIMEOUT`.
+pub const JOIN_WITHIN: Duration = Duration::from_secs(2);
 /// Records of a ledger scan read ahead of the network.
 pub const SCAN_RECORDS_AHEAD: usize = 1_024;
 /// Log entries of an export read at once.

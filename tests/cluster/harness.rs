@@ -157,6 +157,11 @@ impl Cluster {
         child.wait().unwrap();
     }
 
+    /// As after a disk was replaced by a new one.
+    pub(crate) fn empty_disk(&self, node: u64) {
+        fs::remove_dir_all(self.folder.path().join(format!("data-{node}"))).unwrap();
+    }
+
     pub(crate) fn send_sigterm(&self, node: u64) {
         let child = self.processes[index(node)].as_ref().expect("is running");
         assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
@@ -189,6 +194,12 @@ impl Cluster {
             .env("STAMPEDE_ADMIN", self.list(|ports| ports.admin))
             .output()
             .unwrap()
+    }
+
+    /// Runs a command of an operator that asks this node alone.
+    pub(crate) fn stampede_at(&self, node: u64, args: &[&str]) -> Output {
+        let admin = format!("127.0.0.1:{}", self.ports(node).admin);
+        Command::new(env!("CARGO_BIN_EXE_stampede")).args(args).args(["--admin", &admin]).output().unwrap()
     }
 
     /// Runs a command that must go well, at one node if `at` names it, and reads what it prints.

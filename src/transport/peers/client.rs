@@ -23,18 +23,19 @@ use crate::limits;
 use crate::proto::raft::peer_service_client::PeerServiceClient;
 use crate::proto::raft::snapshot_request::Part;
 use crate::proto::raft::{
-    AppendRequest, AppendResponse, ProposeRequest, ProposeResponse, ReadIndexRequest, ReadIndexResponse, SnapshotHeader,
-    SnapshotRequest, SnapshotResponse, TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
+    AppendRequest, AppendResponse, JoinRequest, JoinResponse, ProposeRequest, ProposeResponse, ReadIndexRequest,
+    ReadIndexResponse, SnapshotHeader, SnapshotRequest, SnapshotResponse, TransferLeaderRequest, TransferLeaderResponse,
+    VoteRequest, VoteResponse,
 };
 use crate::storage::{RocksSnapshot, Vote};
 use crate::transport::errors::ERROR_DOMAIN;
 
 type Client = PeerServiceClient<Channel>;
 
-/// The connections to the other nodes, by address.
+/// The connections to the other nodes, by node id and address.
 pub struct GrpcPeers {
     identity: ClusterIdentity,
-    links: Mutex<HashMap<String, GrpcPeerLink>>,
+    links: Mutex<HashMap<(u64, String), GrpcPeerLink>>,
 }
 
 impl GrpcPeers {
@@ -47,10 +48,10 @@ impl GrpcPeers {
 impl Peers for GrpcPeers {
     type Link = GrpcPeerLink;
 
-    fn link(&self, _node_id: u64, peer_address: &str) -> GrpcPeerLink {
+    fn link(&self, node_id: u64, peer_address: &str) -> GrpcPeerLink {
         let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
-        let link = links.entry(peer_address.to_owned()).or_insert_with(|| GrpcPeerLink::new(&self.identity, peer_address));
-        link.clone()
+        let link = links.entry((node_id, peer_address.to_owned()));
+        link.or_insert_with(|| GrpcPeerLink::new(&self.identity, node_id, peer_address)).clone()
     }
 }
 
@@ -58,19 +59,26 @@ impl Peers for GrpcPeers {
 #[derive(Clone)]
 pub struct GrpcPeerLink {
     identity: ClusterIdentity,
+    /// Who is called.
+    node_id: u64,
     /// Or why there can be none: the address is no address.
     urgent: Result<Client, String>,
     bulk: Result<Client, String>,
 }
 
 impl GrpcPeerLink {
-    fn new(identity: &ClusterIdentity, address: &str) -> Self {
-        Self { identity: identity.clone(), urgent: connect_lazily(address), bulk: connect_lazily(address) }
+    pub(super) fn new(identity: &ClusterIdentity, node_id: u64, address: &str) -> Self {
+        Self { identity: identity.clone(), node_id, urgent: connect_lazily(address), bulk: connect_lazily(address) }
+    }
+
+    /// Takes the node into this one's cluster.
+    pub(super) async fn join(&self, within: Duration) -> Result<JoinResponse, LinkError> {
+        self.call(JoinRequest {}, within, |mut client, request| async move { client.join(request).await }).await
     }
 
     fn signed<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
-        self.identity.sign(request.metadata_mut());
+        self.identity.sign(request.metadata_mut(), self.node_id);
         request
     }
 
