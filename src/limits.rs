@@ -143,6 +143,9 @@ pub const APPLY_COMMANDS_MAX: usize = 4_000;
 pub const QUEUE_COMMANDS_MAX: usize = 50_000;
 /// Batches that a node which does not lead has sent to the leader and that are not answered.
 pub const FORWARDS_IN_FLIGHT_MAX: usize = 4;
+/// How long such a batch waits for its answer: one that does not come is asked for again. A leader that cannot be reached, but
+/// is heard, would hold all of them until their callers' deadlines.
+pub const FORWARD_ANSWER_WITHIN: Duration = Duration::from_secs(1);
 /// Pause after a proposal that surely did nothing (no quorum, no connection): an election takes many of these.
 pub const PROPOSE_AGAIN_AFTER: Duration = Duration::from_millis(10);
 /// Pause between two looks for orders that have expired; the shortest payment window is a second.

@@ -20,7 +20,8 @@ pub enum LinkError {
     /// It may have arrived.
     #[error("no answer: {0}")]
     NoAnswer(String),
-    /// The peer answered that it will not (another cluster, uninitialised, stopped): nothing happened.
+    /// The peer answered that it will not (another cluster, a message it cannot read, no quorum to confirm a read): nothing
+    /// happened.
     #[error("refused: {0}")]
     Refused(String),
 }

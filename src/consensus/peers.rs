@@ -18,9 +18,9 @@ use super::types::{Snapshot, TypeConfig};
 use super::wire;
 use crate::limits;
 use crate::proto::raft::{
-    AppendRequest, AppendResponse, NotLeader, ProposeRequest, ProposeResponse, Proposed, ReadIndexRequest, ReadIndexResponse,
-    SnapshotResponse, TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse, propose_response,
-    read_index_response,
+    AppendRequest, AppendResponse, NotLeader, Overloaded, ProposeRequest, ProposeResponse, Proposed, ReadIndexRequest,
+    ReadIndexResponse, SnapshotResponse, TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
+    propose_response, read_index_response,
 };
 use crate::storage::{LedgerMeta, LedgerStore, LogStore, Vote};
 
@@ -123,8 +123,8 @@ where
                 term: submitted.term,
                 replies: submitted.replies.iter().map(codec::reply_to_wire).collect(),
             }),
-            Err(SubmitError::Retry { reason: reason @ (RetryReason::Overloaded | RetryReason::Draining), .. }) => {
-                return Err(PeerError::Refused(reason.to_string()));
+            Err(SubmitError::Retry { reason: RetryReason::Overloaded, .. }) => {
+                propose_response::Result::Overloaded(Overloaded {})
             }
             Err(SubmitError::Retry { leader, .. }) => not_leader(leader),
             Err(SubmitError::Unknown { reason, .. }) => return Err(PeerError::Unknown(reason.to_string())),

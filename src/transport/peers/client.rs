@@ -264,3 +264,30 @@ async fn next_answer(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transport::errors::{Effect, Failure, Reason};
+
+    #[test]
+    fn refused_is_what_the_peer_says_in_our_own_terms_and_nothing_else() {
+        for reason in Reason::ALL.iter().copied() {
+            let told = link_error(&Failure::new(reason, "why").status());
+            let is_refused = told == LinkError::Refused("why".to_owned());
+            assert_eq!(is_refused, reason.effect() == Effect::None, "{reason:?}: {told:?}");
+        }
+        assert!(matches!(link_error(&Status::unimplemented("older")), LinkError::Refused(_)));
+        for code in [Code::Unavailable, Code::Cancelled, Code::Internal, Code::FailedPrecondition, Code::PermissionDenied] {
+            assert!(matches!(link_error(&Status::new(code, "bare")), LinkError::NoAnswer(_)), "{code}: not our own words");
+        }
+    }
+
+    #[tokio::test]
+    async fn unreachable_is_what_was_never_sent() {
+        let closed = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("bound");
+        let mut client = connect_lazily(&closed.to_string()).expect("an address");
+        let status = client.vote(VoteRequest::default()).await.expect_err("nobody listens");
+        assert!(matches!(link_error(&status), LinkError::Unreachable(_)), "{status:?}");
+    }
+}
