@@ -164,8 +164,6 @@ pub const WATCH_INTERVAL: Duration = Duration::from_millis(10);
 pub const APPEND_ENTRIES_MERGED_MAX: u64 = 256;
 /// How long a follower waits for the leader's answer to one round of reads; several rounds fit into a caller's deadline.
 pub const READ_INDEX_WITHIN: Duration = Duration::from_millis(500);
-/// How often a view is taken again because an apply came in between, before its index is a lower bound only.
-pub const VIEW_ATTEMPTS: usize = 4;
 /// Pause before a snapshot that was asked for is asked for again.
 pub const SNAPSHOT_TRIGGER_INTERVAL: Duration = Duration::from_millis(200);
 /// Between two looks at the readiness checks, for gRPC health.

@@ -1,7 +1,7 @@
 //! openraft's network over [`PeerLink`].
 //!
-//! The traits of each kind of call are implemented one by one, not through `RaftNetworkV2`: there Pre-Vote has a body that
-//! grants everything, and leaving it out would turn Pre-Vote off without a word.
+//! `pre_vote` has a body in openraft's trait, which grants everything: leaving it out here would turn Pre-Vote off without a word.
+//! The simulation's `a_node_that_was_cut_off_comes_back_without_an_election` would show it.
 
 use std::collections::BTreeMap;
 use std::future::Future;

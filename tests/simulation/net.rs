@@ -165,8 +165,8 @@ fn no_answer(why: &str) -> LinkError {
 
 fn as_the_caller_sees(error: PeerError) -> LinkError {
     match error {
-        PeerError::Refused(why) | PeerError::Stopped(why) => LinkError::Refused(why),
-        PeerError::Unknown(why) => LinkError::NoAnswer(why),
+        PeerError::Refused(why) => LinkError::Refused(why),
+        PeerError::Unknown(why) | PeerError::Stopped(why) => LinkError::NoAnswer(why),
     }
 }
 
@@ -214,7 +214,11 @@ impl SimLink {
         let (node, to_life) = self.connect()?;
         let (answer, answered) = oneshot::channel();
         let link = self.clone();
+        let is_lost = self.network.lock().faults.loses == Some(name);
         let delivered = async move {
+            if is_lost {
+                return None;
+            }
             link.carry((link.from, link.to), to_life).await?;
             trace!(link.network.world, "net {}>{} {name}", link.from, link.to);
             let handled = handle(node, over_the_wire(&request)).await;
