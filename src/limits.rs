@@ -114,6 +114,8 @@ pub const HTTP2_KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
 pub const HTTP2_KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// To a peer; on one network a connection stands after a millisecond.
 pub const PEER_CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
+/// To take one member into a new cluster: a connection and a small write. Shorter than `CLI_ATTEMPT_TIMEOUT`.
+pub const JOIN_WITHIN: Duration = Duration::from_secs(2);
 /// Records of a ledger scan read ahead of the network.
 pub const SCAN_RECORDS_AHEAD: usize = 1_024;
 /// Log entries of an export read at once.
@@ -155,6 +157,9 @@ pub const APPLY_COMMANDS_MAX: usize = 4_000;
 pub const QUEUE_COMMANDS_MAX: usize = 50_000;
 /// Batches that a node which does not lead has sent to the leader and that are not answered.
 pub const FORWARDS_IN_FLIGHT_MAX: usize = 4;
+/// How long such a batch waits for its answer: one that does not come is asked for again. A leader that cannot be reached, but
+/// is heard, would hold all of them until their callers' deadlines.
+pub const FORWARD_ANSWER_WITHIN: Duration = Duration::from_secs(1);
 /// Pause after a proposal that surely did nothing (no quorum, no connection): an election takes many of these.
 pub const PROPOSE_AGAIN_AFTER: Duration = Duration::from_millis(10);
 /// Pause between two looks for orders that have expired; the shortest payment window is a second.
@@ -173,8 +178,6 @@ pub const WATCH_INTERVAL: Duration = Duration::from_millis(10);
 pub const APPEND_ENTRIES_MERGED_MAX: u64 = 256;
 /// How long a follower waits for the leader's answer to one round of reads; several rounds fit into a caller's deadline.
 pub const READ_INDEX_WITHIN: Duration = Duration::from_millis(500);
-/// How often a view is taken again because an apply came in between, before its index is a lower bound only.
-pub const VIEW_ATTEMPTS: usize = 4;
 /// Pause before a snapshot that was asked for is asked for again.
 pub const SNAPSHOT_TRIGGER_INTERVAL: Duration = Duration::from_millis(200);
 /// Between two looks at the readiness checks, for gRPC health.

@@ -6,7 +6,8 @@ use std::time::Duration;
 use crate::domain::Reply;
 use crate::storage::{LogPosition, StateDigest, StorageError};
 
-/// Unix milliseconds: `clock::unix_ms` in production, virtual time in simulation. Asked when an entry is proposed, only.
+/// Unix milliseconds: `clock::unix_ms` in production, virtual time in simulation. Asked when an entry is proposed, and when
+/// the leader looks whether orders have expired; never when an entry is applied.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
 
 /// What an operator may set. Bounds that nobody should have to set are in `limits`.
@@ -31,6 +32,16 @@ pub struct NodeSettings {
     pub entries_in_flight_max: usize,
 }
 
+/// What the configuration of consensus must have, and a test may leave out.
+#[cfg(debug_assertions)]
+#[doc(hidden)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Safeguard {
+    NoLeaderRestore,
+    PreVote,
+    QuorumLossProbe,
+}
+
 /// Answers to one [`Node::submit`](super::Node::submit): `replies[i]` answers `commands[i]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Submitted {
@@ -51,7 +62,7 @@ pub enum Consistency {
 #[derive(Debug, Clone)]
 pub struct Read<V> {
     pub view: V,
-    /// The view is the state after this log index or a later one.
+    /// The log index that the view is the state after.
     pub index: u64,
     /// The term this node is in.
     pub term: u64,
@@ -160,7 +171,7 @@ pub enum ExportError {
 /// Why a peer's call has no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PeerError {
-    /// Not now and not here (unreadable message, not a member, draining): nothing happened.
+    /// Not now and not here (a message that cannot be read, a read that no quorum confirms): nothing happened.
     #[error("refused: {0}")]
     Refused(String),
     /// It may have happened.

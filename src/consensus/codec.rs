@@ -142,3 +142,77 @@ fn refusal_from_wire(refused: &raft::Refused) -> Result<Refusal, WireError> {
         other => return Err(WireError::new("refused reason", format!("unknown reason {other:?}"))),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::iter::successors;
+
+    use super::*;
+
+    // Each variant names the one after it: a new one does not compile until it has its place here.
+
+    fn refusal_after(refusal: Option<Refusal>) -> Option<Refusal> {
+        Some(match refusal {
+            None => Refusal::SeriesReused { field: FIELDS[0] },
+            Some(Refusal::SeriesReused { .. }) => Refusal::OrderIdReused { field: FIELDS[7] },
+            Some(Refusal::OrderIdReused { .. }) => Refusal::PaymentIdReused { field: FIELDS[9] },
+            Some(Refusal::PaymentIdReused { .. }) => Refusal::SeriesUnknown,
+            Some(Refusal::SeriesUnknown) => Refusal::StockExhausted,
+            Some(Refusal::StockExhausted) => Refusal::OrderUnknown,
+            Some(Refusal::OrderUnknown) => Refusal::OrderIssued,
+            Some(Refusal::OrderIssued) => Refusal::OrderExpired,
+            Some(Refusal::OrderExpired) => return None,
+        })
+    }
+
+    fn payment_outcome_after(outcome: Option<&PaymentOutcome>) -> Option<PaymentOutcome> {
+        Some(match outcome {
+            None => PaymentOutcome::Applied(SerialRange {
+                series: SeriesCode::new("A24").expect("three of base 32"),
+                first: StampNumber::new(7).expect("in range"),
+                quantity: Quantity::new(3).expect("in range"),
+            }),
+            Some(PaymentOutcome::Applied(_)) => PaymentOutcome::OrderUnknown,
+            Some(PaymentOutcome::OrderUnknown) => PaymentOutcome::OrderCancelled,
+            Some(PaymentOutcome::OrderCancelled) => PaymentOutcome::AlreadyPaid,
+            Some(PaymentOutcome::AlreadyPaid) => PaymentOutcome::WrongAmount,
+            Some(PaymentOutcome::WrongAmount) => PaymentOutcome::NoStock,
+            Some(PaymentOutcome::NoStock) => return None,
+        })
+    }
+
+    fn outcome_after(outcome: Option<&Outcome>) -> Option<Outcome> {
+        Some(match outcome {
+            None => Outcome::SeriesOpened,
+            Some(Outcome::SeriesOpened) => {
+                Outcome::OrderPlaced { amount: Rupiah::from_idr(20_000), expires_at: LedgerTime(1_725_498_000_000) }
+            }
+            Some(Outcome::OrderPlaced { .. }) => Outcome::OrderCancelled,
+            Some(Outcome::OrderCancelled) => Outcome::OrdersExpired { count: 5 },
+            Some(Outcome::OrdersExpired { .. }) => Outcome::PaymentRecorded(payment_outcome_after(None)?),
+            Some(Outcome::PaymentRecorded(outcome)) => match payment_outcome_after(Some(outcome)) {
+                Some(next) => Outcome::PaymentRecorded(next),
+                None => Outcome::Refused(refusal_after(None)?),
+            },
+            Some(Outcome::Refused(refusal)) => Outcome::Refused(refusal_after(Some(*refusal))?),
+        })
+    }
+
+    #[test]
+    fn every_reply_arrives_as_it_was_sent() {
+        let outcomes = successors(outcome_after(None), |outcome| outcome_after(Some(outcome)));
+        for (outcome, offset) in outcomes.zip(0..) {
+            let reply = Reply { place: Place { log_index: 9, offset }, replayed: offset % 2 == 1, outcome };
+            assert_eq!(reply_from_wire(reply_to_wire(&reply)), Ok(reply));
+        }
+    }
+
+    #[test]
+    fn what_no_node_of_ours_says_is_an_error() {
+        let refused = |reason: &str, field: &str| raft::Refused { reason: reason.to_owned(), field: field.to_owned() };
+        assert!(refusal_from_wire(&refused("OUT_OF_PAPER", "")).is_err());
+        assert!(refusal_from_wire(&refused("ORDER_ID_REUSED", "")).is_err());
+        assert!(refusal_from_wire(&refused("ORDER_ID_REUSED", "colour")).is_err());
+        assert!(reply_from_wire(raft::Reply::default()).is_err());
+    }
+}

@@ -46,3 +46,14 @@ pub(super) fn raft_config(settings: &NodeSettings) -> Result<Config, StartError>
     };
     config.validate().map_err(|error| StartError::Settings(error.to_string()))
 }
+
+/// As it must never run: see [`Safeguard`](super::api::Safeguard).
+#[cfg(debug_assertions)]
+pub(super) fn without(safeguard: super::api::Safeguard, config: Config) -> Config {
+    use super::api::Safeguard;
+    match safeguard {
+        Safeguard::NoLeaderRestore => Config { enable_leader_restore: Some(true), ..config },
+        Safeguard::PreVote => Config { enable_pre_vote: Some(false), ..config },
+        Safeguard::QuorumLossProbe => Config { quorum_loss_probe_interval: None, ..config },
+    }
+}

@@ -64,13 +64,9 @@ where
         let target = self.caught_up_voter(to, deadline).await?;
         let stopped = |fatal: openraft::errors::Fatal<TypeConfig<RT>>| TransferError::Stopped(fatal.to_string());
         self.inner.raft.trigger().transfer_leader(target).await.map_err(stopped)?;
-        // The target answers with an election at once, or not at all.
-        let election = TypeConfig::<RT>::now() + self.inner.settings.election_timeout_max;
-        if TypeConfig::<RT>::timeout_at(election, self.leadership().lost(me, term)).await.is_err() {
-            // openraft never takes a transfer back: this node would lead on and refuse every write. A new election ends it.
-            self.inner.raft.trigger().elect(false).await.map_err(stopped)?;
-        }
-        // Also the old leader may have been elected again.
+        // From here on this node refuses writes and sends no heartbeats, and openraft takes neither back. The target's election
+        // ends it; if that does not come, the silence does: the others' leases run out, and one of them, or this node again,
+        // is elected. How long that takes: the simulation's `a_lost_transfer_stalls_no_longer_than_a_dead_leader`.
         loop {
             let leadership = self.leadership();
             match leadership.current() {

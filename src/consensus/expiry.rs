@@ -10,7 +10,7 @@ use openraft::type_config::TypeConfigExt;
 use super::api::Clock;
 use super::proposer::{Proposer, Target};
 use super::types::TypeConfig;
-use crate::domain::{Command, LedgerTime, LedgerView, Outcome};
+use crate::domain::{Command, LedgerTime, Outcome};
 use crate::limits;
 use crate::storage::LedgerStore;
 
@@ -23,7 +23,7 @@ pub(super) async fn run<RT: AsyncRuntime, S: LedgerStore, T: Target<RT>>(
 ) {
     while !stopped.load(Ordering::Acquire) {
         TypeConfig::<RT>::sleep(limits::EXPIRY_POLL_INTERVAL).await;
-        while proposer.leads() && is_due(&ledger, LedgerTime(clock())) {
+        while proposer.leads() && is_due(&ledger, LedgerTime(clock())).await {
             let command = Command::ExpireOrders { limit: limits::EXPIRE_ORDERS_MAX };
             // As if from a peer: another leader does this by itself.
             match proposer.submit(vec![command], limits::EXPIRY_PROPOSE_WITHIN, true).await {
@@ -39,15 +39,12 @@ pub(super) async fn run<RT: AsyncRuntime, S: LedgerStore, T: Target<RT>>(
     }
 }
 
-fn is_due<S: LedgerStore>(ledger: &S, now: LedgerTime) -> bool {
-    match ledger.view().expiring(now, 1) {
-        Ok(orders) => !orders.is_empty(),
-        Err(error) => {
-            // The next apply meets the same damage and stops the node.
-            tracing::error!(%error, "the ledger could not be searched for orders to expire");
-            false
-        }
-    }
+async fn is_due<S: LedgerStore>(ledger: &S, now: LedgerTime) -> bool {
+    ledger.has_expired(now).await.unwrap_or_else(|error| {
+        tracing::error!(%error, "the ledger could not be searched for orders to expire");
+        // Proposed all the same: to apply it, this node's ledger would have to read them, and the failure stops the node.
+        true
+    })
 }
 
 fn expired(replies: &[crate::domain::Reply]) -> u32 {

@@ -314,8 +314,11 @@ impl<RT: AsyncRuntime, L: LogStore> RaftLogReader<TypeConfig<RT>> for RaftLog<L>
                 Ok(some) => {
                     rest.start += some.len() as u64;
                     let mut ready = some.into_iter();
-                    let entry = ready.next()?;
-                    Some((Ok(entry), Some((log, ready, rest))))
+                    match ready.next() {
+                        Some(entry) => Some((Ok(entry), Some((log, ready, rest)))),
+                        // What is committed is never cut off: an end here would be taken for the end of what there is to apply.
+                        None => Some((Err(io::Error::other(format!("log entries {rest:?} are not there"))), None)),
+                    }
                 }
                 Err(error) => Some((Err(error), None)),
             }
@@ -405,6 +408,7 @@ impl<RT: AsyncRuntime, L: LogStore> RaftLogStorage<TypeConfig<RT>> for RaftLog<L
 
 #[cfg(test)]
 mod tests {
+    use futures_util::{StreamExt, TryStreamExt};
     use openraft::EntryPayload;
     use openraft_rt_tokio::TokioRuntime;
 
@@ -424,8 +428,10 @@ mod tests {
 
     impl LogStore for MemoryLog {
         fn write(&self, write: LogWrite, done: WriteDone) {
-            if let LogWrite::Append(records) = write {
-                self.records().extend(records);
+            match write {
+                LogWrite::Append(records) => self.records().extend(records),
+                LogWrite::Purge { through } => self.records().retain(|record| record.index > through.index),
+                _ => {}
             }
             done(Ok(()));
         }
@@ -456,6 +462,27 @@ mod tests {
         let entries = log.read_all(0..ENTRIES).await.expect("every entry is there");
         let indexes: Vec<u64> = entries.iter().map(|entry| entry.log_id.index).collect();
         assert_eq!(indexes, (0..ENTRIES).collect::<Vec<_>>());
+    }
+
+    async fn streamed(log: &mut RaftLog<MemoryLog>, range: Range<u64>) -> Vec<Result<u64, io::Error>> {
+        let entries = RaftLogReader::<TypeConfig<TokioRuntime>>::entries_stream(log, range).await;
+        entries.map_ok(|entry| entry.log_id.index).collect().await
+    }
+
+    #[tokio::test]
+    async fn a_purge_may_overtake_replication_and_never_apply() {
+        let mut log = filled(&MemoryLog::default()).await;
+        RaftLogStorage::<TypeConfig<TokioRuntime>>::purge(&mut log, log_id(1, 10)).await.expect("nothing fails here");
+        let sent = RaftLogReader::<TypeConfig<TokioRuntime>>::limited_get_log_entries(&mut log, 5, 20).await;
+        assert!(sent.expect("a snapshot follows").is_empty());
+        assert!(matches!(streamed(&mut log, 5..20).await.as_slice(), [Err(_)]));
+    }
+
+    #[tokio::test]
+    async fn apply_is_not_told_that_a_log_ends_where_entries_are_missing() {
+        let mut log = filled(&MemoryLog::default()).await;
+        let applied = streamed(&mut log, ENTRIES - 1..ENTRIES + 5).await;
+        assert!(matches!(applied.as_slice(), [Ok(last), Err(_)] if *last == ENTRIES - 1), "{applied:?}");
     }
 
     #[tokio::test]

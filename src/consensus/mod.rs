@@ -19,6 +19,8 @@ pub mod node;
 pub mod peer_link;
 mod peers;
 mod proposer;
+#[cfg(test)]
+mod proposer_tests;
 mod raft_target;
 mod reads;
 mod state_machine;

@@ -1,7 +1,7 @@
 //! openraft's network over [`PeerLink`].
 //!
-//! The traits of each kind of call are implemented one by one, not through `RaftNetworkV2`: there Pre-Vote has a body that
-//! grants everything, and leaving it out would turn Pre-Vote off without a word.
+//! `pre_vote` has a body in openraft's trait, which grants everything: leaving it out here would turn Pre-Vote off without a word.
+//! The simulation's `a_node_that_was_cut_off_comes_back_without_an_election` would show it.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -162,9 +162,8 @@ impl<RT: AsyncRuntime, K: PeerLink> NetSnapshot<TypeConfig<RT>> for Network<K> {
         cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
         option: RPCOption,
     ) -> Result<SnapshotResponse<TypeConfig<RT>>, StreamingError<TypeConfig<RT>>> {
-        let header = wire::snapshot_header(&vote, &snapshot.meta);
         tracing::info!(target = self.target, snapshot = %snapshot.meta, "sending a snapshot");
-        let sending = self.link.install_snapshot(header, snapshot.snapshot, option.hard_ttl());
+        let sending = self.link.install_snapshot(wire::vote_to_wire(&vote), snapshot.snapshot, option.hard_ttl());
         let response = match TypeConfig::<RT>::select2(cancel, sending).await {
             Select2::First(closed) => return Err(StreamingError::Closed(closed)),
             Select2::Second(response) => response.map_err(rpc_error)?,

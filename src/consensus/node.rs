@@ -27,7 +27,7 @@ use super::types::TypeConfig;
 use super::{expiry, wire};
 use crate::domain::Command;
 use crate::limits;
-use crate::storage::{LedgerMeta, LedgerStore, LogStore, StateDigest, StorageError};
+use crate::storage::{LedgerMeta, LedgerState as _, LedgerStore, LogStore, StateDigest, StorageError};
 
 /// Cheap to clone; every clone is the same node.
 pub struct Node<RT, L, S, P>
@@ -95,17 +95,19 @@ where
         Self::start_with(config, settings, log, ledger, peers, clock).await
     }
 
-    /// Unsafe for data: for the test that shows why openraft's `enable_leader_restore` is off.
+    /// Unsafe for data: for the tests that show what each safeguard is there for. A release does not have it.
+    #[cfg(debug_assertions)]
     #[doc(hidden)]
     #[allow(clippy::missing_errors_doc)]
-    pub async fn start_with_leader_restore(
+    pub async fn start_without(
+        safeguard: super::api::Safeguard,
         settings: NodeSettings,
         log: L,
         ledger: S,
         peers: P,
         clock: Clock,
     ) -> Result<Self, StartError> {
-        let config = Config { enable_leader_restore: Some(true), ..raft_config(&settings)? };
+        let config = super::config::without(safeguard, raft_config(&settings)?);
         Self::start_with(config, settings, log, ledger, peers, clock).await
     }
 
@@ -168,24 +170,10 @@ where
         } else {
             self.inner.metrics.reads_answered.add(1);
         }
-        let (view, index) = self.view();
+        let view = self.inner.ledger.view();
+        let index = view.meta().applied.map_or(0, |applied| applied.index);
         let term = self.inner.raft.server_metrics().borrow_watched().vote.leader_id.term;
         Ok(Read { view, index, term })
-    }
-
-    /// A view and the log index it is good for: exactly, if no apply comes in between, which is tried a few times.
-    fn view(&self) -> (S::View, u64) {
-        let applied = || self.inner.ledger.meta().applied.map_or(0, |applied| applied.index);
-        let mut before = applied();
-        for _ in 1..limits::VIEW_ATTEMPTS {
-            let view = self.inner.ledger.view();
-            let after = applied();
-            if before == after {
-                return (view, before);
-            }
-            before = after;
-        }
-        (self.inner.ledger.view(), before)
     }
 
     #[must_use]

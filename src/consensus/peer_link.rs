@@ -7,9 +7,10 @@ use std::time::Duration;
 use futures_util::stream::BoxStream;
 
 use crate::proto::raft::{
-    AppendRequest, AppendResponse, ProposeRequest, ProposeResponse, ReadIndexRequest, ReadIndexResponse, SnapshotHeader,
-    SnapshotResponse, TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
+    AppendRequest, AppendResponse, ProposeRequest, ProposeResponse, ReadIndexRequest, ReadIndexResponse, SnapshotResponse,
+    TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
 };
+use crate::storage::Vote;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LinkError {
@@ -19,7 +20,8 @@ pub enum LinkError {
     /// It may have arrived.
     #[error("no answer: {0}")]
     NoAnswer(String),
-    /// The peer answered that it will not (another cluster, uninitialised, stopped): nothing happened.
+    /// The peer answered that it will not (another cluster, a message it cannot read, no quorum to confirm a read): nothing
+    /// happened.
     #[error("refused: {0}")]
     Refused(String),
 }
@@ -48,9 +50,10 @@ pub trait PeerLink: Clone + Send + Sync + 'static {
 
     fn pre_vote(&self, request: VoteRequest, within: Duration) -> impl Future<Output = Result<VoteResponse, LinkError>> + Send;
 
+    /// The snapshot says itself what it is: whoever sends it needs no more than the leader's vote.
     fn install_snapshot(
         &self,
-        header: SnapshotHeader,
+        vote: Vote,
         snapshot: Self::Snapshot,
         within: Duration,
     ) -> impl Future<Output = Result<SnapshotResponse, LinkError>> + Send;

@@ -18,11 +18,11 @@ use super::types::{Snapshot, TypeConfig};
 use super::wire;
 use crate::limits;
 use crate::proto::raft::{
-    AppendRequest, AppendResponse, NotLeader, ProposeRequest, ProposeResponse, Proposed, ReadIndexRequest, ReadIndexResponse,
-    SnapshotHeader, SnapshotResponse, TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
+    AppendRequest, AppendResponse, NotLeader, Overloaded, ProposeRequest, ProposeResponse, Proposed, ReadIndexRequest,
+    ReadIndexResponse, SnapshotResponse, TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
     propose_response, read_index_response,
 };
-use crate::storage::{LedgerStore, LogStore};
+use crate::storage::{LedgerMeta, LedgerStore, LogStore, Vote};
 
 impl From<WireError> for PeerError {
     fn from(error: WireError) -> Self {
@@ -87,16 +87,17 @@ where
         Ok(TransferLeaderResponse { accepted: accepted.is_ok() })
     }
 
-    /// `snapshot` is received whole; the ledger store verifies it. Of the header only the vote and `manifest.meta` are looked at.
+    /// `snapshot` is received whole and holds the state that `meta` tells of; the ledger store verifies it.
     ///
     /// # Errors
     /// See [`PeerError`].
     pub async fn on_install_snapshot(
         &self,
-        header: SnapshotHeader,
+        vote: Option<Vote>,
+        meta: &LedgerMeta,
         snapshot: S::Snapshot,
     ) -> Result<SnapshotResponse, PeerError> {
-        let (vote, meta) = wire::snapshot_header_from_wire(header)?;
+        let (vote, meta) = (wire::vote_from_wire(vote)?, wire::snapshot_meta(meta)?);
         // openraft would panic on it.
         if meta.last_log_id.is_some_and(|last| last.leader_id.term > vote.leader_id.term) {
             return Err(PeerError::Refused(format!("a snapshot of {meta} from a leader with {vote}")));
@@ -122,8 +123,8 @@ where
                 term: submitted.term,
                 replies: submitted.replies.iter().map(codec::reply_to_wire).collect(),
             }),
-            Err(SubmitError::Retry { reason: reason @ (RetryReason::Overloaded | RetryReason::Draining), .. }) => {
-                return Err(PeerError::Refused(reason.to_string()));
+            Err(SubmitError::Retry { reason: RetryReason::Overloaded, .. }) => {
+                propose_response::Result::Overloaded(Overloaded {})
             }
             Err(SubmitError::Retry { leader, .. }) => not_leader(leader),
             Err(SubmitError::Unknown { reason, .. }) => return Err(PeerError::Unknown(reason.to_string())),

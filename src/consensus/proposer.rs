@@ -62,6 +62,8 @@ struct Queue<RT: AsyncRuntime> {
     in_flight: usize,
     /// After an attempt that did nothing, so that it is not repeated in a tight loop.
     paused_until: Option<InstantOf<TypeConfig<RT>>>,
+    /// When those whose time was over were last removed.
+    swept_at: Option<InstantOf<TypeConfig<RT>>>,
     /// Why the last attempt did nothing, if it did nothing.
     last_failure: Option<RetryReason>,
     stopped: Option<String>,
@@ -82,8 +84,15 @@ struct Formed<RT: AsyncRuntime> {
 
 impl<RT: AsyncRuntime, T: Target<RT>> Proposer<RT, T> {
     pub(super) fn start(target: T, metrics: Arc<Metrics>, entries_in_flight_max: usize) -> Arc<Self> {
-        let queue =
-            Queue { calls: VecDeque::new(), commands: 0, in_flight: 0, paused_until: None, last_failure: None, stopped: None };
+        let queue = Queue {
+            calls: VecDeque::new(),
+            commands: 0,
+            in_flight: 0,
+            paused_until: None,
+            swept_at: None,
+            last_failure: None,
+            stopped: None,
+        };
         let proposer =
             Arc::new(Self { target, queue: Mutex::new(queue), changed: Notify::new(), metrics, entries_in_flight_max });
         drop(TypeConfig::<RT>::spawn(proposer.clone().run()));
@@ -156,21 +165,24 @@ impl<RT: AsyncRuntime, T: Target<RT>> Proposer<RT, T> {
     /// Without a leader no batch clears the queue of those whose time is over.
     fn drop_expired(&self) {
         let now = TypeConfig::<RT>::now();
-        let mut expired = Vec::new();
+        let expired: VecDeque<Call<RT>>;
         {
             let mut queue = self.queue();
-            while queue.calls.front().is_some_and(|call| call.deadline <= now)
-                && let Some(call) = queue.calls.pop_front()
-            {
-                queue.commands -= call.count;
-                expired.push(call);
+            // When the time of many is over at once, not each of them looks through all.
+            if queue.swept_at.is_some_and(|at| now < at + limits::PROPOSE_AGAIN_AFTER) {
+                return;
             }
+            queue.swept_at = Some(now);
+            // Behind a call with a long deadline, too.
+            let (over, waiting) = std::mem::take(&mut queue.calls).into_iter().partition(|call| call.deadline <= now);
+            (expired, queue.calls) = (over, waiting);
+            queue.commands -= expired.iter().map(|call| call.count).sum::<usize>();
             self.metrics.queued_commands.set(queue.commands);
         }
         self.answer_expired(expired);
     }
 
-    fn answer_expired(&self, expired: Vec<Call<RT>>) {
+    fn answer_expired(&self, expired: impl IntoIterator<Item = Call<RT>>) {
         for call in expired {
             let error = match call.may_have_happened {
                 true => self.unknown(UnknownReason::Deadline),
@@ -327,6 +339,7 @@ impl<RT: AsyncRuntime, T: Target<RT>> Proposer<RT, T> {
             self.metrics.batches_forwarded.add(1);
             let commands = formed.take_commands();
             let within = formed.latest_deadline().map_or(Duration::ZERO, |at| at.saturating_duration_since(started));
+            let within = within.min(limits::FORWARD_ANSWER_WITHIN);
             let attempt = self.target.forward(leader, term, &commands, within).await;
             formed.put_back(Some(commands));
             attempt
@@ -361,21 +374,19 @@ impl<RT: AsyncRuntime, T: Target<RT>> Proposer<RT, T> {
     }
 
     fn answer_all(&self, formed: Formed<RT>, stopped: &str) {
+        self.landed(|_| ());
         for call in formed.calls {
             call.answer(Err(SubmitError::Stopped(stopped.to_owned())));
         }
-        self.landed(|_| ());
     }
 
     /// Back to the head of the queue: oldest first, as before. `not_done`: nothing happened, for this reason.
     fn again(&self, formed: Formed<RT>, not_done: Option<RetryReason>) {
-        self.metrics.batches_repeated.add(1);
-        // Bound first: as the condition itself it would hold the queue while `answer_all` locks it.
-        let stopped = self.queue().stopped.clone();
-        if let Some(reason) = stopped {
-            return self.answer_all(formed, &reason);
-        }
-        self.landed(|queue| {
+        let stopped = self.landed(|queue| {
+            // Looked at together with the push: a call that is queued after the stop would wait for ever.
+            if let Some(reason) = &queue.stopped {
+                return Some((reason.clone(), formed.calls));
+            }
             for mut call in formed.calls.into_iter().rev() {
                 match not_done {
                     Some(_) if !call.may_have_happened => call.progress.take_back(),
@@ -387,15 +398,25 @@ impl<RT: AsyncRuntime, T: Target<RT>> Proposer<RT, T> {
             }
             queue.last_failure = not_done.or(queue.last_failure);
             queue.paused_until = Some(TypeConfig::<RT>::now() + limits::PROPOSE_AGAIN_AFTER);
+            None
         });
+        match stopped {
+            // Outside the lock: an answer wakes whoever waits for it.
+            Some((reason, calls)) => {
+                calls.into_iter().for_each(|call| call.answer(Err(SubmitError::Stopped(reason.clone()))));
+            }
+            None if not_done.is_none() => self.metrics.batches_repeated.add(1),
+            None => {}
+        }
     }
 
-    fn landed(&self, with_queue: impl FnOnce(&mut Queue<RT>)) {
+    fn landed<R>(&self, with_queue: impl FnOnce(&mut Queue<RT>) -> R) -> R {
         let mut queue = self.queue();
         queue.in_flight -= 1;
-        with_queue(&mut queue);
+        let result = with_queue(&mut queue);
         self.metrics.entries_in_flight.set(queue.in_flight);
         self.metrics.queued_commands.set(queue.commands);
+        result
     }
 }
 

@@ -83,8 +83,9 @@ impl<RT: AsyncRuntime, S: LedgerStore, P: Peers> Target<RT> for RaftTarget<RT, S
         // A leader that is paused sends no reset; the election that replaces it ends the wait.
         match TypeConfig::<RT>::select2(link.propose(request, within), leadership.lost(leader, term)).await {
             Select2::First(Ok(response)) => forwarded(response),
-            Select2::First(Err(LinkError::Unreachable(_))) => Attempt::NotDone(RetryReason::LeaderUnreachable),
-            Select2::First(Err(LinkError::Refused(_))) => Attempt::NotDone(RetryReason::Overloaded),
+            Select2::First(Err(LinkError::Unreachable(_) | LinkError::Refused(_))) => {
+                Attempt::NotDone(RetryReason::LeaderUnreachable)
+            }
             Select2::First(Err(LinkError::NoAnswer(_))) | Select2::Second(()) => Attempt::Unknown,
         }
     }
@@ -102,6 +103,7 @@ fn forwarded(response: ProposeResponse) -> Attempt {
                 }
             }
         }
+        Some(propose_response::Result::Overloaded(_)) => Attempt::NotDone(RetryReason::Overloaded),
         Some(propose_response::Result::NotLeader(_)) => Attempt::NotDone(RetryReason::NoLeader),
         None => Attempt::Unknown,
     }

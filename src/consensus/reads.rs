@@ -5,6 +5,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use openraft::async_runtime::Select2;
 use openraft::async_runtime::watch::WatchReceiver as _;
 use openraft::errors::{LinearizableReadError, RaftError};
 use openraft::type_config::TypeConfigExt;
@@ -164,9 +165,15 @@ impl<RT: AsyncRuntime, S: LedgerStore, P: Peers> Reads<RT, S, P> {
 
     async fn ask_leader(&self) -> Round {
         let leadership = self.leadership();
-        let leader = leadership.leader().ok_or(RoundError::NotLeader)?;
+        let (leader, term) = leadership.current().ok_or(RoundError::NotLeader)?;
         let member = leadership.member(leader).ok_or(RoundError::NotLeader)?;
-        let response = self.links.to(leader, &member).read_index(ReadIndexRequest {}, limits::READ_INDEX_WITHIN).await;
+        let link = self.links.to(leader, &member);
+        let asked = link.read_index(ReadIndexRequest {}, limits::READ_INDEX_WITHIN);
+        // A leader that is paused does not answer; the election that replaces it ends the wait.
+        let response = match TypeConfig::<RT>::select2(asked, leadership.lost(leader, term)).await {
+            Select2::First(response) => response,
+            Select2::Second(()) => return Err(RoundError::NotLeader),
+        };
         match response {
             Ok(response) => match response.result {
                 Some(read_index_response::Result::LogIndex(index)) => Ok(index),

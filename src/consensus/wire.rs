@@ -94,12 +94,6 @@ pub(super) fn membership_from_wire(wire: wire::Membership) -> Result<Membership,
     Membership::new(voter_sets, nodes).map_err(|cause| WireError::new("membership", cause))
 }
 
-pub(super) fn stored_membership_to_wire(stored: &StoredMembership) -> Option<AppliedMembership> {
-    // Without a log id nothing was ever set: openraft's initial, empty membership.
-    let id = stored.log_id().as_ref()?;
-    Some(AppliedMembership { position: Some(position(id)), membership: Some(membership_to_wire(stored.membership())) })
-}
-
 pub(super) fn stored_membership_from_wire(wire: Option<AppliedMembership>) -> Result<StoredMembership, WireError> {
     let Some(wire) = wire else { return Ok(StoredMembership::default()) };
     let position = wire.position.ok_or(WireError::missing("position of a membership"))?;
@@ -112,25 +106,6 @@ pub(super) fn snapshot_meta(meta: &LedgerMeta) -> Result<SnapshotMeta, WireError
         last_log_id: meta.applied.as_ref().map(log_id_of),
         last_membership: stored_membership_from_wire(meta.membership.clone())?,
     })
-}
-
-/// For the receiver's openraft. The digest, the format and the files are the snapshot's own: storage and transport add them.
-pub(super) fn snapshot_header(vote: &Vote, meta: &SnapshotMeta) -> raft::SnapshotHeader {
-    let meta = wire::LedgerMeta {
-        applied: meta.last_log_id.as_ref().map(position),
-        membership: stored_membership_to_wire(&meta.last_membership),
-        ..Default::default()
-    };
-    let manifest = wire::SnapshotManifest { meta: Some(meta), ..Default::default() };
-    raft::SnapshotHeader { vote: Some(vote_to_wire(vote)), manifest: Some(manifest) }
-}
-
-pub(super) fn snapshot_header_from_wire(header: raft::SnapshotHeader) -> Result<(Vote, SnapshotMeta), WireError> {
-    let meta = header.manifest.and_then(|manifest| manifest.meta).ok_or(WireError::missing("snapshot meta"))?;
-    let applied = meta.applied.ok_or(WireError::missing("position of a snapshot"))?;
-    let meta =
-        SnapshotMeta { last_log_id: Some(log_id_of(&applied)), last_membership: stored_membership_from_wire(meta.membership)? };
-    Ok((vote_from_wire(header.vote)?, meta))
 }
 
 pub(super) fn append_to_wire<RT: AsyncRuntime>(request: &AppendEntriesRequest<TypeConfig<RT>>) -> raft::AppendRequest {

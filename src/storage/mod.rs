@@ -129,10 +129,16 @@ pub struct LedgerMeta {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct StateDigest(pub [u64; 4]);
 
+/// One state of the ledger.
+pub trait LedgerState: LedgerView<Error = StorageError> {
+    /// Written together with the state's records.
+    fn meta(&self) -> &LedgerMeta;
+}
+
 /// The ledger's durable half. Generic so that simulation can bring a twin.
 pub trait LedgerStore: Clone + Send + Sync + 'static {
     /// The state after one log index; later applies do not show in it.
-    type View: LedgerView<Error = StorageError> + Send + Sync + 'static;
+    type View: LedgerState + Send + Sync + 'static;
     /// A whole ledger as of one log index, ready to be streamed or installed. Cheap to clone: a handle, no bytes.
     type Snapshot: Clone + Send + Sync + 'static;
 
@@ -143,6 +149,9 @@ pub trait LedgerStore: Clone + Send + Sync + 'static {
     fn apply(&self, entries: Vec<CommittedEntry>) -> impl Future<Output = Result<Vec<Vec<Reply>>, StorageError>> + Send;
 
     fn view(&self) -> Self::View;
+
+    /// Whether an order waits for its payment that may expire at `now`. An error as of `apply`: the ledger applies no more.
+    fn has_expired(&self, now: LedgerTime) -> impl Future<Output = Result<bool, StorageError>> + Send;
 
     /// The digest after each of the most recently applied entries, oldest first.
     fn recent_digests(&self) -> Vec<(u64, StateDigest)>;

@@ -23,7 +23,7 @@ use crate::transport::calls::CallMetrics;
 use crate::transport::edge::Edge;
 use crate::transport::errors::{Failure, Reason};
 use crate::transport::ledger_node::ClusterNode;
-use crate::transport::peers::ClusterIdentity;
+use crate::transport::peers::{self, ClusterIdentity};
 use crate::transport::{deadline, validate, wire};
 
 /// Records of one scan, on their way.
@@ -54,7 +54,8 @@ impl Admin {
         self.edge.node()
     }
 
-    /// The identity is durable before the first log entry: a crash between the two leaves a node that the same call completes.
+    /// The identity of every member is durable before the first log entry: a crash or a failure between the two leaves nodes
+    /// that the same call completes.
     async fn initialize(&self, cluster_name: String) -> Result<String, Failure> {
         if self.node().status().initialized {
             return Err(Failure::new(Reason::AlreadyInitialized, "the cluster is initialised already"));
@@ -67,6 +68,7 @@ impl Admin {
             StorageError::Unusable(already) => Failure::new(Reason::AlreadyInitialized, already),
             error => self.edge.stop_for(error),
         })?;
+        peers::join_members(&self.identity, &self.members).await?;
         self.node().initialize(self.members.clone()).await?;
         Ok(cluster_id)
     }

@@ -185,6 +185,7 @@ methods! {
         list_digests "ListDigests" "unary";
     }
     "stampede.raft.v1.PeerService" {
+        join "Join" "unary";
         append "Append" "bidi_stream";
         vote "Vote" "unary";
         pre_vote "PreVote" "unary";

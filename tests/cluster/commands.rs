@@ -32,7 +32,7 @@ fn an_order_is_placed_paid_and_read_on_different_nodes_and_outlives_the_leader()
     assert_eq!(forged.status.code(), Some(12));
 
     cluster.start(leader);
-    until("all hold the same", || same_digest(&cluster));
+    until("all hold the same", || cluster.same_digest());
     assert_eq!(cluster.stampede(&["status"]).status.code(), Some(0));
 }
 
@@ -58,13 +58,6 @@ fn without_a_majority_a_write_ends_within_its_time_and_says_that_nothing_was_don
 
 fn paid_state() -> serde_json::Value {
     "issued".into()
-}
-
-/// All three nodes answer, and have applied the same entries to the same effect.
-fn same_digest(cluster: &Cluster) -> bool {
-    let statuses = cluster.statuses();
-    let first = statuses.first().map(|status| (status["applied"].clone(), status["digest"].clone()));
-    statuses.len() == 3 && statuses.iter().all(|status| Some((status["applied"].clone(), status["digest"].clone())) == first)
 }
 
 #[test]

@@ -26,6 +26,8 @@ pub(crate) struct Cluster {
     ports: Vec<Ports>,
     /// By node id less one; `None` while it is not running.
     processes: Vec<Option<Child>>,
+    /// `--set` of every node: `key=value`.
+    settings: Vec<String>,
 }
 
 impl Drop for Cluster {
@@ -62,7 +64,8 @@ impl Cluster {
     pub(crate) fn new(nodes: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("serial.key"), "07".repeat(32)).unwrap();
-        let cluster = Self { folder, ports: free_ports(nodes), processes: (0..nodes).map(|_| None).collect() };
+        let processes = (0..nodes).map(|_| None).collect();
+        let cluster = Self { folder, ports: free_ports(nodes), processes, settings: Vec::new() };
         fs::write(cluster.folder.path().join("shared.toml"), cluster.shared_config()).unwrap();
         for node in cluster.nodes() {
             fs::write(cluster.file(node), cluster.node_config(node)).unwrap();
@@ -72,7 +75,13 @@ impl Cluster {
 
     /// Three nodes, initialised, with the series `CPN` of a million stamps.
     pub(crate) fn running() -> Self {
+        Self::running_with(&[])
+    }
+
+    /// The same, each node with these `--set key=value`.
+    pub(crate) fn running_with(settings: &[&str]) -> Self {
         let mut cluster = Self::new(3);
+        cluster.settings = settings.iter().map(|&setting| setting.to_owned()).collect();
         for node in cluster.nodes() {
             cluster.start(node);
         }
@@ -127,6 +136,7 @@ impl Cluster {
         let log = fs::OpenOptions::new().create(true).append(true).open(log).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_stampede"));
         command.arg("node").arg("--config").arg(self.folder.path().join("shared.toml")).arg("--config").arg(self.file(node));
+        command.args(self.settings.iter().flat_map(|setting| ["--set", setting]));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         command
     }
@@ -157,6 +167,11 @@ impl Cluster {
         let mut child = self.processes[index(node)].take().expect("is running");
         child.kill().unwrap();
         child.wait().unwrap();
+    }
+
+    /// As after a disk was replaced by a new one.
+    pub(crate) fn empty_disk(&self, node: u64) {
+        fs::remove_dir_all(self.folder.path().join(format!("data-{node}"))).unwrap();
     }
 
     pub(crate) fn send_sigterm(&self, node: u64) {
@@ -193,6 +208,12 @@ impl Cluster {
             .unwrap()
     }
 
+    /// Runs a command of an operator that asks this node alone.
+    pub(crate) fn stampede_at(&self, node: u64, args: &[&str]) -> Output {
+        let admin = format!("127.0.0.1:{}", self.ports(node).admin);
+        Command::new(env!("CARGO_BIN_EXE_stampede")).args(args).args(["--admin", &admin]).output().unwrap()
+    }
+
     /// Runs a command that must go well, at one node if `at` names it, and reads what it prints.
     pub(crate) fn json(&self, at: Option<u64>, args: &[&str]) -> Value {
         let mut all = args.to_vec();
@@ -215,6 +236,20 @@ impl Cluster {
 
     pub(crate) fn leader(&self) -> Option<u64> {
         self.statuses().into_iter().find(|status| status["role"] == "leader").and_then(|status| status["node"].as_u64())
+    }
+
+    /// All nodes answer, and have applied the same entries to the same effect.
+    pub(crate) fn same_digest(&self) -> bool {
+        let statuses = self.statuses();
+        let held = |status: &Value| (status["applied"].clone(), status["digest"].clone());
+        statuses.len() == self.ports.len() && statuses.iter().all(|status| held(status) == held(&statuses[0]))
+    }
+
+    /// The last entry that the node has removed from its log.
+    pub(crate) fn purged(&self, node: u64) -> Option<u64> {
+        let (_, page) = self.http(node, "/metrics")?;
+        let line = page.lines().find(|line| line.starts_with("stampede_raft_purged_index"))?;
+        line.rsplit(' ').next()?.parse().ok()
     }
 
     /// Code and body of a GET on the metrics port.

@@ -5,4 +5,5 @@ mod harness;
 
 mod commands;
 mod lifecycle;
+mod rejoin;
 mod start;

@@ -32,6 +32,8 @@ struct State {
     previous: BTreeMap<(u64, u64), NodeStatus>,
     /// By node, over all its lives: what is durable when it is told never goes back.
     snapshots: BTreeMap<u64, u64>,
+    /// The same: term, and for whom the node voted in it.
+    votes: BTreeMap<u64, (u64, Option<u64>)>,
     applies: u64,
 }
 
@@ -147,6 +149,11 @@ impl Checks {
         if let Some(before) = state.previous.insert((node_id, life), status.clone()) {
             found.extend(went_back(&before, status));
         }
+        // Before it has read its disk, a node says term 0.
+        if status.term > 0 {
+            let earlier = state.votes.insert(node_id, (status.term, status.voted_for));
+            found.extend(earlier.and_then(|earlier| vote_went_back(earlier, status)));
+        }
         let newest = state.snapshots.entry(node_id).or_default();
         if snapshot < *newest {
             found.push(("WentBack", format!("n{node_id}: snapshot from {newest} to {snapshot}")));
@@ -159,11 +166,11 @@ impl Checks {
     }
 }
 
-/// Within one life nothing goes back. Over a crash, all of this may: what was not synced is lost, and was promised to nobody.
+/// Within one life nothing goes back. Over a crash, all of this may: what was not synced is lost, and was promised to nobody. Of
+/// term and vote see [`vote_went_back`].
 fn went_back(before: &NodeStatus, now: &NodeStatus) -> Vec<(&'static str, String)> {
     let mut found = Vec::new();
     for (what, earlier, later) in [
-        ("term", before.term, now.term),
         ("committed", index(before.committed), index(now.committed)),
         ("applied", index(before.applied), index(now.applied)),
         ("purged", index(before.purged), index(now.purged)),
@@ -172,11 +179,68 @@ fn went_back(before: &NodeStatus, now: &NodeStatus) -> Vec<(&'static str, String
             found.push(("WentBack", format!("n{}: {what} from {earlier} to {later}", now.node_id)));
         }
     }
+    found
+}
+
+/// Over all lives of a node: a vote that was told is on its disk.
+fn vote_went_back((term, voted_for): (u64, Option<u64>), now: &NodeStatus) -> Option<(&'static str, String)> {
+    if now.term < term {
+        return Some(("WentBack", format!("n{}: term from {term} to {}", now.node_id, now.term)));
+    }
     // A candidate that lost takes the winner of its term for the one it follows; openraft keeps both in one vote.
     let follows_the_winner = now.leader.is_some() && now.leader == now.voted_for;
-    if before.term == now.term && before.voted_for.is_some() && before.voted_for != now.voted_for && !follows_the_winner {
-        let detail = format!("n{} voted for {:?} and {:?} in term {}", now.node_id, before.voted_for, now.voted_for, now.term);
-        found.push(("VoteChanged", detail));
+    if now.term == term && voted_for.is_some() && voted_for != now.voted_for && !follows_the_winner {
+        let detail = format!("n{} voted for {voted_for:?} and {:?} in term {term}", now.node_id, now.voted_for);
+        return Some(("VoteChanged", detail));
     }
-    found
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use openraft::AsyncRuntime;
+    use openraft_rt_sim::SimRuntime;
+
+    use super::*;
+
+    fn status(term: u64, voted_for: u64, leader: Option<u64>) -> NodeStatus {
+        NodeStatus {
+            node_id: 1,
+            role: Role::Follower,
+            term,
+            voted_for: Some(voted_for),
+            leader,
+            last_log_index: None,
+            committed: None,
+            applied: None,
+            snapshot: None,
+            purged: None,
+            digest: StateDigest::default(),
+            members: Vec::new(),
+            initialized: true,
+            draining: false,
+            fatal: None,
+        }
+    }
+
+    fn found(first: &NodeStatus, next: &NodeStatus) -> Vec<&'static str> {
+        let world = World::new(0, false);
+        let checks = Checks::new(world.clone());
+        // A violation is traced at its virtual time.
+        SimRuntime::with_seed(0).block_on(async {
+            checks.status(0, first);
+            // In its next life.
+            checks.status(1, next);
+        });
+        world.violations().into_iter().map(|violation| violation.name).collect()
+    }
+
+    #[test]
+    fn a_vote_that_a_crash_took_back_is_seen() {
+        assert_eq!(found(&status(5, 1, None), &status(4, 2, Some(2))), ["WentBack"]);
+        assert_eq!(found(&status(5, 1, None), &status(5, 3, None)), ["VoteChanged"]);
+        assert!(found(&status(5, 1, None), &status(5, 3, Some(3))).is_empty(), "it lost, and follows");
+        assert!(found(&status(5, 1, None), &status(6, 3, None)).is_empty());
+        assert!(found(&status(5, 1, None), &NodeStatus { voted_for: None, ..status(0, 0, None) }).is_empty(), "not read yet");
+    }
 }

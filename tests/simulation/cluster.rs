@@ -25,7 +25,7 @@ pub const NODES: [u64; 3] = [1, 2, 3];
 /// The product's defaults; leases and timeouts are what the faults must get past.
 const HEARTBEAT: Duration = Duration::from_millis(30);
 const ELECTION_TIMEOUT_MIN: Duration = Duration::from_millis(100);
-const ELECTION_TIMEOUT_MAX: Duration = Duration::from_millis(150);
+pub const ELECTION_TIMEOUT_MAX: Duration = Duration::from_millis(150);
 /// Between two samples of every node's status.
 const SAMPLE_EVERY: Duration = Duration::from_millis(10);
 
@@ -100,9 +100,9 @@ impl Cluster {
         let peers = SimPeers::new(self.network.clone(), node_id);
         trace!(self.world, "n{node_id} starts");
         let settings = self.settings(node_id);
-        let started = match self.swarm.leader_restore {
-            true => Node::start_with_leader_restore(settings, log, ledger, peers, clock).await,
-            false => Node::start(settings, log, ledger, peers, clock).await,
+        let started = match self.swarm.without {
+            Some(safeguard) => Node::start_without(safeguard, settings, log, ledger, peers, clock).await,
+            None => Node::start(settings, log, ledger, peers, clock).await,
         };
         match started {
             Ok(node) => {

@@ -20,6 +20,9 @@ use crate::world::{Dice, World, sleep, trace};
 /// Writes that one sync may cover; more waits for the next.
 const WRITES_PER_SYNC_MAX: usize = 64;
 
+/// How long a read takes, microseconds: long enough for a truncation or a purge to come in between.
+const READ: (u64, u64) = (20, 2_000);
+
 /// Synced records that a disk that lies may forget in a crash.
 const FORGOTTEN_RECORDS_MAX: usize = 20;
 
@@ -27,6 +30,8 @@ const FORGOTTEN_RECORDS_MAX: usize = 20;
 #[derive(Debug, Clone, Default)]
 struct Durable {
     vote: Option<Vote>,
+    /// The vote before; for a disk that lies.
+    vote_before: Option<Vote>,
     committed: Option<LogPosition>,
     purged: Option<LogPosition>,
     records: BTreeMap<u64, LogRecord>,
@@ -45,8 +50,17 @@ impl Durable {
                 self.records = self.records.split_off(&(through.index + 1));
                 self.purged = Some(through);
             }
-            LogWrite::SaveVote(vote) => self.vote = Some(vote),
+            LogWrite::SaveVote(vote) => self.vote_before = self.vote.replace(vote),
             LogWrite::SaveCommitted(committed) => self.committed = committed,
+        }
+    }
+
+    /// The newest records, the last vote, and that anything of it was committed: a state that the disk once had.
+    fn forget(&mut self, records: usize) {
+        (0..records).for_each(|_| drop(self.records.pop_last()));
+        self.vote = self.vote_before;
+        if self.committed.map(|at| at.index) > self.last().map(|at| at.index) {
+            self.committed = self.last();
         }
     }
 
@@ -129,7 +143,7 @@ impl SimLog {
         writes.into_iter().for_each(|write| disk.durable.write(write));
         if self.faults().lies {
             let forgotten = self.world.draw(Dice::Disk, |rng| rng.random_range(0..=FORGOTTEN_RECORDS_MAX));
-            (0..forgotten).for_each(|_| drop(disk.durable.records.pop_last()));
+            disk.durable.forget(forgotten);
         }
         drop(disk);
         // Outside the lock: dropping them wakes whoever waits for them.
@@ -169,16 +183,22 @@ impl SimLog {
                 return;
             }
             let (writes, callbacks): (Vec<_>, Vec<_>) = disk.queued.drain(..covered).unzip();
-            writes.into_iter().for_each(|write| disk.durable.write(write));
+            if !faults.fails {
+                writes.into_iter().for_each(|write| disk.durable.write(write));
+            }
             let is_drained = disk.queued.is_empty();
             disk.is_syncing = !is_drained;
             drop(disk);
-            callbacks.into_iter().for_each(|done| done(Ok(())));
+            callbacks.into_iter().for_each(|done| done(if faults.fails { Err(broken()) } else { Ok(()) }));
             if is_drained {
                 return;
             }
         }
     }
+}
+
+fn broken() -> StorageError {
+    StorageError::Io { operation: "syncing the log", cause: "the disk fails".into() }
 }
 
 fn dead() -> StorageError {
@@ -210,6 +230,7 @@ impl LogStore for SimLog {
     }
 
     async fn read(&self, range: Range<u64>) -> Result<Vec<LogRecord>, StorageError> {
+        sleep(self.world.micros(Dice::Disk, READ)).await;
         let disk = self.lock();
         if self.is_dead(&disk) {
             return Err(dead());
@@ -229,7 +250,8 @@ mod tests {
 
     fn log(world: &World, torn_chance: u32) -> SimLog {
         let sync = (1_000, 1_000);
-        let faults = DiskFaults { sync, stall_chance: 0, stall: sync, torn_chance, ledger_flush_chance: 0, lies: false };
+        let faults =
+            DiskFaults { sync, stall_chance: 0, stall: sync, torn_chance, ledger_flush_chance: 0, lies: false, fails: false };
         SimLog::new(world.clone(), 1, faults)
     }
 

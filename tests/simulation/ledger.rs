@@ -10,7 +10,7 @@ use stampede::domain::{
     StampNumber, Totals,
 };
 use stampede::storage::digest::EncodedRecord;
-use stampede::storage::{CommittedEntry, LedgerMeta, LedgerStore, StateDigest, StorageError, apply_entry};
+use stampede::storage::{CommittedEntry, LedgerMeta, LedgerState, LedgerStore, StateDigest, StorageError, apply_entry};
 
 use crate::checks::Checks;
 use crate::swarm::DiskFaults;
@@ -24,6 +24,12 @@ const RECENT_DIGESTS_MAX: usize = 256;
 pub struct SimSnapshot {
     meta: LedgerMeta,
     records: Arc<MemoryLedger>,
+}
+
+impl SimSnapshot {
+    pub fn meta(&self) -> &LedgerMeta {
+        &self.meta
+    }
 }
 
 struct State {
@@ -106,11 +112,13 @@ impl SimLedger {
         let kept = self.world.draw(Dice::Disk, |rng| rng.random_range(0..=unflushed.len()));
         let lost = unflushed.len() - kept;
         let mut survivor = state.flushed.clone();
+        let mut before = survivor.meta.clone();
         for (changes, meta) in unflushed.into_iter().take(kept) {
             let records = Arc::make_mut(&mut survivor.records);
             changes.into_iter().for_each(|change| records.absorb(change));
-            survivor.meta = meta;
+            before = std::mem::replace(&mut survivor.meta, meta);
         }
+        planted::on_restart(&mut survivor, before);
         trace!(self.world, "n{} ledger crash: {lost} applies lost, back at {}", self.node_id, index(&survivor.meta));
         if lost > 0 {
             self.world.count("unsynced applies lost");
@@ -158,7 +166,7 @@ impl LedgerStore for SimLedger {
         let mut all_replies = Vec::with_capacity(entries.len());
         let mut now = std::mem::take(&mut state.now);
         for entry in entries {
-            let view = SimView(now.records.clone());
+            let view = SimView(now.clone());
             let applied = apply_entry(&mut Overlay::new(&view), &mut now.meta, &entry)?;
             drop(view);
             self.checks.moved(self.node_id, &applied.edits);
@@ -186,8 +194,13 @@ impl LedgerStore for SimLedger {
         Ok(all_replies)
     }
 
+    async fn has_expired(&self, now: LedgerTime) -> Result<bool, StorageError> {
+        self.dawdle().await;
+        Ok(!self.alive("looking for expired orders")?.now.records.expiring(now, 1).unwrap_or_default().is_empty())
+    }
+
     fn view(&self) -> SimView {
-        SimView(self.lock().now.records.clone())
+        SimView(self.lock().now.clone())
     }
 
     fn recent_digests(&self) -> Vec<(u64, StateDigest)> {
@@ -231,8 +244,8 @@ impl LedgerStore for SimLedger {
         trace!(self.world, "n{} installed snapshot {}", self.node_id, index(&snapshot.meta));
         self.world.count("snapshots installed");
         self.checks.installed(self.node_id, index(&snapshot.meta), snapshot.meta.digest);
-        state.now = snapshot.clone();
-        state.flushed = snapshot.clone();
+        state.now = planted::installed(snapshot.clone());
+        state.flushed = state.now.clone();
         state.unflushed.clear();
         state.recent.clear();
         state.snapshot = Some(snapshot.clone());
@@ -242,38 +255,83 @@ impl LedgerStore for SimLedger {
 
 /// A state of the ledger, in memory: it can always be read.
 #[derive(Debug, Clone)]
-pub struct SimView(Arc<MemoryLedger>);
+pub struct SimView(SimSnapshot);
+
+impl LedgerState for SimView {
+    fn meta(&self) -> &LedgerMeta {
+        &self.0.meta
+    }
+}
 
 impl LedgerView for SimView {
     type Error = StorageError;
 
     fn series(&self, code: SeriesCode) -> Result<Option<Series>, StorageError> {
-        let Ok(found) = self.0.series(code);
+        let Ok(found) = self.0.records.series(code);
         Ok(found)
     }
 
     fn order(&self, id: OrderId) -> Result<Option<Order>, StorageError> {
-        let Ok(found) = self.0.order(id);
+        let Ok(found) = self.0.records.order(id);
         Ok(found)
     }
 
     fn payment(&self, name: &PaymentName) -> Result<Option<Payment>, StorageError> {
-        let Ok(found) = self.0.payment(name);
+        let Ok(found) = self.0.records.payment(name);
         Ok(found)
     }
 
     fn totals(&self) -> Result<Totals, StorageError> {
-        let Ok(found) = self.0.totals();
+        let Ok(found) = self.0.records.totals();
         Ok(found)
     }
 
     fn expiring(&self, until: LedgerTime, limit: usize) -> Result<Vec<Order>, StorageError> {
-        let Ok(found) = self.0.expiring(until, limit);
+        let Ok(found) = self.0.records.expiring(until, limit);
         Ok(found)
     }
 
     fn holder(&self, series: SeriesCode, number: StampNumber) -> Result<Option<OrderId>, StorageError> {
-        let Ok(found) = self.0.holder(series, number);
+        let Ok(found) = self.0.records.holder(series, number);
         Ok(found)
+    }
+}
+
+/// Twins of the bugs that are planted in the RocksDB ledger.
+mod planted {
+    use std::sync::Arc;
+
+    use stampede::domain::{Change, MemoryLedger, Series};
+    use stampede::storage::LedgerMeta;
+
+    use super::SimSnapshot;
+
+    fn altered(ledger: &mut SimSnapshot, alter: impl FnMut(Change) -> Option<Change>) {
+        let changes = ledger.records.as_ref().clone().into_changes();
+        let mut records = MemoryLedger::default();
+        changes.into_iter().filter_map(alter).for_each(|change| records.absorb(change));
+        ledger.records = Arc::new(records);
+    }
+
+    /// Bug 3: a restart forgets the payments. Bug 10: the applied position is written with the next apply; `before` is what
+    /// the ledger knew of itself one apply earlier.
+    pub(super) fn on_restart(survivor: &mut SimSnapshot, before: LedgerMeta) {
+        if cfg!(feature = "planted-bug-3") {
+            altered(survivor, |change| (!matches!(change, Change::Payment(_))).then_some(change));
+        }
+        if cfg!(feature = "planted-bug-10") {
+            survivor.meta = before;
+        }
+    }
+
+    /// Bug 2: what was installed starts to count its serials anew.
+    pub(super) fn installed(mut snapshot: SimSnapshot) -> SimSnapshot {
+        if cfg!(feature = "planted-bug-2") {
+            altered(&mut snapshot, |change| match change {
+                Change::Series(series) => Some(Change::Series(Series { issued: 0, ..series })),
+                other => Some(other),
+            });
+        }
+        snapshot
     }
 }

@@ -11,6 +11,7 @@
 
 mod checks;
 mod cluster;
+mod directed;
 mod disk;
 mod ledger;
 mod net;

@@ -17,9 +17,10 @@ use openraft_rt_sim::{SimInstant, SimRuntime};
 use prost::Message;
 use stampede::consensus::{LinkError, PeerError, PeerLink, Peers};
 use stampede::proto::raft::{
-    AppendRequest, AppendResponse, ProposeRequest, ProposeResponse, ReadIndexRequest, ReadIndexResponse, SnapshotHeader,
-    SnapshotResponse, TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
+    AppendRequest, AppendResponse, ProposeRequest, ProposeResponse, ReadIndexRequest, ReadIndexResponse, SnapshotResponse,
+    TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
 };
+use stampede::storage::Vote;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::cluster::SimNode;
@@ -164,8 +165,8 @@ fn no_answer(why: &str) -> LinkError {
 
 fn as_the_caller_sees(error: PeerError) -> LinkError {
     match error {
-        PeerError::Refused(why) | PeerError::Stopped(why) => LinkError::Refused(why),
-        PeerError::Unknown(why) => LinkError::NoAnswer(why),
+        PeerError::Refused(why) => LinkError::Refused(why),
+        PeerError::Unknown(why) | PeerError::Stopped(why) => LinkError::NoAnswer(why),
     }
 }
 
@@ -213,7 +214,11 @@ impl SimLink {
         let (node, to_life) = self.connect()?;
         let (answer, answered) = oneshot::channel();
         let link = self.clone();
+        let is_lost = self.network.lock().faults.loses == Some(name);
         let delivered = async move {
+            if is_lost {
+                return None;
+            }
             link.carry((link.from, link.to), to_life).await?;
             trace!(link.network.world, "net {}>{} {name}", link.from, link.to);
             let handled = handle(node, over_the_wire(&request)).await;
@@ -369,13 +374,15 @@ impl PeerLink for SimLink {
 
     async fn install_snapshot(
         &self,
-        header: SnapshotHeader,
+        vote: Vote,
         snapshot: SimSnapshot,
         within: Duration,
     ) -> Result<SnapshotResponse, LinkError> {
         self.network.world.count("snapshots sent");
-        self.call("snapshot", header, within, |node, header| async move { node.on_install_snapshot(header, snapshot).await })
-            .await
+        self.call("snapshot", vote, within, |node, vote| async move {
+            node.on_install_snapshot(Some(vote), snapshot.meta(), snapshot.clone()).await
+        })
+        .await
     }
 
     async fn transfer_leader(

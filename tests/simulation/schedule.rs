@@ -61,7 +61,12 @@ fn inflict(cluster: &Cluster, kind: FaultKind) {
         FaultKind::TransferLeader => {
             if let Some((node, _)) = cluster.node(leader) {
                 cluster.world.count("transfers asked for");
-                SimRuntime::spawn(async move { drop(node.transfer_leader(None, OPERATOR_PATIENCE).await) });
+                let world = cluster.world.clone();
+                SimRuntime::spawn(async move {
+                    if node.transfer_leader(None, OPERATOR_PATIENCE).await.is_ok() {
+                        world.count("transfers done");
+                    }
+                });
             }
         }
         FaultKind::JumpClock => {

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use rand::RngExt;
+use stampede::consensus::Safeguard;
 
 use crate::world::{Dice, World};
 
@@ -22,9 +23,11 @@ pub struct DiskFaults {
     pub torn_chance: Ppm,
     /// Of an applied batch to reach the disk at once, unasked: a crash goes back no further.
     pub ledger_flush_chance: Ppm,
-    /// The disk is broken: it says "synced" before it is, and a crash takes the newest records all the same. No cluster
-    /// survives that; only the test of the checks has such disks.
+    /// The disk is broken: it says "synced" before it is, and a crash takes the newest records, and the vote, all the same. No
+    /// cluster survives that; only the test of the checks has such disks.
     pub lies: bool,
+    /// Every sync fails from now on, and says so.
+    pub fails: bool,
 }
 
 impl DiskFaults {
@@ -41,6 +44,8 @@ pub struct NetworkFaults {
     pub slow_chance: Ppm,
     pub slow: Micros,
     pub drop_chance: Ppm,
+    /// Calls of this name never arrive.
+    pub loses: Option<&'static str>,
 }
 
 impl NetworkFaults {
@@ -97,8 +102,8 @@ pub struct Swarm {
     pub entries_kept_after_snapshot: u64,
     pub append_entries_max: u64,
     pub entries_in_flight_max: usize,
-    /// openraft's `enable_leader_restore`, which the product never has on.
-    pub leader_restore: bool,
+    /// What the product never leaves out.
+    pub without: Option<Safeguard>,
 }
 
 /// Virtual time under faults of one seed.
@@ -115,12 +120,14 @@ impl Swarm {
                 torn_chance: if on(rng, 0.6) { rng.random_range(100_000..1_000_000) } else { 0 },
                 ledger_flush_chance: if on(rng, 0.5) { rng.random_range(1_000..200_000) } else { 0 },
                 lies: false,
+                fails: false,
             };
             let network = NetworkFaults {
                 delay: if on(rng, 0.5) { (100, 800) } else { (100, 12_000) },
                 slow_chance: if on(rng, 0.4) { rng.random_range(500..30_000) } else { 0 },
                 slow: (30_000, 600_000),
                 drop_chance: if on(rng, 0.5) { rng.random_range(500..50_000) } else { 0 },
+                loses: None,
             };
             let mut kinds = Vec::new();
             for (kind, chance) in [
@@ -153,7 +160,7 @@ impl Swarm {
                 entries_kept_after_snapshot: rng.random_range(0..60),
                 append_entries_max: rng.random_range(1..64),
                 entries_in_flight_max: rng.random_range(1..=4),
-                leader_restore: false,
+                without: None,
             }
         })
     }
@@ -167,6 +174,15 @@ impl Swarm {
             Schedule { kinds: vec![FaultKind::CrashLeader], pause: (150_000, 400_000), restart_at_once_chance: 1_000_000 };
         swarm.clients = 8;
         swarm.think = (500, 5_000);
+        swarm
+    }
+
+    /// Nothing happens by itself: for the tests that say what does.
+    pub fn calm(world: &World) -> Self {
+        let mut swarm = Self::draw(world);
+        swarm.disk = DiskFaults { torn_chance: 0, ledger_flush_chance: 0, ..swarm.disk.calm() };
+        swarm.network = swarm.network.calm();
+        swarm.schedule.kinds.clear();
         swarm
     }
 

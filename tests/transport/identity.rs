@@ -1,41 +1,74 @@
-//! Nodes of two clusters refuse each other by name.
+//! Who is heard: a member of the same cluster that means this node, and a node without a cluster by nobody but `init`.
 
 use stampede::proto::admin::{InitRequest, NodeRole};
-use stampede::proto::raft::VoteRequest;
 use stampede::proto::raft::peer_service_client::PeerServiceClient;
+use stampede::proto::raft::{JoinRequest, VoteRequest};
+use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 
 use crate::support::{TestNode, info, start, start_with_series};
 
-async fn pre_vote(node: &TestNode, cluster: &str, from: &str) -> Result<(), Status> {
-    let mut client = PeerServiceClient::connect(format!("http://{}", node.peer_address)).await.unwrap();
-    let mut request = Request::new(VoteRequest { vote: Some(Default::default()), ..VoteRequest::default() });
+async fn peer(node: &TestNode) -> PeerServiceClient<Channel> {
+    PeerServiceClient::connect(format!("http://{}", node.peer_address)).await.unwrap()
+}
+
+/// A call of node `from` of `cluster` for node `to`; the test's node is 1.
+fn call<T>(message: T, cluster: &str, from: &str, to: &str) -> Request<T> {
+    let mut request = Request::new(message);
     request.metadata_mut().insert("stampede-cluster-id", cluster.parse().unwrap());
     request.metadata_mut().insert("stampede-cluster-name", "other".parse().unwrap());
     request.metadata_mut().insert("stampede-node-id", from.parse().unwrap());
-    client.pre_vote(request).await.map(drop)
+    request.metadata_mut().insert("stampede-to-node-id", to.parse().unwrap());
+    request
+}
+
+async fn pre_vote(node: &TestNode, cluster: &str, from: &str, to: &str) -> Result<(), Status> {
+    let vote = VoteRequest { vote: Some(Default::default()), ..VoteRequest::default() };
+    peer(node).await.pre_vote(call(vote, cluster, from, to)).await.map(drop)
+}
+
+async fn join(node: &TestNode, cluster: &str, from: &str) -> Result<(), Status> {
+    peer(node).await.join(call(JoinRequest {}, cluster, from, "1")).await.map(drop)
 }
 
 #[tokio::test]
 async fn a_node_of_another_cluster_is_refused_by_name() {
     let node = start_with_series().await;
     let ours = node.identity.data().identity().cluster_id;
-    let status = pre_vote(&node, "another-cluster", "2").await.unwrap_err();
+    let status = pre_vote(&node, "another-cluster", "2", "1").await.unwrap_err();
     assert_eq!((status.code(), info(&status).reason.as_str()), (Code::PermissionDenied, "OTHER_CLUSTER"));
     assert!(status.message().contains("another-cluster") && status.message().contains(&ours), "{status:?}");
-    let status = pre_vote(&node, &ours, "1").await.unwrap_err();
+    let status = join(&node, "another-cluster", "2").await.unwrap_err();
+    assert_eq!(info(&status).reason, "OTHER_CLUSTER");
+    let status = pre_vote(&node, &ours, "1", "1").await.unwrap_err();
     assert!(status.message().contains("which is this node"), "{status:?}");
     node.stop().await;
 }
 
 #[tokio::test]
-async fn a_node_without_a_cluster_takes_on_that_of_a_configured_member_only() {
+async fn a_call_for_another_node_is_not_answered_in_its_name() {
+    let node = start_with_series().await;
+    let ours = node.identity.data().identity().cluster_id;
+    pre_vote(&node, &ours, "2", "1").await.unwrap();
+    let status = pre_vote(&node, &ours, "2", "3").await.unwrap_err();
+    assert_eq!((status.code(), info(&status).reason.as_str()), (Code::FailedPrecondition, "PEER_REFUSED"));
+    assert!(status.message().contains("node 2 calls node 3 at this address, where node 1 is"), "{status:?}");
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_node_without_a_cluster_is_taken_into_one_by_join_and_by_a_configured_member_only() {
     let node = start().await;
-    assert_eq!(pre_vote(&node, "cluster-x", "9").await.unwrap_err().code(), Code::PermissionDenied);
+    let status = pre_vote(&node, "cluster-x", "2", "1").await.unwrap_err();
+    assert_eq!((status.code(), info(&status).reason.as_str()), (Code::FailedPrecondition, "PEER_REFUSED"));
+    assert!(status.message().contains("this node 1 belongs to no cluster: its disk was emptied"), "{status:?}");
+    assert_eq!(join(&node, "cluster-x", "9").await.unwrap_err().code(), Code::PermissionDenied);
     assert_eq!(node.identity.data().identity().cluster_id, "");
-    // Whatever consensus says to it, the call was admitted.
-    let _ = pre_vote(&node, "cluster-x", "2").await;
+    join(&node, "cluster-x", "2").await.unwrap();
     assert_eq!(node.identity.data().identity().cluster_id, "cluster-x");
+    join(&node, "cluster-x", "3").await.expect("the same again is no change");
+    // Whatever consensus says to it, the call was admitted.
+    pre_vote(&node, "cluster-x", "2", "1").await.unwrap();
     node.stop().await;
 }
 

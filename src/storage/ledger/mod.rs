@@ -40,7 +40,7 @@ pub use view::RocksView;
 use super::files::io;
 use super::snapshot::{RocksSnapshot, SnapshotReceiver, Snapshots};
 use super::{CommittedEntry, LedgerMeta, LedgerStore, StateDigest, StorageError};
-use crate::domain::Reply;
+use crate::domain::{LedgerTime, Reply};
 use crate::limits;
 use crate::proto::storage::SnapshotManifest;
 
@@ -135,6 +135,10 @@ impl LedgerStore for RocksLedger {
 
     async fn apply(&self, entries: Vec<CommittedEntry>) -> Result<Vec<Vec<Reply>>, StorageError> {
         answer(self.ask(|answer| Job::Apply(entries, answer))).await
+    }
+
+    async fn has_expired(&self, now: LedgerTime) -> Result<bool, StorageError> {
+        answer(self.ask(|answer| Job::HasExpired(now, answer))).await
     }
 
     fn view(&self) -> RocksView {

@@ -11,7 +11,7 @@ use crate::domain::{LedgerTime, LedgerView, Order, OrderId, Payment, PaymentName
 use crate::storage::codec::{corrupt, decode_meta, decode_order, decode_payment, decode_series, decode_totals};
 use crate::storage::files::rocks;
 use crate::storage::keys::{self, Table};
-use crate::storage::{LedgerMeta, StorageError};
+use crate::storage::{LedgerMeta, LedgerState, StorageError};
 
 self_cell::self_cell!(
     /// A snapshot of RocksDB and the database that it looks at.
@@ -107,6 +107,12 @@ impl RocksView {
 
     pub(super) fn state(&self) -> &Snapshot<'_> {
         self.0.state()
+    }
+}
+
+impl LedgerState for RocksView {
+    fn meta(&self) -> &LedgerMeta {
+        &self.0.meta
     }
 }
 

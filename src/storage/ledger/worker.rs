@@ -14,7 +14,7 @@ use rocksdb::{DB, WriteBatch};
 use tokio::sync::oneshot;
 
 use super::scan::digest_of_database;
-use super::view::{self, ExpiredThrough, Published};
+use super::view::{self, ExpiredThrough, Published, RocksView};
 use super::{Digests, Generation};
 use crate::domain::ledger::Edit;
 use crate::domain::{
@@ -32,6 +32,8 @@ type Answer<T> = oneshot::Sender<Result<T, StorageError>>;
 
 pub(super) enum Job {
     Apply(Vec<CommittedEntry>, Answer<Vec<Vec<Reply>>>),
+    /// A read, but here: it blocks, and what it cannot read no apply could.
+    HasExpired(LedgerTime, Answer<bool>),
     /// Into a directory that does not exist yet.
     Checkpoint(PathBuf, Answer<LedgerMeta>),
     Install(RocksSnapshot, Answer<LedgerMeta>),
@@ -88,6 +90,7 @@ impl Worker {
                     crash_point::reach("ledger.apply.before_answer");
                     let _ = answer.send(replies);
                 }
+                Job::HasExpired(now, answer) => drop(answer.send(self.unless_failed(|worker| worker.has_expired(now)))),
                 Job::Checkpoint(dir, answer) => drop(answer.send(self.unless_failed(|worker| worker.checkpoint(&dir)))),
                 Job::Install(snapshot, answer) => drop(answer.send(self.install(&snapshot))),
             }
@@ -101,6 +104,10 @@ impl Worker {
         let result = job(self);
         self.failed = result.as_ref().err().cloned();
         result
+    }
+
+    fn has_expired(&self, now: LedgerTime) -> Result<bool, StorageError> {
+        Ok(!RocksView::new(self.published.load_full()).expiring(now, 1)?.is_empty())
     }
 
     fn apply(&mut self, entries: &[CommittedEntry]) -> Result<Vec<Vec<Reply>>, StorageError> {

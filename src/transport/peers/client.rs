@@ -23,18 +23,19 @@ use crate::limits;
 use crate::proto::raft::peer_service_client::PeerServiceClient;
 use crate::proto::raft::snapshot_request::Part;
 use crate::proto::raft::{
-    AppendRequest, AppendResponse, ProposeRequest, ProposeResponse, ReadIndexRequest, ReadIndexResponse, SnapshotHeader,
-    SnapshotRequest, SnapshotResponse, TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
+    AppendRequest, AppendResponse, JoinRequest, JoinResponse, ProposeRequest, ProposeResponse, ReadIndexRequest,
+    ReadIndexResponse, SnapshotHeader, SnapshotRequest, SnapshotResponse, TransferLeaderRequest, TransferLeaderResponse,
+    VoteRequest, VoteResponse,
 };
-use crate::storage::RocksSnapshot;
+use crate::storage::{RocksSnapshot, Vote};
 use crate::transport::errors::ERROR_DOMAIN;
 
 type Client = PeerServiceClient<Channel>;
 
-/// The connections to the other nodes, by address.
+/// The connections to the other nodes, by node id and address.
 pub struct GrpcPeers {
     identity: ClusterIdentity,
-    links: Mutex<HashMap<String, GrpcPeerLink>>,
+    links: Mutex<HashMap<(u64, String), GrpcPeerLink>>,
 }
 
 impl GrpcPeers {
@@ -47,10 +48,10 @@ impl GrpcPeers {
 impl Peers for GrpcPeers {
     type Link = GrpcPeerLink;
 
-    fn link(&self, _node_id: u64, peer_address: &str) -> GrpcPeerLink {
+    fn link(&self, node_id: u64, peer_address: &str) -> GrpcPeerLink {
         let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
-        let link = links.entry(peer_address.to_owned()).or_insert_with(|| GrpcPeerLink::new(&self.identity, peer_address));
-        link.clone()
+        let link = links.entry((node_id, peer_address.to_owned()));
+        link.or_insert_with(|| GrpcPeerLink::new(&self.identity, node_id, peer_address)).clone()
     }
 }
 
@@ -58,19 +59,26 @@ impl Peers for GrpcPeers {
 #[derive(Clone)]
 pub struct GrpcPeerLink {
     identity: ClusterIdentity,
+    /// Who is called.
+    node_id: u64,
     /// Or why there can be none: the address is no address.
     urgent: Result<Client, String>,
     bulk: Result<Client, String>,
 }
 
 impl GrpcPeerLink {
-    fn new(identity: &ClusterIdentity, address: &str) -> Self {
-        Self { identity: identity.clone(), urgent: connect_lazily(address), bulk: connect_lazily(address) }
+    pub(super) fn new(identity: &ClusterIdentity, node_id: u64, address: &str) -> Self {
+        Self { identity: identity.clone(), node_id, urgent: connect_lazily(address), bulk: connect_lazily(address) }
+    }
+
+    /// Takes the node into this one's cluster.
+    pub(super) async fn join(&self, within: Duration) -> Result<JoinResponse, LinkError> {
+        self.call(JoinRequest {}, within, |mut client, request| async move { client.join(request).await }).await
     }
 
     fn signed<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
-        self.identity.sign(request.metadata_mut());
+        self.identity.sign(request.metadata_mut(), self.node_id);
         request
     }
 
@@ -194,11 +202,12 @@ impl PeerLink for GrpcPeerLink {
 
     async fn install_snapshot(
         &self,
-        header: SnapshotHeader,
+        vote: Vote,
         snapshot: RocksSnapshot,
         within: Duration,
     ) -> Result<SnapshotResponse, LinkError> {
         let mut client = self.bulk.clone().map_err(LinkError::Unreachable)?;
+        let header = SnapshotHeader { vote: Some(vote), manifest: Some(snapshot.manifest().clone()) };
         // A snapshot that cannot be read ends the stream early: the receiver sees that files are missing and refuses it.
         let unread = Arc::new(Mutex::new(None));
         let found = unread.clone();
@@ -253,5 +262,32 @@ async fn next_answer(
             Err(_) if oldest(due).is_none_or(|sent| sent.elapsed() < within) => {}
             Err(_) => return Some(Err(LinkError::NoAnswer(format!("none within {within:?}")))),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transport::errors::{Effect, Failure, Reason};
+
+    #[test]
+    fn refused_is_what_the_peer_says_in_our_own_terms_and_nothing_else() {
+        for reason in Reason::ALL.iter().copied() {
+            let told = link_error(&Failure::new(reason, "why").status());
+            let is_refused = told == LinkError::Refused("why".to_owned());
+            assert_eq!(is_refused, reason.effect() == Effect::None, "{reason:?}: {told:?}");
+        }
+        assert!(matches!(link_error(&Status::unimplemented("older")), LinkError::Refused(_)));
+        for code in [Code::Unavailable, Code::Cancelled, Code::Internal, Code::FailedPrecondition, Code::PermissionDenied] {
+            assert!(matches!(link_error(&Status::new(code, "bare")), LinkError::NoAnswer(_)), "{code}: not our own words");
+        }
+    }
+
+    #[tokio::test]
+    async fn unreachable_is_what_was_never_sent() {
+        let closed = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("bound");
+        let mut client = connect_lazily(&closed.to_string()).expect("an address");
+        let status = client.vote(VoteRequest::default()).await.expect_err("nobody listens");
+        assert!(matches!(link_error(&status), LinkError::Unreachable(_)), "{status:?}");
     }
 }

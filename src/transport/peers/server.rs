@@ -1,5 +1,6 @@
 //! `stampede.raft.v1.PeerService`: other nodes' calls, admitted and handed to consensus.
 
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::StreamExt;
@@ -11,8 +12,9 @@ use super::ClusterIdentity;
 use crate::proto::raft::peer_service_server::PeerService;
 use crate::proto::raft::snapshot_request::Part;
 use crate::proto::raft::{
-    AppendRequest, AppendResponse, ProposeRequest, ProposeResponse, ReadIndexRequest, ReadIndexResponse, SnapshotRequest,
-    SnapshotResponse, TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
+    AppendRequest, AppendResponse, JoinRequest, JoinResponse, ProposeRequest, ProposeResponse, ReadIndexRequest,
+    ReadIndexResponse, SnapshotRequest, SnapshotResponse, TransferLeaderRequest, TransferLeaderResponse, VoteRequest,
+    VoteResponse,
 };
 use crate::transport::calls::CallMetrics;
 use crate::transport::deadline;
@@ -34,6 +36,14 @@ impl Peers {
     }
 }
 
+/// Returns when the port is closing.
+async fn stopped(mut stop: watch::Receiver<bool>) {
+    // A sender that is gone closes nothing.
+    if stop.wait_for(|stop| *stop).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
 /// The transfer broke, not this node: nothing has replaced anything.
 fn broken(message: impl Into<String>) -> Status {
     Failure::new(Reason::PeerRefused, message).status()
@@ -45,15 +55,9 @@ impl PeerService for Peers {
 
     async fn append(&self, request: Request<Streaming<AppendRequest>>) -> Result<Response<Self::AppendStream>, Status> {
         let call = self.calls.append.start();
-        self.identity.admit(request.metadata()).await?;
+        self.identity.admit(request.metadata())?;
         let incoming = request.into_inner();
-        let mut stop = self.stop.clone();
-        let stopped = async move {
-            // A sender that is gone closes nothing.
-            if stop.wait_for(|stop| *stop).await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        };
+        let stopped = stopped(self.stop.clone());
         // A broken request ends the stream: going on behind it would lose its entries.
         let unread = Arc::new(Mutex::new(None));
         let found = unread.clone();
@@ -73,11 +77,21 @@ impl PeerService for Peers {
         Ok(Response::new(answers.chain(end).boxed()))
     }
 
+    async fn join(&self, request: Request<JoinRequest>) -> Result<Response<JoinResponse>, Status> {
+        self.calls
+            .join
+            .count(async {
+                self.identity.join(request.metadata()).await?;
+                Ok(Response::new(JoinResponse {}))
+            })
+            .await
+    }
+
     async fn vote(&self, request: Request<VoteRequest>) -> Result<Response<VoteResponse>, Status> {
         self.calls
             .vote
             .count(async {
-                self.identity.admit(request.metadata()).await?;
+                self.identity.admit(request.metadata())?;
                 Ok(Response::new(self.node.on_vote(request.into_inner()).await.map_err(Failure::from)?))
             })
             .await
@@ -87,7 +101,7 @@ impl PeerService for Peers {
         self.calls
             .pre_vote
             .count(async {
-                self.identity.admit(request.metadata()).await?;
+                self.identity.admit(request.metadata())?;
                 Ok(Response::new(self.node.on_pre_vote(request.into_inner()).await.map_err(Failure::from)?))
             })
             .await
@@ -100,24 +114,31 @@ impl PeerService for Peers {
         self.calls
             .install_snapshot
             .count(async {
-                self.identity.admit(request.metadata()).await?;
+                self.identity.admit(request.metadata())?;
                 let mut parts = request.into_inner();
-                let Some(Part::Header(mut header)) = parts.message().await?.and_then(|first| first.part) else {
+                let Some(Part::Header(header)) = parts.message().await?.and_then(|first| first.part) else {
                     return Err(broken("a snapshot begins with its header"));
                 };
-                let manifest = header.manifest.clone().ok_or_else(|| broken("the snapshot has no manifest"))?;
+                let manifest = header.manifest.ok_or_else(|| broken("the snapshot has no manifest"))?;
                 let receiver = self.node.ledger().receive_snapshot(manifest);
                 let mut receiver = receiver.map_err(|error| broken(error.to_string()))?;
-                while let Some(part) = parts.message().await? {
+                let mut stopped = pin!(stopped(self.stop.clone()));
+                loop {
+                    let part = tokio::select! {
+                        part = parts.message() => part?,
+                        // It may be gigabytes: the leader sends it again when this node is back.
+                        () = &mut stopped => return Err(broken("the node is stopping")),
+                    };
+                    let Some(part) = part else { break };
                     let Some(Part::Chunk(chunk)) = part.part else {
                         return Err(broken("after the header come chunks"));
                     };
                     receiver.write(chunk).await.map_err(|error| broken(error.to_string()))?;
                 }
                 let snapshot = receiver.finish().await.map_err(|error| broken(error.to_string()))?;
-                // What was verified counts, not what the header said.
-                header.manifest = Some(snapshot.manifest().clone());
-                Ok(Response::new(self.node.on_install_snapshot(header, snapshot).await.map_err(Failure::from)?))
+                let meta = snapshot.meta().clone();
+                let installed = self.node.on_install_snapshot(header.vote, &meta, snapshot).await;
+                Ok(Response::new(installed.map_err(Failure::from)?))
             })
             .await
     }
@@ -129,7 +150,7 @@ impl PeerService for Peers {
         self.calls
             .peer_transfer_leader
             .count(async {
-                self.identity.admit(request.metadata()).await?;
+                self.identity.admit(request.metadata())?;
                 Ok(Response::new(self.node.on_transfer_leader(request.into_inner()).await.map_err(Failure::from)?))
             })
             .await
@@ -139,7 +160,7 @@ impl PeerService for Peers {
         self.calls
             .propose
             .count(async {
-                self.identity.admit(request.metadata()).await?;
+                self.identity.admit(request.metadata())?;
                 let within = deadline::within(request.metadata());
                 Ok(Response::new(self.node.on_propose(request.into_inner(), within).await.map_err(Failure::from)?))
             })
@@ -150,7 +171,7 @@ impl PeerService for Peers {
         self.calls
             .read_index
             .count(async {
-                self.identity.admit(request.metadata()).await?;
+                self.identity.admit(request.metadata())?;
                 let within = deadline::within(request.metadata());
                 Ok(Response::new(self.node.on_read_index(request.into_inner(), within).await.map_err(Failure::from)?))
             })

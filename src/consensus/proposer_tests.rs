@@ -1,0 +1,201 @@
+//! The proposer over a target that does what the test says.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use openraft::ServerState;
+use openraft::metrics::RaftServerMetrics;
+use openraft::type_config::TypeConfigExt;
+use openraft::type_config::alias::{WatchReceiverOf, WatchSenderOf};
+use openraft_rt_tokio::TokioRuntime;
+use tokio::sync::{Semaphore, mpsc};
+
+use super::api::{RetryReason, SubmitError, UnknownReason};
+use super::leadership::Leadership;
+use super::metrics::Metrics;
+use super::proposer::{Attempt, Proposer, Returned, Target};
+use super::types::{TypeConfig, vote};
+use crate::domain::{Command, Outcome, Place, Refusal, Reply};
+use crate::limits;
+
+type Config = TypeConfig<TokioRuntime>;
+type Seen = RaftServerMetrics<Config>;
+
+/// Nothing takes so long, except what waits for ever.
+const LONG: Duration = Duration::from_secs(60);
+const SHORT: Duration = Duration::from_millis(50);
+
+const ME: u64 = 1;
+const OTHER: u64 = 2;
+
+fn seen(leader: Option<u64>) -> Seen {
+    RaftServerMetrics {
+        id: ME,
+        vote: vote(1, leader.unwrap_or(ME), leader.is_some()),
+        state: if leader == Some(ME) { ServerState::Leader } else { ServerState::Follower },
+        current_leader: leader,
+        membership_config: Arc::default(),
+        committed_membership_config: Arc::default(),
+    }
+}
+
+/// How the next attempt ends.
+enum End {
+    Done(Outcome),
+    NotDone,
+    Unknown,
+}
+
+/// Tells of every batch, and holds it until it is let go.
+struct Scripted {
+    leadership: WatchReceiverOf<Config, Seen>,
+    ends: Mutex<VecDeque<End>>,
+    batches: mpsc::UnboundedSender<(usize, Option<Duration>)>,
+    let_go: Arc<Semaphore>,
+}
+
+impl Scripted {
+    async fn attempt(&self, commands: usize, forwarded_within: Option<Duration>) -> Attempt {
+        self.batches.send((commands, forwarded_within)).expect("the test listens");
+        self.let_go.acquire().await.expect("never closed").forget();
+        match self.ends.lock().expect("no test panics here").pop_front() {
+            Some(End::Done(outcome)) => {
+                let reply = Reply { place: Place { log_index: 1, offset: 0 }, replayed: false, outcome };
+                Attempt::Done { term: 1, replies: vec![reply; commands] }
+            }
+            Some(End::NotDone) => Attempt::NotDone(RetryReason::NoLeader),
+            Some(End::Unknown) => Attempt::Unknown,
+            None => panic!("an attempt too many"),
+        }
+    }
+}
+
+impl Target<TokioRuntime> for Scripted {
+    fn leadership(&self) -> Leadership<TokioRuntime> {
+        Leadership::new(self.leadership.clone())
+    }
+
+    async fn propose(&self, _term: u64, commands: Vec<Command>) -> (Attempt, Returned) {
+        (self.attempt(commands.len(), None).await, Some(commands))
+    }
+
+    async fn forward(&self, _leader: u64, _term: u64, commands: &[Command], within: Duration) -> Attempt {
+        self.attempt(commands.len(), Some(within)).await
+    }
+}
+
+struct Bench {
+    proposer: Arc<Proposer<TokioRuntime, Scripted>>,
+    metrics: Arc<Metrics>,
+    batches: mpsc::UnboundedReceiver<(usize, Option<Duration>)>,
+    let_go: Arc<Semaphore>,
+    _leadership: WatchSenderOf<Config, Seen>,
+}
+
+type Submitting = tokio::task::JoinHandle<super::calls::Answer>;
+
+impl Bench {
+    fn new(leader: Option<u64>, ends: impl IntoIterator<Item = End>) -> Self {
+        let (seen_by_others, leadership) = Config::watch_channel(seen(leader));
+        let (told, batches) = mpsc::unbounded_channel();
+        let let_go = Arc::new(Semaphore::new(0));
+        let ends = Mutex::new(ends.into_iter().collect());
+        let target = Scripted { leadership, ends, batches: told, let_go: let_go.clone() };
+        let metrics = Arc::<Metrics>::default();
+        let proposer = Proposer::start(target, metrics.clone(), 1);
+        Self { proposer, metrics, batches, let_go, _leadership: seen_by_others }
+    }
+
+    fn submit(&self, within: Duration) -> Submitting {
+        let proposer = self.proposer.clone();
+        tokio::spawn(async move { proposer.submit(vec![Command::ExpireOrders { limit: 1 }], within, false).await })
+    }
+
+    async fn batch(&mut self) -> usize {
+        self.batches.recv().await.expect("the proposer runs").0
+    }
+
+    async fn queued(&self, commands: u64) {
+        while self.metrics.queued_commands.get() != commands {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+async fn answer(submitting: Submitting) -> super::calls::Answer {
+    tokio::time::timeout(LONG / 2, submitting).await.expect("it is answered").expect("nothing panics")
+}
+
+#[tokio::test]
+async fn calls_that_wait_at_the_same_time_share_one_entry() {
+    let mut bench = Bench::new(Some(ME), [End::Done(Outcome::OrderCancelled), End::Done(Outcome::OrderCancelled)]);
+    let first = bench.submit(LONG);
+    assert_eq!(bench.batch().await, 1, "nobody waits for company");
+    let others: Vec<_> = (0..5).map(|_| bench.submit(LONG)).collect();
+    bench.queued(5).await;
+    bench.let_go.add_permits(2);
+    assert_eq!(bench.batch().await, 5);
+    for submitting in others.into_iter().chain([first]) {
+        assert_eq!(answer(submitting).await.expect("done").replies.len(), 1);
+    }
+    assert_eq!(bench.metrics.entries_proposed.get(), 2);
+}
+
+#[tokio::test]
+async fn what_comes_back_to_a_stopped_node_is_answered() {
+    let mut bench = Bench::new(Some(ME), [End::NotDone]);
+    let submitting = bench.submit(LONG);
+    bench.batch().await;
+    bench.proposer.stop("the end");
+    bench.let_go.add_permits(1);
+    assert_eq!(answer(submitting).await, Err(SubmitError::Stopped("the end".into())));
+}
+
+#[tokio::test]
+async fn a_refusal_that_an_earlier_attempt_may_yet_undo_is_unknown() {
+    let reused = Refusal::OrderIdReused { field: "quantity" };
+    for (refusal, may_change) in [
+        (Refusal::SeriesUnknown, true),
+        (Refusal::StockExhausted, true),
+        (Refusal::OrderUnknown, true),
+        (reused, false),
+        (Refusal::OrderIssued, false),
+        (Refusal::OrderExpired, false),
+    ] {
+        let refused = || End::Done(Outcome::Refused(refusal));
+        let once = Bench::new(Some(ME), [refused()]);
+        once.let_go.add_permits(1);
+        assert!(answer(once.submit(LONG)).await.is_ok(), "{refusal} at the only attempt stands");
+        let twice = Bench::new(Some(ME), [End::Unknown, refused()]);
+        twice.let_go.add_permits(2);
+        let answered = answer(twice.submit(LONG)).await;
+        let unknown = SubmitError::Unknown { leader: Some(ME), reason: UnknownReason::LeaderChanged };
+        assert_eq!(answered.as_ref().err(), may_change.then_some(&unknown), "{refusal}");
+        assert_eq!(twice.metrics.batches_repeated.get(), 1);
+    }
+    let not_done = Bench::new(Some(ME), [End::NotDone, End::Done(Outcome::Refused(Refusal::OrderUnknown))]);
+    not_done.let_go.add_permits(2);
+    assert!(answer(not_done.submit(LONG)).await.is_ok(), "the first attempt surely did nothing");
+    assert_eq!(not_done.metrics.batches_repeated.get(), 0, "its fate was known");
+}
+
+#[tokio::test]
+async fn a_call_whose_time_is_over_leaves_the_queue_also_behind_one_that_goes_on_waiting() {
+    let bench = Bench::new(None, []);
+    let patient = bench.submit(LONG);
+    bench.queued(1).await;
+    let retry = Err(SubmitError::Retry { leader: None, reason: RetryReason::NoLeader });
+    assert_eq!(answer(bench.submit(SHORT)).await, retry);
+    assert_eq!(bench.metrics.queued_commands.get(), 1);
+    patient.abort();
+}
+
+#[tokio::test]
+async fn a_leader_that_does_not_answer_does_not_hold_a_batch_until_its_callers_give_up() {
+    let mut bench = Bench::new(Some(OTHER), []);
+    let submitting = bench.submit(LONG);
+    let (_, within) = bench.batches.recv().await.expect("it is sent");
+    assert!(within.is_some_and(|within| within <= limits::FORWARD_ANSWER_WITHIN), "{within:?}");
+    submitting.abort();
+}

@@ -1,0 +1,156 @@
+//! One thing happens, to a cluster that is otherwise well; each safeguard of the configuration, with and without it.
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::time::Duration;
+
+use openraft::AsyncRuntime;
+use openraft_rt_sim::SimRuntime;
+use stampede::consensus::Safeguard;
+use stampede::domain::{Command, OrderId};
+
+use crate::cluster::{Cluster, ELECTION_TIMEOUT_MAX, NODES};
+use crate::net::{Cut, Direction};
+use crate::oracle::Answer;
+use crate::swarm::{DiskFaults, NetworkFaults, Swarm};
+use crate::workload::Shop;
+use crate::world::{World, elapsed, sleep};
+
+const SEEDS: u64 = 20;
+
+/// A lease, an election, and one more in case that two stood against each other; and the waits of those who ask again.
+const NEW_LEADER_WITHIN: Duration = ELECTION_TIMEOUT_MAX.saturating_mul(5);
+/// Longer than a lease and an election.
+const A_WHILE: Duration = Duration::from_secs(1);
+
+/// Plays `script` on a calm cluster that serves.
+fn play<T, F>(seed: u64, change: impl FnOnce(&mut Swarm), script: impl FnOnce(Cluster, Shop) -> F) -> T
+where
+    T: Send + 'static,
+    F: Future<Output = T> + Send,
+{
+    let world = World::new(seed, false);
+    let mut swarm = Swarm::calm(&world);
+    change(&mut swarm);
+    let cluster = Cluster::new(world.clone(), swarm);
+    let shop = Shop::new(cluster.clone());
+    let result = SimRuntime::with_seed(seed).block_on(async move {
+        cluster.initialize().await;
+        while !is_served(&shop, NODES[0], A_WHILE).await {}
+        script(cluster, shop).await
+    });
+    assert!(!world.is_violated(), "seed {seed}: {:?}", world.violations());
+    result
+}
+
+/// A command goes all the way through the log.
+async fn is_served(shop: &Shop, node_id: u64, within: Duration) -> bool {
+    let command = Command::CancelOrder { order: OrderId::from_bytes([0; 16]) };
+    matches!(shop.call(node_id, vec![command], within).await.as_slice(), [Answer::Replied(_)])
+}
+
+fn leader_and_term(cluster: &Cluster) -> (u64, u64) {
+    let leading = cluster.statuses().into_iter().filter(stampede::consensus::NodeStatus::leads);
+    leading.map(|status| (status.node_id, status.term)).max_by_key(|(_, term)| *term).expect("somebody leads")
+}
+
+fn others(node_id: u64) -> Vec<u64> {
+    NODES.into_iter().filter(|other| *other != node_id).collect()
+}
+
+fn towards(node_id: u64) -> BTreeSet<Direction> {
+    others(node_id).into_iter().map(|other| (other, node_id)).collect()
+}
+
+fn from(node_id: u64) -> BTreeSet<Direction> {
+    others(node_id).into_iter().map(|other| (node_id, other)).collect()
+}
+
+#[test]
+fn a_lost_transfer_stalls_no_longer_than_a_dead_leader() {
+    for seed in 0..SEEDS {
+        let loses = |swarm: &mut Swarm| swarm.network = NetworkFaults { loses: Some("transfer"), ..swarm.network.clone() };
+        let stalled = play(seed, loses, |cluster, shop| async move {
+            let (leader, _) = leader_and_term(&cluster);
+            let (node, _) = cluster.node(leader).expect("it runs");
+            SimRuntime::spawn(async move { drop(node.transfer_leader(None, A_WHILE).await) });
+            let (begun, mut longest) = (elapsed(), Duration::ZERO);
+            while elapsed() < begun + 2 * A_WHILE {
+                let asked = elapsed();
+                assert!(is_served(&shop, leader, A_WHILE).await, "the old leader sends it to the new one");
+                longest = longest.max(elapsed() - asked);
+            }
+            longest
+        });
+        assert!(stalled > ELECTION_TIMEOUT_MAX, "seed {seed}: the message was lost, or was it? {stalled:?}");
+        assert!(stalled <= NEW_LEADER_WITHIN, "seed {seed}: {stalled:?}");
+    }
+}
+
+/// The leader and its term, before and after one follower was cut off for a while.
+fn around_a_cut(without: Option<Safeguard>) -> [(u64, u64); 2] {
+    play(
+        1,
+        |swarm| swarm.without = without,
+        |cluster, _shop| async move {
+            let before = leader_and_term(&cluster);
+            let follower = others(before.0)[0];
+            let links = from(follower).union(&towards(follower)).copied().collect();
+            cluster.cut(&links, Cut::BlackHole);
+            sleep(A_WHILE).await;
+            cluster.heal(&links);
+            sleep(A_WHILE).await;
+            [before, leader_and_term(&cluster)]
+        },
+    )
+}
+
+#[test]
+fn a_node_that_was_cut_off_comes_back_without_an_election() {
+    let [before, after] = around_a_cut(None);
+    assert_eq!(before, after);
+    let [before, after] = around_a_cut(Some(Safeguard::PreVote));
+    assert!(after.1 > before.1, "it is Pre-Vote that keeps the term: {before:?}, {after:?}");
+}
+
+/// Whether another leader serves, soon after the leader hears nobody any more, though everybody hears it.
+fn is_replaced_when_deaf(without: Option<Safeguard>) -> bool {
+    play(
+        1,
+        |swarm| swarm.without = without,
+        |cluster, shop| async move {
+            let (leader, term) = leader_and_term(&cluster);
+            cluster.cut(&towards(leader), Cut::BlackHole);
+            // The first is unknown: it was sent to the deaf leader, and may be there.
+            is_served(&shop, others(leader)[0], A_WHILE).await;
+            let is_served = is_served(&shop, others(leader)[0], A_WHILE).await;
+            let (now, new_term) = leader_and_term(&cluster);
+            assert_eq!(is_served, now != leader && new_term > term, "who answers leads");
+            is_served
+        },
+    )
+}
+
+#[test]
+fn a_leader_that_hears_nobody_is_replaced() {
+    assert!(is_replaced_when_deaf(None));
+    assert!(!is_replaced_when_deaf(Some(Safeguard::QuorumLossProbe)), "it is the probe that silences it");
+}
+
+#[test]
+fn a_log_that_cannot_be_synced_stops_the_leader_and_acknowledges_nothing() {
+    let nothing = |_: &mut Swarm| ();
+    let (is_served, fatal) = play(1, nothing, |cluster, shop| async move {
+        let (leader, _) = leader_and_term(&cluster);
+        let (node, _) = cluster.node(leader).expect("it runs");
+        for node_id in NODES {
+            cluster.log(node_id).set_faults(DiskFaults { fails: true, ..cluster.swarm.disk.clone() });
+        }
+        let is_served = is_served(&shop, leader, A_WHILE).await;
+        sleep(A_WHILE).await;
+        (is_served, node.status().fatal)
+    });
+    assert!(!is_served, "no majority has it on disk");
+    let fatal = fatal.expect("a failed sync is for ever");
+    assert!(fatal.contains("the disk fails"), "{fatal}");
+}
