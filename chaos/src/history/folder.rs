@@ -7,7 +7,8 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::io;
+use std::fs::File;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -123,13 +124,16 @@ pub struct RunFacts {
     /// Faults that must have landed for the run to mean anything.
     #[serde(default)]
     pub required_faults: Vec<RequiredFault>,
+    /// So often must a replica have been restored from another's snapshot for the run to mean anything.
+    #[serde(default)]
+    pub snapshot_installs: u32,
     /// What went wrong beside the plan, such as a node that ended by itself: such a run cannot be held.
     #[serde(default)]
     pub problems: Vec<String>,
     /// Prints this run again.
     #[serde(default)]
     pub command: String,
-    /// Of the tool and of the nodes, by name.
+    /// Of the tool and of the nodes' program, by name: version, revision, and what else a build says of itself.
     #[serde(default)]
     pub versions: BTreeMap<String, String>,
     /// The plan as resolved from the seed; kept for people and for shrinking, not judged.
@@ -138,11 +142,17 @@ pub struct RunFacts {
 }
 
 impl RunFacts {
+    /// Replaces the file as a whole: a tool that dies leaves the old one or the new one.
+    ///
     /// # Errors
     /// The file cannot be written.
     pub fn write(&self, folder: &RunFolder) -> io::Result<()> {
         let text = serde_json::to_string_pretty(self).map_err(io::Error::other)?;
-        std::fs::write(folder.facts(), text)
+        let unfinished = folder.facts().with_extension("unfinished");
+        let mut file = File::create(&unfinished)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        std::fs::rename(unfinished, folder.facts())
     }
 
     /// # Errors

@@ -347,6 +347,7 @@ impl Maker {
             serial_key: blake3::Hash::from_bytes(KEY).to_hex().to_string(),
             bounds: Bounds { first_success_ms: 1_000, p99_recovery_ms: 1_500, ..Bounds::default() },
             required_faults: vec![RequiredFault { kind: "kill-leader".into(), at_least: 2, role: "leader".into() }],
+            snapshot_installs: 0,
             problems: Vec::new(),
             command: String::new(),
             versions: BTreeMap::new(),
