@@ -30,7 +30,7 @@ impl LogTail {
         Ok(Self { writer: DelimitedWriter::create(&folder.log())?, next_index: 0, trouble: None })
     }
 
-    /// Reads on until `stop`, from a node that answers.
+    /// Reads on until `stop`, from the first node that has more. One that has not may be far behind the others.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -44,8 +44,10 @@ impl LogTail {
             }
             for _ in cluster.nodes() {
                 let node = &cluster.nodes()[turn % cluster.nodes().len()];
+                let next_index = self.next_index;
                 match self.read_from(node).await {
-                    Ok(()) => break,
+                    Ok(()) if self.next_index > next_index => break,
+                    Ok(()) => {}
                     // The next node may be up, or reach back further.
                     Err(ReadError::Node(trouble)) => self.trouble = Some(trouble),
                     Err(ReadError::File(error)) => return Err(error).context("writing log.bin"),
