@@ -37,7 +37,8 @@ fn write_plan(text: &mut String, scenario: &Scenario, seed: u64) -> std::fmt::Re
             scenario.cluster.nodes,
         )?;
     }
-    let required: Vec<String> = scenario.required.iter().map(|(kind, count)| format!("{} {}", count, kind.name())).collect();
+    let required: Vec<String> =
+        scenario.required.faults.iter().map(|(kind, count)| format!("{} {}", count, kind.name())).collect();
     writeln!(text, "required   {}", if required.is_empty() { "nothing".to_owned() } else { required.join(", ") })?;
     writeln!(text, "undo       every node that is down is started again; at the end all are stopped, their data removed")?;
     writeln!(text, "guards     {} of wall time, {} of disk", scenario.guards.wall_time, scenario.guards.disk)

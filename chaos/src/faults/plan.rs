@@ -93,7 +93,7 @@ mod tests {
             let faults = plan(&scenario, seed);
             assert!(faults.is_sorted_by_key(|fault| fault.at_ms));
             assert!(faults.iter().all(|fault| fault.at_ms < scenario.phases.faults.ms()));
-            for (kind, required) in &scenario.required {
+            for (kind, required) in &scenario.required.faults {
                 let planned = faults.iter().filter(|fault| fault.kind == *kind).count();
                 assert!(planned >= *required as usize, "seed {seed}: {planned} of {}", kind.name());
             }

@@ -95,7 +95,7 @@ fn check_faults(scenario: &Scenario) -> anyhow::Result<()> {
         span_within("faults.at.at", one.at, Duration::ZERO, scenario.phases.faults.get())?;
         span_within("faults.at.restart_after", one.restart_after, Duration::ZERO, limits::DELAY_MAX)?;
     }
-    for (kind, count) in &scenario.required {
+    for (kind, count) in &scenario.required.faults {
         let planned = planned(scenario, *kind);
         ensure!(*count <= planned, "required.{} is {count}, but only {planned} are planned", kind.name());
     }

@@ -45,9 +45,8 @@ pub struct Scenario {
     pub clients: Clients,
     #[serde(default)]
     pub faults: Faults,
-    /// By kind: so many must have landed, or the run is inconclusive.
     #[serde(default)]
-    pub required: BTreeMap<FaultKind, u32>,
+    pub required: Required,
     #[serde(default)]
     pub bounds: TimeBounds,
     #[serde(default)]
@@ -244,6 +243,22 @@ pub struct FaultAt {
     pub restart_after: Span,
 }
 
+/// What must have happened, or the run is inconclusive.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Required {
+    /// Snapshots that a node took over from another one.
+    #[serde(default)]
+    pub snapshot_installs: u32,
+    /// So many of a kind must have landed.
+    #[serde(flatten)]
+    pub faults: BTreeMap<FaultKind, u32>,
+}
+
+impl Required {
+    /// As [`RequiredFault::kind`], beside the kinds of faults.
+    pub const SNAPSHOT_INSTALLS: &str = "snapshot_installs";
+}
+
 /// V12 and V14.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
@@ -345,10 +360,10 @@ impl Scenario {
 
     #[must_use]
     pub fn required_faults(&self) -> Vec<RequiredFault> {
-        self.required
-            .iter()
-            .map(|(kind, count)| RequiredFault { kind: kind.name().to_owned(), at_least: *count, role: kind.role().to_owned() })
-            .collect()
+        let required = |kind: &str, at_least, role: &str| RequiredFault { kind: kind.into(), at_least, role: role.into() };
+        let faults = self.required.faults.iter().map(|(kind, count)| required(kind.name(), *count, kind.role()));
+        let installs = self.required.snapshot_installs;
+        faults.chain((installs > 0).then(|| required(Required::SNAPSHOT_INSTALLS, installs, ""))).collect()
     }
 }
 
