@@ -7,8 +7,9 @@
 //! [`super::search`], which knows nothing of places.)
 
 use super::replay::answer_difference;
-use super::{Case, Finding, Op, search};
-use crate::history::{Consistency, Outcome, Place, Request};
+use super::{Case, Finding, Op, is_linearizable, search};
+use crate::hash::Map;
+use crate::history::{Outcome, Place, ReadAnswer, Written};
 use crate::model::LoggedCommand;
 
 #[must_use]
@@ -21,6 +22,8 @@ pub fn linearizable(case: &Case) -> Finding {
     places(case, &mut finding);
     sweep(case, &mut finding);
     finding.checked += case.replay.reads_checked;
+    reads_have_a_mark(case, &mut finding);
+    executed_as_often_as_answered(case, &mut finding);
     for (op, index, fault) in &case.replay.read_faults {
         finding.violated(&[*op], Some(*index), || fault.clone());
     }
@@ -89,6 +92,44 @@ fn places(case: &Case, finding: &mut Finding) {
     }
 }
 
+/// A read says what it is good for. Only a forged code is told without a read.
+fn reads_have_a_mark(case: &Case, finding: &mut Finding) {
+    for op in &case.evidence.ops {
+        for answer in &op.answers {
+            if let Outcome::Read(read) = &answer.outcome
+                && read.read_index.is_none()
+                && read.answer != ReadAnswer::SerialForged
+            {
+                finding.violated(&[op.id()], None, || "a read does not say which log index it is good for".into());
+            }
+        }
+    }
+}
+
+/// Who is answered as a replay was executed again: the log has an execution for each such call.
+fn executed_as_often_as_answered(case: &Case, finding: &mut Finding) {
+    if case.evidence.log.hole.is_some() {
+        return;
+    }
+    let mut replays: Map<Place, Vec<u64>> = Map::default();
+    for op in &case.evidence.ops {
+        if let Some(Outcome::Written(Written { receipt, .. })) = op.known().map(|answer| &answer.outcome)
+            && receipt.replayed
+        {
+            replays.entry(receipt.place).or_default().push(op.id());
+        }
+    }
+    for (place, ops) in replays {
+        finding.checked += 1;
+        let again = case.replay.executed_again(place);
+        if ops.len() > again as usize {
+            finding.violated(&ops, Some(place.log_index), || {
+                format!("{} calls were answered as replays of {place}, which the log executes again {again} times", ops.len())
+            });
+        }
+    }
+}
+
 struct Event<'a> {
     at_ns: u64,
     is_answer: bool,
@@ -148,13 +189,4 @@ fn sweep(case: &Case, finding: &mut Finding) {
             });
         }
     }
-}
-
-fn is_linearizable(request: &Request) -> bool {
-    !matches!(
-        request,
-        Request::GetOrder { consistency: Consistency::Stale, .. }
-            | Request::GetPayment { consistency: Consistency::Stale, .. }
-            | Request::VerifySerial { consistency: Consistency::Stale, .. }
-    )
 }

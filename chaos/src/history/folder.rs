@@ -124,9 +124,6 @@ pub struct RunFacts {
     /// Faults that must have landed for the run to mean anything.
     #[serde(default)]
     pub required_faults: Vec<RequiredFault>,
-    /// So often must a replica have been restored from another's snapshot for the run to mean anything.
-    #[serde(default)]
-    pub snapshot_installs: u32,
     /// What went wrong beside the plan, such as a node that ended by itself: such a run cannot be held.
     #[serde(default)]
     pub problems: Vec<String>,

@@ -108,7 +108,6 @@ fn facts(options: &Options, serial_key: &str, node_version: String, planned: &[P
         serial_key: serial_key.to_owned(),
         bounds: scenario.judge_bounds(),
         required_faults: scenario.required_faults(),
-        snapshot_installs: scenario.required.snapshot_installs,
         problems: Vec::new(),
         command: options.command.clone(),
         versions: [("stampede-chaos".to_owned(), tool_version), ("stampede".to_owned(), node_version)].into(),

@@ -247,12 +247,17 @@ pub struct FaultAt {
 /// What must have happened, or the run is inconclusive.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Required {
-    /// Times that a replica was restored from another's snapshot.
+    /// Snapshots that a node took over from another one.
     #[serde(default)]
     pub snapshot_installs: u32,
-    /// By kind: so many must have landed.
+    /// So many of a kind must have landed.
     #[serde(flatten)]
     pub faults: BTreeMap<FaultKind, u32>,
+}
+
+impl Required {
+    /// As [`RequiredFault::kind`], beside the kinds of faults.
+    pub const SNAPSHOT_INSTALLS: &str = "snapshot_installs";
 }
 
 /// V12 and V14.
@@ -365,11 +370,10 @@ impl Scenario {
 
     #[must_use]
     pub fn required_faults(&self) -> Vec<RequiredFault> {
-        self.required
-            .faults
-            .iter()
-            .map(|(kind, count)| RequiredFault { kind: kind.name().to_owned(), at_least: *count, role: kind.role().to_owned() })
-            .collect()
+        let required = |kind: &str, at_least, role: &str| RequiredFault { kind: kind.into(), at_least, role: role.into() };
+        let faults = self.required.faults.iter().map(|(kind, count)| required(kind.name(), *count, kind.role()));
+        let installs = self.required.snapshot_installs;
+        faults.chain((installs > 0).then(|| required(Required::SNAPSHOT_INSTALLS, installs, ""))).collect()
     }
 }
 
