@@ -733,7 +733,7 @@ fn v11_a_read_that_does_not_say_what_it_is_good_for() {
 fn v11_a_first_execution_that_was_answered_as_a_replay() {
     flags(&["V11"], |run| {
         let answer =
-            answer(run, 700, |outcome| matches!(outcome, Outcome::Written(Written { answer: WriteAnswer::Cancelled, .. })));
+            answer(run, 70, |outcome| matches!(outcome, Outcome::Written(Written { answer: WriteAnswer::Cancelled, .. })));
         written(answer).receipt.replayed = true;
         Some(answer.op)
     });
@@ -982,4 +982,20 @@ fn the_beginning_of_a_clean_history_is_inconclusive_wherever_it_ends() {
         let verdict = judged(&Run { records, ..clean(SEED, orders, PER_ROUND) });
         assert_eq!(verdict.exit(), Exit::Inconclusive, "{orders} orders, cut at {cut}: {}", summary(&verdict));
     }
+}
+
+#[test]
+fn a_replica_that_was_scanned_too_early_is_the_tools_failure_and_not_the_systems() {
+    doubts("V1", |run| {
+        let items = run.scans.get_mut(&3).unwrap();
+        items.truncate(1);
+        let Some(Item::Header(header)) = &mut items[0].item else { unreachable!() };
+        let totals = Some(stampede_chaos::proto::admin::Totals::default());
+        *header = stampede_chaos::proto::admin::ScanHeader { node_id: 3, totals, ..Default::default() };
+    });
+}
+
+#[test]
+fn a_log_that_was_exported_too_early_is_the_tools_failure_and_not_the_systems() {
+    doubts("V11", |run| run.log.truncate(200));
 }

@@ -7,7 +7,7 @@
 //! [`super::search`], which knows nothing of places.)
 
 use super::replay::answer_difference;
-use super::{Case, Finding, Op, is_linearizable, search};
+use super::{Case, Evidence, Finding, Op, is_linearizable, search};
 use crate::hash::Map;
 use crate::history::{Outcome, Place, ReadAnswer, Written};
 use crate::model::LoggedCommand;
@@ -43,10 +43,17 @@ fn place_of(outcome: &Outcome) -> Option<(Place, bool)> {
     }
 }
 
+/// Replicas applied more than was exported: the tool stopped too early, the system did nothing wrong.
+fn log_is_short(evidence: &Evidence) -> bool {
+    let scanned = evidence.scans.values().map(|scan| scan.header.applied_index);
+    let sampled = evidence.statuses.iter().map(|sample| sample.applied_index);
+    evidence.log.hole.is_some() || scanned.chain(sampled).max().is_some_and(|applied| evidence.log.last_index() < applied)
+}
+
 /// One place, one call; and what stands there is what was asked and answered.
 fn places(case: &Case, finding: &mut Finding) {
     let log = &case.evidence.log;
-    let scanned = case.evidence.scans.values().map(|scan| scan.header.applied_index).max().unwrap_or(0);
+    let is_short = log_is_short(case.evidence);
     let mut firsts: Vec<(Place, u64)> = Vec::new();
     let mut beyond = 0;
     for op in &case.evidence.ops {
@@ -57,8 +64,7 @@ fn places(case: &Case, finding: &mut Finding) {
                 firsts.push((place, op.id()));
             }
             match case.replay.at(log, place) {
-                // Replicas applied more than was exported: the tool stopped too early, the system did nothing wrong.
-                None if log.hole.is_some() || log.last_index() < scanned => beyond += 1,
+                None if is_short => beyond += 1,
                 None => finding.violated(&[op.id()], Some(place.log_index), || {
                     format!("it was answered at {place}, and nothing stands there")
                 }),
@@ -108,7 +114,7 @@ fn reads_have_a_mark(case: &Case, finding: &mut Finding) {
 
 /// Who is answered as a replay was executed again: the log has an execution for each such call.
 fn executed_as_often_as_answered(case: &Case, finding: &mut Finding) {
-    if case.evidence.log.hole.is_some() {
+    if log_is_short(case.evidence) {
         return;
     }
     let mut replays: Map<Place, Vec<u64>> = Map::default();
