@@ -9,6 +9,9 @@ SHELL := /bin/bash
 CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/stampede
 CARGO_TARGET_DIR ?= $(CURDIR)/target
 export CARGO_TARGET_DIR
+# What `version` says, and every drill's last lines: one for all targets, so that none rebuilds what another built.
+STAMPEDE_REVISION ?= $(shell git describe --always --dirty 2>/dev/null || echo unknown)
+export STAMPEDE_REVISION
 BIN := $(CARGO_TARGET_DIR)/debug
 
 ROCKSDB_VERSION := $(shell sed -n '/^name = "librocksdb-sys"/{n;s/version = "\(.*\)"/\1/p}' Cargo.lock)

@@ -8,7 +8,7 @@ mod support;
 use std::time::Instant;
 
 use stampede_chaos::recheck::recheck;
-use stampede_chaos::verdict::Judgement;
+use stampede_chaos::verdict::Ruling;
 
 fn main() {
     let run = support::clean(1, 130_000, 64);
@@ -21,5 +21,5 @@ fn main() {
     let verdict = recheck(&run_folder).unwrap();
     let took = started.elapsed();
     println!("{records} records, {bytes} bytes, {} calls, judged in {took:?}", verdict.calls.total);
-    assert_eq!(verdict.verdict, Judgement::Held, "{:?}", verdict.invariants);
+    assert_eq!(verdict.verdict, Ruling::Held, "{:?}", verdict.invariants);
 }

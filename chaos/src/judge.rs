@@ -30,6 +30,7 @@ pub fn judge(folder: &RunFolder, ended: &Ended) -> anyhow::Result<Judgement> {
         Ended::Complete(aftermath) => return judge_complete(folder, aftermath),
         Ended::Guard(reason) => (Exit::Guarded, reason.clone()),
         Ended::Interrupted => (Exit::Interrupted, "interrupted".to_owned()),
+        Ended::LeftBehind(left) => (Exit::Residue, left.join("; ")),
     };
     let folder = Some(folder.root().to_owned());
     Ok(Judgement { exit, violated: Vec::new(), reasons: vec![reason], folder, verdict: None })
@@ -42,9 +43,6 @@ fn judge_complete(folder: &RunFolder, aftermath: &Aftermath) -> anyhow::Result<J
         judgement.exit = Exit::Residue;
     }
     judgement.reasons.extend(aftermath.left_behind.iter().cloned());
-    if aftermath.shed > 0 {
-        judgement.reasons.push(format!("the tool shed {} arrivals: too many buyers at once", aftermath.shed));
-    }
     Ok(judgement)
 }
 

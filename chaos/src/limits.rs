@@ -19,6 +19,8 @@ pub const ACCOUNTS_MAX: u32 = 10_000_000;
 pub const PAYMENT_WINDOW_MAX: Duration = Duration::from_secs(31 * 24 * 60 * 60);
 /// Pauses, delays and deadlines of a scenario.
 pub const DELAY_MAX: Duration = Duration::from_secs(10 * 60);
+/// Who pays after the order expired does so within this.
+pub const LATE_PAYMENT_MAX: Duration = Duration::from_secs(2);
 pub const SERIES_MAX: usize = 16;
 /// Sends of one request.
 pub const ATTEMPTS_MAX: u32 = 10_000;
@@ -31,6 +33,10 @@ pub const FAULTS_MAX: u32 = 10_000;
 pub const ARRIVAL_TICK: Duration = Duration::from_millis(2);
 /// How long an answer to a call that was given up is still listened for.
 pub const LATE_ANSWER_MAX: Duration = Duration::from_secs(5);
+/// Calls that were given up and are listened for at once.
+pub const LATE_CALLS_MAX: u32 = 1 << 20;
+/// Answers that break the protocol and are told one by one.
+pub const ODDITIES_MAX: usize = 100;
 /// Commands of one batch on a stream; small, so that a portal's batch is not a whole log entry.
 pub const STREAM_BATCH_MAX: usize = 64;
 /// How long a stream waits for more commands before it sends a batch.
@@ -53,7 +59,7 @@ pub const DIGEST_INTERVAL: Duration = Duration::from_millis(500);
 /// Every so many log indexes' digests are kept in the history: enough to compare, little enough to write.
 pub const DIGEST_STRIDE: u64 = 4;
 /// Between two reads of the log's tail.
-pub const EXPORT_INTERVAL: Duration = Duration::from_millis(300);
+pub const EXPORT_INTERVAL: Duration = Duration::from_millis(100);
 /// One read of the tail, or of a digest list.
 pub const ADMIN_DEADLINE: Duration = Duration::from_secs(10);
 /// One replica's whole scan.
@@ -68,7 +74,7 @@ pub const STOP_DEADLINE: Duration = Duration::from_secs(20);
 pub const READY_DEADLINE: Duration = Duration::from_secs(30);
 /// From the first start to the first leader.
 pub const FORM_DEADLINE: Duration = Duration::from_secs(30);
-/// After the last arrival, buyers and notices finish by then.
+/// Beyond the longest stay that a scenario draws, buyers and notices finish by then.
 pub const FINISH_DEADLINE: Duration = Duration::from_secs(60);
 /// After the drain, all replicas have the same applied index by then.
 pub const CONVERGE_DEADLINE: Duration = Duration::from_secs(60);

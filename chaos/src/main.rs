@@ -1,12 +1,16 @@
 //! The drill tool's command line.
 
 use std::io::stdin;
+use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::UNIX_EPOCH;
 
 use clap::{Parser, Subcommand};
 use stampede_chaos::cluster::{Binaries, find_node_binary, remove_data, watchdog};
+use stampede_chaos::drill::drill;
+use stampede_chaos::history::RunFacts;
+use stampede_chaos::interrupt::Interrupt;
 use stampede_chaos::planted;
 use stampede_chaos::run::{self, Options};
 use stampede_chaos::scenario::Scenario;
@@ -94,12 +98,14 @@ fn main() -> ExitCode {
             return if is_question { ExitCode::SUCCESS } else { Exit::Usage.into() };
         }
     };
-    match execute(cli.command) {
-        Ok(exit) => exit.into(),
-        Err(error) => {
+    // A panic is the tool's failure too; its message is printed already.
+    match panic::catch_unwind(AssertUnwindSafe(|| execute(cli.command))) {
+        Ok(Ok(exit)) => exit.into(),
+        Ok(Err(error)) => {
             eprintln!("error: {error:#}");
             Exit::ToolFailed.into()
         }
+        Err(_) => Exit::ToolFailed.into(),
     }
 }
 
@@ -117,7 +123,8 @@ fn execute(command: Command) -> anyhow::Result<Exit> {
         Command::PlantedBugs { binaries, node_binary, only, seeds, clean_runs } => {
             let tool = std::env::current_exe()?;
             let node = find_node_binary(node_binary.as_deref(), &tool)?;
-            planted::run(&planted::Options { binaries, sound: Binaries { node, tool }, only, seeds, clean_runs })
+            let options = planted::Options { binaries, sound: Binaries { node, tool }, only, seeds, clean_runs };
+            planted::run(&options, &Interrupt::listen()?)
         }
         Command::Watchdog => {
             watchdog::run(stdin().lock())?;
@@ -139,12 +146,15 @@ fn run_scenario(arguments: RunArguments) -> anyhow::Result<Exit> {
     let binaries = Binaries { node, tool };
     let out = arguments.out;
     let options = Options { scenario, text, seed, out, binaries, quiet: false, command };
-    let (folder, ended) = run::run(&options)?;
-    let judgement = judge::judge(&folder, &ended)?;
+    let (folder, judgement) = drill(&options, &Interrupt::listen()?)?;
     if judgement.exit == Exit::Held && !arguments.keep_data {
         remove_data(&folder)?;
     }
     judgement.print();
+    // Absent if it was stopped before it began.
+    for (program, version) in RunFacts::read(&folder).map(|facts| facts.versions).unwrap_or_default() {
+        println!("build   {program} {version}");
+    }
     println!("seed    {seed}");
     println!("again   {}", options.command);
     Ok(judgement.exit)

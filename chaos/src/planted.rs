@@ -6,11 +6,13 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 
 use crate::cluster::{Binaries, find_node_binary, remove_data};
-use crate::judge::{self, Judgement};
-use crate::run::{self, Ended};
+use crate::drill::drill;
+use crate::interrupt::Interrupt;
+use crate::judge::Judgement;
+use crate::run;
 use crate::scenario::Scenario;
 use crate::verdict::Exit;
 
@@ -43,7 +45,7 @@ pub const PLANTED_BUGS: [PlantedBug; 6] = [
         scenario: "restart-all",
         breaks: &["V1", "V7", "V8", "V11", "V13", "V17"],
     },
-    PlantedBug { number: 9, what: "lets a clock or a hash order into apply", scenario: "leader-kill", breaks: &["V13"] },
+    PlantedBug { number: 9, what: "lets each node's own clock into apply", scenario: "leader-kill", breaks: &["V13"] },
     PlantedBug {
         number: 10,
         what: "writes changes and last-applied apart",
@@ -53,8 +55,9 @@ pub const PLANTED_BUGS: [PlantedBug; 6] = [
     PlantedBug { number: 11, what: "tells a time-out as a refusal", scenario: "slow-client-deadlines", breaks: &["V9"] },
 ];
 
-/// Of the sound build, in turn.
-const CLEAN_SCENARIOS: [&str; 4] = ["clean", "smoke", "leader-kill", "snapshot-churn"];
+/// Of the sound build, in turn: each that a bug is found with, for what it names in a sound build too is no find; then the rest.
+const CLEAN_SCENARIOS: [&str; 7] =
+    ["leader-kill", "restart-all", "slow-client-deadlines", "snapshot-churn", "smoke", "clean", "casn2024-leader-kill"];
 
 pub struct Options {
     /// Holds `<number>/stampede`.
@@ -66,23 +69,30 @@ pub struct Options {
     pub clean_runs: u64,
 }
 
-/// Prints a line for each; `Held` only if every bug was found and every clean run held.
+/// Prints a line for each; `Held` only if every bug was found and every clean run held, `Interrupted` on Ctrl-C.
 ///
 /// # Errors
 /// A build is missing, or the tool itself failed.
-pub fn run(options: &Options) -> anyhow::Result<Exit> {
+pub fn run(options: &Options, interrupt: &Interrupt) -> anyhow::Result<Exit> {
     ensure!(
         options.only.iter().all(|number| PLANTED_BUGS.iter().any(|bug| bug.number == *number)),
         "--only names a bug that is not planted"
     );
     let mut all_well = true;
     for bug in PLANTED_BUGS.iter().filter(|bug| options.only.is_empty() || options.only.contains(&bug.number)) {
-        all_well &= hunt(options, bug)?;
+        match hunt(options, bug, interrupt)? {
+            Hunt::Found => {}
+            Hunt::Missed => all_well = false,
+            Hunt::Interrupted => return Ok(Exit::Interrupted),
+        }
     }
     for seed in 1..=options.clean_runs {
         let index = usize::try_from(seed - 1).unwrap_or_default();
         let scenario = CLEAN_SCENARIOS[index % CLEAN_SCENARIOS.len()];
-        let judgement = drill(scenario, seed, &options.sound)?;
+        let judgement = one_run(scenario, seed, &options.sound, interrupt)?;
+        if judgement.exit == Exit::Interrupted {
+            return Ok(Exit::Interrupted);
+        }
         let held = judgement.exit == Exit::Held;
         println!("sound build  {scenario:<22} seed {seed:<3} {}", if held { "held" } else { "NOT HELD" });
         if !held {
@@ -93,20 +103,29 @@ pub fn run(options: &Options) -> anyhow::Result<Exit> {
     Ok(if all_well { Exit::Held } else { Exit::Violated })
 }
 
-/// Whether the bug was found, for the right reason.
-fn hunt(options: &Options, bug: &PlantedBug) -> anyhow::Result<bool> {
+enum Hunt {
+    /// For the right reason.
+    Found,
+    Missed,
+    Interrupted,
+}
+
+fn hunt(options: &Options, bug: &PlantedBug, interrupt: &Interrupt) -> anyhow::Result<Hunt> {
     let path = options.binaries.join(bug.number.to_string()).join("stampede");
     let node = find_node_binary(Some(&path), &options.sound.tool).with_context(|| format!("planted bug {}", bug.number))?;
     let binaries = Binaries { node, tool: options.sound.tool.clone() };
     let start = Instant::now();
     let mut last = None;
     for seed in 1..=options.seeds {
-        let judgement = drill(bug.scenario, seed, &binaries)?;
+        let judgement = one_run(bug.scenario, seed, &binaries, interrupt)?;
+        if judgement.exit == Exit::Interrupted {
+            return Ok(Hunt::Interrupted);
+        }
         let named: Vec<&str> = judgement.violated.iter().map(String::as_str).filter(|id| bug.breaks.contains(id)).collect();
         if judgement.exit == Exit::Violated && !named.is_empty() {
             let (names, seconds) = (named.join(" "), start.elapsed().as_secs());
             println!("planted bug {:<2} found by {names} with seed {seed} after {seconds} s: {}", bug.number, bug.what);
-            return Ok(true);
+            return Ok(Hunt::Found);
         }
         last = Some(judgement);
     }
@@ -114,24 +133,36 @@ fn hunt(options: &Options, bug: &PlantedBug) -> anyhow::Result<bool> {
     if let Some(judgement) = last {
         println!("             last: {}", judgement.summary());
     }
-    Ok(false)
+    Ok(Hunt::Missed)
 }
 
 /// One quiet run. A run that the tool could not finish is judged as that, not as the system's.
-fn drill(scenario: &str, seed: u64, binaries: &Binaries) -> anyhow::Result<Judgement> {
+fn one_run(scenario: &str, seed: u64, binaries: &Binaries, interrupt: &Interrupt) -> anyhow::Result<Judgement> {
     let (loaded, text) = Scenario::load(scenario)?;
     let command = format!("stampede-chaos run {scenario} --seed {seed} --node-binary {}", binaries.node.display());
     let binaries = binaries.clone();
     let options = run::Options { scenario: loaded, text, seed, out: None, binaries, quiet: true, command };
-    match run::run(&options) {
-        Ok((_, Ended::Interrupted)) => bail!("interrupted"),
-        Ok((folder, ended)) => {
-            let judgement = judge::judge(&folder, &ended);
+    match drill(&options, interrupt) {
+        Ok((folder, judgement)) => {
             // Dozens of runs: what the nodes stored would fill the disk.
             remove_data(&folder)?;
-            judgement
+            Ok(judgement)
         }
         // A defect may keep the cluster from forming at all: told, and the next seed tried.
         Err(error) => Ok(Judgement::of_failure(&error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_scenario_that_finds_a_bug_must_also_find_the_sound_build_sound() {
+        let runs = usize::try_from(CLEAN_RUNS).unwrap();
+        for bug in &PLANTED_BUGS {
+            assert!(CLEAN_SCENARIOS.iter().take(runs).any(|name| *name == bug.scenario), "{}", bug.scenario);
+        }
+        assert!(CLEAN_SCENARIOS.len() <= runs, "each has its turn");
     }
 }

@@ -8,12 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 
 use crate::client::{Answer, Beside, Call, Way};
+use crate::crowd::Crowd;
 use crate::history::{HistoryClosed, Outcome, ProviderEvent, ProviderStep, Purpose, Record};
 use crate::traffic::Market;
-use crate::traffic::persist::Pause;
+use crate::traffic::persist::{Open, Pause, retry_of};
 use crate::traffic::plan::Charge;
 
 /// Deliveries at once: far above what any scenario makes.
@@ -22,14 +23,13 @@ const DELIVERIES_MAX: u32 = 1 << 20;
 const FIRST_SESSION: u32 = 1 << 31;
 
 pub struct Provider {
-    deliveries: Arc<Semaphore>,
+    deliveries: Crowd,
     next_session: AtomicU32,
 }
 
 impl Default for Provider {
     fn default() -> Self {
-        let permits = usize::try_from(DELIVERIES_MAX).expect("2^20 fits");
-        Self { deliveries: Arc::new(Semaphore::new(permits)), next_session: AtomicU32::new(FIRST_SESSION) }
+        Self { deliveries: Crowd::new(DELIVERIES_MAX), next_session: AtomicU32::new(FIRST_SESSION) }
     }
 }
 
@@ -37,26 +37,29 @@ impl Provider {
     /// Takes the money now; the notice follows. Resolves when the first delivery was answered for good.
     pub fn charge(&self, market: &Arc<Market>, charge: Charge) -> oneshot::Receiver<Outcome> {
         let (answered, first_answer) = oneshot::channel();
-        let accepted = event(market.client.recorder().now_ns(), &charge, ProviderStep::ChargeAccepted);
-        let recorded = market.client.recorder().record(accepted);
+        let charged_ns = market.client.recorder().now_ns();
+        let recorded = market.client.recorder().record(event(charged_ns, &charge, ProviderStep::ChargeAccepted));
         let may_notify = recorded.is_ok();
         market.note_closed(recorded);
         if may_notify {
             let delivery = Delivery { charge: Arc::new(charge), sent: Arc::default(), market: Arc::clone(market) };
-            let deliveries = Arc::clone(&self.deliveries);
-            tokio::spawn(async move {
-                // Closed never, and wide enough for all: it only counts.
-                let _counted = deliveries.acquire_owned().await;
-                let delivered = delivery.clone().notify(answered).await;
+            let is_admitted = self.deliveries.admit(async move {
+                let delivered = delivery.clone().notify(charged_ns, answered).await;
                 delivery.market.note_closed(delivered);
             });
+            assert!(is_admitted, "{DELIVERIES_MAX} deliveries are far above what any scenario makes");
         }
         first_answer
     }
 
     /// Waits until no notice is outstanding.
     pub async fn wait_delivered(&self) {
-        let _none_left = self.deliveries.acquire_many(DELIVERIES_MAX).await;
+        self.deliveries.wait_empty().await;
+    }
+
+    /// Drops the notices that are outstanding: their outcome is unknown.
+    pub async fn give_up(&self) {
+        self.deliveries.send_away().await;
     }
 
     fn session(&self) -> u32 {
@@ -79,11 +82,11 @@ struct Delivery {
 }
 
 impl Delivery {
-    async fn notify(self, answered: oneshot::Sender<Outcome>) -> Result<(), HistoryClosed> {
-        sleep_ms(self.charge.notice_delay_ms).await;
-        let first = self.deliver(Purpose::Traffic, 0);
+    async fn notify(self, charged_ns: u64, answered: oneshot::Sender<Outcome>) -> Result<(), HistoryClosed> {
+        let due_ns = self.wait_until_due(charged_ns, self.charge.notice_delay_ms).await;
+        let first = self.deliver(Purpose::Traffic, 0, due_ns);
         let outcome = if self.charge.concurrent {
-            let (first, second) = tokio::join!(first, self.deliver(Purpose::Duplicate, 1));
+            let (first, second) = tokio::join!(first, self.deliver(Purpose::Duplicate, 1, due_ns));
             second?;
             first?
         } else {
@@ -92,25 +95,33 @@ impl Delivery {
         // The buyer may have left.
         drop(answered.send(outcome));
         if let Some(after_ms) = self.charge.repeat_after_ms {
-            sleep_ms(after_ms).await;
-            self.deliver(Purpose::Duplicate, 2).await?;
+            let answered_ns = self.market.client.recorder().now_ns();
+            let due_ns = self.wait_until_due(answered_ns, after_ms).await;
+            self.deliver(Purpose::Duplicate, 2, due_ns).await?;
         }
         Ok(())
     }
 
+    /// Returns the moment that was drawn, which latency counts from: waking up later is no excuse.
+    async fn wait_until_due(&self, from_ns: u64, delay_ms: u64) -> u64 {
+        tokio::time::sleep(Duration::from_millis(delay_ms)).await;
+        from_ns + delay_ms * 1_000_000
+    }
+
     /// Sends one notice until it is answered for good: accepted, or refused.
-    async fn deliver(&self, purpose: Purpose, repetition: usize) -> Result<Outcome, HistoryClosed> {
+    async fn deliver(&self, purpose: Purpose, repetition: usize, due_ns: u64) -> Result<Outcome, HistoryClosed> {
         let nodes: Vec<u16> = self.market.client.node_ids().collect();
         let session = self.market.provider.session();
         let recorder = self.market.client.recorder();
         let settings = self.market.clients;
         let mut pause = Pause::new(settings.retry_pause.get(), settings.retry_pause_max.get(), session);
+        let mut open = Open::new(&self.market, self.charge.notice());
         let mut purpose = purpose;
         for attempt in self.charge.first_node + repetition.. {
             let nth = self.sent.fetch_add(1, Ordering::Relaxed) + 1;
             let call = Call {
                 session,
-                intended_ns: recorder.now_ns(),
+                intended_ns: due_ns,
                 node: nodes[attempt % nodes.len()],
                 purpose,
                 request: self.charge.notice(),
@@ -118,16 +129,14 @@ impl Delivery {
             };
             let charge = Arc::clone(&self.charge);
             let note: Beside = Box::new(move |op, at_ns| event(at_ns, &charge, ProviderStep::NoticeSent { nth, op }));
-            if let Answer::Sent(op, outcome) = self.market.client.send(call, Some(note)).await? {
+            if let Answer::Sent(op, outcome) = open.while_sent(self.market.client.send(call, Some(note))).await? {
                 let accepted = matches!(outcome, Outcome::Written(_));
                 recorder.record(event(recorder.now_ns(), &self.charge, ProviderStep::NoticeAnswered { nth, op, accepted }))?;
                 if accepted || matches!(outcome, Outcome::Refused { .. }) {
+                    open.is_known();
                     return Ok(outcome);
                 }
-                if matches!(outcome, Outcome::Unknown { .. }) {
-                    self.market.gauges.unknown.fetch_add(1, Ordering::Relaxed);
-                }
-                purpose = if purpose == Purpose::Traffic { Purpose::Retry } else { purpose };
+                purpose = retry_of(purpose);
             }
             tokio::time::sleep(pause.next()).await;
         }
@@ -135,6 +144,38 @@ impl Delivery {
     }
 }
 
-async fn sleep_ms(ms: u64) {
-    tokio::time::sleep(Duration::from_millis(ms)).await;
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::PaymentName;
+    use crate::traffic::tests::{Recorded, a_market};
+
+    #[tokio::test]
+    async fn a_notice_counts_from_its_drawn_delay_over_all_attempts() {
+        // Accepts connections and never answers: every attempt times out.
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let attempt = crate::scenario::Span::from_millis(5);
+        let (market, recorded) = a_market(&[silent.local_addr().unwrap().port()], |clients| clients.attempt_deadline = attempt);
+        let payment = PaymentName { gateway: "gateway-a".into(), payment_id: "p-1".into() };
+        let charge = Charge {
+            payment,
+            order: [1; 16],
+            amount_idr: 10_000,
+            notice_delay_ms: 7,
+            concurrent: false,
+            repeat_after_ms: None,
+            first_node: 0,
+            through_stream: false,
+        };
+        drop(market.provider.charge(&market, charge));
+        while market.gauges.unknown.load(Ordering::Relaxed) < 3 {
+            tokio::task::yield_now().await;
+        }
+        market.provider.give_up().await;
+        assert_eq!(market.left_unknown.lock().unwrap().len(), 1, "it is asked about after the heal");
+        drop(silent);
+        let Recorded { invokes, provider, .. } = recorded.read(market).await;
+        let due_ns = provider[0].at_ns + 7_000_000;
+        assert!(invokes.len() >= 3 && invokes.iter().all(|call| call.intended_ns == due_ns), "{invokes:?}");
+    }
 }

@@ -1,6 +1,7 @@
 //! Judges a run from the files of its folder alone: right after the run, or years later with a newer judge.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::checks::{Case, Evidence, Replay, check_all};
 use crate::history::RunFolder;
@@ -14,6 +15,19 @@ use crate::verdict::Verdict;
 /// `run.json` or a file beside it cannot be read at all, or a report cannot be written: the tool failed, the system was not
 /// judged. (Evidence that is missing or torn is no error: it makes the verdict inconclusive.)
 pub fn recheck(folder: &RunFolder) -> io::Result<Verdict> {
+    or_error_if_it_panics(|| judge_folder(folder))
+}
+
+/// A judge that panics has said nothing: the tool failed.
+fn or_error_if_it_panics<T>(judging: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    // Nothing is shared with what panicked but the files of the folder, which are read again by whoever asks again.
+    catch_unwind(AssertUnwindSafe(judging)).unwrap_or_else(|cause| {
+        let text = cause.downcast_ref::<String>().map(String::as_str).or_else(|| cause.downcast_ref::<&str>().copied());
+        Err(io::Error::other(format!("the judge panicked: {}", text.unwrap_or("without a word"))))
+    })
+}
+
+fn judge_folder(folder: &RunFolder) -> io::Result<Verdict> {
     let evidence = Evidence::read(folder)?;
     let verdict = judge(&evidence)?;
     std::fs::write(folder.verdict(), serde_json::to_string_pretty(&verdict).map_err(io::Error::other)?)?;
@@ -30,4 +44,15 @@ pub fn judge(evidence: &Evidence) -> io::Result<Verdict> {
     let replay = Replay::run(evidence, &codes);
     let findings = check_all(&Case::new(evidence, &replay, &codes));
     Ok(Verdict::of(evidence, findings))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_of_the_judge_is_the_tools_failure() {
+        let error = or_error_if_it_panics::<()>(|| panic!("overflow")).unwrap_err();
+        assert!(error.to_string().contains("overflow"), "{error}");
+    }
 }

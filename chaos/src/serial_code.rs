@@ -40,6 +40,18 @@ impl SerialCodes {
         text
     }
 
+    /// A code of that stamp that nobody with the key made: another tag under a right check character. Who checks the character
+    /// alone takes it for genuine.
+    #[must_use]
+    pub fn forged(&self, series: SeriesCode, number: u64) -> String {
+        let mut text = self.code(series, number);
+        text.truncate(CODE_CHARS - 1);
+        let last = if text.pop() == Some('0') { '1' } else { '0' };
+        text.push(last);
+        text.push(check_character(text.as_bytes()));
+        text
+    }
+
     /// What an answer with exactly these codes folds to.
     #[must_use]
     pub fn fold(&self, series: SeriesCode, first_number: u64, quantity: u32) -> CodesSeen {
@@ -109,6 +121,18 @@ mod tests {
         assert_eq!(counting.code(*b"A24", 123_456_789), "A240003NQK8NEQPGMF990V");
         assert_eq!(counting.code(*b"ZZZ", 32_u64.pow(9) - 1), "ZZZZZZZZZZZZRJ5V2JDNFI");
         assert_eq!(SerialCodes::new([0; 32]).code(*b"AAA", 0), "AAA0000000001EXMG97PWS");
+    }
+
+    #[test]
+    fn a_forged_code_is_well_formed_and_names_no_stamp() {
+        let codes = SerialCodes::new([7; 32]);
+        for number in 0..100 {
+            let forged = codes.forged(*b"A24", number);
+            let (body, check) = forged.split_at(CODE_CHARS - 1);
+            assert_eq!(check, check_character(body.as_bytes()).to_string(), "{forged}");
+            assert_eq!(forged[..12], codes.code(*b"A24", number)[..12], "series and number stay");
+            assert_eq!(codes.read(&forged), None, "{forged}");
+        }
     }
 
     #[test]

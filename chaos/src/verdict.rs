@@ -1,14 +1,15 @@
 //! The verdict of a run: what `verdict.json` says and what the process exits with.
 
-use crate::hash::Set;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::process::ExitCode;
 
 use serde::{Deserialize, Serialize};
 
-use crate::checks::recovery::{self, MS};
+use crate::checks::timeline::{self, MS};
 use crate::checks::{Evidence, Finding, coverage};
-use crate::history::{Outcome, PaymentOutcome, Phase, Request, WriteAnswer};
+use crate::hash::Map;
+use crate::history::{OrderId, Outcome, PaymentOutcome, Phase, Request, WriteAnswer};
 
 /// Of `verdict.json`. Fields are only ever added.
 pub const VERDICT_SCHEMA: u32 = 1;
@@ -40,13 +41,13 @@ impl From<Exit> for ExitCode {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Judgement {
+pub enum Ruling {
     Held,
     Violated,
     Inconclusive,
 }
 
-impl Judgement {
+impl Ruling {
     #[must_use]
     pub const fn exit(self) -> Exit {
         match self {
@@ -69,12 +70,12 @@ impl Judgement {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Verdict {
     pub schema: u32,
-    pub verdict: Judgement,
+    pub verdict: Ruling,
     pub scenario: String,
     pub seed: u64,
     /// Orders whose issue was acknowledged.
     pub orders_issued: u64,
-    /// Mean over the traffic, warm-up and faults.
+    /// Those that were issued during the traffic, warm-up and faults, by its length.
     pub orders_per_s: f64,
     /// How often each kind landed.
     pub faults: BTreeMap<String, u64>,
@@ -120,19 +121,21 @@ impl Verdict {
     #[must_use]
     pub fn of(evidence: &Evidence, invariants: Vec<Finding>) -> Self {
         let facts = &evidence.facts;
-        let traffic_s = traffic_ns(evidence) / (1_000.0 * float(MS));
-        let orders_issued = orders_issued(evidence);
-        let one_leader = recovery::windows(evidence).iter().filter(|window| window.on_leader && window.targets == 1).count();
+        let traffic_s =
+            traffic(evidence).map_or(0.0, |traffic| float(traffic.end.saturating_sub(traffic.start)) / (1_000.0 * float(MS)));
+        let issues = issues(evidence);
+        let issued_in_traffic = traffic(evidence).map_or(0, |traffic| issues.iter().filter(|at| traffic.contains(at)).count());
+        let leader_kills = timeline::windows(evidence).iter().filter(|window| window.is_leader_kill()).count();
         Self {
             schema: VERDICT_SCHEMA,
             verdict: judge(&invariants),
             scenario: facts.scenario.clone(),
             seed: facts.seed,
-            orders_issued,
-            orders_per_s: if traffic_s > 0.0 { tenths(float(orders_issued) / traffic_s) } else { 0.0 },
+            orders_issued: issues.len() as u64,
+            orders_per_s: if traffic_s > 0.0 { tenths(float(issued_in_traffic as u64) / traffic_s) } else { 0.0 },
             faults: coverage::faults_by_kind(evidence),
-            leader_kills: one_leader as u64,
-            write_pause_ms: pause(recovery::write_pauses(evidence)),
+            leader_kills: leader_kills as u64,
+            write_pause_ms: pause(timeline::write_pauses(evidence)),
             invariants,
             calls: calls(evidence),
             latency_ms: latency(evidence),
@@ -149,36 +152,36 @@ impl Verdict {
 }
 
 /// A violation stands whatever else is missing; *held* needs every check to have been sure.
-fn judge(invariants: &[Finding]) -> Judgement {
+fn judge(invariants: &[Finding]) -> Ruling {
     if invariants.iter().any(|finding| finding.violations > 0) {
-        Judgement::Violated
+        Ruling::Violated
     } else if invariants.is_empty() || invariants.iter().any(|finding| !finding.inconclusive.is_empty()) {
-        Judgement::Inconclusive
+        Ruling::Inconclusive
     } else {
-        Judgement::Held
+        Ruling::Held
     }
 }
 
-fn orders_issued(evidence: &Evidence) -> u64 {
-    let mut issued = Set::default();
+/// When each order's issue was first acknowledged.
+fn issues(evidence: &Evidence) -> Vec<u64> {
+    let mut issues: Map<OrderId, u64> = Map::default();
     for op in &evidence.ops {
         let Request::RecordPayment { order, .. } = op.invoke.request else { continue };
-        if let Some(Outcome::Written(written)) = op.known().map(|answer| &answer.outcome)
+        let Some(answer) = op.known() else { continue };
+        if let Outcome::Written(written) = &answer.outcome
             && matches!(written.answer, WriteAnswer::Recorded { outcome: PaymentOutcome::Applied, .. })
         {
-            issued.insert(order);
+            let first = issues.entry(order).or_insert(answer.at_ns);
+            *first = answer.at_ns.min(*first);
         }
     }
-    issued.len() as u64
+    issues.into_values().collect()
 }
 
-/// From the first to the last moment at which the scenario's traffic ran.
-fn traffic_ns(evidence: &Evidence) -> f64 {
-    let start = evidence.phase_start(Phase::WarmUp).or_else(|| evidence.phase_start(Phase::Faults));
-    match (start, evidence.phase_start(Phase::Heal)) {
-        (Some(start), Some(end)) => float(end.saturating_sub(start)),
-        _ => 0.0,
-    }
+/// While faults may fire, and before: the settling after the heal does not count.
+fn traffic(evidence: &Evidence) -> Option<Range<u64>> {
+    let start = evidence.phase_start(Phase::WarmUp).or_else(|| evidence.phase_start(Phase::Faults))?;
+    Some(start..evidence.phase_start(Phase::Heal)?)
 }
 
 fn pause(mut pauses_ns: Vec<u64>) -> Option<Pause> {
@@ -189,7 +192,7 @@ fn pause(mut pauses_ns: Vec<u64>) -> Option<Pause> {
 
 fn latency(evidence: &Evidence) -> Option<Latency> {
     let mut latencies: Vec<u64> =
-        recovery::acknowledged_writes(evidence).iter().map(recovery::Acknowledged::latency_ns).collect();
+        timeline::acknowledged_writes(evidence).iter().map(timeline::Acknowledged::latency_ns).collect();
     latencies.sort_unstable();
     let max = *latencies.last()?;
     Some(Latency {
@@ -242,9 +245,9 @@ mod tests {
 
     #[test]
     fn a_violation_outranks_a_doubt_and_a_doubt_outranks_the_rest() {
-        assert_eq!(judge(&[finding(0, false), finding(0, false)]), Judgement::Held);
-        assert_eq!(judge(&[finding(0, false), finding(0, true)]), Judgement::Inconclusive);
-        assert_eq!(judge(&[finding(0, true), finding(1, false)]), Judgement::Violated);
-        assert_eq!(judge(&[]), Judgement::Inconclusive);
+        assert_eq!(judge(&[finding(0, false), finding(0, false)]), Ruling::Held);
+        assert_eq!(judge(&[finding(0, false), finding(0, true)]), Ruling::Inconclusive);
+        assert_eq!(judge(&[finding(0, true), finding(1, false)]), Ruling::Violated);
+        assert_eq!(judge(&[]), Ruling::Inconclusive);
     }
 }

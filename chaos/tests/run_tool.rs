@@ -4,7 +4,13 @@
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation, clippy::cast_sign_loss, unreachable_pub)]
 
 use std::io::Write;
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use stampede_chaos::cluster::{Binaries, Cluster};
+use stampede_chaos::history::{HistoryWriter, RunClock, RunFolder};
+use stampede_chaos::scenario::Scenario;
 
 const TOOL: &str = env!("CARGO_BIN_EXE_stampede-chaos");
 
@@ -71,4 +77,44 @@ fn what_the_tool_left_running_is_killed_when_its_pipe_closes() {
     seen_to_end.wait().unwrap();
     assert_eq!(killed, Some(9));
     assert!(spared, "only what was not seen to end is killed");
+}
+
+/// A cluster of one program that is no node and ignores SIGTERM, started; it lives in the folder.
+fn a_deaf_cluster(folder: &Path) -> (Cluster, HistoryWriter) {
+    let program = folder.join("deaf");
+    std::fs::write(&program, "#!/bin/sh\ntrap '' TERM\necho deaf\nexec sleep 600\n").unwrap();
+    std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let (_, text) = Scenario::load("clean").unwrap();
+    let scenario = Scenario::parse(&text.replace("nodes = 3", "nodes = 1")).unwrap();
+    let run = RunFolder::create(&folder.join("run")).unwrap();
+    let (writer, recorder) = HistoryWriter::create(&run.history(), RunClock::start()).unwrap();
+    let binaries = Binaries { node: program, tool: TOOL.into() };
+    let cluster = Cluster::prepare(&scenario, 1, &binaries, &run, &recorder).unwrap();
+    cluster.node(1).start().unwrap();
+    let said = run.nodes().join("node-1/stdout.log");
+    while std::fs::read_to_string(&said).unwrap() != "deaf\n" {
+        std::thread::yield_now();
+    }
+    (cluster, writer)
+}
+
+#[tokio::test]
+async fn a_node_that_does_not_stop_is_killed_and_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let (cluster, _writer) = a_deaf_cluster(folder.path());
+    let problems = cluster.stop(Duration::ZERO).await;
+    assert_eq!(problems, ["node 1 did not stop on SIGTERM and was killed"]);
+    assert!(!cluster.node(1).is_running());
+    assert_eq!(cluster.node(1).wait_down(Duration::ZERO).await.map(|exit| exit.signal), Some(Some(9)));
+    assert_eq!(cluster.unexpected_exits(), [], "it was told to end");
+}
+
+#[tokio::test]
+async fn a_node_that_outlives_its_end_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let (cluster, _writer) = a_deaf_cluster(folder.path());
+    // No time at all: as if SIGKILL had no effect.
+    assert_eq!(cluster.kill(Duration::ZERO).await, [1]);
+    assert!(cluster.node(1).wait_down(Duration::from_secs(10)).await.is_some());
+    assert!(cluster.kill(Duration::ZERO).await.is_empty(), "nothing is left to kill");
 }

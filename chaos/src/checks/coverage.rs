@@ -4,30 +4,28 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Case, Evidence, Finding};
-use crate::history::{FaultStage, Phase, Purpose};
+use crate::hash::{Map, Set};
+use crate::history::{FaultStage, Phase, Purpose, RequiredFault, StatusSample, Text};
+use crate::scenario::{FaultKind, Required};
 
 #[must_use]
 pub fn faults_landed(case: &Case) -> Finding {
     let mut finding = Finding::new("V20", "the required faults landed, in the wanted state");
     let evidence = case.evidence;
+    let landed = landed(evidence);
     for required in &evidence.facts.required_faults {
-        let landed: BTreeSet<u32> = evidence
-            .faults
-            .iter()
-            .filter(|event| event.stage == FaultStage::Effective && *event.kind == *required.kind)
-            .filter(|event| required.role.is_empty() || role_when_fired(evidence, event.fault, event.node) == required.role)
-            .map(|event| event.fault)
-            .collect();
-        finding.checked += landed.len() as u64;
-        if landed.len() < required.at_least as usize {
-            let role = if required.role.is_empty() { "any role" } else { &required.role };
-            finding.unsure(format!(
-                "{} landed {} times on {role}, {} are required",
-                required.kind,
-                landed.len(),
-                required.at_least
-            ));
+        let count = match required.kind.as_str() {
+            Required::SNAPSHOT_INSTALLS => snapshot_installs(&evidence.statuses).len(),
+            _ => landed.iter().filter(|fault| counts_for(evidence, fault, required)).count(),
+        };
+        finding.checked += count as u64;
+        if count < required.at_least as usize {
+            let role = if required.role.is_empty() { String::new() } else { format!(" on {}", required.role) };
+            finding.unsure(format!("{} landed {count} times{role}, {} are required", required.kind, required.at_least));
         }
+    }
+    if landed.is_empty() && !evidence.faults.is_empty() {
+        finding.unsure("faults were planned, and none landed");
     }
     for gap in &evidence.gaps {
         finding.unsure(gap.clone());
@@ -38,18 +36,90 @@ pub fn faults_landed(case: &Case) -> Finding {
     finding
 }
 
+/// A fault, and the nodes that it was seen to hurt.
+struct Landed {
+    fault: u32,
+    kind: Text,
+    nodes: BTreeSet<u16>,
+}
+
+/// In the order of their numbers. Of a fault that is to hit all nodes, one that is missed leaves another fault.
+fn landed(evidence: &Evidence) -> Vec<Landed> {
+    let mut faults: BTreeMap<u32, Landed> = BTreeMap::new();
+    for event in evidence.faults.iter().filter(|event| event.stage == FaultStage::Effective) {
+        let fault = event.fault;
+        let new = || Landed { fault, kind: event.kind.clone(), nodes: BTreeSet::new() };
+        faults.entry(fault).or_insert_with(new).nodes.insert(event.node);
+    }
+    let wants_all = |fault: &Landed| *fault.kind == *FaultKind::KillAll.name();
+    let is_whole = |fault: &Landed| evidence.facts.nodes.iter().all(|node| fault.nodes.contains(node));
+    faults.into_values().filter(|fault| !wants_all(fault) || is_whole(fault)).collect()
+}
+
+fn counts_for(evidence: &Evidence, fault: &Landed, required: &RequiredFault) -> bool {
+    let in_role = |node: &u16| role_when_fired(evidence, fault.fault, *node) == required.role;
+    *fault.kind == *required.kind && (required.role.is_empty() || fault.nodes.iter().any(in_role))
+}
+
 fn role_when_fired(evidence: &Evidence, fault: u32, node: u16) -> &'static str {
     let fired =
         evidence.faults.iter().find(|event| event.fault == fault && event.node == node && event.stage == FaultStage::Injected);
     fired.map_or("unknown", |event| event.role.name())
 }
 
+/// Snapshots that a node took over from another one: node and index.
+///
+/// Such a node's log begins right behind a snapshot that is beyond all that its log held before. (A node that builds its own
+/// keeps entries behind it, `entries_kept_after_snapshot`: its purged index stays below the snapshot's.) The samples stand in
+/// the order of time; an install between two of them that a snapshot of its own follows at once is missed, none is made up.
+fn snapshot_installs(statuses: &[StatusSample]) -> Set<(u16, u64)> {
+    let mut last: Map<u16, u64> = Map::default();
+    let mut installs = Set::default();
+    for sample in statuses {
+        let before = last.insert(sample.node, sample.last_log_index);
+        let begins_behind_it = sample.purged_index == sample.snapshot_index;
+        if begins_behind_it && before.is_some_and(|last_index| sample.snapshot_index > last_index) {
+            installs.insert((sample.node, sample.snapshot_index));
+        }
+    }
+    installs
+}
+
 /// How often each kind of fault landed.
 #[must_use]
 pub fn faults_by_kind(evidence: &Evidence) -> BTreeMap<String, u64> {
-    let mut kinds: BTreeMap<String, BTreeSet<u32>> = BTreeMap::new();
-    for event in evidence.faults.iter().filter(|event| event.stage == FaultStage::Effective) {
-        kinds.entry(event.kind.to_string()).or_default().insert(event.fault);
+    let mut kinds: BTreeMap<String, u64> = BTreeMap::new();
+    for fault in landed(evidence) {
+        *kinds.entry(fault.kind.into()).or_default() += 1;
     }
-    kinds.into_iter().map(|(kind, faults)| (kind, faults.len() as u64)).collect()
+    kinds
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_snapshot_counts_as_installed_if_the_log_begins_right_behind_it_and_beyond_its_former_end() {
+        let sample = |last_log_index, snapshot_index, purged_index| StatusSample {
+            node: 2,
+            last_log_index,
+            snapshot_index,
+            purged_index,
+            ..StatusSample::default()
+        };
+        // (last, snapshot, purged) before and after.
+        let rows = [
+            ((100, 80, 30), (400, 400, 400), 1),
+            // Caught up by the log, then a snapshot of its own.
+            ((100, 80, 30), (400, 390, 340), 0),
+            // Restarted with what it had.
+            ((100, 100, 100), (100, 100, 100), 0),
+        ];
+        for (before, after, expected) in rows {
+            let of = |(last, snapshot, purged)| sample(last, snapshot, purged);
+            assert_eq!(snapshot_installs(&[of(before), of(after)]).len(), expected, "{before:?} {after:?}");
+        }
+        assert!(snapshot_installs(&[sample(400, 400, 400)]).is_empty(), "nothing is known of before");
+    }
 }

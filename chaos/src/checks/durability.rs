@@ -1,4 +1,5 @@
-//! V1: what was acknowledged is in the final scan of every replica.
+//! V1: what was acknowledged is in the final scan of every replica, and every record of a scan is what the log makes it: a
+//! replica neither lost, nor changed, nor made up anything that nobody happened to be told.
 
 use super::{Case, Finding, Op, Scan};
 use crate::history::{OrderState, Outcome, PaymentOutcome, Place, Request, WriteAnswer, Written};
@@ -40,6 +41,13 @@ pub fn no_acknowledged_op_is_lost(case: &Case) -> Finding {
                 }
             }
         }
+    }
+    finding.checked += case.replay.records_checked;
+    for (node, index, fault) in &case.replay.record_faults {
+        finding.violated(&[], Some(*index), || format!("node {node}: {fault}"));
+    }
+    for node in &case.replay.scans_beyond {
+        finding.unsure(format!("node {node} was scanned at an index that the exported log lacks"));
     }
     for node in lagging {
         finding.unsure(format!("node {node} was scanned before it had everything that was acknowledged"));

@@ -2,12 +2,13 @@
 //!
 //! Every effect in the log must come from a call that may have caused it: one that was answered as the first execution at
 //! that place, or one whose outcome is unknown. If all calls that can have caused it said *refused*, *not done* or *already
-//! there*, then one of them said so wrongly.
+//! there*, then one of them said so wrongly. And who refuses must say why, in the words of the protocol, and where: the
+//! ledger alone refuses a valid request, and it refuses at a place in the log.
 
 use super::idempotence::NaturalId;
 use super::replay::outcome_text;
-use super::{Case, Finding, Op};
-use crate::history::{Outcome, Place};
+use super::{Case, Evidence, Finding, Op};
+use crate::history::{Outcome, Place, Request};
 use crate::model::LoggedCommand;
 
 #[must_use]
@@ -17,7 +18,16 @@ pub fn refused_had_no_effect(case: &Case) -> Finding {
     if let Some(hole) = &evidence.log.hole {
         finding.unsure(hole.clone());
     }
+    effects_have_a_cause(case, &mut finding);
+    refusals_are_the_ledgers(evidence, &mut finding);
+    finding.checked += evidence.ops.iter().filter(|op| denied(op).is_some()).count() as u64;
+    finding.or_unsure_if_empty("the log holds no effect and no call was refused")
+}
+
+fn effects_have_a_cause(case: &Case, finding: &mut Finding) {
+    let evidence = case.evidence;
     let heights = Heights::of(&evidence.ops);
+    let mut unexplained = 0;
     for (index, entry) in (evidence.log.first_index..).zip(&evidence.log.entries) {
         for (offset, command) in (0..).zip(&entry.commands) {
             let LoggedCommand::Client(request) = command else { continue };
@@ -35,6 +45,12 @@ pub fn refused_had_no_effect(case: &Case) -> Finding {
             if calls.iter().any(|op| may_have_caused(op, place, &heights)) {
                 continue;
             }
+            // What was answered from this place or from above it was called before that: the history has it. Above, the call
+            // may be one that a cut history lacks.
+            if evidence.lacks_calls || (evidence.history_is_cut && place.log_index > heights.highest()) {
+                unexplained += 1;
+                continue;
+            }
             let ops: Vec<u64> = calls.iter().map(|op| op.id()).collect();
             finding.violated(&ops, Some(index), || match calls.iter().find_map(|op| denied(op)) {
                 Some(text) => format!("the effect at {place} comes from a call that was answered: {text}"),
@@ -43,18 +59,18 @@ pub fn refused_had_no_effect(case: &Case) -> Finding {
             });
         }
     }
-    finding.checked += evidence.ops.iter().filter(|op| denied(op).is_some()).count() as u64;
-    finding.or_unsure_if_empty("the log holds no effect and no call was refused")
+    if unexplained > 0 {
+        finding.unsure(format!("{unexplained} effects may come from calls that the history lacks"));
+    }
 }
 
 /// A node repeats a call at the next leader when the one before was lost, so a call may be answered as the replay of itself.
-/// It cannot be if the effect's index had been answered to somebody before the call was made.
+/// No call can have caused what had been answered to somebody before it was made.
 fn may_have_caused(op: &Op, place: Place, heights: &Heights) -> bool {
+    let came_in_time = || place.log_index > heights.before(op.invoke.at_ns);
     match op.known().map(|answer| &answer.outcome) {
-        None => true,
-        Some(Outcome::Written(written)) => {
-            written.receipt.place == place && (!written.receipt.replayed || place.log_index > heights.before(op.invoke.at_ns))
-        }
+        None => came_in_time(),
+        Some(Outcome::Written(written)) => written.receipt.place == place && (!written.receipt.replayed || came_in_time()),
         Some(_) => false,
     }
 }
@@ -64,14 +80,15 @@ struct Heights(Vec<(u64, u64)>);
 
 impl Heights {
     fn of(ops: &[Op]) -> Self {
-        let height = |op: &Op| {
-            let answer = op.answers.first()?;
-            match &answer.outcome {
-                Outcome::Written(written) => Some((answer.at_ns, written.receipt.place.log_index)),
-                _ => None,
-            }
+        let answers = ops.iter().flat_map(|op| &op.answers);
+        let height = |outcome: &Outcome| match outcome {
+            Outcome::Written(written) => Some(written.receipt.place.log_index),
+            Outcome::Refused { place: Some(place), .. } => Some(place.log_index),
+            Outcome::Read(read) => read.read_index,
+            _ => None,
         };
-        let mut heights: Vec<(u64, u64)> = ops.iter().filter_map(height).collect();
+        let mut heights: Vec<(u64, u64)> =
+            answers.filter_map(|answer| Some((answer.at_ns, height(&answer.outcome)?))).collect();
         heights.sort_unstable();
         let mut highest = 0;
         for (_, index) in &mut heights {
@@ -86,9 +103,40 @@ impl Heights {
         let count = self.0.partition_point(|(answered_ns, _)| *answered_ns < at_ns);
         count.checked_sub(1).map_or(0, |last| self.0[last].1)
     }
+
+    fn highest(&self) -> u64 {
+        self.0.last().map_or(0, |(_, index)| *index)
+    }
 }
 
 fn denied(op: &Op) -> Option<String> {
     let outcome = &op.known()?.outcome;
     matches!(outcome, Outcome::Refused { .. } | Outcome::NotDone { .. }).then(|| outcome_text(outcome))
+}
+
+/// The drill sends valid requests alone, so that nobody but the ledger may refuse one.
+fn refusals_are_the_ledgers(evidence: &Evidence, finding: &mut Finding) {
+    for op in &evidence.ops {
+        let Some(listed) = refusals(&op.invoke.request) else { continue };
+        for answer in &op.answers {
+            let Outcome::Refused { reason, place, .. } = &answer.outcome else { continue };
+            let index = place.map(|place| place.log_index);
+            if !listed.contains(&&**reason) {
+                finding.violated(&[op.id()], index, || format!("refused, {reason}: the protocol lists no such refusal of it"));
+            } else if place.is_none() {
+                finding.violated(&[op.id()], None, || format!("refused, {reason}, without the place in the log where it was"));
+            }
+        }
+    }
+}
+
+/// As the protocol files list them. `None` of a read.
+const fn refusals(request: &Request) -> Option<&'static [&'static str]> {
+    match request {
+        Request::OpenSeries { .. } => Some(&["SERIES_REUSED"]),
+        Request::PlaceOrder { .. } => Some(&["ORDER_ID_REUSED", "SERIES_UNKNOWN", "STOCK_EXHAUSTED"]),
+        Request::RecordPayment { .. } => Some(&["PAYMENT_ID_REUSED"]),
+        Request::CancelOrder { .. } => Some(&["ORDER_UNKNOWN", "ORDER_ISSUED", "ORDER_EXPIRED"]),
+        Request::GetOrder { .. } | Request::GetPayment { .. } | Request::VerifySerial { .. } => None,
+    }
 }

@@ -29,6 +29,8 @@ pub struct Op {
 pub struct Answered {
     pub at_ns: u64,
     pub outcome: Outcome,
+    /// To a call that the tool had given up.
+    pub is_late: bool,
 }
 
 impl Op {
@@ -84,6 +86,12 @@ pub struct Evidence {
     pub scans: BTreeMap<u16, Scan>,
     /// What is missing or damaged.
     pub gaps: Vec<String>,
+    /// The history is the beginning of one: it has no end mark, or a damaged record that hides what follows.
+    pub history_is_cut: bool,
+    /// An answer has no call: calls are missing, and nobody knows which others.
+    pub lacks_calls: bool,
+    /// Of the last record.
+    pub last_ns: u64,
 }
 
 impl Evidence {
@@ -109,7 +117,7 @@ impl Evidence {
         Ok(evidence)
     }
 
-    pub(crate) fn empty(facts: RunFacts) -> Self {
+    fn empty(facts: RunFacts) -> Self {
         Self {
             facts,
             ops: Vec::new(),
@@ -122,6 +130,9 @@ impl Evidence {
             log: Log::default(),
             scans: BTreeMap::new(),
             gaps: Vec::new(),
+            history_is_cut: true,
+            lacks_calls: false,
+            last_ns: 0,
         }
     }
 
@@ -138,13 +149,19 @@ impl Evidence {
             }
         }
         self.statuses.sort_by_key(|sample| sample.at_ns);
-        if !self.phases.iter().any(|(_, phase)| *phase == Phase::End) {
+        self.history_is_cut = self.phase_start(Phase::End).is_none();
+        if self.history_is_cut {
             self.gaps.push("the history has no end mark: the run did not finish".into());
+        } else {
+            // Whoever sends a call writes down that it was answered or given up, before the tool ends.
+            let open = self.ops.iter().filter(|op| op.answers.iter().all(|answer| answer.is_late));
+            self.gaps.extend(open.map(|op| format!("op {} has no return: the history lacks a record", op.id())));
         }
     }
 
     /// Adds one record; `by_id` finds the op of an answer.
-    pub(crate) fn take(&mut self, record: Record, by_id: &mut Map<OpId, usize>) {
+    fn take(&mut self, record: Record, by_id: &mut Map<OpId, usize>) {
+        self.last_ns = self.last_ns.max(at_ns(&record));
         match record {
             Record::Invoke(invoke) => {
                 if by_id.insert(invoke.op, self.ops.len()).is_some() {
@@ -152,7 +169,8 @@ impl Evidence {
                 }
                 self.ops.push(Op { invoke, answers: Vec::new() });
             }
-            Record::Return(answer) | Record::LateReturn(answer) => self.take_answer(answer, by_id),
+            Record::Return(answer) => self.take_answer(answer, false, by_id),
+            Record::LateReturn(answer) => self.take_answer(answer, true, by_id),
             Record::Fault(event) => self.faults.push(event),
             Record::Process(event) => self.processes.push(event),
             Record::Provider(event) => self.provider.push(event),
@@ -162,12 +180,17 @@ impl Evidence {
         }
     }
 
-    fn take_answer(&mut self, answer: Return, by_id: &Map<OpId, usize>) {
-        let answered = Answered { at_ns: answer.at_ns, outcome: answer.outcome };
-        match by_id.get(&answer.op) {
-            Some(&at) => self.ops[at].answers.push(answered),
-            None => self.gaps.push(format!("op {} was answered but never called: the history lacks a record", answer.op.0)),
+    fn take_answer(&mut self, answer: Return, is_late: bool, by_id: &Map<OpId, usize>) {
+        let Some(&at) = by_id.get(&answer.op) else {
+            self.lacks_calls = true;
+            return self.gaps.push(format!("op {} was answered but never called: the history lacks a record", answer.op.0));
+        };
+        let answers = &mut self.ops[at].answers;
+        // One return, and one late answer; either may be written first.
+        if answers.iter().any(|before| before.is_late == is_late) {
+            self.gaps.push(format!("op {} was answered twice: the tool's mistake", answer.op.0));
         }
+        answers.push(Answered { at_ns: answer.at_ns, outcome: answer.outcome, is_late });
     }
 
     fn read_scan(&self, path: &Path) -> io::Result<Scan> {
@@ -214,6 +237,18 @@ impl Evidence {
     #[must_use]
     pub fn phase_start(&self, wanted: Phase) -> Option<u64> {
         self.phases.iter().find(|(_, phase)| *phase == wanted).map(|(at_ns, _)| *at_ns)
+    }
+}
+
+fn at_ns(record: &Record) -> u64 {
+    match record {
+        Record::Invoke(invoke) => invoke.at_ns,
+        Record::Return(answer) | Record::LateReturn(answer) => answer.at_ns,
+        Record::Fault(event) => event.at_ns,
+        Record::Process(event) => event.at_ns,
+        Record::Provider(event) => event.at_ns,
+        Record::Status(sample) => sample.at_ns,
+        Record::Digest { at_ns, .. } | Record::Phase { at_ns, .. } => *at_ns,
     }
 }
 

@@ -3,6 +3,7 @@
 //! The log gives the order of everything; [`replay`] runs the judge's own model over it once, and the checks compare what
 //! clients, replicas and samples showed with what it says.
 
+pub mod books;
 pub mod coverage;
 pub mod durability;
 pub mod effects;
@@ -11,12 +12,14 @@ pub mod finding;
 pub mod idempotence;
 pub mod money;
 pub mod raft;
+mod records;
 pub mod recovery;
 pub mod replay;
 pub mod replicas;
 pub mod search;
 pub mod serials;
 pub mod sessions;
+pub mod timeline;
 pub mod unknowns;
 pub mod witness;
 
@@ -25,8 +28,10 @@ pub use finding::{Finding, Violation};
 pub use replay::Replay;
 
 use idempotence::NaturalId;
+use serials::Sighting;
 
 use crate::hash::Map;
+use crate::history::{Consistency, Request};
 use crate::serial_code::SerialCodes;
 
 /// A run, ready to be judged.
@@ -36,12 +41,15 @@ pub struct Case<'a> {
     pub codes: &'a SerialCodes,
     /// Every write by what it is idempotent by, in the order of their calls.
     pub groups: Map<NaturalId<'a>, Vec<&'a Op>>,
+    /// Every moment at which a serial was shown, in the order of series and number.
+    pub sightings: Vec<Sighting>,
 }
 
 impl<'a> Case<'a> {
     #[must_use]
     pub fn new(evidence: &'a Evidence, replay: &'a Replay, codes: &'a SerialCodes) -> Self {
-        Self { evidence, replay, codes, groups: idempotence::groups(&evidence.ops) }
+        let groups = idempotence::groups(&evidence.ops);
+        Self { evidence, replay, codes, groups, sightings: serials::sightings(evidence, codes) }
     }
 }
 
@@ -55,6 +63,7 @@ pub fn check_all(case: &Case) -> Vec<Finding> {
         serials::serial_accounting(case),
         money::issued_or_refunded(case),
         money::money_adds_up(case),
+        books::provider_and_ledger_agree(case),
         idempotence::same_id_same_answer(case),
         effects::refused_had_no_effect(case),
         sessions::arrows_and_sessions(case),
@@ -66,4 +75,15 @@ pub fn check_all(case: &Case) -> Vec<Finding> {
         idempotence::one_effect_a_notice(case),
         coverage::faults_landed(case),
     ]
+}
+
+/// Reads are, unless they ask for less by name. (Writes always.)
+#[must_use]
+pub const fn is_linearizable(request: &Request) -> bool {
+    !matches!(
+        request,
+        Request::GetOrder { consistency: Consistency::Stale, .. }
+            | Request::GetPayment { consistency: Consistency::Stale, .. }
+            | Request::VerifySerial { consistency: Consistency::Stale, .. }
+    )
 }

@@ -115,7 +115,8 @@ fn calls<'a>(ops: &[&'a Op]) -> Vec<Call<'a>> {
 }
 
 /// Refusals that tell an order's state.
-const REASONS: [&str; 4] = ["ORDER_ID_REUSED", "ORDER_UNKNOWN", "ORDER_ISSUED", "ORDER_EXPIRED"];
+const REASONS: [&str; 6] =
+    ["ORDER_ID_REUSED", "SERIES_UNKNOWN", "STOCK_EXHAUSTED", "ORDER_UNKNOWN", "ORDER_ISSUED", "ORDER_EXPIRED"];
 
 fn number_of<'a, T: PartialEq>(seen: &mut Vec<&'a T>, wanted: &'a T) -> usize {
     seen.iter().position(|there| *there == wanted).unwrap_or_else(|| {
@@ -161,7 +162,8 @@ fn step(mut state: State, call: &Call) -> Option<State> {
     if let Some(Outcome::Refused { reason, .. }) = call.outcome {
         let fits = match &**reason {
             "ORDER_ID_REUSED" => state.body.is_some_and(|body| body != call.number),
-            "ORDER_UNKNOWN" => state.order.is_none(),
+            // Of an order that is there, the refusals to place it say that it is there.
+            "SERIES_UNKNOWN" | "STOCK_EXHAUSTED" | "ORDER_UNKNOWN" => state.order.is_none(),
             "ORDER_ISSUED" => state.order == Some(OrderState::Issued),
             _ => state.order == Some(OrderState::Expired),
         };

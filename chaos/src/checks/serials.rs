@@ -13,7 +13,7 @@ use crate::serial_code::SerialCodes;
 const IN_A_SCAN: u64 = 0;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Sighting {
+pub struct Sighting {
     series: SeriesCode,
     first: u64,
     quantity: u32,
@@ -41,7 +41,7 @@ impl Sighting {
 }
 
 /// In the order of series and number.
-fn sightings(evidence: &Evidence, codes: &SerialCodes) -> Vec<Sighting> {
+pub(super) fn sightings(evidence: &Evidence, codes: &SerialCodes) -> Vec<Sighting> {
     let mut found = Vec::new();
     for op in &evidence.ops {
         for answer in &op.answers {
@@ -79,11 +79,10 @@ fn sightings(evidence: &Evidence, codes: &SerialCodes) -> Vec<Sighting> {
 #[must_use]
 pub fn a_serial_belongs_to_one_order(case: &Case) -> Finding {
     let mut finding = Finding::new("V2", "a serial belongs to one order, over every sighting");
-    let sightings = sightings(case.evidence, case.codes);
     let mut ranges: Map<OrderId, Sighting> = Map::default();
     // The sighting that reaches furthest so far: a later one that begins before its end shares numbers with it.
     let mut furthest: Option<Sighting> = None;
-    for sighting in sightings {
+    for &sighting in &case.sightings {
         finding.checked += 1;
         let text = |other: &Sighting| {
             let number = sighting.first;
@@ -120,12 +119,20 @@ pub fn no_phantom_serial(case: &Case) -> Finding {
     let mut finding = Finding::new("V3", "no phantom serial: known order, valid range, genuine code");
     let known = Known::of(case.evidence);
     let mut folded: Option<((SeriesCode, u64, u32), CodesSeen)> = None;
-    for sighting in sightings(case.evidence, case.codes) {
+    let evidence = case.evidence;
+    let lacks_calls = evidence.history_is_cut || evidence.lacks_calls;
+    let mut unasked = 0;
+    for &sighting in &case.sightings {
         finding.checked += 1;
         let name =
             || format!("serial {}/{} of order {}", series_text(sighting.series), sighting.first, order_text(sighting.order));
-        if let Some(why) = known.phantom(&sighting) {
-            finding.violated(&sighting.ops(), None, || format!("{}: {why}", name()));
+        match known.phantom(&sighting) {
+            None => {}
+            // What the scan holds may have been asked for in the part of the history that is not there.
+            Some(Phantom::Unasked(_)) if lacks_calls => unasked += 1,
+            Some(Phantom::Unasked(why) | Phantom::Outside(why)) => {
+                finding.violated(&sighting.ops(), None, || format!("{}: {why}", name()));
+            }
         }
         if sighting.single || sighting.op == IN_A_SCAN {
             continue;
@@ -138,6 +145,9 @@ pub fn no_phantom_serial(case: &Case) -> Finding {
         if sighting.codes != (expected.count, expected.fold) {
             finding.violated(&sighting.ops(), None, || format!("{}: the printed codes are not those of its numbers", name()));
         }
+    }
+    if unasked > 0 {
+        finding.unsure(format!("{unasked} serials may belong to calls that the history lacks"));
     }
     verdicts_on_codes(case, &mut finding);
     finding.or_unsure_if_empty("no serial was ever seen")
@@ -158,6 +168,13 @@ fn verdicts_on_codes(case: &Case, finding: &mut Finding) {
             }
         }
     }
+}
+
+/// Why a serial cannot be.
+enum Phantom {
+    /// No call asked for it.
+    Unasked(&'static str),
+    Outside(&'static str),
 }
 
 /// What the tool itself asked for.
@@ -183,14 +200,16 @@ impl Known {
         known
     }
 
-    fn phantom(&self, sighting: &Sighting) -> Option<&'static str> {
-        let Some(quantities) = self.orders.get(&sighting.order) else { return Some("nobody placed this order") };
-        let Some((first, capacity)) = self.series.get(&sighting.series) else { return Some("nobody opened this series") };
+    fn phantom(&self, sighting: &Sighting) -> Option<Phantom> {
+        let unasked = |why| Some(Phantom::Unasked(why));
+        let Some(quantities) = self.orders.get(&sighting.order) else { return unasked("nobody placed this order") };
+        let Some((first, capacity)) = self.series.get(&sighting.series) else { return unasked("nobody opened this series") };
         // The end is exclusive on both sides: the last number may be the series' last.
         if sighting.first < *first || sighting.end() > first.saturating_add(*capacity) {
-            return Some("it lies outside its series");
+            return Some(Phantom::Outside("it lies outside its series"));
         }
-        (!sighting.single && !quantities.contains(&sighting.quantity)).then_some("the order asked for another quantity")
+        let is_asked = sighting.single || quantities.contains(&sighting.quantity);
+        if is_asked { None } else { unasked("the order asked for another quantity") }
     }
 }
 
@@ -224,10 +243,10 @@ pub fn serial_accounting(case: &Case) -> Finding {
                         format!("node {node}: series {}: number {next} was to be issued next, {first} was", series.series_code)
                     });
                 }
-                next = first + u64::from(quantity);
+                next = first.saturating_add(u64::from(quantity));
             }
             let sums = (next - series.first_number.min(next), reserved.remove(&code).unwrap_or(0));
-            if sums != (series.issued, series.reserved) || sums.0 + sums.1 > series.capacity {
+            if sums != (series.issued, series.reserved) || sums.0.saturating_add(sums.1) > series.capacity {
                 finding.violated(&[], Some(scan.header.applied_index), || {
                     let (code, kept) = (&series.series_code, (series.issued, series.reserved));
                     format!(

@@ -2,8 +2,8 @@
 
 use crate::hash::Map;
 
-use super::{Case, Finding};
-use crate::history::{Consistency, OrderId, OrderState, Outcome, PaymentOutcome, Place, ReadAnswer, Request, WriteAnswer};
+use super::{Case, Finding, is_linearizable};
+use crate::history::{OrderId, OrderState, Outcome, PaymentOutcome, Place, ReadAnswer, Request, WriteAnswer};
 use crate::model::order_text;
 
 /// An order's state at a place, as somebody saw it; `op` 0: in a scan.
@@ -101,8 +101,8 @@ fn sessions(case: &Case, finding: &mut Finding) {
         let Some(known) = op.known() else { continue };
         let (index, is_read) = match &known.outcome {
             Outcome::Written(written) => (written.receipt.place.log_index, false),
-            Outcome::Read(read) => match (read.read_index, is_stale(&op.invoke.request)) {
-                (Some(index), false) => (index, true),
+            Outcome::Read(read) => match (read.read_index, is_linearizable(&op.invoke.request)) {
+                (Some(index), true) => (index, true),
                 _ => continue,
             },
             _ => continue,
@@ -130,13 +130,4 @@ fn sessions(case: &Case, finding: &mut Finding) {
             }
         }
     }
-}
-
-fn is_stale(request: &Request) -> bool {
-    matches!(
-        request,
-        Request::GetOrder { consistency: Consistency::Stale, .. }
-            | Request::GetPayment { consistency: Consistency::Stale, .. }
-            | Request::VerifySerial { consistency: Consistency::Stale, .. }
-    )
 }

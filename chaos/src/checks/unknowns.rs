@@ -2,11 +2,9 @@
 
 use crate::hash::Map;
 
-use super::{Case, Finding, Op};
+use super::timeline::MS;
+use super::{Case, Finding, Op, is_linearizable};
 use crate::history::{Outcome, PaymentName, Phase, Request};
-
-/// Nanoseconds of a millisecond.
-const MS: u64 = 1_000_000;
 
 /// What answers the question "what became of it?".
 #[derive(PartialEq, Eq, Hash)]
@@ -35,7 +33,7 @@ pub fn unknowns_become_known(case: &Case) -> Finding {
         finding.unsure("the history has no heal mark");
         return finding;
     };
-    let deadline_ns = heal_ns.saturating_add(evidence.facts.bounds.known_within_ms.saturating_mul(MS));
+    let bound_ns = evidence.facts.bounds.known_within_ms.saturating_mul(MS);
     let mut by_subject: Map<_, Vec<&Op>> = Map::default();
     for op in &evidence.ops {
         if let Some(subject) = subject(&op.invoke.request) {
@@ -51,15 +49,21 @@ pub fn unknowns_become_known(case: &Case) -> Finding {
         finding.checked += 1;
         // A late answer of its own, or any answer to a call that was made after this one was given up.
         let asked = subject(&op.invoke.request).and_then(|subject| by_subject.get(&subject)).into_iter().flatten();
-        // (What became of a cancel, the answer to another placing does not tell; a read does.)
-        let tells = |other: &Op| !other.invoke.request.is_write() || other.invoke.request == op.invoke.request;
+        // (What became of a cancel, the answer to another placing does not tell; a read does, unless it may be an old one.)
+        let tells = |other: &Op| {
+            let asked = &other.invoke.request;
+            if asked.is_write() { *asked == op.invoke.request } else { is_linearizable(asked) }
+        };
         let later = |other: &Op| other.invoke.at_ns >= op.ended_ns() || other.id() == op.id();
         let asked: Vec<&&Op> = asked.filter(|other| tells(other) && later(other)).collect();
         let known = asked.iter().filter_map(|other| knowledge(other)).min();
-        match known {
-            Some(known_ns) if known_ns <= deadline_ns => {}
-            Some(known_ns) => finding
-                .violated(&[op.id()], None, || format!("it became known {} ms after the heal", (known_ns - heal_ns) / MS)),
+        // Traffic goes on after the heal: nobody can ask about a call before it was given up.
+        let from_ns = if op.answers.is_empty() { heal_ns } else { op.ended_ns().max(heal_ns) };
+        match known.map(|known_ns| known_ns.saturating_sub(from_ns)) {
+            Some(took_ns) if took_ns <= bound_ns => {}
+            Some(took_ns) => finding.violated(&[op.id()], None, || {
+                format!("it became known {} ms after the heal and its end, the bound is {} ms", took_ns / MS, bound_ns / MS)
+            }),
             None if asked.len() > 1 => {
                 finding.unsure(format!("op {} stayed unknown: it was asked about and nothing answered", op.id()))
             }

@@ -7,8 +7,9 @@
 //! [`super::search`], which knows nothing of places.)
 
 use super::replay::answer_difference;
-use super::{Case, Finding, Op, search};
-use crate::history::{Consistency, Outcome, Place, Request};
+use super::{Case, Evidence, Finding, Op, is_linearizable, search};
+use crate::hash::Map;
+use crate::history::{Outcome, Place, ReadAnswer, Written};
 use crate::model::LoggedCommand;
 
 #[must_use]
@@ -21,6 +22,8 @@ pub fn linearizable(case: &Case) -> Finding {
     places(case, &mut finding);
     sweep(case, &mut finding);
     finding.checked += case.replay.reads_checked;
+    reads_have_a_mark(case, &mut finding);
+    executed_as_often_as_answered(case, &mut finding);
     for (op, index, fault) in &case.replay.read_faults {
         finding.violated(&[*op], Some(*index), || fault.clone());
     }
@@ -40,10 +43,17 @@ fn place_of(outcome: &Outcome) -> Option<(Place, bool)> {
     }
 }
 
+/// Replicas applied more than was exported: the tool stopped too early, the system did nothing wrong.
+fn log_is_short(evidence: &Evidence) -> bool {
+    let scanned = evidence.scans.values().map(|scan| scan.header.applied_index);
+    let sampled = evidence.statuses.iter().map(|sample| sample.applied_index);
+    evidence.log.hole.is_some() || scanned.chain(sampled).max().is_some_and(|applied| evidence.log.last_index() < applied)
+}
+
 /// One place, one call; and what stands there is what was asked and answered.
 fn places(case: &Case, finding: &mut Finding) {
     let log = &case.evidence.log;
-    let scanned = case.evidence.scans.values().map(|scan| scan.header.applied_index).max().unwrap_or(0);
+    let is_short = log_is_short(case.evidence);
     let mut firsts: Vec<(Place, u64)> = Vec::new();
     let mut beyond = 0;
     for op in &case.evidence.ops {
@@ -54,8 +64,7 @@ fn places(case: &Case, finding: &mut Finding) {
                 firsts.push((place, op.id()));
             }
             match case.replay.at(log, place) {
-                // Replicas applied more than was exported: the tool stopped too early, the system did nothing wrong.
-                None if log.hole.is_some() || log.last_index() < scanned => beyond += 1,
+                None if is_short => beyond += 1,
                 None => finding.violated(&[op.id()], Some(place.log_index), || {
                     format!("it was answered at {place}, and nothing stands there")
                 }),
@@ -86,6 +95,44 @@ fn places(case: &Case, finding: &mut Finding) {
     for pair in firsts.windows(2).filter(|pair| pair[0].0 == pair[1].0) {
         let place = pair[0].0;
         finding.violated(&[pair[0].1, pair[1].1], Some(place.log_index), || format!("two calls were answered at {place}"));
+    }
+}
+
+/// A read says what it is good for. Only a forged code is told without a read.
+fn reads_have_a_mark(case: &Case, finding: &mut Finding) {
+    for op in &case.evidence.ops {
+        for answer in &op.answers {
+            if let Outcome::Read(read) = &answer.outcome
+                && read.read_index.is_none()
+                && read.answer != ReadAnswer::SerialForged
+            {
+                finding.violated(&[op.id()], None, || "a read does not say which log index it is good for".into());
+            }
+        }
+    }
+}
+
+/// Who is answered as a replay was executed again: the log has an execution for each such call.
+fn executed_as_often_as_answered(case: &Case, finding: &mut Finding) {
+    if log_is_short(case.evidence) {
+        return;
+    }
+    let mut replays: Map<Place, Vec<u64>> = Map::default();
+    for op in &case.evidence.ops {
+        if let Some(Outcome::Written(Written { receipt, .. })) = op.known().map(|answer| &answer.outcome)
+            && receipt.replayed
+        {
+            replays.entry(receipt.place).or_default().push(op.id());
+        }
+    }
+    for (place, ops) in replays {
+        finding.checked += 1;
+        let again = case.replay.executed_again(place);
+        if ops.len() > again as usize {
+            finding.violated(&ops, Some(place.log_index), || {
+                format!("{} calls were answered as replays of {place}, which the log executes again {again} times", ops.len())
+            });
+        }
     }
 }
 
@@ -148,13 +195,4 @@ fn sweep(case: &Case, finding: &mut Finding) {
             });
         }
     }
-}
-
-fn is_linearizable(request: &Request) -> bool {
-    !matches!(
-        request,
-        Request::GetOrder { consistency: Consistency::Stale, .. }
-            | Request::GetPayment { consistency: Consistency::Stale, .. }
-            | Request::VerifySerial { consistency: Consistency::Stale, .. }
-    )
 }

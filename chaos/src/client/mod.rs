@@ -2,7 +2,7 @@
 //!
 //! A call ends known or unknown, never "failed": `classify` reads the error contract, anything that does not say what
 //! happened is unknown. A call that is given up is still listened for ([`limits::LATE_ANSWER_MAX`]): what a late answer shows
-//! counts as a sighting.
+//! counts as a sighting. A call that is cut off, because its caller is sent away, is recorded as unknown too.
 //!
 //! Two ways to a node share these rules: one call at a time, and `stream`, on which a portal submits batches. Which requests
 //! are sent, and when again, is for [`crate::traffic`] to say.
@@ -12,10 +12,12 @@ mod convert;
 pub mod operator;
 mod stream;
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tonic::transport::{Channel, Endpoint};
 
+use crate::crowd::Crowd;
 use crate::history::{Consistency, HistoryClosed, Invoke, OpId, Outcome, Purpose, Record, Recorder, Request, Return};
 use crate::limits;
 use crate::proto::v1::issuance_service_client::IssuanceServiceClient;
@@ -67,6 +69,24 @@ pub struct Client {
     nodes: Vec<NodeClient>,
     recorder: Recorder,
     attempt_deadline: Duration,
+    aftermath: Arc<Aftermath>,
+}
+
+/// What calls leave behind that their callers no longer wait for.
+struct Aftermath {
+    /// Calls that were given up and are still listened for.
+    late: Crowd,
+    /// Answers that break the protocol, and what is odd about each.
+    oddities: Mutex<Vec<String>>,
+}
+
+impl Aftermath {
+    fn note_oddity(&self, what: String) {
+        let mut oddities = self.oddities.lock().unwrap_or_else(PoisonError::into_inner);
+        if oddities.len() < limits::ODDITIES_MAX {
+            oddities.push(what);
+        }
+    }
 }
 
 struct NodeClient {
@@ -85,12 +105,13 @@ impl Client {
     /// Must be called within a tokio runtime: the streams are tasks.
     #[must_use]
     pub fn new(addresses: &[NodeAddress], recorder: &Recorder, attempt_deadline: Duration) -> Self {
+        let aftermath = Arc::new(Aftermath { late: Crowd::new(limits::LATE_CALLS_MAX), oddities: Mutex::default() });
         let connect = |address: &NodeAddress| NodeClient {
             node: address.node,
             unary: IssuanceServiceClient::new(channel(&address.client)).max_decoding_message_size(limits::MESSAGE_BYTES_MAX),
-            stream: Stream::open(address, recorder.clone(), attempt_deadline),
+            stream: Stream::open(address, recorder.clone(), attempt_deadline, Arc::clone(&aftermath)),
         };
-        Self { nodes: addresses.iter().map(connect).collect(), recorder: recorder.clone(), attempt_deadline }
+        Self { nodes: addresses.iter().map(connect).collect(), recorder: recorder.clone(), attempt_deadline, aftermath }
     }
 
     #[must_use]
@@ -101,6 +122,17 @@ impl Client {
     /// Node ids, in the order of the addresses.
     pub fn node_ids(&self) -> impl ExactSizeIterator<Item = u16> + '_ {
         self.nodes.iter().map(|node| node.node)
+    }
+
+    /// Waits until no call that was given up is listened for any more.
+    pub async fn wait_silent(&self) {
+        self.aftermath.late.wait_empty().await;
+    }
+
+    /// Answers so far that break the protocol, such as a second one to the same batch.
+    #[must_use]
+    pub fn oddities(&self) -> Vec<String> {
+        self.aftermath.oddities.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Sends once.
@@ -124,26 +156,52 @@ impl Client {
     ) -> Result<Answer, HistoryClosed> {
         let op = self.recorder.next_op();
         record_invoke(&self.recorder, op, &call, 0, beside)?;
+        let sent = SentCall { op, recorder: &self.recorder, is_settled: false };
+        // tonic's channel gives up at the very deadline that it tells the node: the node's own words come in time only because
+        // it answers a little earlier.
         let wire_deadline = deadline_on_wire.then_some(self.attempt_deadline);
         let mut answer = Box::pin(call_unary(node.unary.clone(), call.request, wire_deadline));
-        // The server's own deadline error is waited for: what it says of the effect is part of the contract.
-        let patience = if deadline_on_wire { self.attempt_deadline * 2 } else { self.attempt_deadline };
-        let outcome = match tokio::time::timeout(patience, &mut answer).await {
+        let outcome = match tokio::time::timeout(self.attempt_deadline, &mut answer).await {
             Ok(outcome) => outcome,
             Err(_) => {
                 let recorder = self.recorder.clone();
-                tokio::spawn(async move {
+                // Beyond so many, late answers are not worth a task each.
+                let _is_listened_for = self.aftermath.late.admit(async move {
                     if let Ok(outcome) = tokio::time::timeout(limits::LATE_ANSWER_MAX, answer).await {
                         let late = Record::LateReturn(Return { op, at_ns: recorder.now_ns(), outcome });
                         // A closed history ends the run elsewhere.
                         let _closed = recorder.record(late);
                     }
                 });
-                Outcome::Unknown { why: format!("no answer within {} ms", patience.as_millis()).into() }
+                Outcome::Unknown { why: format!("no answer within {} ms", self.attempt_deadline.as_millis()).into() }
             }
         };
-        self.recorder.record(Record::Return(Return { op, at_ns: self.recorder.now_ns(), outcome: outcome.clone() }))?;
+        sent.settle(outcome.clone())?;
         Ok(Answer::Sent(op, outcome))
+    }
+}
+
+/// Each call that was sent gets an outcome, also if its caller does not stay.
+struct SentCall<'a> {
+    op: OpId,
+    recorder: &'a Recorder,
+    is_settled: bool,
+}
+
+impl SentCall<'_> {
+    fn settle(mut self, outcome: Outcome) -> Result<(), HistoryClosed> {
+        self.is_settled = true;
+        self.recorder.record(Record::Return(Return { op: self.op, at_ns: self.recorder.now_ns(), outcome }))
+    }
+}
+
+impl Drop for SentCall<'_> {
+    fn drop(&mut self) {
+        if !self.is_settled {
+            let outcome = Outcome::Unknown { why: "the drill stopped waiting".into() };
+            // A closed history ends the run elsewhere.
+            let _closed = self.recorder.record(Record::Return(Return { op: self.op, at_ns: self.recorder.now_ns(), outcome }));
+        }
     }
 }
 

@@ -5,15 +5,16 @@
 //! history.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 use tonic::transport::Channel;
 
-use super::{Answer, Beside, Call, NodeAddress, channel, classify, convert, record_invoke};
+use super::{Aftermath, Answer, Beside, Call, NodeAddress, channel, classify, convert, record_invoke};
 use crate::history::{HistoryClosed, OpId, Outcome, Record, Recorder, Return};
 use crate::limits;
 use crate::proto::v1::issuance_service_client::IssuanceServiceClient;
@@ -39,10 +40,17 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    pub(super) fn open(address: &NodeAddress, recorder: Recorder, attempt_deadline: Duration) -> Self {
+    pub(super) fn open(
+        address: &NodeAddress,
+        recorder: Recorder,
+        attempt_deadline: Duration,
+        aftermath: Arc<Aftermath>,
+    ) -> Self {
         let (queue, items) = mpsc::channel(limits::STREAM_QUEUE_MAX);
         let client = IssuanceServiceClient::new(channel(&address.client)).max_decoding_message_size(limits::MESSAGE_BYTES_MAX);
-        tokio::spawn(run(client, items, Sender { recorder, attempt_deadline, next_batch: u64::from(address.node) << 40 }));
+        let sender =
+            Sender { recorder, attempt_deadline, aftermath, node: address.node, next_batch: u64::from(address.node) << 40 };
+        tokio::spawn(run(client, items, sender));
         Self { queue }
     }
 
@@ -97,14 +105,15 @@ async fn serve(
     let mut batch: Vec<Item> = Vec::new();
     let mut send_at = None;
     loop {
-        let next_deadline = sent.deadlines.front().map(|(at, _)| *at);
+        let (next_deadline, next_forgotten) = (sent.next_deadline(), sent.next_forgotten());
         tokio::select! {
             biased;
             message = inbound.message() => match message {
                 Ok(Some(response)) => sent.answered(response, sender)?,
                 Ok(None) | Err(_) => break,
             },
-            () = at(next_deadline) => sent.give_up_overdue(sender)?,
+            () = at(next_deadline) => sent.give_up_overdue(Instant::now(), sender)?,
+            () = at(next_forgotten) => sent.forget_old(Instant::now()),
             () = at(send_at) => {
                 send_at = None;
                 if !sender.send(std::mem::take(&mut batch), &outbound, &mut sent)? { break }
@@ -138,6 +147,8 @@ async fn at(instant: Option<Instant>) {
 struct Sender {
     recorder: Recorder,
     attempt_deadline: Duration,
+    aftermath: Arc<Aftermath>,
+    node: u16,
     /// Starts at a number of its own for each node: batch numbers are unique in a run.
     next_batch: u64,
 }
@@ -172,6 +183,15 @@ impl Sender {
         Ok(true)
     }
 
+    fn record_late(&self, op: OpId, result: CommandResult) -> Result<(), HistoryClosed> {
+        let late = Return { op, at_ns: self.recorder.now_ns(), outcome: outcome(Some(result)) };
+        self.recorder.record(Record::LateReturn(late))
+    }
+
+    fn note_oddity(&self, what: &str) {
+        self.aftermath.note_oddity(format!("node {}: {what}", self.node));
+    }
+
     fn settle(&self, waiting: Waiting, outcome: Outcome) -> Result<(), HistoryClosed> {
         let record = Return { op: waiting.op, at_ns: self.recorder.now_ns(), outcome: outcome.clone() };
         self.recorder.record(Record::Return(record))?;
@@ -180,44 +200,88 @@ impl Sender {
     }
 }
 
-/// What was sent on this stream and not answered.
+/// What was sent on this stream.
 #[derive(Default)]
 struct Sent {
+    /// Neither answered nor given up.
     waiting: BTreeMap<u64, Vec<Waiting>>,
     /// In the order of sending, which is that of the deadlines.
     deadlines: VecDeque<(Instant, u64)>,
-    /// Given up, still listened for.
-    late: BTreeMap<u64, Vec<OpId>>,
+    /// Answered or given up within [`limits::LATE_ANSWER_MAX`]: what comes now is a sighting.
+    settled: BTreeMap<u64, Settled>,
+    /// When to forget the settled ones, in that order.
+    forget: VecDeque<(Instant, u64)>,
+}
+
+struct Settled {
+    ops: Vec<OpId>,
+    is_answered: bool,
+    /// While a late answer is still expected.
+    listened_for: Option<OwnedSemaphorePermit>,
 }
 
 impl Sent {
+    fn next_deadline(&self) -> Option<Instant> {
+        self.deadlines.front().map(|(at, _)| *at)
+    }
+
+    fn next_forgotten(&self) -> Option<Instant> {
+        self.forget.front().map(|(at, _)| *at)
+    }
+
+    fn settle(&mut self, batch: u64, settled: Settled) {
+        self.settled.insert(batch, settled);
+        self.forget.push_back((Instant::now() + limits::LATE_ANSWER_MAX, batch));
+    }
+
     fn answered(&mut self, response: SubmitBatchResponse, sender: &Sender) -> Result<(), HistoryClosed> {
-        if let Some(ops) = self.late.remove(&response.batch_id) {
-            for (op, result) in ops.into_iter().zip(response.results) {
-                let late = Return { op, at_ns: sender.recorder.now_ns(), outcome: outcome(Some(result)) };
-                sender.recorder.record(Record::LateReturn(late))?;
+        let batch = response.batch_id;
+        let mut results = response.results.into_iter();
+        if let Some(waiting) = self.waiting.remove(&batch) {
+            let ops = waiting.iter().map(|waiting| waiting.op).collect();
+            for waiting in waiting {
+                sender.settle(waiting, outcome(results.next()))?;
             }
+            self.settle(batch, Settled { ops, is_answered: true, listened_for: None });
+        } else if let Some(settled) = self.settled.get_mut(&batch) {
+            if settled.is_answered {
+                sender.note_oddity(&format!("batch {batch} was answered twice"));
+            }
+            settled.is_answered = true;
+            drop(settled.listened_for.take());
+            for (op, result) in settled.ops.iter().zip(&mut results) {
+                sender.record_late(*op, result)?;
+            }
+        } else {
+            sender.note_oddity(&format!("an answer came to batch {batch}, which was not sent, or given up long ago"));
             return Ok(());
         }
-        let mut results = response.results.into_iter();
-        for waiting in self.waiting.remove(&response.batch_id).unwrap_or_default() {
-            sender.settle(waiting, outcome(results.next()))?;
+        match results.count() {
+            0 => {}
+            more => sender.note_oddity(&format!("batch {batch} was answered with {more} results more than it has commands")),
         }
         Ok(())
     }
 
-    fn give_up_overdue(&mut self, sender: &Sender) -> Result<(), HistoryClosed> {
-        let now = Instant::now();
+    fn give_up_overdue(&mut self, now: Instant, sender: &Sender) -> Result<(), HistoryClosed> {
         while let Some((_, batch)) = self.deadlines.front().copied().filter(|(at, _)| *at <= now) {
             self.deadlines.pop_front();
             let Some(overdue) = self.waiting.remove(&batch) else { continue };
-            self.late.insert(batch, overdue.iter().map(|waiting| waiting.op).collect());
+            let ops = overdue.iter().map(|waiting| waiting.op).collect();
+            self.settle(batch, Settled { ops, is_answered: false, listened_for: sender.aftermath.late.enter() });
             let why = format!("no answer within {} ms", sender.attempt_deadline.as_millis());
             for waiting in overdue {
                 sender.settle(waiting, Outcome::Unknown { why: why.as_str().into() })?;
             }
         }
         Ok(())
+    }
+
+    fn forget_old(&mut self, now: Instant) {
+        while let Some((_, batch)) = self.forget.front().copied().filter(|(at, _)| *at <= now) {
+            self.forget.pop_front();
+            self.settled.remove(&batch);
+        }
     }
 
     fn give_up_all(self, why: &str, sender: &Sender) -> Result<(), HistoryClosed> {
@@ -235,5 +299,114 @@ fn outcome(result: Option<CommandResult>) -> Outcome {
         Some(command_result::Result::CancelOrder(response)) => convert::cancelled(response),
         Some(command_result::Result::Error(error)) => classify::outcome_of_command(&error),
         None => Outcome::Unknown { why: "the batch was answered without a result for this command".into() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::client::Way;
+    use crate::crowd::Crowd;
+    use crate::history::{HistoryReader, HistoryWriter, Purpose, Request, RunClock};
+
+    /// A stream that sent one batch of two commands, and its history.
+    struct Fixture {
+        sender: Sender,
+        sent: Sent,
+        batch: u64,
+        writer: HistoryWriter,
+        folder: tempfile::TempDir,
+        outbound: mpsc::Receiver<SubmitBatchRequest>,
+    }
+
+    fn one_batch_sent(attempt_deadline: Duration) -> Fixture {
+        let folder = tempfile::tempdir().unwrap();
+        let (writer, recorder) = HistoryWriter::create(&folder.path().join("history.bin"), RunClock::start()).unwrap();
+        let aftermath = Arc::new(Aftermath { late: Crowd::new(8), oddities: Mutex::default() });
+        let mut sender = Sender { recorder, attempt_deadline, aftermath, node: 2, next_batch: 0 };
+        let (outbound_sender, outbound) = mpsc::channel(1);
+        let mut sent = Sent::default();
+        let item = |order: u8| Item {
+            call: Call {
+                session: 1,
+                intended_ns: 0,
+                node: 2,
+                purpose: Purpose::Traffic,
+                request: Request::CancelOrder { order: [order; 16] },
+                way: Way::Stream,
+            },
+            beside: None,
+            answer: oneshot::channel().0,
+        };
+        assert_eq!(sender.send(vec![item(1), item(2)], &outbound_sender, &mut sent), Ok(true));
+        Fixture { sender, sent, batch: 1, writer, folder, outbound }
+    }
+
+    impl Fixture {
+        fn answer(&mut self, batch_id: u64, results: usize) {
+            let response = SubmitBatchResponse { batch_id, results: vec![CommandResult::default(); results] };
+            self.sent.answered(response, &self.sender).unwrap();
+        }
+
+        fn oddities(&self) -> Vec<String> {
+            self.sender.aftermath.oddities.lock().unwrap().clone()
+        }
+
+        /// How many answers and how many late answers were recorded.
+        fn answers(self) -> (usize, usize) {
+            let Self { sender, writer, folder, outbound, sent, .. } = self;
+            drop((sender, outbound, sent));
+            writer.finish().unwrap();
+            let records: Vec<Record> =
+                HistoryReader::open(&folder.path().join("history.bin")).unwrap().collect::<Result<_, _>>().unwrap();
+            let count = |is: fn(&Record) -> bool| records.iter().filter(|record| is(record)).count();
+            (count(|record| matches!(record, Record::Return(_))), count(|record| matches!(record, Record::LateReturn(_))))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_second_answer_to_a_batch_is_a_sighting_and_an_oddity() {
+        let mut fixture = one_batch_sent(Duration::from_secs(1));
+        fixture.answer(fixture.batch, 2);
+        assert!(fixture.oddities().is_empty());
+        fixture.answer(fixture.batch, 2);
+        assert_eq!(fixture.oddities(), ["node 2: batch 1 was answered twice"]);
+        assert_eq!(fixture.answers(), (2, 2));
+    }
+
+    #[tokio::test]
+    async fn results_beyond_the_commands_and_unknown_batches_are_oddities() {
+        let mut fixture = one_batch_sent(Duration::from_secs(1));
+        fixture.answer(fixture.batch, 3);
+        fixture.answer(77, 1);
+        let expected = ["1 results more than it has commands", "an answer came to batch 77"];
+        let oddities = fixture.oddities();
+        assert!(oddities.iter().zip(expected).all(|(oddity, part)| oddity.contains(part)), "{oddities:?}");
+        assert_eq!(oddities.len(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_batch_that_is_given_up_is_listened_for_and_then_forgotten() {
+        let mut fixture = one_batch_sent(Duration::from_millis(100));
+        let overdue = fixture.sent.next_deadline().unwrap();
+        fixture.sent.give_up_overdue(overdue, &fixture.sender).unwrap();
+        assert!(fixture.sent.next_deadline().is_none());
+        let forgotten = fixture.sent.next_forgotten().expect("it is listened for");
+        fixture.sent.forget_old(forgotten);
+        assert!(fixture.sent.settled.is_empty() && fixture.sent.next_forgotten().is_none());
+        fixture.sender.aftermath.late.wait_empty().await;
+        assert_eq!(fixture.answers(), (2, 0));
+    }
+
+    #[tokio::test]
+    async fn a_late_answer_is_a_sighting_and_no_oddity() {
+        let mut fixture = one_batch_sent(Duration::ZERO);
+        fixture.sent.give_up_overdue(Instant::now(), &fixture.sender).unwrap();
+        fixture.answer(fixture.batch, 2);
+        assert!(fixture.oddities().is_empty());
+        fixture.sender.aftermath.late.wait_empty().await;
+        assert_eq!(fixture.answers(), (2, 2));
     }
 }

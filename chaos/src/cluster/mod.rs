@@ -1,8 +1,8 @@
 //! Real node processes on loopback, each with a disk of its own, that the drill starts, kills and starts again.
 //!
 //! Ports and data stay the same over restarts. Nothing that is started here outlives the tool: each process is killed when its
-//! owner is dropped, and [`watchdog`] kills them when the tool itself was killed. What a process wrote to its standard error
-//! is in the run's folder.
+//! owner is dropped, and when the tool itself was killed, [`watchdog`] kills them, and each stops because its standard input,
+//! which the tool holds, closes. What a process wrote to its standard error is in the run's folder.
 
 mod config;
 mod node;
@@ -10,6 +10,7 @@ mod ports;
 pub mod watchdog;
 
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -22,7 +23,7 @@ use crate::proto::admin::admin_service_client::AdminServiceClient;
 use crate::proto::admin::{GetStatusRequest, GetStatusResponse, InitRequest, NodeRole as WireRole};
 use crate::scenario::Scenario;
 
-pub use node::{Node, UnexpectedExit};
+pub use node::{Exit, Node, UnexpectedExit};
 use watchdog::Watchdog;
 
 pub type AdminClient = AdminServiceClient<Channel>;
@@ -160,20 +161,42 @@ impl Cluster {
         Ok(())
     }
 
-    /// SIGTERM, and SIGKILL to those that do not stop in time: their ids.
-    ///
-    /// # Errors
-    /// A signal cannot be sent.
-    pub async fn stop(&self) -> anyhow::Result<Vec<u16>> {
-        let stops = self.nodes.iter().map(|node| async { (node.id(), node.stop(limits::STOP_DEADLINE).await) });
-        let mut stuck = Vec::new();
-        for (id, stopped) in futures_util::future::join_all(stops).await {
-            if !stopped? {
-                self.node(id).kill().await?;
-                stuck.push(id);
+    /// SIGTERM to every node that runs, and SIGKILL to those that do not stop within `deadline`: what did not go as it should.
+    pub async fn stop(&self, deadline: Duration) -> Vec<String> {
+        let stops = self.nodes.iter().filter(|node| node.is_running()).map(|node| async move {
+            // One that ended by itself in this moment is told as that.
+            node.signal_stop().ok()?;
+            match node.wait_down(deadline).await {
+                Some(exit) if exit.is_success() => None,
+                Some(exit) => Some(format!("node {} was stopped by SIGTERM and ended with {exit}", node.id())),
+                None => Some(format!("node {} did not stop on SIGTERM and was killed", node.id())),
             }
+        });
+        let problems = futures_util::future::join_all(stops).await.into_iter().flatten().collect();
+        self.kill(limits::KILL_DEADLINE).await;
+        problems
+    }
+
+    /// SIGKILL to every node that runs: those that outlive it by `deadline`.
+    pub async fn kill(&self, deadline: Duration) -> Vec<u16> {
+        let kills = self.nodes.iter().filter(|node| node.is_running()).map(|node| async move {
+            let is_left = node.signal_kill().is_ok() && node.wait_down(deadline).await.is_none();
+            is_left.then(|| node.id())
+        });
+        futures_util::future::join_all(kills).await.into_iter().flatten().collect()
+    }
+}
+
+/// What the node's program says of its build, on one line.
+pub async fn node_version(binary: &Path) -> String {
+    let asked = tokio::process::Command::new(binary).arg("version").stdin(Stdio::null()).kill_on_drop(true).output();
+    match tokio::time::timeout(limits::ADMIN_DEADLINE, asked).await {
+        Ok(Ok(output)) if output.status.success() => {
+            String::from_utf8_lossy(&output.stdout).split_whitespace().collect::<Vec<_>>().join(" ")
         }
-        Ok(stuck)
+        Ok(Ok(output)) => format!("unknown: {}", output.status),
+        Ok(Err(error)) => format!("unknown: {error}"),
+        Err(_) => "unknown: no answer".to_owned(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! One node: its process, its files, its operators' client.
 
+use std::fmt;
 use std::fs::File;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -19,21 +20,47 @@ use super::watchdog::Watchdog;
 use super::{AdminClient, admin_client, ask_status};
 use crate::client::NodeAddress;
 use crate::history::{ProcessEvent, ProcessStep, Record, Recorder};
-use crate::limits;
 use crate::proto::admin::GetStatusResponse;
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Exit {
+    pub code: Option<i32>,
+    pub signal: Option<i32>,
+}
+
+impl Exit {
+    #[must_use]
+    pub fn is_success(&self) -> bool {
+        self.code == Some(0)
+    }
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.code, self.signal) {
+            (Some(code), _) => write!(f, "exit code {code}"),
+            (None, Some(signal)) => write!(f, "signal {signal}"),
+            (None, None) => write!(f, "an unknown cause"),
+        }
+    }
+}
 
 /// A node ended that nobody had told to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UnexpectedExit {
     pub node: u16,
-    pub code: Option<i32>,
-    pub signal: Option<i32>,
+    pub exit: Exit,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Process {
-    Down,
-    Up { pid: u32, ready: bool },
+    /// `None`: not started yet.
+    Down(Option<Exit>),
+    Up {
+        pid: u32,
+        ready: bool,
+    },
 }
 
 pub struct Node {
@@ -68,7 +95,7 @@ impl Node {
         watchdog: Watchdog,
     ) -> Self {
         let shared = Shared {
-            process: watch::Sender::new(Process::Down),
+            process: watch::Sender::new(Process::Down(None)),
             told_to_end: AtomicBool::new(false),
             ended_by_itself: AtomicBool::new(false),
             unexpected: Mutex::default(),
@@ -107,7 +134,7 @@ impl Node {
 
     #[must_use]
     pub fn is_running(&self) -> bool {
-        *self.shared.process.borrow() != Process::Down
+        matches!(*self.shared.process.borrow(), Process::Up { .. })
     }
 
     #[must_use]
@@ -126,10 +153,10 @@ impl Node {
     pub fn start(&self) -> anyhow::Result<()> {
         ensure!(!self.is_running(), "node {} runs already", self.id);
         let child = Command::new(&self.binary)
-            .arg("node")
-            .arg("--config")
+            // Its lifeline: it stops when the tool dies, also in the moment before the watchdog has its number.
+            .args(["node", "--exit-with-stdin", "--config"])
             .arg(&self.config_file)
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(append_to(&self.directory.join("stdout.log"))?)
             .stderr(append_to(&self.directory.join("stderr.log"))?)
             .process_group(0)
@@ -151,22 +178,12 @@ impl Node {
     /// It ended, or did not answer in time.
     pub async fn wait_ready(&self, deadline: Duration) -> anyhow::Result<()> {
         let mut process = self.shared.process.subscribe();
-        let settled = process.wait_for(|process| matches!(process, Process::Down | Process::Up { ready: true, .. }));
+        let settled = process.wait_for(|process| matches!(process, Process::Down(_) | Process::Up { ready: true, .. }));
         match tokio::time::timeout(deadline, settled).await {
-            Ok(Ok(process)) if *process != Process::Down => Ok(()),
+            Ok(Ok(process)) if matches!(*process, Process::Up { .. }) => Ok(()),
             Ok(_) => bail!("node {} ended: see {}", self.id, self.directory.join("stderr.log").display()),
             Err(_) => bail!("node {} did not answer within {} s", self.id, deadline.as_secs()),
         }
-    }
-
-    /// SIGKILL; the process is gone when it returns.
-    ///
-    /// # Errors
-    /// It does not run, or does not end.
-    pub async fn kill(&self) -> anyhow::Result<()> {
-        self.signal(Signal::SIGKILL)?;
-        ensure!(self.wait_down(limits::KILL_DEADLINE).await, "node {} outlived SIGKILL", self.id);
-        Ok(())
     }
 
     /// SIGTERM, without waiting for its effect.
@@ -185,23 +202,14 @@ impl Node {
         self.signal(Signal::SIGKILL)
     }
 
-    /// SIGTERM; whether the process ended in time.
-    ///
-    /// # Errors
-    /// The signal cannot be sent.
-    pub async fn stop(&self, deadline: Duration) -> anyhow::Result<bool> {
-        if !self.is_running() {
-            return Ok(true);
-        }
-        self.signal(Signal::SIGTERM)?;
-        Ok(self.wait_down(deadline).await)
-    }
-
-    pub async fn wait_down(&self, deadline: Duration) -> bool {
+    /// How the process ended; `None` if it did not within `deadline`.
+    pub async fn wait_down(&self, deadline: Duration) -> Option<Exit> {
         let mut process = self.shared.process.subscribe();
-        tokio::time::timeout(deadline, process.wait_for(|process| *process == Process::Down))
-            .await
-            .is_ok_and(|ended| ended.is_ok())
+        let down = process.wait_for(|process| matches!(process, Process::Down(Some(_))));
+        match *tokio::time::timeout(deadline, down).await.ok()?.ok()? {
+            Process::Down(exit) => exit,
+            Process::Up { .. } => None,
+        }
     }
 
     fn signal(&self, signal: Signal) -> anyhow::Result<()> {
@@ -227,17 +235,20 @@ fn process_event(recorder: &Recorder, node: u16, step: ProcessStep) -> Record {
 
 /// Owns the process: when this task is dropped, the process is killed.
 async fn wait_for_end(node: u16, pid: u32, mut child: Child, shared: Arc<Shared>, recorder: Recorder, watchdog: Watchdog) {
-    let ended = child.wait().await;
-    let status = ended.ok();
-    let (code, signal) = (status.and_then(|status| status.code()), status.as_ref().and_then(ExitStatus::signal));
+    // Waiting would close it.
+    let lifeline = child.stdin.take();
+    let status = child.wait().await.ok();
+    drop(lifeline);
+    let exit = Exit { code: status.and_then(|status| status.code()), signal: status.as_ref().and_then(ExitStatus::signal) };
+    let Exit { code, signal } = exit;
     // A closed history ends the run elsewhere, and a watchdog that is gone has nothing left to forget.
     let _closed = recorder.record(process_event(&recorder, node, ProcessStep::Exited { code, signal }));
     let _gone = watchdog.ended(pid);
     if !shared.told_to_end.load(Ordering::SeqCst) {
         shared.ended_by_itself.store(true, Ordering::SeqCst);
-        shared.unexpected.lock().unwrap_or_else(PoisonError::into_inner).push(UnexpectedExit { node, code, signal });
+        shared.unexpected.lock().unwrap_or_else(PoisonError::into_inner).push(UnexpectedExit { node, exit });
     }
-    shared.process.send_replace(Process::Down);
+    shared.process.send_replace(Process::Down(Some(exit)));
 }
 
 /// From its first answer on, a node counts as healthy.

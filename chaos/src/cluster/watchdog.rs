@@ -2,8 +2,10 @@
 //!
 //! A small process of its own, in a process group of its own, that the tool tells over a pipe which processes it started
 //! (`+pid`) and which it saw end (`-pid`). When the pipe closes, for whatever reason, those that are left get SIGKILL. Only
-//! what was named is killed, and only what was not seen to end: a number that the system gave to another process since
-//! cannot be hit.
+//! what was named is killed, and only what was not seen to end. Two moments are left open. A process that was started and not yet
+//! named is not killed; it stops by itself, because its standard input closes with the tool. A process that ended, and whose
+//! number the system gave away before the tool could say so, would be taken for it, if the tool died in these microseconds and
+//! the numbers had come round.
 
 use std::collections::BTreeSet;
 use std::io::{self, BufRead, Write};

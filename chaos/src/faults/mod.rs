@@ -8,10 +8,10 @@ pub mod plan;
 
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use tokio::time::Instant;
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Node};
 use crate::history::{FaultEvent, FaultStage, NodeRole, Record, Recorder, wire};
 use crate::limits;
 use crate::proto::admin::GetStatusResponse;
@@ -29,7 +29,7 @@ struct Target {
     term: u64,
 }
 
-/// Returns when the last fault is healed. Calls `landed` for each that hurt.
+/// Returns when the last fault is healed: what a node did not do as it should. Calls `landed` for each that hurt.
 ///
 /// # Errors
 /// The history can no longer be written, a process outlives SIGKILL, or one does not come up again.
@@ -39,7 +39,8 @@ pub async fn inject(
     faults: &[PlannedFault],
     phase_start: Instant,
     landed: impl Fn(FaultKind),
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Vec<String>> {
+    let mut problems = Vec::new();
     for fault in faults {
         tokio::time::sleep_until(phase_start + fault.at()).await;
         let targets = find_targets(cluster, fault).await;
@@ -48,18 +49,27 @@ pub async fn inject(
             recorder.record(event(recorder, fault, FaultStage::Planned, nobody))?;
             continue;
         }
-        let hit = fire(cluster, recorder, fault, &targets).await?;
-        if !hit.is_empty() {
+        let hit = fire(cluster, recorder, fault, &targets)?;
+        let mut has_landed = false;
+        for target in &hit {
+            let Gone { by_fault, problem } = wait_gone(cluster.node(target.node), fault.kind).await?;
+            if by_fault {
+                recorder.record(event(recorder, fault, FaultStage::Effective, *target))?;
+            }
+            has_landed |= by_fault;
+            problems.extend(problem.map(|problem| format!("fault {}: {problem}", fault.number)));
+        }
+        if has_landed {
             landed(fault.kind);
         }
         tokio::time::sleep(fault.restart_after()).await;
         restart(cluster, recorder, fault, &hit).await?;
     }
-    Ok(())
+    Ok(problems)
 }
 
-/// Those that were hit, seen to be gone.
-async fn fire(cluster: &Cluster, recorder: &Recorder, fault: &PlannedFault, targets: &[Target]) -> anyhow::Result<Vec<Target>> {
+/// Those that were signalled.
+fn fire(cluster: &Cluster, recorder: &Recorder, fault: &PlannedFault, targets: &[Target]) -> anyhow::Result<Vec<Target>> {
     for target in targets {
         recorder.record(event(recorder, fault, FaultStage::Planned, *target))?;
     }
@@ -73,14 +83,30 @@ async fn fire(cluster: &Cluster, recorder: &Recorder, fault: &PlannedFault, targ
             hit.push(*target);
         }
     }
-    for target in &hit {
-        let node = cluster.node(target.node);
-        if !node.wait_down(limits::STOP_DEADLINE).await {
-            node.kill().await?;
-        }
-        recorder.record(event(recorder, fault, FaultStage::Effective, *target))?;
-    }
     Ok(hit)
+}
+
+/// How a process that was signalled went.
+struct Gone {
+    /// False: it had to be helped along, so the fault did not have its effect.
+    by_fault: bool,
+    problem: Option<String>,
+}
+
+/// The process is gone when it returns.
+async fn wait_gone(node: &Node, kind: FaultKind) -> anyhow::Result<Gone> {
+    let id = node.id();
+    if let Some(exit) = node.wait_down(limits::STOP_DEADLINE).await {
+        let is_disorderly = kind == FaultKind::StopLeader && !exit.is_success();
+        let problem = is_disorderly.then(|| format!("node {id} was stopped by SIGTERM and ended with {exit}"));
+        return Ok(Gone { by_fault: true, problem });
+    }
+    // It may have ended in this moment.
+    let _ended = node.signal_kill();
+    ensure!(node.wait_down(limits::KILL_DEADLINE).await.is_some(), "node {id} outlived SIGKILL");
+    let waited_s = limits::STOP_DEADLINE.as_secs();
+    let problem = format!("node {id} did not end within {waited_s} s of its signal and was killed");
+    Ok(Gone { by_fault: false, problem: Some(problem) })
 }
 
 async fn restart(cluster: &Cluster, recorder: &Recorder, fault: &PlannedFault, hit: &[Target]) -> anyhow::Result<()> {

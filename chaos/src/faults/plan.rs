@@ -93,9 +93,21 @@ mod tests {
             let faults = plan(&scenario, seed);
             assert!(faults.is_sorted_by_key(|fault| fault.at_ms));
             assert!(faults.iter().all(|fault| fault.at_ms < scenario.phases.faults.ms()));
-            for (kind, required) in &scenario.required {
+            for (kind, required) in &scenario.required.faults {
                 let planned = faults.iter().filter(|fault| fault.kind == *kind).count();
                 assert!(planned >= *required as usize, "seed {seed}: {planned} of {}", kind.name());
+            }
+        }
+    }
+
+    #[test]
+    fn faults_are_further_apart_than_the_bound_on_the_first_success() {
+        for (name, _) in crate::scenario::BUILT_IN {
+            let (scenario, _) = Scenario::load(name).expect("built in");
+            for seed in 0..20 {
+                let at: Vec<u64> = plan(&scenario, seed).iter().map(|fault| fault.at_ms).collect();
+                let gaps = at.windows(2).map(|pair| pair[1] - pair[0]);
+                assert!(gaps.min().is_none_or(|gap| gap >= scenario.bounds.first_success.ms()), "{name}, seed {seed}: {at:?}");
             }
         }
     }

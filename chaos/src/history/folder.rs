@@ -7,7 +7,8 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::io;
+use std::fs::File;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -129,7 +130,7 @@ pub struct RunFacts {
     /// Prints this run again.
     #[serde(default)]
     pub command: String,
-    /// Of the tool and of the nodes, by name.
+    /// Of the tool and of the nodes' program, by name: version, revision, and what else a build says of itself.
     #[serde(default)]
     pub versions: BTreeMap<String, String>,
     /// The plan as resolved from the seed; kept for people and for shrinking, not judged.
@@ -138,11 +139,17 @@ pub struct RunFacts {
 }
 
 impl RunFacts {
+    /// Replaces the file as a whole: a tool that dies leaves the old one or the new one.
+    ///
     /// # Errors
     /// The file cannot be written.
     pub fn write(&self, folder: &RunFolder) -> io::Result<()> {
         let text = serde_json::to_string_pretty(self).map_err(io::Error::other)?;
-        std::fs::write(folder.facts(), text)
+        let unfinished = folder.facts().with_extension("unfinished");
+        let mut file = File::create(&unfinished)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        std::fs::rename(unfinished, folder.facts())
     }
 
     /// # Errors

@@ -71,6 +71,12 @@ impl Recorder {
         OpId(self.next_op.fetch_add(1, Ordering::Relaxed))
     }
 
+    /// Calls that were given a number.
+    #[must_use]
+    pub fn ops_so_far(&self) -> u64 {
+        self.next_op.load(Ordering::Relaxed) - 1
+    }
+
     #[must_use]
     pub fn clock(&self) -> RunClock {
         self.clock

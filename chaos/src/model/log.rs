@@ -30,6 +30,8 @@ pub struct Log {
     pub entries: Vec<Entry>,
     /// The file does not hold the whole log: why not.
     pub hole: Option<String>,
+    /// Entries that were exported more than once, and compared.
+    pub compared: u64,
     /// Indexes at which two exports showed different committed entries.
     pub conflicts: Vec<u64>,
 }
@@ -44,12 +46,13 @@ impl Log {
             let message = message?;
             let index = message.log_index;
             let entry = Entry::parse(message)?;
-            match entries.get(&index) {
-                Some(there) if *there != entry => log.conflicts.push(index),
-                Some(_) => {}
-                None => {
-                    entries.insert(index, entry);
-                }
+            let Some(there) = entries.get(&index) else {
+                entries.insert(index, entry);
+                continue;
+            };
+            log.compared += 1;
+            if *there != entry {
+                log.conflicts.push(index);
             }
         }
         Ok(log.with_entries(entries))

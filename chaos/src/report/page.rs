@@ -3,10 +3,10 @@
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::chart::{self, Bar, Series};
-use crate::checks::recovery::{self, Acknowledged, MS};
+use crate::checks::timeline::{self, Acknowledged, MS};
 use crate::checks::{Evidence, Finding};
 use crate::history::{FaultStage, Outcome, Phase, ProcessStep};
-use crate::verdict::{Judgement, Verdict};
+use crate::verdict::{Ruling, Verdict};
 
 const SECOND_NS: u64 = 1_000 * MS;
 /// Seconds that the charts show: a day. A longer run is cut, not squeezed into nothing.
@@ -79,11 +79,11 @@ fn invariants(findings: &[Finding]) -> Markup {
 
 fn state(finding: &Finding) -> Markup {
     let (class, word) = if finding.violations > 0 {
-        ("bad", Judgement::Violated.word())
+        ("bad", Ruling::Violated.word())
     } else if finding.inconclusive.is_empty() {
-        ("good", Judgement::Held.word())
+        ("good", Ruling::Held.word())
     } else {
-        ("unsure", Judgement::Inconclusive.word())
+        ("unsure", Ruling::Inconclusive.word())
     };
     html! { span class=(class) { (word) } }
 }
@@ -107,11 +107,11 @@ fn proofs(findings: &[Finding]) -> Markup {
 }
 
 fn over_time(evidence: &Evidence) -> Markup {
-    let writes = recovery::acknowledged_writes(evidence);
+    let writes = timeline::acknowledged_writes(evidence);
     let last_ns = evidence.phase_start(Phase::End).or_else(|| writes.last().map(|write| write.returned_ns)).unwrap_or(0);
     let seconds = (last_ns / SECOND_NS + 1).min(CHART_SECONDS_MAX);
     let length = f64::from(u32::try_from(seconds).unwrap_or(u32::MAX));
-    let marks: Vec<f64> = recovery::windows(evidence).iter().map(|window| second(window.fired_ns)).collect();
+    let marks: Vec<f64> = timeline::windows(evidence).iter().map(|window| second(window.fired_ns)).collect();
     let (rate, p99) = by_second(&writes, seconds);
     let series = [
         Series { title: "Acknowledged writes", unit: "a second", colour: "#1f5fa8", points: rate },

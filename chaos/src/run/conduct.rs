@@ -11,18 +11,24 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::settle::{ask_unknowns, buy_fresh, converge};
-use super::{Aftermath, Options, facts};
+use super::{Aftermath, Options};
 use crate::client::{Client, operator};
-use crate::cluster::{Cluster, UnexpectedExit};
+use crate::cluster::{Cluster, UnexpectedExit, node_version};
 use crate::collect::{self, LogTail};
 use crate::faults;
 use crate::faults::plan::PlannedFault;
-use crate::history::{HistoryClosed, Phase, Record, Recorder, RunFolder};
+use crate::history::folder::RUN_SCHEMA;
+use crate::history::{HistoryClosed, Phase, Record, Recorder, RunFacts, RunFolder};
 use crate::limits;
 use crate::progress::Progress;
 use crate::serial_code::SerialCodes;
 use crate::traffic::{self, Gauges, Market};
 
+/// Of the source that this tool was built from; set by who builds it.
+const REVISION: &str = match option_env!("STAMPEDE_REVISION") {
+    Some(revision) => revision,
+    None => "unknown",
+};
 /// Between two looks for nodes that ended by themselves; such a node is started again as a supervisor would.
 const SUPERVISE_INTERVAL: Duration = Duration::from_millis(500);
 /// Times that a node is started again after it ended by itself.
@@ -33,14 +39,15 @@ const SUPERVISED_RESTARTS_MAX: usize = 3;
 pub(super) async fn conduct(
     options: &Options,
     folder: &RunFolder,
+    cluster: &Arc<Cluster>,
     recorder: Recorder,
     epoch_ms: u64,
     progress: &Progress,
 ) -> anyhow::Result<Aftermath> {
     let scenario = &options.scenario;
     let planned = faults::plan::plan(scenario, options.seed);
-    let cluster = Arc::new(Cluster::prepare(scenario, options.seed, &options.binaries, folder, &recorder)?);
-    facts(options, cluster.serial_key(), &[], plan_of(options, &planned, 0)).write(folder).context("writing run.json")?;
+    let mut facts = facts(options, cluster.serial_key(), node_version(&options.binaries.node).await, &planned);
+    facts.write(folder).context("writing run.json")?;
     cluster.form().await.context("forming the cluster")?;
 
     let gauges = Arc::new(Gauges::default());
@@ -48,16 +55,16 @@ pub(super) async fn conduct(
     let codes = SerialCodes::from_hex(cluster.serial_key()).context("the drill's own serial key")?;
     let market = Market::new(client, scenario, Arc::clone(&gauges), codes);
     for series in &scenario.traffic.series {
-        operator::open_series(&cluster, &recorder, series, scenario.traffic.payment_window).await?;
+        operator::open_series(cluster, &recorder, series, scenario.traffic.payment_window).await?;
     }
 
-    let collectors = Collectors::start(&cluster, &recorder, folder)?;
+    let collectors = Collectors::start(cluster, &recorder, folder)?;
     let mut aftermath = Aftermath::default();
-    let phases = Phases { options, cluster: &cluster, recorder: &recorder, market: &market, progress, planned: &planned };
+    let phases = Phases { options, cluster, recorder: &recorder, market: &market, progress, planned: &planned };
     tokio::select! {
         result = phases.go(epoch_ms, &mut aftermath) => result?,
-        () = progress.print(&cluster, &gauges) => unreachable!("it prints until it is dropped"),
-        result = supervise(&cluster) => result?,
+        () = progress.print(cluster, &gauges) => unreachable!("it prints until it is dropped"),
+        result = supervise(cluster) => result?,
     }
 
     phases.enter("scan", Phase::Scan)?;
@@ -67,47 +74,55 @@ pub(super) async fn conduct(
         collect::sample_status(node, &recorder).await?;
         aftermath.note(collect::scan(node, folder).await);
     }
-    aftermath.note(log.finish(&cluster, applied).await);
-    aftermath.problems.extend(cluster.unexpected_exits().iter().map(told));
-    aftermath.shed = gauges.shed.load(Ordering::Relaxed);
+    aftermath.note(log.finish(cluster, applied).await);
 
     progress.enter("stop");
-    let stuck = cluster.stop().await?;
-    aftermath.problems.extend(stuck.iter().map(|node| format!("node {node} did not stop on SIGTERM and was killed")));
-    let left = cluster.nodes().iter().filter(|node| node.is_running());
-    aftermath.left_behind.extend(left.map(|node| format!("node {} still runs", node.id())));
-    facts(options, cluster.serial_key(), &aftermath.problems, plan_of(options, &planned, aftermath.shed))
-        .write(folder)
-        .context("writing run.json")?;
+    aftermath.problems.extend(cluster.stop(limits::STOP_DEADLINE).await);
+    aftermath.problems.extend(cluster.unexpected_exits().iter().map(told));
+    aftermath.problems.extend(market.client.oddities());
+    let shed = gauges.shed.load(Ordering::Relaxed);
+    if shed > 0 {
+        let max = scenario.clients.buyers_in_flight_max;
+        aftermath.problems.push(format!("the tool shed {shed} arrivals: clients.buyers_in_flight_max is {max}"));
+    }
+    facts.problems.clone_from(&aftermath.problems);
+    facts.write(folder).context("writing run.json")?;
     ensure!(!market.history_is_closed(), HistoryClosed);
     phases.enter("end", Phase::End)?;
     Ok(aftermath)
 }
 
-fn told(exit: &UnexpectedExit) -> String {
-    let UnexpectedExit { node, code, signal } = exit;
-    let how = match (code, signal) {
-        (Some(code), _) => format!("exit code {code}"),
-        (None, Some(signal)) => format!("signal {signal}"),
-        (None, None) => "unknown cause".to_owned(),
-    };
-    format!("node {node} ended by itself: {how}")
+fn told(unexpected: &UnexpectedExit) -> String {
+    format!("node {} ended by itself: {}", unexpected.node, unexpected.exit)
 }
 
-fn plan_of(options: &Options, planned: &[PlannedFault], shed: u64) -> serde_json::Value {
-    json!({
-        "buyers": options.scenario.buyers(),
-        "traffic": options.scenario.traffic_length().as_millis().to_string() + " ms",
-        "faults": planned,
-        "arrivals_shed_by_the_tool": shed,
-    })
+/// `run.json`, as the run begins.
+fn facts(options: &Options, serial_key: &str, node_version: String, planned: &[PlannedFault]) -> RunFacts {
+    let scenario = &options.scenario;
+    let tool_version = format!("version {} revision {REVISION}", env!("CARGO_PKG_VERSION"));
+    RunFacts {
+        schema: RUN_SCHEMA,
+        scenario: scenario.name.clone(),
+        seed: options.seed,
+        nodes: (1..=scenario.cluster.nodes).collect(),
+        serial_key: serial_key.to_owned(),
+        bounds: scenario.judge_bounds(),
+        required_faults: scenario.required_faults(),
+        problems: Vec::new(),
+        command: options.command.clone(),
+        versions: [("stampede-chaos".to_owned(), tool_version), ("stampede".to_owned(), node_version)].into(),
+        plan: json!({
+            "buyers": scenario.buyers(),
+            "traffic": scenario.traffic_length().as_millis().to_string() + " ms",
+            "faults": planned,
+        }),
+    }
 }
 
 impl Aftermath {
-    fn note(&mut self, result: anyhow::Result<()>) {
-        if let Err(error) = result {
-            self.problems.push(format!("{error:#}"));
-        }
+    /// `None` if it failed: it is among the problems then.
+    fn note<T>(&mut self, result: anyhow::Result<T>) -> Option<T> {
+        result.map_err(|error| self.problems.push(format!("{error:#}"))).ok()
     }
 }
 
@@ -141,19 +156,26 @@ impl Phases<'_> {
         let landed = |_| {
             self.progress.faults_landed.fetch_add(1, Ordering::Relaxed);
         };
-        aftermath.note(faults::inject(self.cluster, self.recorder, self.planned, faults_from, landed).await);
+        let injected = faults::inject(self.cluster, self.recorder, self.planned, faults_from, landed).await;
+        let disorders = aftermath.note(injected).unwrap_or_default();
+        aftermath.problems.extend(disorders);
         tokio::time::sleep_until(faults_from + scenario.phases.faults.get()).await;
 
         aftermath.note(self.cluster.heal().await);
         self.enter("heal", Phase::Heal)?;
         arrivals.await.context("the arrivals panicked")?;
-        if !self.market.wait_finished().await {
-            aftermath.problems.push("buyers or notices were still waiting for an answer long after the heal".to_owned());
+        let wait = scenario.stay_max() + limits::FINISH_DEADLINE;
+        if !self.market.wait_finished(wait).await {
+            // Whatever they would still write could come after the scan.
+            self.market.close().await;
+            let waited_s = wait.as_secs();
+            aftermath.problems.push(format!("buyers or notices still waited for an answer {waited_s} s after the heal"));
         }
         self.enter("ask", Phase::Ask)?;
         ask_unknowns(self.market, scenario.bounds.known.get()).await?;
         aftermath.note(buy_fresh(self.market, scenario, self.options.seed, epoch_ms).await);
         self.enter("drain", Phase::Drain)?;
+        self.market.client.wait_silent().await;
         aftermath.note(converge(self.cluster, scenario.traffic.payment_window.get()).await);
         Ok(())
     }

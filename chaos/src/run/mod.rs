@@ -10,13 +10,15 @@ mod guard;
 mod settle;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 
-use crate::cluster::Binaries;
-use crate::history::folder::RUN_SCHEMA;
-use crate::history::{HistoryWriter, RunClock, RunFacts, RunFolder};
+use crate::cluster::{Binaries, Cluster};
+use crate::history::{HistoryWriter, RunClock, RunFolder};
+use crate::interrupt::Interrupt;
+use crate::limits;
 use crate::progress::Progress;
 use crate::scenario::Scenario;
 
@@ -37,6 +39,21 @@ pub struct Options {
     pub command: String,
 }
 
+impl Ended {
+    /// Once every node was told to end: `left` are those that did not.
+    fn healed(self, left: &[u16]) -> Self {
+        let left: Vec<String> = left.iter().map(|node| format!("node {node} still runs")).collect();
+        match self {
+            Self::Complete(mut aftermath) => {
+                aftermath.left_behind = left;
+                Self::Complete(aftermath)
+            }
+            stopped if left.is_empty() => stopped,
+            _ => Self::LeftBehind(left),
+        }
+    }
+}
+
 /// How the tool's part ended. Only [`Ended::Complete`] is worth judging.
 #[derive(Debug)]
 pub enum Ended {
@@ -46,6 +63,8 @@ pub enum Ended {
     Guard(String),
     /// Ctrl-C; the nodes are gone.
     Interrupted,
+    /// It was stopped, and these processes are still there.
+    LeftBehind(Vec<String>),
 }
 
 /// What people should know beside the verdict.
@@ -55,13 +74,11 @@ pub struct Aftermath {
     pub problems: Vec<String>,
     /// Processes that are left although they were told to end.
     pub left_behind: Vec<String>,
-    /// Arrivals that the tool could not start.
-    pub shed: u64,
 }
 
 /// # Errors
 /// The tool or its surroundings failed: the folder says nothing of the system.
-pub fn run(options: &Options) -> anyhow::Result<(RunFolder, Ended)> {
+pub fn run(options: &Options, interrupt: &Interrupt) -> anyhow::Result<(RunFolder, Ended)> {
     let wall = wall_clock();
     let root = options.out.clone().unwrap_or_else(|| default_folder(&options.scenario.name, options.seed, wall));
     let folder = RunFolder::create(&root).with_context(|| format!("making the run's folder {}", root.display()))?;
@@ -73,13 +90,21 @@ pub fn run(options: &Options) -> anyhow::Result<(RunFolder, Ended)> {
     let (writer, recorder) = HistoryWriter::create(&folder.history(), RunClock::start()).context("making the history")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the tool's runtime")?;
     let ended = runtime.block_on(async {
-        tokio::select! {
+        let cluster = Cluster::prepare(&options.scenario, options.seed, &options.binaries, &folder, &recorder)?;
+        let cluster = Arc::new(cluster);
+        let ended = tokio::select! {
             biased;
-            interrupted = tokio::signal::ctrl_c() => interrupted.map(|()| Ended::Interrupted).context("waiting for Ctrl-C"),
+            () = interrupt.wait() => Ok(Ended::Interrupted),
             reason = guard::trip(&options.scenario.guards, folder.root()) => Ok(Ended::Guard(reason)),
-            conducted = conduct::conduct(options, &folder, recorder, epoch_ms.unwrap_or_default(), &progress) => {
+            conducted = conduct::conduct(options, &folder, &cluster, recorder, epoch_ms.unwrap_or_default(), &progress) => {
                 conducted.map(Ended::Complete)
             }
+        };
+        let left = cluster.kill(limits::KILL_DEADLINE).await;
+        match ended {
+            Ok(ended) => Ok(ended.healed(&left)),
+            Err(error) if left.is_empty() => Err(error),
+            Err(error) => Err(anyhow!("{error:#}; still running: nodes {left:?}")),
         }
     });
     // Every task goes, and with the tasks the processes that they own and the hands on the history.
@@ -103,20 +128,16 @@ fn default_folder(scenario: &str, seed: u64, wall: SystemTime) -> PathBuf {
     PathBuf::from(format!("target/drills/{time}-{scenario}-{seed}"))
 }
 
-/// `run.json`, as the run begins and again as it ends.
-fn facts(options: &Options, serial_key: &str, problems: &[String], plan: serde_json::Value) -> RunFacts {
-    let scenario = &options.scenario;
-    RunFacts {
-        schema: RUN_SCHEMA,
-        scenario: scenario.name.clone(),
-        seed: options.seed,
-        nodes: (1..=scenario.cluster.nodes).collect(),
-        serial_key: serial_key.to_owned(),
-        bounds: scenario.judge_bounds(),
-        required_faults: scenario.required_faults(),
-        problems: problems.to_vec(),
-        command: options.command.clone(),
-        versions: [("stampede-chaos".to_owned(), env!("CARGO_PKG_VERSION").to_owned())].into(),
-        plan,
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_is_left_behind_is_told_however_the_run_ended() {
+        assert!(matches!(Ended::Interrupted.healed(&[]), Ended::Interrupted));
+        assert!(matches!(Ended::Interrupted.healed(&[2]), Ended::LeftBehind(left) if left == ["node 2 still runs"]));
+        assert!(matches!(Ended::Guard(String::new()).healed(&[1]), Ended::LeftBehind(_)));
+        let Ended::Complete(aftermath) = Ended::Complete(Aftermath::default()).healed(&[3]) else { panic!("it was complete") };
+        assert_eq!(aftermath.left_behind, ["node 3 still runs"]);
     }
 }

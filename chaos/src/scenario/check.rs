@@ -19,8 +19,9 @@ pub(super) fn check(scenario: &Scenario) -> anyhow::Result<()> {
     check_clients(scenario)?;
     check_faults(scenario)?;
     ensure!(scenario.bounds.p99_factor >= 1.0, "bounds.p99_factor must be 1 or more, is {}", scenario.bounds.p99_factor);
-    // A guard below the run's own length would stop every run.
-    span_within("guards.wall_time", scenario.guards.wall_time, scenario.traffic_length(), limits::WALL_TIME_MAX)
+    // A guard below the run's own length, with the longest delays that can be drawn, would stop every run.
+    let length = scenario.traffic_length() + scenario.stay_max();
+    span_within("guards.wall_time", scenario.guards.wall_time, length, limits::WALL_TIME_MAX)
 }
 
 fn check_name(name: &str) -> anyhow::Result<()> {
@@ -95,7 +96,7 @@ fn check_faults(scenario: &Scenario) -> anyhow::Result<()> {
         span_within("faults.at.at", one.at, Duration::ZERO, scenario.phases.faults.get())?;
         span_within("faults.at.restart_after", one.restart_after, Duration::ZERO, limits::DELAY_MAX)?;
     }
-    for (kind, count) in &scenario.required {
+    for (kind, count) in &scenario.required.faults {
         let planned = planned(scenario, *kind);
         ensure!(*count <= planned, "required.{} is {count}, but only {planned} are planned", kind.name());
     }

@@ -19,6 +19,7 @@ pub use arrivals::Arrivals;
 pub use units::{Rate, Share, Size, Span};
 
 use crate::history::{Bounds, RequiredFault};
+use crate::limits;
 
 /// Scenarios that come with the tool: name and text.
 pub const BUILT_IN: [(&str, &str); 7] = [
@@ -45,9 +46,8 @@ pub struct Scenario {
     pub clients: Clients,
     #[serde(default)]
     pub faults: Faults,
-    /// By kind: so many must have landed, or the run is inconclusive.
     #[serde(default)]
-    pub required: BTreeMap<FaultKind, u32>,
+    pub required: Required,
     #[serde(default)]
     pub bounds: TimeBounds,
     #[serde(default)]
@@ -244,6 +244,22 @@ pub struct FaultAt {
     pub restart_after: Span,
 }
 
+/// What must have happened, or the run is inconclusive.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Required {
+    /// Snapshots that a node took over from another one.
+    #[serde(default)]
+    pub snapshot_installs: u32,
+    /// So many of a kind must have landed.
+    #[serde(flatten)]
+    pub faults: BTreeMap<FaultKind, u32>,
+}
+
+impl Required {
+    /// As [`RequiredFault::kind`], beside the kinds of faults.
+    pub const SNAPSHOT_INSTALLS: &str = "snapshot_installs";
+}
+
 /// V12 and V14.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
@@ -331,6 +347,15 @@ impl Scenario {
         u32::try_from(buyers).expect("checked: rate and length are bounded")
     }
 
+    /// How long a buyer and the notices of their payments stay at most, waiting for answers left out.
+    #[must_use]
+    pub fn stay_max(&self) -> Duration {
+        let traffic = &self.traffic;
+        let is_ever_late = traffic.shares.pay_late > Share::default();
+        let late = if is_ever_late { traffic.payment_window.get() + limits::LATE_PAYMENT_MAX } else { Duration::ZERO };
+        traffic.think_time_max.get() + late + traffic.notice_delay_max.get() + traffic.repeat_delay_max.get()
+    }
+
     #[must_use]
     pub fn judge_bounds(&self) -> Bounds {
         let bounds = &self.bounds;
@@ -345,10 +370,10 @@ impl Scenario {
 
     #[must_use]
     pub fn required_faults(&self) -> Vec<RequiredFault> {
-        self.required
-            .iter()
-            .map(|(kind, count)| RequiredFault { kind: kind.name().to_owned(), at_least: *count, role: kind.role().to_owned() })
-            .collect()
+        let required = |kind: &str, at_least, role: &str| RequiredFault { kind: kind.into(), at_least, role: role.into() };
+        let faults = self.required.faults.iter().map(|(kind, count)| required(kind.name(), *count, kind.role()));
+        let installs = self.required.snapshot_installs;
+        faults.chain((installs > 0).then(|| required(Required::SNAPSHOT_INSTALLS, installs, ""))).collect()
     }
 }
 
@@ -392,6 +417,29 @@ mod tests {
     fn a_value_out_of_bounds_is_named_with_its_bounds() {
         let error = error_of(&smoke_with("payment_window = \"4s\"", "payment_window = \"10ms\""));
         assert!(error.contains("traffic.payment_window must be 1s to"), "{error}");
+    }
+
+    #[test]
+    fn an_unknown_requirement_is_an_error_that_names_it() {
+        let error = error_of(&smoke_with("kill-leader = 1\n", "kill-leader = 1\nsnapshot_instals = 1\n"));
+        assert!(error.contains("snapshot_instals"), "{error}");
+        let text = smoke_with("kill-leader = 1\n", "kill-leader = 1\nsnapshot_installs = 2\n");
+        assert_eq!(Scenario::parse(&text).expect("valid").required.snapshot_installs, 2);
+    }
+
+    #[test]
+    fn delays_that_outlast_the_guard_are_refused() {
+        let error = error_of(&smoke_with("repeat_delay_max = \"2s\"", "repeat_delay_max = \"10min\""));
+        assert!(error.contains("guards.wall_time must be 10m"), "{error}");
+    }
+
+    #[test]
+    fn buyers_stay_for_the_delays_that_can_be_drawn() {
+        let (mut smoke, _) = Scenario::load("smoke").expect("built in");
+        // Thinks 100 ms, pays up to 2 s after a window of 4 s, is notified after 150 ms and again 2 s later.
+        assert_eq!(smoke.stay_max(), Duration::from_millis(8_250));
+        smoke.traffic.shares.pay_late = Share::default();
+        assert_eq!(smoke.stay_max(), Duration::from_millis(2_250));
     }
 
     #[test]

@@ -12,9 +12,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::sync::Semaphore;
-
 use crate::client::Client;
+use crate::crowd::Crowd;
 use crate::history::{HistoryClosed, Request};
 use crate::limits;
 use crate::provider::Provider;
@@ -33,14 +32,13 @@ pub struct Market {
     pub(crate) clients: Clients,
     /// Requests that were given up while their effect was unknown.
     pub(crate) left_unknown: std::sync::Mutex<Vec<Request>>,
-    buyers: Arc<Semaphore>,
+    buyers: Crowd,
     history_closed: AtomicBool,
 }
 
 impl Market {
     #[must_use]
     pub fn new(client: Client, scenario: &Scenario, gauges: Arc<Gauges>, codes: SerialCodes) -> Arc<Self> {
-        let buyers_max = usize::try_from(scenario.clients.buyers_in_flight_max).expect("bounded by the scenario's check");
         Arc::new(Self {
             client,
             provider: Provider::default(),
@@ -48,7 +46,7 @@ impl Market {
             gauges,
             clients: scenario.clients,
             left_unknown: std::sync::Mutex::default(),
-            buyers: Arc::new(Semaphore::new(buyers_max)),
+            buyers: Crowd::new(scenario.clients.buyers_in_flight_max),
             history_closed: AtomicBool::new(false),
         })
     }
@@ -65,14 +63,19 @@ impl Market {
         }
     }
 
-    /// Waits until all buyers have left and the provider has delivered every notice; false if they did not in time.
-    pub async fn wait_finished(&self) -> bool {
-        let all = self.clients.buyers_in_flight_max;
+    /// Waits until all buyers have left and the provider has delivered every notice; false if they did not within `wait`.
+    pub async fn wait_finished(&self, wait: Duration) -> bool {
         let finished = async {
-            let _everyone_left = self.buyers.acquire_many(all).await;
+            self.buyers.wait_empty().await;
             self.provider.wait_delivered().await;
         };
-        tokio::time::timeout(limits::FINISH_DEADLINE, finished).await.is_ok()
+        tokio::time::timeout(wait, finished).await.is_ok()
+    }
+
+    /// Sends everybody away who is still there, so that nothing is written any more: what they had sent is unknown.
+    pub async fn close(&self) {
+        self.buyers.send_away().await;
+        self.provider.give_up().await;
     }
 }
 
@@ -102,16 +105,90 @@ pub async fn arrive(market: &Arc<Market>, scenario: &Scenario, seed: u64, epoch_
 }
 
 fn enter(market: &Arc<Market>, scenario: &Arc<Scenario>, seed: u64, number: u32, intended: Instant, intended_ms: u64) {
-    let Ok(place) = Arc::clone(&market.buyers).try_acquire_owned() else {
-        market.gauges.shed.fetch_add(1, Ordering::Relaxed);
-        return;
-    };
-    let (market, scenario) = (Arc::clone(market), Arc::clone(scenario));
-    tokio::spawn(async move {
+    let (its_market, scenario) = (Arc::clone(market), Arc::clone(scenario));
+    let is_admitted = market.buyers.admit(async move {
         let plan = plan::buyer(&scenario, seed, number, intended_ms);
-        let intended_ns = market.client.recorder().clock().ns_of(intended);
-        let bought = buyer::buy(&market, plan, intended_ns).await;
-        market.note_closed(bought);
-        drop(place);
+        let intended_ns = its_market.client.recorder().clock().ns_of(intended);
+        let bought = buyer::buy(&its_market, plan, intended_ns).await;
+        its_market.note_closed(bought);
     });
+    if !is_admitted {
+        market.gauges.shed.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::client::NodeAddress;
+    use crate::history::{HistoryReader, HistoryWriter, Invoke, Outcome, ProviderEvent, Record, RunClock};
+
+    /// The history of a market, to be read when the market is gone.
+    pub(crate) struct OnFile {
+        folder: tempfile::TempDir,
+        writer: HistoryWriter,
+    }
+
+    #[derive(Default)]
+    pub(crate) struct Recorded {
+        pub(crate) invokes: Vec<Invoke>,
+        pub(crate) outcomes: Vec<Outcome>,
+        pub(crate) provider: Vec<ProviderEvent>,
+    }
+
+    /// The smoke scenario's market, whose nodes are at these ports of this machine.
+    pub(crate) fn a_market(ports: &[u16], change: impl FnOnce(&mut Clients)) -> (Arc<Market>, OnFile) {
+        let folder = tempfile::tempdir().unwrap();
+        let (writer, recorder) = HistoryWriter::create(&folder.path().join("history.bin"), RunClock::start()).unwrap();
+        let (mut scenario, _) = Scenario::load("smoke").unwrap();
+        change(&mut scenario.clients);
+        let address = |(port, node): (&u16, u16)| NodeAddress { node, client: format!("127.0.0.1:{port}") };
+        let addresses: Vec<_> = ports.iter().zip(1..).map(address).collect();
+        let client = Client::new(&addresses, &recorder, scenario.clients.attempt_deadline.get());
+        let market = Market::new(client, &scenario, Arc::default(), SerialCodes::new([0; 32]));
+        (market, OnFile { folder, writer })
+    }
+
+    impl OnFile {
+        /// Takes the market's last reference: what it wrote is on file when all who write are gone.
+        pub(crate) async fn read(self, market: Arc<Market>) -> Recorded {
+            drop(Arc::into_inner(market).expect("nobody else has it"));
+            let Self { folder, writer } = self;
+            tokio::task::spawn_blocking(|| writer.finish()).await.unwrap().unwrap();
+            let mut recorded = Recorded::default();
+            for record in HistoryReader::open(&folder.path().join("history.bin")).unwrap() {
+                match record.unwrap() {
+                    Record::Invoke(invoke) => recorded.invokes.push(invoke),
+                    Record::Return(answer) => recorded.outcomes.push(answer.outcome),
+                    Record::Provider(event) => recorded.provider.push(event),
+                    _ => {}
+                }
+            }
+            recorded
+        }
+    }
+
+    #[tokio::test]
+    async fn who_still_waits_for_an_answer_is_sent_away_and_left_to_be_asked_about() {
+        // Accepts connections and never answers.
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let (market, recorded) = a_market(&[silent.local_addr().unwrap().port()], |_| {});
+        let (scenario, _) = Scenario::load("smoke").unwrap();
+        let scenario = Arc::new(scenario);
+        let is_unary = |number: &u32| !plan::buyer(&scenario, 1, *number, 0).through_stream;
+        for number in (1..).filter(is_unary).take(3) {
+            enter(&market, &scenario, 1, number, Instant::now(), 0);
+        }
+        while market.client.recorder().ops_so_far() < 3 {
+            tokio::task::yield_now().await;
+        }
+        assert!(!market.wait_finished(Duration::ZERO).await);
+        market.close().await;
+        assert!(market.wait_finished(Duration::ZERO).await, "all have left");
+        assert_eq!(market.left_unknown.lock().unwrap().len(), 3);
+        drop(silent);
+        let Recorded { invokes, outcomes, .. } = recorded.read(market).await;
+        assert_eq!(invokes.len(), outcomes.len(), "each call has an outcome");
+        assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Unknown { .. })));
+    }
 }

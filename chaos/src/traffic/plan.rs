@@ -6,13 +6,12 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::history::{OrderId, PaymentName, Request, SeriesCode, Text};
+use crate::limits;
 use crate::scenario::arrivals::draw;
 use crate::scenario::{Scenario, Share};
 
 /// What a wrong payment is off by.
 const WRONG_BY_IDR: i64 = 500;
-/// After its expiry, a late payer waits up to so much more.
-const LATE_BY_MS_MAX: u64 = 2_000;
 /// Gateways that charges go through.
 const GATEWAYS: [&str; 2] = ["gateway-a", "gateway-b"];
 
@@ -149,7 +148,8 @@ fn ending(scenario: &Scenario, rng: &mut ChaCha8Rng) -> Ending {
     let shares = &scenario.traffic.shares;
     let drawn = rng.random_range(0..Share::WHOLE);
     let pays_all_the_same = draw(rng, shares.pay_after_cancel);
-    let after_ms = scenario.traffic.payment_window.ms() + rng.random_range(0..=LATE_BY_MS_MAX);
+    let late_by_ms_max = u64::try_from(limits::LATE_PAYMENT_MAX.as_millis()).expect("seconds");
+    let after_ms = scenario.traffic.payment_window.ms() + rng.random_range(0..=late_by_ms_max);
     let (cancel, leave) = (shares.cancel.ppm(), shares.cancel.ppm() + shares.never_pay.ppm());
     if drawn < cancel {
         Ending::Cancels { pays_all_the_same }
@@ -171,7 +171,7 @@ impl Buyer {
     /// The same id, one stamp more.
     #[must_use]
     pub fn place_with_other_body(&self) -> Request {
-        let quantity = if self.quantity < crate::limits::STAMPS_PER_ORDER_MAX { self.quantity + 1 } else { self.quantity - 1 };
+        let quantity = if self.quantity < limits::STAMPS_PER_ORDER_MAX { self.quantity + 1 } else { self.quantity - 1 };
         Request::PlaceOrder { order: self.order, account: self.account.clone(), series: self.series, quantity }
     }
 }

@@ -45,6 +45,8 @@ struct Maker {
     leader: u16,
     records: Vec<Record>,
     log: Vec<admin::ExportLogResponse>,
+    /// Notices sent, of each payment.
+    notices: BTreeMap<PaymentName, u32>,
 }
 
 /// An order on its way.
@@ -67,6 +69,11 @@ enum Step {
 
 /// About `orders` orders, `per_round` of them at once.
 pub fn clean(seed: u64, orders: u32, per_round: usize) -> Run {
+    clean_with(seed, orders, per_round, 1_000_000_000)
+}
+
+/// `capacity`: stamps of the one series.
+pub fn clean_with(seed: u64, orders: u32, per_round: usize, capacity: u64) -> Run {
     let mut maker = Maker {
         random: ChaCha8Rng::seed_from_u64(seed),
         codes: SerialCodes::new(KEY),
@@ -77,8 +84,9 @@ pub fn clean(seed: u64, orders: u32, per_round: usize) -> Run {
         leader: 1,
         records: Vec::new(),
         log: Vec::new(),
+        notices: BTreeMap::new(),
     };
-    maker.start();
+    maker.start(capacity);
     maker.traffic(orders, per_round);
     maker.finish(seed)
 }
@@ -88,7 +96,7 @@ impl Maker {
         self.records.push(Record::Phase { at_ns: self.now_ns, phase });
     }
 
-    fn start(&mut self) {
+    fn start(&mut self, capacity: u64) {
         for node in NODES {
             self.process(node, ProcessStep::Started { pid: u32::from(node) });
             self.process(node, ProcessStep::Ready);
@@ -98,7 +106,7 @@ impl Maker {
         let open = Request::OpenSeries {
             series: SERIES,
             first_number: 1_000,
-            capacity: 1_000_000_000,
+            capacity,
             face_value_idr: 10_000,
             payment_window_ms: 60_000,
         };
@@ -204,9 +212,14 @@ impl Maker {
         if buyer.next == Step::Look
             && let Some((first, _)) = self.ledger.orders.get(&buyer.order).and_then(|order| order.issued.clone())
         {
-            let code = self.codes.code(SERIES, first).into();
-            let answer = ReadAnswer::SerialIssued { order: buyer.order, issued_at_ms: 1 };
-            self.read(buyer.session, Request::VerifySerial { code, consistency: Consistency::Linearizable }, answer);
+            let code = self.codes.code(SERIES, first);
+            let issued_at_ms = self.ledger.orders[&buyer.order].settled.unwrap().at_ms;
+            let verify = |code: &str| Request::VerifySerial { code: code.into(), consistency: Consistency::Linearizable };
+            self.read(buyer.session, verify(&code), ReadAnswer::SerialIssued { order: buyer.order, issued_at_ms });
+            // Told without a read.
+            let op = self.invoke(buyer.session, Purpose::Traffic, verify("forged"), self.now_ns);
+            let read = Read { read_index: None, ledger_time_ms: 0, answer: ReadAnswer::SerialForged };
+            self.records.push(Record::Return(Return { op, at_ns: self.now_ns + 500, outcome: Outcome::Read(read) }));
         }
         buyer.next = after;
     }
@@ -226,8 +239,25 @@ impl Maker {
         let op = OpId(self.next_op);
         self.next_op += 1;
         let node = self.leader;
+        let notice = request.clone();
+        let first = !matches!(&request, Request::RecordPayment { payment, .. } if self.notices.contains_key(payment));
+        if first {
+            self.keep_books(at_ns, &notice, |_| ProviderStep::ChargeAccepted);
+        }
         self.records.push(Record::Invoke(Invoke { op, at_ns, intended_ns: at_ns, session, node, purpose, batch: 0, request }));
+        if let Request::RecordPayment { payment, .. } = &notice {
+            *self.notices.entry(payment.clone()).or_default() += 1;
+        }
+        self.keep_books(at_ns, &notice, |nth| ProviderStep::NoticeSent { nth, op });
         op
+    }
+
+    /// What the provider notes of a notice; of other requests, nothing.
+    fn keep_books(&mut self, at_ns: u64, request: &Request, step: impl FnOnce(u32) -> ProviderStep) {
+        let Request::RecordPayment { payment, order, amount_idr } = request else { return };
+        let step = step(self.notices.get(payment).copied().unwrap_or(0));
+        let (payment, order, amount_idr) = (payment.clone(), *order, *amount_idr);
+        self.records.push(Record::Provider(ProviderEvent { at_ns, payment, order, amount_idr, step }));
     }
 
     /// One entry with all calls that reach the log, answered together.
@@ -256,7 +286,9 @@ impl Maker {
                 (Fate::NotDone, _) => Outcome::NotDone { reason: "NO_LEADER".into() },
                 _ => Outcome::Unknown { why: "deadline".into() },
             };
+            let accepted = matches!(outcome, Outcome::Written(_));
             self.records.push(Record::Return(Return { op, at_ns: self.now_ns, outcome }));
+            self.keep_books(self.now_ns, request, |nth| ProviderStep::NoticeAnswered { nth, op, accepted });
         }
         self.log.push(admin::ExportLogResponse { log_index, term: self.term, proposed_at_ms, commands });
         self.now_ns += 5 * MS;
@@ -352,6 +384,8 @@ impl Maker {
             versions: BTreeMap::new(),
             plan: serde_json::Value::Null,
         };
+        // Another node's export overlaps.
+        self.log.extend_from_within(10..60);
         let scans = NODES.into_iter().map(|node| (node, with_node(scan.clone(), node))).collect();
         Run { facts, records: self.records, log: self.log, scans }
     }

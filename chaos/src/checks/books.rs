@@ -1,0 +1,102 @@
+//! V7: the provider's books and the ledger, joined: each charge is a payment of the same order and amount, and nothing is a
+//! payment that nobody charged. (Refunds are not settled yet: what is owed back, V6 sums.)
+
+use super::idempotence::NaturalId;
+use super::{Case, Evidence, Finding, Op};
+use crate::hash::{Map, Set};
+use crate::history::{Outcome, PaymentName, ProviderEvent, ProviderStep};
+
+#[must_use]
+pub fn provider_and_ledger_agree(case: &Case) -> Finding {
+    let mut finding = Finding::new("V7", "the provider's books equal the ledger: each charge is a payment, and the reverse");
+    let evidence = case.evidence;
+    let mut charges: Map<&PaymentName, &ProviderEvent> = Map::default();
+    for event in evidence.provider.iter().filter(|event| event.step == ProviderStep::ChargeAccepted) {
+        if charges.insert(&event.payment, event).is_some() {
+            let id = &event.payment.payment_id;
+            finding.unsure(format!("payment {id} was charged twice under one name: the tool's mistake"));
+        }
+    }
+    charged_is_recorded(case, &charges, &mut finding);
+    recorded_is_charged(evidence, &charges, &mut finding);
+    notices_are_calls(evidence, &mut finding);
+    finding.or_unsure_if_empty("nobody was charged, and no payment is recorded")
+}
+
+fn charged_is_recorded(case: &Case, charges: &Map<&PaymentName, &ProviderEvent>, finding: &mut Finding) {
+    let mut undelivered = 0;
+    for (name, charge) in charges {
+        let calls = case.groups.get(&NaturalId::Payment(name)).map_or(&[][..], Vec::as_slice);
+        let accepted: Vec<(u64, u64)> = calls.iter().filter_map(|op| Some((accepted_at(op)?, op.id()))).collect();
+        let ops: Vec<u64> = accepted.iter().map(|(_, op)| *op).collect();
+        for (node, scan) in case.evidence.distinct_scans() {
+            finding.checked += 1;
+            let (id, index) = (&name.payment_id, Some(scan.header.applied_index));
+            match scan.records.payments.get(*name) {
+                Some(seen) if (seen.order, seen.amount_idr) == (charge.order, charge.amount_idr) => {}
+                Some(seen) => finding.violated(&ops, index, || {
+                    format!("node {node}: payment {id} was charged as {}, {} is recorded", charge.amount_idr, seen.amount_idr)
+                }),
+                None if accepted.is_empty() => undelivered += 1,
+                None if accepted.iter().any(|(log_index, _)| *log_index <= scan.header.applied_index) => {
+                    finding.violated(&ops, index, || {
+                        format!("node {node}: payment {id} of {} was charged and accepted, and is not there", charge.amount_idr)
+                    });
+                }
+                // This replica was scanned before it had got there: V1 says so.
+                None => {}
+            }
+        }
+    }
+    if undelivered > 0 {
+        finding.unsure(format!("{undelivered} charges are not in the ledger, and no notice of them was accepted"));
+    }
+}
+
+fn recorded_is_charged(evidence: &Evidence, charges: &Map<&PaymentName, &ProviderEvent>, finding: &mut Finding) {
+    let noticed: Set<&PaymentName> = evidence.provider.iter().map(|event| &event.payment).collect();
+    let mut uncharged = 0;
+    for (node, scan) in evidence.distinct_scans() {
+        for name in scan.records.payments.keys().filter(|name| !charges.contains_key(*name)) {
+            finding.checked += 1;
+            // The charge is in the part of the history that is not there.
+            if evidence.history_is_cut || noticed.contains(name) {
+                uncharged += 1;
+                continue;
+            }
+            finding.violated(&[], Some(scan.header.applied_index), || {
+                format!("node {node}: payment {} is recorded, and nobody was charged", name.payment_id)
+            });
+        }
+    }
+    if uncharged > 0 {
+        finding.unsure(format!("{uncharged} payments have no charge in the books, which lack a part"));
+    }
+}
+
+/// What the provider counts as delivered, the call of that delivery was told: otherwise the tool's two records disagree.
+fn notices_are_calls(evidence: &Evidence, finding: &mut Finding) {
+    let by_id: Map<u64, &Op> = evidence.ops.iter().map(|op| (op.id(), op)).collect();
+    for event in &evidence.provider {
+        let ProviderStep::NoticeAnswered { op, accepted, .. } = event.step else { continue };
+        finding.checked += 1;
+        if by_id.get(&op.0).is_none_or(|call| accepted_at(call).is_some() != accepted && !accepted_late(call, accepted)) {
+            let id = &event.payment.payment_id;
+            finding
+                .unsure(format!("the books say accepted: {accepted} of notice {id}, op {} does not: the tool's mistake", op.0));
+        }
+    }
+}
+
+/// At which log index.
+fn accepted_at(op: &Op) -> Option<u64> {
+    match &op.known()?.outcome {
+        Outcome::Written(written) => Some(written.receipt.place.log_index),
+        _ => None,
+    }
+}
+
+/// Given up, noted as not accepted, and answered with success after that.
+fn accepted_late(op: &Op, accepted: bool) -> bool {
+    !accepted && op.known().is_some_and(|answer| answer.is_late)
+}

@@ -1,0 +1,169 @@
+//! What was acknowledged when, and which fault left a majority when. V14 judges it, the verdict and the page show it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Evidence, Op};
+use crate::history::{FaultStage, NodeRole, Outcome, Phase, ProcessStep, Purpose, Request, Text};
+use crate::scenario::FaultKind;
+
+/// Nanoseconds of a millisecond.
+pub const MS: u64 = 1_000_000;
+/// A pause belongs to a kill if it begins within so long after it.
+const PAUSE_HORIZON_NS: u64 = 10_000 * MS;
+
+/// A write that was answered from its place in the log: executed, or refused there. A series that is sold out refuses, also
+/// when all is well.
+#[derive(Debug, Clone, Copy)]
+pub struct Acknowledged {
+    pub intended_ns: u64,
+    pub invoked_ns: u64,
+    pub returned_ns: u64,
+}
+
+impl Acknowledged {
+    /// From the time at which the schedule wanted it sent.
+    #[must_use]
+    pub fn latency_ns(&self) -> u64 {
+        self.returned_ns.saturating_sub(self.intended_ns)
+    }
+}
+
+#[must_use]
+pub const fn is_acknowledged(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Written(_) | Outcome::Refused { place: Some(_), .. })
+}
+
+/// In the order in which they were acknowledged.
+#[must_use]
+pub fn acknowledged_writes(evidence: &Evidence) -> Vec<Acknowledged> {
+    let acknowledged = |op: &&Op| op.answers.first().is_some_and(|answer| is_acknowledged(&answer.outcome));
+    let of =
+        |op: &Op| Acknowledged { intended_ns: op.invoke.intended_ns, invoked_ns: op.invoke.at_ns, returned_ns: op.ended_ns() };
+    let mut writes: Vec<_> = evidence.ops.iter().filter(acknowledged).map(of).collect();
+    writes.sort_unstable_by_key(|write| write.returned_ns);
+    writes
+}
+
+/// Until when somebody would have noticed that nothing works: the last arrival of a buyer, for arrivals wait for nobody.
+#[must_use]
+pub fn arrivals_end(evidence: &Evidence) -> u64 {
+    let is_arrival =
+        |op: &&Op| op.invoke.purpose == Purpose::Traffic && matches!(op.invoke.request, Request::PlaceOrder { .. });
+    evidence.ops.iter().filter(is_arrival).map(|op| op.invoke.at_ns).max().unwrap_or(0)
+}
+
+/// A fault, when it fired, and from when on a majority was healthy again.
+#[derive(Debug, Clone)]
+pub struct Window {
+    pub fault: u32,
+    pub kind: Text,
+    pub fired_ns: u64,
+    /// `None`: never again in this run.
+    pub healthy_ns: Option<u64>,
+    pub on_leader: bool,
+    /// Nodes that it hit.
+    pub targets: usize,
+}
+
+impl Window {
+    /// SIGKILL to the leader alone: an orderly stop hands over, and is another kind.
+    #[must_use]
+    pub fn is_leader_kill(&self) -> bool {
+        *self.kind == *FaultKind::KillLeader.name() && self.on_leader && self.targets == 1
+    }
+}
+
+/// One for each fault that was seen to hurt, in the order of their numbers.
+#[must_use]
+pub fn windows(evidence: &Evidence) -> Vec<Window> {
+    let mut windows: BTreeMap<u32, Window> = BTreeMap::new();
+    let mut hit: BTreeSet<(u32, u16)> = BTreeSet::new();
+    let mut landed: BTreeSet<u32> = BTreeSet::new();
+    for event in &evidence.faults {
+        match event.stage {
+            FaultStage::Injected => {
+                let window = windows.entry(event.fault).or_insert_with(|| Window {
+                    fault: event.fault,
+                    kind: event.kind.clone(),
+                    fired_ns: event.at_ns,
+                    healthy_ns: None,
+                    on_leader: false,
+                    targets: 0,
+                });
+                window.on_leader |= event.role == NodeRole::Leader;
+                window.targets += usize::from(hit.insert((event.fault, event.node)));
+            }
+            FaultStage::Effective => {
+                landed.insert(event.fault);
+            }
+            FaultStage::Planned | FaultStage::Healed => {}
+        }
+    }
+    let health = Health::of(evidence);
+    let windows = windows.into_values().filter(|window| landed.contains(&window.fault));
+    windows.map(|window| Window { healthy_ns: health.from(window.fired_ns), ..window }).collect()
+}
+
+/// Whether a majority was up, after each change.
+struct Health(Vec<(u64, bool)>);
+
+impl Health {
+    fn of(evidence: &Evidence) -> Self {
+        let mut changes: Vec<(u64, u16, bool)> = Vec::new();
+        for event in &evidence.processes {
+            match event.step {
+                ProcessStep::Ready => changes.push((event.at_ns, event.node, true)),
+                ProcessStep::Exited { .. } => changes.push((event.at_ns, event.node, false)),
+                ProcessStep::Started { .. } => {}
+            }
+        }
+        // The signal ends a node's health; its exit is only noticed later.
+        let injected = evidence.faults.iter().filter(|event| event.stage == FaultStage::Injected);
+        changes.extend(injected.map(|event| (event.at_ns, event.node, false)));
+        changes.sort_unstable();
+        let majority = evidence.facts.majority();
+        let mut up: BTreeSet<u16> = BTreeSet::new();
+        let after = |(at_ns, node, is_up)| {
+            if is_up {
+                up.insert(node);
+            } else {
+                up.remove(&node);
+            }
+            (at_ns, up.len() >= majority)
+        };
+        Self(changes.into_iter().map(after).collect())
+    }
+
+    /// The first moment, from `from_ns` on, at which a majority was up.
+    fn from(&self, from_ns: u64) -> Option<u64> {
+        let next = self.0.partition_point(|(at_ns, _)| *at_ns <= from_ns);
+        if next.checked_sub(1).is_some_and(|now| self.0[now].1) {
+            return Some(from_ns);
+        }
+        self.0[next..].iter().find(|(_, healthy)| *healthy).map(|(at_ns, _)| *at_ns)
+    }
+}
+
+/// Around each leader kill, the longest time without an acknowledged write that begins or lasts after it, nanoseconds.
+#[must_use]
+pub fn write_pauses(evidence: &Evidence) -> Vec<u64> {
+    let writes = acknowledged_writes(evidence);
+    let windows = windows(evidence);
+    let traffic_end_ns = evidence.phase_start(Phase::Heal).unwrap_or(evidence.last_ns);
+    let mut pauses = Vec::new();
+    for (at, window) in
+        windows.iter().enumerate().filter(|(_, window)| window.is_leader_kill() && window.healthy_ns == Some(window.fired_ns))
+    {
+        let next_ns = windows.get(at + 1).map_or(u64::MAX, |next| next.fired_ns);
+        let until_ns = next_ns.min(traffic_end_ns).min(window.fired_ns.saturating_add(PAUSE_HORIZON_NS));
+        // From the last acknowledgement before the kill, or the pause that the kill fell into would be cut.
+        let from = writes.partition_point(|write| write.returned_ns <= window.fired_ns).saturating_sub(1);
+        let around = writes[from..].iter().take_while(|write| write.returned_ns <= until_ns).map(|write| write.returned_ns);
+        let times: Vec<u64> = around.collect();
+        let pause = times.windows(2).map(|pair| pair[1] - pair[0]).max();
+        // No acknowledgement until the next fault: the pause lasted at least so long.
+        let open_end = times.last().map_or(0, |last| until_ns.saturating_sub(*last));
+        pauses.extend(pause.into_iter().chain((times.len() < 2).then_some(open_end)).max());
+    }
+    pauses
+}

@@ -1,0 +1,21 @@
+//! One drill from its first process to its verdict: runs, then judges, and either can be interrupted.
+
+use anyhow::Context;
+
+use crate::history::RunFolder;
+use crate::interrupt::Interrupt;
+use crate::judge::{self, Judgement};
+use crate::run::{self, Ended, Options};
+
+/// # Errors
+/// The tool or its surroundings failed: it says nothing of the system.
+pub fn drill(options: &Options, interrupt: &Interrupt) -> anyhow::Result<(RunFolder, Judgement)> {
+    let (folder, ended) = run::run(options, interrupt)?;
+    let of_run = folder.clone();
+    let judged = interrupt.unless(move || judge::judge(&of_run, &ended)).context("judging the run")?;
+    let judgement = match judged {
+        Some(judgement) => judgement?,
+        None => judge::judge(&folder, &Ended::Interrupted)?,
+    };
+    Ok((folder, judgement))
+}

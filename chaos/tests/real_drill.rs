@@ -1,0 +1,232 @@
+//! Real drills, with real nodes: what a run ends with, and that nothing of it is left however it ends.
+//!
+//! They need the `stampede` program beside the tool, as `make test` builds it.
+
+// A failed unwrap is a failed test.
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, clippy::cast_sign_loss, unreachable_pub)]
+
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use stampede_chaos::history::{HistoryReader, ProcessStep, Record, RunFacts, RunFolder};
+
+const TOOL: &str = env!("CARGO_BIN_EXE_stampede-chaos");
+
+/// Far above what the system needs to end killed processes.
+const GONE_WITHIN: Duration = Duration::from_secs(10);
+
+/// Seven seconds of light traffic; one leader killed, one stopped in order.
+const SHORT: &str = r#"
+name = "short"
+hypothesis = "a short drill holds"
+
+[cluster]
+nodes = 3
+
+[phases]
+warm_up = "1s"
+faults = "5s"
+settle = "1s"
+
+[traffic]
+arrivals = "steady"
+orders = "100/s"
+stamps_per_order_min = 1
+stamps_per_order_max = 3
+accounts = 100
+payment_window = "1s"
+think_time_max = "50ms"
+notice_delay_max = "50ms"
+repeat_delay_max = "200ms"
+
+[traffic.shares]
+through_stream = "40%"
+cancel = "4%"
+repeated_notice = "10%"
+ask_order = "20%"
+verify_serial = "10%"
+
+[[traffic.series]]
+code = "EM1"
+first_number = 1
+capacity = 100000
+face_value_idr = 10000
+share = "100%"
+
+[[faults.at]]
+kind = "kill-leader"
+at = "100ms"
+restart_after = "200ms"
+
+[[faults.at]]
+kind = "stop-leader"
+at = "2500ms"
+restart_after = "200ms"
+
+[required]
+kill-leader = 1
+stop-leader = 1
+
+# Narrower than the gap between the faults, or the drill could not fail and would be inconclusive.
+[bounds]
+first_success = "2s"
+"#;
+
+/// Nine nodes at once would be too many for a small machine.
+fn one_at_a_time() -> MutexGuard<'static, ()> {
+    static DRILLS: Mutex<()> = Mutex::new(());
+    DRILLS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A drill that is running.
+struct Drill {
+    tool: Child,
+    stderr: BufReader<std::process::ChildStderr>,
+    run: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+impl Drill {
+    fn start(scenario: &str) -> Self {
+        let node = Path::new(TOOL).with_file_name("stampede");
+        assert!(node.is_file(), "{} is missing: `cargo build --workspace --bins` first, as `make test` does", node.display());
+        let folder = tempfile::tempdir().unwrap();
+        let (file, run) = (folder.path().join("short.toml"), folder.path().join("run"));
+        std::fs::write(&file, scenario).unwrap();
+        let mut tool = Command::new(TOOL)
+            .args(["run", "--seed", "1", "--out"])
+            .args([&run, &file])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stderr = BufReader::new(tool.stderr.take().unwrap());
+        Self { tool, stderr, run, _folder: folder }
+    }
+
+    /// Reads the progress until the run is in `phase`.
+    fn wait_for_phase(&mut self, phase: &str) {
+        let mut said = String::new();
+        let mut line = String::new();
+        while self.stderr.read_line(&mut line).unwrap() > 0 {
+            if line.contains(&format!(" s  {phase}")) {
+                return;
+            }
+            said.push_str(&std::mem::take(&mut line));
+        }
+        panic!("the run ended before its phase {phase}:\n{said}");
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.tool.id() as i32), signal).unwrap();
+    }
+
+    /// Every process that the history says was started.
+    fn node_pids(&self) -> Vec<i32> {
+        let records = HistoryReader::open(&self.run.join("history.bin")).unwrap();
+        // The end may still be on its way.
+        let pids: Vec<i32> = records
+            .map_while(Result::ok)
+            .filter_map(|record| match record {
+                Record::Process(event) => Some(event.step),
+                _ => None,
+            })
+            .filter_map(|step| match step {
+                ProcessStep::Started { pid } => Some(pid as i32),
+                _ => None,
+            })
+            .collect();
+        assert!(pids.len() >= 3, "three nodes were started: {pids:?}");
+        pids
+    }
+}
+
+/// A process that waits to be reaped by whoever inherited it is gone too.
+fn is_gone(pid: i32) -> bool {
+    let is_dead = |stat: String| stat.rsplit(") ").next().is_some_and(|state| state.starts_with('Z'));
+    kill(Pid::from_raw(pid), None) == Err(Errno::ESRCH)
+        || std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(is_dead)
+}
+
+fn wait_until_gone(pids: &[i32]) {
+    let until = Instant::now() + GONE_WITHIN;
+    while !pids.iter().all(|pid| is_gone(*pid)) {
+        assert!(Instant::now() < until, "of {pids:?} some are left after {GONE_WITHIN:?}");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_short_drill_holds_and_leaves_its_verdict_and_nothing_else() {
+    let _alone = one_at_a_time();
+    let mut drill = Drill::start(SHORT);
+    let mut said = String::new();
+    std::io::Read::read_to_string(&mut drill.stderr, &mut said).unwrap();
+    let pids = drill.node_pids();
+    let run = drill.run.clone();
+    let output = drill.tool.wait_with_output().unwrap();
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{said}\n{printed}");
+
+    let verdict: serde_json::Value = serde_json::from_slice(&std::fs::read(run.join("verdict.json")).unwrap()).unwrap();
+    assert_eq!(verdict["schema"], 1);
+    assert_eq!(verdict["verdict"], "held");
+    assert_eq!(verdict["scenario"], "short");
+    assert_eq!(verdict["seed"], 1);
+    assert!(verdict["orders_issued"].as_u64().unwrap() > 400, "{verdict:#}");
+    assert!(verdict["orders_per_s"].as_f64().unwrap() > 0.0);
+    assert_eq!(verdict["faults"], serde_json::json!({"kill-leader": 1, "stop-leader": 1}));
+    assert_eq!(verdict["leader_kills"].as_u64().map(|kills| kills >= 1), Some(true));
+    assert!(verdict["write_pause_ms"]["max"].as_f64().unwrap() >= verdict["write_pause_ms"]["median"].as_f64().unwrap());
+    for invariant in verdict["invariants"].as_array().unwrap() {
+        assert!(invariant["id"].is_string() && invariant["checked"].is_u64(), "{invariant}");
+        assert_eq!(invariant["violations"], 0, "{invariant}");
+    }
+    assert!(run.join("junit.xml").is_file() && run.join("report.html").is_file());
+
+    let facts = RunFacts::read(&RunFolder::open(&run).unwrap()).unwrap();
+    assert!(facts.problems.is_empty());
+    assert!(facts.versions["stampede"].starts_with("version "), "{:?}", facts.versions);
+    assert!(printed.contains(&format!("build   stampede {}", facts.versions["stampede"])), "{printed}");
+    assert!(pids.len() >= 5, "two were started again: {pids:?}");
+    assert!(pids.iter().all(|pid| is_gone(*pid)), "every node is gone when the tool is");
+}
+
+#[test]
+fn an_interrupted_drill_ends_with_130_and_leaves_no_process() {
+    let _alone = one_at_a_time();
+    let mut drill = Drill::start(SHORT);
+    drill.wait_for_phase("faults");
+    let pids = drill.node_pids();
+    drill.signal(Signal::SIGINT);
+    assert_eq!(drill.tool.wait().unwrap().code(), Some(130));
+    assert!(pids.iter().all(|pid| is_gone(*pid)), "every node is gone when the tool is");
+}
+
+#[test]
+fn the_nodes_of_a_drill_that_was_killed_do_not_outlive_it() {
+    let _alone = one_at_a_time();
+    let mut drill = Drill::start(SHORT);
+    drill.wait_for_phase("faults");
+    let pids = drill.node_pids();
+    drill.signal(Signal::SIGKILL);
+    assert_eq!(drill.tool.wait().unwrap().signal(), Some(9));
+    wait_until_gone(&pids);
+}
+
+#[test]
+fn a_guard_that_trips_ends_the_drill_with_4_and_leaves_no_process() {
+    let _alone = one_at_a_time();
+    let mut drill = Drill::start(&format!("{SHORT}\n[guards]\ndisk = \"1KiB\"\n"));
+    let mut said = String::new();
+    std::io::Read::read_to_string(&mut drill.stderr, &mut said).unwrap();
+    assert_eq!(drill.tool.wait().unwrap().code(), Some(4), "{said}");
+    assert!(drill.node_pids().iter().all(|pid| is_gone(*pid)), "every node is gone when the tool is");
+}
