@@ -124,8 +124,8 @@ pub struct Failure {
     pub field: Option<String>,
     /// Of a refusal by the ledger, and of what was executed and could not be answered.
     pub receipt: Option<v1::Receipt>,
-    /// Id and client address of the leader, as far as they are known.
-    leader: (Option<u64>, Option<String>),
+    /// Id of the leader, if it is known, and its client address, if that is.
+    leader: Option<Box<(u64, Option<String>)>>,
     /// Metadata beyond what the fields above say.
     more: Vec<(&'static str, String)>,
     /// Kind and name of what was looked for or stands in the way.
@@ -135,15 +135,7 @@ pub struct Failure {
 impl Failure {
     #[must_use]
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self {
-            reason,
-            message: message.into(),
-            field: None,
-            receipt: None,
-            leader: (None, None),
-            more: Vec::new(),
-            resource: None,
-        }
+        Self { reason, message: message.into(), field: None, receipt: None, leader: None, more: Vec::new(), resource: None }
     }
 
     /// `field` by its path on the wire; `limit` says what is allowed, such as "must be 1 to 10000, is 0".
@@ -171,7 +163,7 @@ impl Failure {
     /// Names the leader, as far as it is known, so that the caller can go there at once.
     #[must_use]
     pub fn with_leader(mut self, id: Option<u64>, address: Option<String>) -> Self {
-        self.leader = (id, address);
+        self.leader = id.map(|id| Box::new((id, address)));
         self
     }
 
@@ -227,9 +219,11 @@ impl Failure {
             metadata.insert("replayed".to_owned(), receipt.replayed.to_string());
             metadata.insert("term".to_owned(), receipt.term.to_string());
         }
-        let (leader_id, leader_address) = self.leader;
-        metadata.extend(leader_id.map(|id| ("leader_id".to_owned(), id.to_string())));
-        metadata.extend(leader_address.map(|address| ("leader_address".to_owned(), address)));
+        if let Some(leader) = self.leader {
+            let (id, address) = *leader;
+            metadata.insert("leader_id".to_owned(), id.to_string());
+            metadata.extend(address.map(|address| ("leader_address".to_owned(), address)));
+        }
         metadata.extend(self.more.into_iter().map(|(key, value)| (key.to_owned(), value)));
         details.set_error_info(self.reason.name(), ERROR_DOMAIN, metadata);
         Status::with_error_details(self.reason.code(), self.message, details)
@@ -251,8 +245,8 @@ impl Failure {
             field: self.field.clone().unwrap_or_default(),
             receipt: self.receipt,
             retry_after_ms: self.retry_delay().map_or(0, |delay| u32::try_from(delay.as_millis()).unwrap_or(u32::MAX)),
-            leader_id: self.leader.0.unwrap_or(0),
-            leader_address: self.leader.1.clone().unwrap_or_default(),
+            leader_id: self.leader.as_ref().map_or(0, |leader| leader.0),
+            leader_address: self.leader.as_ref().and_then(|leader| leader.1.clone()).unwrap_or_default(),
         }
     }
 }

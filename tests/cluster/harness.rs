@@ -63,14 +63,19 @@ impl Cluster {
     /// Configured, not started.
     pub(crate) fn new(nodes: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("serial.key"), "07".repeat(32)).unwrap();
         let processes = (0..nodes).map(|_| None).collect();
         let cluster = Self { folder, ports: free_ports(nodes), processes, settings: Vec::new() };
+        cluster.write_key("07");
         fs::write(cluster.folder.path().join("shared.toml"), cluster.shared_config()).unwrap();
         for node in cluster.nodes() {
             fs::write(cluster.file(node), cluster.node_config(node)).unwrap();
         }
         cluster
+    }
+
+    /// What nodes that start from now on print codes with: this byte, in hexadecimal, as often as a key needs.
+    pub(crate) fn write_key(&self, byte: &str) {
+        fs::write(self.folder.path().join("serial.key"), byte.repeat(32)).unwrap();
     }
 
     /// Three nodes, initialised, with the series `CPN` of a million stamps.

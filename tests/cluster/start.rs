@@ -100,6 +100,28 @@ fn ended_after_stdin_closed(mut node: std::process::Child) -> std::process::Exit
     status.unwrap()
 }
 
+#[test]
+fn a_node_with_another_key_than_its_series_is_not_ready_and_names_them() {
+    let mut cluster = Cluster::new(1);
+    cluster.start(1);
+    cluster.until_started(1);
+    assert!(cluster.stampede(&["init", "--name", "one"]).status.success());
+    until("it leads", || cluster.leader() == Some(1));
+    assert!(cluster.stampede(&["series", "open", "CPN", "--capacity", "10"]).status.success());
+    until("it is ready", || cluster.http(1, "/readyz").is_some_and(|(code, _)| code == 200));
+    cluster.kill(1);
+
+    cluster.write_key("08");
+    cluster.start(1);
+    until("it says so", || {
+        let told = cluster.http(1, "/readyz");
+        told.is_some_and(|(code, told)| {
+            code == 503 && told.contains("[-]serial_key failed: series CPN was opened with another")
+        })
+    });
+    assert!(cluster.log(1).contains("\"event\":\"serial_key_mismatch\""), "{}", cluster.log(1));
+}
+
 /// Kibibytes that a file may have: enough to start, not for what `a_disk_that_fails` writes.
 const FILE_KIB_MAX: u32 = 512;
 
