@@ -20,9 +20,6 @@ ROCKSDB_LIB := $(ROCKSDB_DIR)/librocksdb.a
 # Read by the build script of librocksdb-sys: link this library instead of compiling another.
 WITH_ROCKSDB := ROCKSDB_LIB_DIR=$(ROCKSDB_DIR) ROCKSDB_STATIC=1
 CARGO := $(WITH_ROCKSDB) cargo
-# What `stampede version` says; empty outside a git checkout.
-STAMPEDE_REVISION := $(or $(STAMPEDE_REVISION),$(shell git rev-parse --short=12 HEAD 2>/dev/null))
-export STAMPEDE_REVISION
 
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := $(CACHE)/tools/bin/cargo-deny

@@ -197,7 +197,8 @@ impl Lane {
         let lane = Self { requests, waiting: Arc::default(), next_id: Arc::default() };
         let waiting = lane.waiting.clone();
         tokio::spawn(async move {
-            while let Some(answer) = answers.message().await.expect("answer") {
+            // Whoever still waits when the stream ends says so.
+            while let Ok(Some(answer)) = answers.message().await {
                 let asked = waiting.lock().expect("no panic").remove(&answer.batch_id).expect("a request of this id");
                 // Nobody waits at the end of a window.
                 let _ = asked.send(answer);
