@@ -113,7 +113,10 @@ fn print_verdict(verdict: &Verdict) {
     }
     println!();
     println!("verdict {}", verdict.verdict.word());
-    println!("orders  {} issued, {} orders/s over {} s", verdict.orders_issued, verdict.orders_per_s, verdict.traffic_s);
+    println!(
+        "orders  {} issued, {} orders/s over the {} s of traffic",
+        verdict.orders_issued, verdict.orders_per_s, verdict.traffic_s
+    );
     println!("faults  {}", if faults.is_empty() { "none".to_owned() } else { faults.join(", ") });
     if let Some(pause) = &verdict.write_pause_ms {
         println!("pauses  of writes around {} leader kills: median {} ms, longest {} ms", pause.count, pause.median, pause.max);

@@ -1,0 +1,220 @@
+//! What calls were answered: V8 to V12, V17.
+
+use super::*;
+
+#[test]
+fn v8_and_v17_a_repeated_notice_with_an_effect_of_its_own() {
+    flags(&["V17", "V8"], |run| {
+        let answer = answer(run, 30, is_repeated_issue);
+        let receipt = &mut written(answer).receipt;
+        receipt.replayed = false;
+        receipt.place.log_index += 1;
+        Some(answer.op)
+    });
+}
+
+#[test]
+fn v9_a_call_that_was_refused_and_took_effect() {
+    flags(&["V9"], |run| {
+        let answer = answer(run, 500, is_issue);
+        answer.outcome = Outcome::Refused { reason: "STOCK_EXHAUSTED".into(), field: "".into(), place: None, term: 1 };
+        Some(answer.op)
+    });
+}
+
+#[test]
+fn v9_a_call_that_was_not_done_and_took_effect() {
+    flags(&["V9"], |run| {
+        let answer = answer(run, 500, is_placed);
+        answer.outcome = Outcome::NotDone { reason: "NO_LEADER".into() };
+        Some(answer.op)
+    });
+}
+
+#[test]
+fn v10_an_issued_order_that_waits_again() {
+    flags(&["V10", "V11"], |run| {
+        let answer = answer(run, 200, is_issued_order);
+        shown_order(answer).state = OrderState::AwaitingPayment;
+        Some(answer.op)
+    });
+}
+
+#[test]
+fn v10_and_v11_a_stale_read() {
+    flags(&["V11", "V10"], |run| {
+        let answer = answer(run, 2_000, is_issued_order);
+        let Outcome::Read(read) = &mut answer.outcome else { unreachable!() };
+        read.read_index = read.read_index.map(|index| index - 10);
+        Some(answer.op)
+    });
+}
+
+#[test]
+fn v11_two_answers_with_swapped_places() {
+    flags(&["V11"], |run| {
+        let other = written(answer(run, 100, is_placed)).receipt;
+        let answer = answer(run, 600, is_placed);
+        let op = answer.op;
+        let mine = std::mem::replace(&mut written(answer).receipt, other);
+        written(self::answer(run, 100, is_placed)).receipt = mine;
+        Some(op)
+    });
+}
+
+#[test]
+fn v11_the_search_alone_finds_an_answer_that_no_order_of_calls_explains() {
+    let mut run = clean(SEED, ORDERS, PER_ROUND);
+    let sampled = |answer: &&mut Return| match &answer.outcome {
+        Outcome::Read(Read { answer: ReadAnswer::Order(order), .. }) => {
+            order.state == OrderState::Issued && u16::from_be_bytes([order.order[14], order.order[15]]).is_multiple_of(100)
+        }
+        _ => false,
+    };
+    let answers =
+        run.records.iter_mut().filter_map(|record| if let Record::Return(answer) = record { Some(answer) } else { None });
+    let answer = answers.into_iter().find(sampled).unwrap();
+    let Outcome::Read(read) = &mut answer.outcome else { unreachable!() };
+    read.answer = ReadAnswer::Absent;
+    let op = answer.op;
+    let folder = tempfile::tempdir().unwrap();
+    let evidence = Evidence::read(&run.write(&folder.path().join("run"))).unwrap();
+    let mut finding = Finding::new("V11", "the search alone");
+    search::orders_can_be_explained(&evidence, &mut finding);
+    assert!(finding.shown.iter().any(|shown| shown.ops.contains(&op.0)), "{finding:?}");
+}
+
+#[test]
+fn v12_a_call_whose_answer_is_gone_stays_unknown() {
+    doubts("V12", |run| {
+        let op =
+            answer(run, 0, |outcome| matches!(outcome, Outcome::Written(Written { answer: WriteAnswer::SeriesOpened, .. }))).op;
+        run.records.retain(|record| !matches!(record, Record::Return(answer) if answer.op == op));
+    });
+}
+
+fn is_refused(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Refused { place: Some(_), .. })
+}
+
+#[test]
+fn v17_a_notice_that_was_accepted_and_does_not_stand_in_the_log() {
+    flags(&["V17", "V11"], |run| {
+        let answer = answer(run, 30, is_issue);
+        written(answer).receipt.place.offset += 5_000;
+        Some(answer.op)
+    });
+}
+
+#[test]
+fn v9_a_refusal_that_does_not_say_where() {
+    flags(&["V9"], |run| {
+        let answer = answer(run, 3, is_refused);
+        let Outcome::Refused { place, .. } = &mut answer.outcome else { unreachable!() };
+        *place = None;
+        Some(answer.op)
+    });
+}
+
+#[test]
+fn v9_a_refusal_that_the_protocol_does_not_list() {
+    flags(&["V9"], |run| {
+        // A time-out, told as a refusal; it never reached the log.
+        let op = run.records.iter().find_map(|record| match record {
+            Record::Return(answer) if matches!(answer.outcome, Outcome::NotDone { .. }) => Some(answer.op),
+            _ => None,
+        });
+        let answer = answer(run, 0, |outcome| matches!(outcome, Outcome::NotDone { .. }));
+        answer.outcome = Outcome::Refused { reason: "OUTCOME_UNKNOWN".into(), field: "".into(), place: None, term: 0 };
+        op
+    });
+}
+
+#[test]
+fn v9_an_unknown_call_that_came_after_the_effect_was_seen_does_not_excuse_it() {
+    flags(&["V9"], |run| {
+        let answer = answer(run, 500, is_placed);
+        answer.outcome = Outcome::NotDone { reason: "NO_LEADER".into() };
+        let op = answer.op;
+        let (request, at_ns) = (request_of(run, op), heal_ns(run) + 50_000_000);
+        append(run, at_ns, Purpose::Retry, request, at_ns + 1_000, unknown());
+        Some(op)
+    });
+}
+
+#[test]
+fn v11_a_read_that_does_not_say_what_it_is_good_for() {
+    for is_stale in [false, true] {
+        flags(&["V11"], |run| {
+            let answer = answer(run, 200, is_issued_order);
+            let op = answer.op;
+            let Outcome::Read(read) = &mut answer.outcome else { unreachable!() };
+            read.read_index = None;
+            for record in &mut run.records {
+                if let Record::Invoke(Invoke { op: other, request: Request::GetOrder { consistency, .. }, .. }) = record
+                    && *other == op
+                    && is_stale
+                {
+                    *consistency = Consistency::Stale;
+                }
+            }
+            Some(op)
+        });
+    }
+}
+
+#[test]
+fn v11_a_first_execution_that_was_answered_as_a_replay() {
+    flags(&["V11"], |run| {
+        let answer =
+            answer(run, 70, |outcome| matches!(outcome, Outcome::Written(Written { answer: WriteAnswer::Cancelled, .. })));
+        written(answer).receipt.replayed = true;
+        Some(answer.op)
+    });
+}
+
+#[test]
+fn v11_times_that_the_log_does_not_make() {
+    flags(&["V11"], |run| {
+        let answer = answer(run, 200, is_issued_order);
+        let Outcome::Read(read) = &mut answer.outcome else { unreachable!() };
+        read.ledger_time_ms += 1;
+        Some(answer.op)
+    });
+    flags(&["V11"], |run| {
+        let answer =
+            answer(run, 200, |outcome| matches!(outcome, Outcome::Read(Read { answer: ReadAnswer::SerialIssued { .. }, .. })));
+        let Outcome::Read(Read { answer: ReadAnswer::SerialIssued { issued_at_ms, .. }, .. }) = &mut answer.outcome else {
+            unreachable!()
+        };
+        *issued_at_ms += 1;
+        Some(answer.op)
+    });
+}
+
+/// A call that nobody answered, a second after the heal, and what was asked about it `after_ms` later.
+fn unknown_and_asked(run: &mut Run, consistency: Consistency, after_ms: u64) -> OpId {
+    run.facts.bounds.known_within_ms = 500;
+    let (order, at_ns) = ([7; 16], heal_ns(run) + 1_000_000_000);
+    let place = Request::PlaceOrder { order, account: "buyer".into(), series: SERIES, quantity: 1 };
+    let op = append(run, at_ns, Purpose::Retry, place, at_ns + 1_000, unknown());
+    let absent = Outcome::Read(Read { read_index: Some(last_index(run)), ledger_time_ms: 0, answer: ReadAnswer::Absent });
+    let asked_ns = at_ns + after_ms * 1_000_000;
+    append(run, asked_ns, Purpose::Ask, Request::GetOrder { order, consistency }, asked_ns + 1_000, absent);
+    op
+}
+
+#[test]
+fn v12_an_unknown_is_known_in_time_counted_from_its_end() {
+    holds(|run| {
+        unknown_and_asked(run, Consistency::Linearizable, 400);
+    });
+    flags(&["V12"], |run| Some(unknown_and_asked(run, Consistency::Linearizable, 600)));
+}
+
+#[test]
+fn v12_an_old_state_tells_nothing_of_an_unknown() {
+    doubts("V12", |run| {
+        unknown_and_asked(run, Consistency::Stale, 400);
+    });
+}

@@ -1,0 +1,224 @@
+//! How the cluster fared over time: V13 to V16, V20, and the figures of the verdict.
+
+use super::*;
+
+#[test]
+fn v13_a_replica_with_another_digest() {
+    flags(&["V13"], |run| {
+        let sample = run.records.iter_mut().find_map(|record| match record {
+            Record::Status(sample) if sample.node == 2 => Some(sample),
+            _ => None,
+        });
+        sample.unwrap().digest = "00ff".into();
+        None
+    });
+}
+
+#[test]
+fn v13_a_replica_whose_records_are_not_what_its_digest_says() {
+    flags(&["V13"], |run| {
+        let Some(Item::Header(header)) = &mut run.scans.get_mut(&1).unwrap()[0].item else { unreachable!() };
+        header.scanned_digest = "00ff".into();
+        None
+    });
+}
+
+#[test]
+fn v14_writes_that_came_back_too_late() {
+    flags(&["V14"], |run| {
+        run.facts.bounds.first_success_ms = 100;
+        None
+    });
+}
+
+#[test]
+fn v16_two_leaders_in_a_term() {
+    flags(&["V16"], |run| {
+        let sample = run.records.iter_mut().find_map(|record| match record {
+            Record::Status(sample) if sample.role == NodeRole::Follower => Some(sample),
+            _ => None,
+        });
+        sample.unwrap().role = NodeRole::Leader;
+        None
+    });
+}
+
+#[test]
+fn v16_a_term_that_goes_back() {
+    flags(&["V16"], |run| {
+        let sample = run.records.iter_mut().rev().find_map(|record| match record {
+            Record::Status(sample) => Some(sample),
+            _ => None,
+        });
+        sample.unwrap().term -= 2;
+        None
+    });
+}
+
+#[test]
+fn v20_a_run_that_killed_too_few_leaders() {
+    doubts("V20", |run| {
+        run.records.retain(
+            |record| !matches!(record, Record::Fault(event) if event.fault == 1 && event.stage == FaultStage::Effective),
+        );
+    });
+}
+
+#[test]
+fn v14_latency_that_stays_high_after_a_fault() {
+    flags(&["V14"], |run| {
+        let killed_ns = run.records.iter().rev().find_map(|record| match record {
+            Record::Fault(event) if event.stage == FaultStage::Injected => Some(event.at_ns),
+            _ => None,
+        });
+        for record in &mut run.records {
+            if let Record::Invoke(invoke) = record
+                && Some(invoke.at_ns) > killed_ns
+            {
+                invoke.intended_ns = invoke.at_ns - 400_000_000;
+            }
+        }
+        None
+    });
+}
+
+#[test]
+fn v14_no_fresh_write_succeeds() {
+    flags(&["V14"], |run| {
+        let fresh = run.records.iter().find_map(|record| match record {
+            Record::Invoke(Invoke { op, purpose: Purpose::FreshWrite, .. }) => Some(*op),
+            _ => None,
+        });
+        for record in &mut run.records {
+            if let Record::Return(answer) = record
+                && Some(answer.op) == fresh
+            {
+                answer.outcome = Outcome::NotDone { reason: "NO_LEADER".into() };
+            }
+        }
+        fresh
+    });
+}
+
+#[test]
+fn v14_a_run_that_is_sold_out_is_not_dead() {
+    let run = clean_with(SEED, ORDERS, PER_ROUND, 3_000);
+    let verdict = judged(&run);
+    assert_eq!(verdict.exit(), Exit::Held, "{}", summary(&verdict));
+    assert!(verdict.calls.refused > 500, "{:?}", verdict.calls);
+}
+
+#[test]
+fn v14_bounds_that_no_fault_leaves_time_to_break_show_nothing() {
+    doubts("V14", |run| {
+        (run.facts.bounds.first_success_ms, run.facts.bounds.p99_recovery_ms) = (60_000, 60_000);
+    });
+}
+
+#[test]
+fn v14_the_end_of_the_arrivals_ends_the_last_window() {
+    // The last kill leaves two seconds of arrivals, and a heal that comes long after them adds nothing.
+    doubts("V14", |run| {
+        (run.facts.bounds.first_success_ms, run.facts.bounds.p99_recovery_ms) = (4_000, 4_000);
+        let heal_ns = heal_ns(run);
+        for record in &mut run.records {
+            let at_ns = match record {
+                Record::Phase { at_ns, .. } if *at_ns >= heal_ns => at_ns,
+                Record::Invoke(invoke) if invoke.at_ns >= heal_ns => &mut invoke.at_ns,
+                Record::Return(answer) if answer.at_ns >= heal_ns => &mut answer.at_ns,
+                _ => continue,
+            };
+            *at_ns += 10_000_000_000;
+        }
+    });
+}
+
+#[test]
+fn v16_an_answer_of_an_older_term_than_its_entry() {
+    flags(&["V16"], |run| {
+        let answer = answer(run, 1_500, is_placed);
+        written(answer).receipt.term = 0;
+        Some(answer.op)
+    });
+}
+
+#[test]
+fn v16_two_nodes_that_export_different_entries() {
+    flags(&["V16"], |run| {
+        run.log.last_mut().unwrap().term += 1;
+        None
+    });
+}
+
+#[test]
+fn v20_faults_that_all_missed_show_nothing_even_if_none_was_required() {
+    doubts("V20", |run| {
+        run.facts.required_faults.clear();
+        run.records.retain(|record| !matches!(record, Record::Fault(event) if event.stage == FaultStage::Effective));
+    });
+}
+
+#[test]
+fn v20_killing_all_nodes_hits_all_nodes() {
+    doubts("V20", |run| {
+        run.facts.required_faults = vec![RequiredFault { kind: "kill-all".into(), at_least: 1, role: String::new() }];
+        for record in &mut run.records {
+            if let Record::Fault(event) = record {
+                event.kind = "kill-all".into();
+            }
+        }
+    });
+}
+
+fn require_a_snapshot_install(run: &mut Run) {
+    let kind = stampede_chaos::scenario::Required::SNAPSHOT_INSTALLS.to_owned();
+    run.facts.required_faults.push(RequiredFault { kind, at_least: 1, role: String::new() });
+}
+
+#[test]
+fn v20_a_snapshot_that_had_to_be_installed() {
+    doubts("V20", require_a_snapshot_install);
+    holds(|run| {
+        require_a_snapshot_install(run);
+        let (mut samples, mut installed) = (0, 0);
+        for record in &mut run.records {
+            if let Record::Status(sample) = record
+                && sample.node == 2
+            {
+                samples += 1;
+                if samples == 5 {
+                    installed = sample.applied_index;
+                }
+                (sample.snapshot_index, sample.purged_index) = (installed, installed);
+            }
+        }
+        assert!(installed > 0);
+    });
+}
+
+#[test]
+fn an_orderly_stop_is_no_leader_kill() {
+    let verdict = holds(|run| {
+        run.facts.required_faults[0].kind = "stop-leader".into();
+        for record in &mut run.records {
+            if let Record::Fault(event) = record {
+                event.kind = "stop-leader".into();
+            }
+        }
+    });
+    assert_eq!((verdict.leader_kills, verdict.write_pause_ms), (0, None));
+}
+
+#[test]
+fn orders_per_second_counts_what_was_issued_while_the_traffic_ran() {
+    let verdict = holds(|run| {
+        let half_ns = heal_ns(run) / 2;
+        for record in &mut run.records {
+            if let Record::Phase { at_ns, phase: Phase::Heal } = record {
+                *at_ns = half_ns;
+            }
+        }
+    });
+    let in_traffic = verdict.orders_per_s * verdict.traffic_s;
+    assert!(in_traffic < 0.7 * f64::from(u32::try_from(verdict.orders_issued).unwrap()), "{verdict:?}");
+}
