@@ -85,6 +85,13 @@ fn one_at_a_time() -> MutexGuard<'static, ()> {
     DRILLS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Where the tool looks for it.
+fn node_program() -> PathBuf {
+    let node = Path::new(TOOL).with_file_name("stampede");
+    assert!(node.is_file(), "{} is missing: `cargo build --workspace --bins` first, as `make test` does", node.display());
+    node
+}
+
 /// A drill that is running.
 struct Drill {
     tool: Child,
@@ -95,8 +102,7 @@ struct Drill {
 
 impl Drill {
     fn start(scenario: &str) -> Self {
-        let node = Path::new(TOOL).with_file_name("stampede");
-        assert!(node.is_file(), "{} is missing: `cargo build --workspace --bins` first, as `make test` does", node.display());
+        node_program();
         let folder = tempfile::tempdir().unwrap();
         let (file, run) = (folder.path().join("short.toml"), folder.path().join("run"));
         std::fs::write(&file, scenario).unwrap();
@@ -229,4 +235,29 @@ fn a_guard_that_trips_ends_the_drill_with_4_and_leaves_no_process() {
     std::io::Read::read_to_string(&mut drill.stderr, &mut said).unwrap();
     assert_eq!(drill.tool.wait().unwrap().code(), Some(4), "{said}");
     assert!(drill.node_pids().iter().all(|pid| is_gone(*pid)), "every node is gone when the tool is");
+}
+
+#[test]
+fn an_interrupted_hunt_for_planted_bugs_ends_with_130() {
+    let _alone = one_at_a_time();
+    let folder = tempfile::tempdir().unwrap();
+    let planted = folder.path().join("planted/9");
+    std::fs::create_dir_all(&planted).unwrap();
+    std::os::unix::fs::symlink(node_program(), planted.join("stampede")).unwrap();
+    let mut hunt = Command::new(TOOL)
+        .current_dir(folder.path())
+        .args(["planted-bugs", "--only", "9", "--binaries", "planted"])
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let has_begun = || {
+        let runs = std::fs::read_dir(folder.path().join("target/drills")).into_iter().flatten().flatten();
+        runs.into_iter().any(|run| run.path().join("run.json").is_file())
+    };
+    while !has_begun() {
+        assert!(hunt.try_wait().unwrap().is_none(), "it ended before its first run");
+        std::thread::yield_now();
+    }
+    kill(Pid::from_raw(hunt.id() as i32), Signal::SIGINT).unwrap();
+    assert_eq!(hunt.wait().unwrap().code(), Some(130));
 }

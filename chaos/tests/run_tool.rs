@@ -108,13 +108,3 @@ async fn a_node_that_does_not_stop_is_killed_and_told() {
     assert_eq!(cluster.node(1).wait_down(Duration::ZERO).await.map(|exit| exit.signal), Some(Some(9)));
     assert_eq!(cluster.unexpected_exits(), [], "it was told to end");
 }
-
-#[tokio::test]
-async fn a_node_that_outlives_its_end_is_named() {
-    let folder = tempfile::tempdir().unwrap();
-    let (cluster, _writer) = a_deaf_cluster(folder.path());
-    // No time at all: as if SIGKILL had no effect.
-    assert_eq!(cluster.kill(Duration::ZERO).await, [1]);
-    assert!(cluster.node(1).wait_down(Duration::from_secs(10)).await.is_some());
-    assert!(cluster.kill(Duration::ZERO).await.is_empty(), "nothing is left to kill");
-}
