@@ -1,4 +1,4 @@
-//! One call of `submit` on its way through the proposer.
+//! One call of `submit` on its way through the proposer, and those that go together.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -59,6 +59,40 @@ impl<RT: AsyncRuntime> Call<RT> {
     pub(super) fn answer(self, answer: Answer) {
         // The caller may have hung up.
         let _ = self.answer.send(answer);
+    }
+}
+
+/// Calls whose commands become one entry.
+pub(super) struct Formed<RT: AsyncRuntime> {
+    pub(super) calls: Vec<Call<RT>>,
+    /// Of all calls.
+    pub(super) commands: usize,
+}
+
+impl<RT: AsyncRuntime> Formed<RT> {
+    /// All commands in their order; moved, not copied.
+    pub(super) fn take_commands(&mut self) -> Vec<Command> {
+        if let [call] = self.calls.as_mut_slice() {
+            return std::mem::take(&mut call.commands);
+        }
+        let mut commands = Vec::with_capacity(self.commands);
+        for call in &mut self.calls {
+            commands.append(&mut call.commands);
+        }
+        commands
+    }
+
+    /// After an attempt that may have to be made again.
+    pub(super) fn put_back(&mut self, commands: Option<Vec<Command>>) {
+        let Some(commands) = commands else { return };
+        let mut commands = commands.into_iter();
+        for call in &mut self.calls {
+            call.commands = commands.by_ref().take(call.count).collect();
+        }
+    }
+
+    pub(super) fn latest_deadline(&self) -> Option<InstantOf<TypeConfig<RT>>> {
+        self.calls.iter().map(|call| call.deadline).max()
     }
 }
 

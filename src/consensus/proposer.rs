@@ -19,7 +19,7 @@ use openraft::{AsyncRuntime, Instant};
 use tokio::sync::{Notify, oneshot};
 
 use super::api::{RetryReason, SubmitError, Submitted, UnknownReason};
-use super::calls::{Answer, Call, Progress, count_outcome};
+use super::calls::{Answer, Call, Formed, Progress, count_outcome};
 use super::leadership::Leadership;
 use super::metrics::Metrics;
 use super::types::TypeConfig;
@@ -75,11 +75,6 @@ pub(super) struct Proposer<RT: AsyncRuntime, T> {
     changed: Notify,
     metrics: Arc<Metrics>,
     entries_in_flight_max: usize,
-}
-
-struct Formed<RT: AsyncRuntime> {
-    calls: Vec<Call<RT>>,
-    commands: usize,
 }
 
 impl<RT: AsyncRuntime, T: Target<RT>> Proposer<RT, T> {
@@ -425,85 +420,4 @@ impl<RT: AsyncRuntime, T: Target<RT>> Proposer<RT, T> {
 fn may_yet_be_done(reply: &Reply) -> bool {
     use Refusal::{OrderUnknown, SeriesUnknown, StockExhausted};
     matches!(reply.outcome, Outcome::Refused(SeriesUnknown | StockExhausted | OrderUnknown))
-}
-
-impl<RT: AsyncRuntime> Formed<RT> {
-    /// All commands in their order; moved, not copied.
-    fn take_commands(&mut self) -> Vec<Command> {
-        if let [call] = self.calls.as_mut_slice() {
-            return std::mem::take(&mut call.commands);
-        }
-        let mut commands = Vec::with_capacity(self.commands);
-        for call in &mut self.calls {
-            commands.append(&mut call.commands);
-        }
-        commands
-    }
-
-    fn put_back(&mut self, commands: Returned) {
-        let Some(commands) = commands else { return };
-        let mut commands = commands.into_iter();
-        for call in &mut self.calls {
-            call.commands = commands.by_ref().take(call.count).collect();
-        }
-    }
-
-    fn latest_deadline(&self) -> Option<InstantOf<TypeConfig<RT>>> {
-        self.calls.iter().map(|call| call.deadline).max()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use openraft::ServerState;
-    use openraft::async_runtime::watch::WatchSender as _;
-    use openraft::metrics::RaftServerMetrics;
-    use openraft::type_config::alias::WatchReceiverOf;
-    use openraft_rt_tokio::TokioRuntime;
-
-    use super::super::types::vote;
-    use super::*;
-
-    type Seen = RaftServerMetrics<TypeConfig<TokioRuntime>>;
-
-    fn seen(leader: Option<u64>) -> Seen {
-        RaftServerMetrics {
-            id: 1,
-            vote: vote(1, leader.unwrap_or(1), leader.is_some()),
-            state: if leader == Some(1) { ServerState::Leader } else { ServerState::Follower },
-            current_leader: leader,
-            membership_config: Arc::default(),
-            committed_membership_config: Arc::default(),
-        }
-    }
-
-    /// Takes every batch and answers none, as a disk that stalls.
-    struct Stalled(WatchReceiverOf<TypeConfig<TokioRuntime>, Seen>);
-
-    impl Target<TokioRuntime> for Stalled {
-        fn leadership(&self) -> Leadership<TokioRuntime> {
-            Leadership::new(self.0.clone())
-        }
-
-        async fn propose(&self, _term: u64, _commands: Vec<Command>) -> (Attempt, Returned) {
-            std::future::pending().await
-        }
-
-        async fn forward(&self, _leader: u64, _term: u64, _commands: &[Command], _within: Duration) -> Attempt {
-            std::future::pending().await
-        }
-    }
-
-    #[tokio::test]
-    async fn who_waits_behind_a_leader_that_stalls_is_told_so_and_not_that_there_is_none() {
-        let (leadership, seen_by) = TypeConfig::<TokioRuntime>::watch_channel(seen(Some(1)));
-        let proposer = Proposer::start(Stalled(seen_by), Arc::default(), 1);
-        let submit = || proposer.submit(vec![Command::ExpireOrders { limit: 1 }], Duration::from_millis(100), false);
-        let unknown = SubmitError::Unknown { leader: Some(1), reason: UnknownReason::Deadline };
-        assert_eq!(submit().await, Err(unknown), "it is on its way");
-        let waits = SubmitError::Retry { leader: Some(1), reason: RetryReason::Overloaded };
-        assert_eq!(submit().await, Err(waits), "there is room for one entry alone");
-        leadership.send(seen(None)).expect("the proposer looks");
-        assert_eq!(submit().await, Err(SubmitError::Retry { leader: None, reason: RetryReason::NoLeader }));
-    }
 }

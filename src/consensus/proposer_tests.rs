@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use openraft::ServerState;
+use openraft::async_runtime::watch::WatchSender as _;
 use openraft::metrics::RaftServerMetrics;
 use openraft::type_config::TypeConfigExt;
 use openraft::type_config::alias::{WatchReceiverOf, WatchSenderOf};
@@ -90,7 +91,7 @@ struct Bench {
     metrics: Arc<Metrics>,
     batches: mpsc::UnboundedReceiver<(usize, Option<Duration>)>,
     let_go: Arc<Semaphore>,
-    _leadership: WatchSenderOf<Config, Seen>,
+    leadership: WatchSenderOf<Config, Seen>,
 }
 
 type Submitting = tokio::task::JoinHandle<super::calls::Answer>;
@@ -104,7 +105,7 @@ impl Bench {
         let target = Scripted { leadership, ends, batches: told, let_go: let_go.clone() };
         let metrics = Arc::<Metrics>::default();
         let proposer = Proposer::start(target, metrics.clone(), 1);
-        Self { proposer, metrics, batches, let_go, _leadership: seen_by_others }
+        Self { proposer, metrics, batches, let_go, leadership: seen_by_others }
     }
 
     fn submit(&self, within: Duration) -> Submitting {
@@ -189,6 +190,18 @@ async fn a_call_whose_time_is_over_leaves_the_queue_also_behind_one_that_goes_on
     assert_eq!(answer(bench.submit(SHORT)).await, retry);
     assert_eq!(bench.metrics.queued_commands.get(), 1);
     patient.abort();
+}
+
+#[tokio::test]
+async fn who_waits_behind_a_leader_that_stalls_is_told_so_and_not_that_there_is_none() {
+    let bench = Bench::new(Some(ME), []);
+    let unknown = SubmitError::Unknown { leader: Some(ME), reason: UnknownReason::Deadline };
+    assert_eq!(answer(bench.submit(SHORT)).await, Err(unknown), "it is on its way");
+    let waits = SubmitError::Retry { leader: Some(ME), reason: RetryReason::Overloaded };
+    assert_eq!(answer(bench.submit(SHORT)).await, Err(waits), "there is room for one entry alone");
+    bench.leadership.send(seen(None)).expect("the proposer looks");
+    let nobody = SubmitError::Retry { leader: None, reason: RetryReason::NoLeader };
+    assert_eq!(answer(bench.submit(SHORT)).await, Err(nobody));
 }
 
 #[tokio::test]
