@@ -110,7 +110,7 @@ impl Bench {
 
     fn submit(&self, within: Duration) -> Submitting {
         let proposer = self.proposer.clone();
-        tokio::spawn(async move { proposer.submit(vec![Command::ExpireOrders { limit: 1 }], within, false).await })
+        Config::spawn(async move { proposer.submit(vec![Command::ExpireOrders { limit: 1 }], within, false).await })
     }
 
     async fn batch(&mut self) -> usize {
@@ -125,7 +125,7 @@ impl Bench {
 }
 
 async fn answer(submitting: Submitting) -> super::calls::Answer {
-    tokio::time::timeout(LONG / 2, submitting).await.expect("it is answered").expect("nothing panics")
+    Config::timeout(LONG / 2, submitting).await.expect("it is answered").expect("nothing panics")
 }
 
 #[tokio::test]

@@ -83,12 +83,11 @@ const PLANTED: Option<&[&str]> = if cfg!(feature = "planted-bug-1") {
     None
 };
 
-/// Passes only in a build with a planted bug that it finds:
-/// `cargo test --test simulation --features planted-bug-1 the_planted_bug -- --ignored --nocapture`.
+/// `cargo test --test simulation --features planted-bug-1 the_planted_bug_is_found_by_name -- --nocapture`; without a planted
+/// bug there is nothing to find.
 #[test]
-#[ignore = "wants a build with a planted bug"]
 fn the_planted_bug_is_found_by_name() {
-    let names = PLANTED.expect("built with --features planted-bug-1, 2, 3, 9 or 10");
+    let Some(names) = PLANTED else { return };
     let found: Vec<_> = run_all(0..SEEDS)
         .into_iter()
         .filter_map(|report| report.violations.first().map(|violation| (report.seed, violation.name)))
