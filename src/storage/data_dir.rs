@@ -35,8 +35,16 @@ const NODE: &str = "NODE";
 pub struct DataDir {
     path: PathBuf,
     identity: Mutex<NodeIdentity>,
-    /// Unlocked when it is closed, also by the kernel after a crash.
-    _lock: File,
+    /// The kernel unlocks it after a crash.
+    lock: File,
+}
+
+impl Drop for DataDir {
+    fn drop(&mut self) {
+        // Closing alone would not do while a child of this process, just forked, still has the file open. Nothing is lost if
+        // it fails: the lock ends with the process.
+        let _ = self.lock.unlock();
+    }
 }
 
 impl DataDir {
@@ -49,7 +57,7 @@ impl DataDir {
         create_dir_durably(path)?;
         let lock = lock(path)?;
         let found = read_file(&path.join(NODE))?.map(|bytes| identity_of(path, &bytes, node_id)).transpose()?;
-        let data = Self { path: path.to_owned(), identity: Mutex::new(found.clone().unwrap_or_default()), _lock: lock };
+        let data = Self { path: path.to_owned(), identity: Mutex::new(found.clone().unwrap_or_default()), lock };
         if found.is_none() {
             data.create(node_id)?;
         }

@@ -45,10 +45,9 @@ fn play_in_batches(entries: &[(u64, Command)], batch_sizes: &[usize]) -> (Memory
         let mut edits = Vec::new();
         for (log_index, (at, command)) in rest {
             let Ok((now, clock)) = clamp_time(&batch, LedgerTime(*at));
+            let Ok(()) = clock.map_or(Ok(()), |clock| batch.absorb(clock));
             let Ok(decision) = apply(&batch, Place { log_index, offset: 0 }, now, command);
-            for change in clock.into_iter().chain(decision.changes) {
-                let Ok(()) = batch.absorb(change);
-            }
+            let Ok(()) = decision.changes.into_iter().try_for_each(|change| batch.absorb(change));
             replies.push(decision.reply);
             edits.extend(batch.take_edits());
         }
