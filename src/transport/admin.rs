@@ -54,23 +54,16 @@ impl Admin {
         self.edge.node()
     }
 
-    /// The identity of every member is durable before the first log entry: a crash or a failure between the two leaves nodes
-    /// that the same call completes.
+    /// The identity of every member is durable before the first log entry: a crash or a failure between the two leaves members
+    /// that the same call, at any of them, completes.
     async fn initialize(&self, cluster_name: String) -> Result<String, Failure> {
         if self.node().status().initialized {
             return Err(Failure::new(Reason::AlreadyInitialized, "the cluster is initialised already"));
         }
-        let known = self.identity.data().identity().cluster_id;
-        let cluster_id = if known.is_empty() { uuid::Uuid::now_v7().to_string() } else { known };
-        let adopted = self.identity.adopt(cluster_id.clone(), cluster_name).await;
-        adopted.map_err(|error| match error {
-            // Another `Init`, or a peer, was faster: nothing is wrong with the directory.
-            StorageError::Unusable(already) => Failure::new(Reason::AlreadyInitialized, already),
-            error => self.edge.stop_for(error),
-        })?;
-        peers::join_members(&self.identity, &self.members).await?;
+        let cluster = peers::choose_cluster(&self.identity, &self.members, cluster_name).await?;
+        peers::join_members(&self.identity, &self.members, &cluster, |error| self.edge.stop_for(error)).await?;
         self.node().initialize(self.members.clone()).await?;
-        Ok(cluster_id)
+        Ok(cluster.id)
     }
 
     async fn status(&self) -> admin::GetStatusResponse {

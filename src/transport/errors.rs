@@ -112,6 +112,7 @@ reasons! {
     SerialKeyMismatch "SERIAL_KEY_MISMATCH" Internal Unknown;
     StorageFailed "STORAGE_FAILED" Internal Unknown;
     NodeStopped "NODE_STOPPED" Unavailable Unknown;
+    InitIncomplete "INIT_INCOMPLETE" Unavailable Unknown;
 }
 
 /// One error, before it is put on the wire.
@@ -300,7 +301,8 @@ impl From<InitError> for Failure {
     fn from(error: InitError) -> Self {
         let reason = match &error {
             InitError::AlreadyInitialized => Reason::AlreadyInitialized,
-            InitError::Members(_) => Reason::MembersInvalid,
+            // By then every member has been taken in.
+            InitError::Members(_) => Reason::InitIncomplete,
             InitError::Stopped(_) => Reason::NodeStopped,
         };
         Self::new(reason, error.to_string())

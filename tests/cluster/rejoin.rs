@@ -81,7 +81,7 @@ fn a_member_whose_disk_was_emptied_is_refused_by_name_and_the_cluster_goes_on() 
 }
 
 #[test]
-fn a_cluster_is_not_made_while_a_member_is_away_and_is_made_when_it_is_there() {
+fn a_cluster_is_not_made_while_a_member_is_away_and_is_made_at_any_when_it_is_there() {
     let mut cluster = Cluster::new(3);
     for node in [1, 2] {
         cluster.start(node);
@@ -90,8 +90,30 @@ fn a_cluster_is_not_made_while_a_member_is_away_and_is_made_when_it_is_there() {
     let made = cluster.stampede(&["init", "--name", "test"]);
     let told = String::from_utf8_lossy(&made.stderr);
     assert!(!made.status.success() && told.contains("member 3 at") && told.contains("start every member"), "{told}");
+    assert!(told.contains("nothing was changed"), "{told}");
     cluster.start(3);
     cluster.until_started(3);
-    assert!(cluster.stampede(&["init", "--name", "test"]).status.success());
-    until("a leader", || cluster.leader().is_some());
+    let made = cluster.stampede_at(3, &["init", "--name", "other"]);
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    until("all are in it", || cluster.stampede(&["status"]).status.success());
+}
+
+#[test]
+fn inits_that_race_at_different_members_end_in_one_cluster() {
+    let mut cluster = Cluster::new(3);
+    for node in cluster.nodes() {
+        cluster.start(node);
+    }
+    for node in cluster.nodes() {
+        cluster.until_started(node);
+    }
+    let answers: Vec<_> = std::thread::scope(|scope| {
+        let init = |node| cluster.stampede_at(node, &["init", "--name", "test", "-o", "json"]);
+        let racing: Vec<_> = cluster.nodes().into_iter().map(|node| scope.spawn(move || init(node))).collect();
+        racing.into_iter().map(|racer| racer.join().unwrap()).collect()
+    });
+    let mut made: Vec<_> = answers.iter().filter(|answer| answer.status.success()).map(|answer| &answer.stdout).collect();
+    made.dedup();
+    assert_eq!(made.len(), 1, "{answers:?}");
+    until("all are in it", || cluster.stampede(&["status"]).status.success());
 }

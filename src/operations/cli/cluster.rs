@@ -32,7 +32,7 @@ pub(super) enum LeaderCommand {
 }
 
 pub(super) async fn init(global: &Global, args: InitArgs) -> Result<(), Failure> {
-    // One node, not the next one after it: two nodes that are both told to make a cluster could make two.
+    // All members must run: what one of them cannot do, no other can.
     let first = global.admin.iter().take(1).cloned().collect();
     let servers = Servers { addresses: first, ..global.admins() };
     let call = Call::write("making the cluster", "stampede status", format!("stampede init --name {}", args.name));

@@ -18,14 +18,15 @@ use tonic::{Code, ConnectError, Request, Response, Status, Streaming};
 use tonic_types::StatusExt;
 
 use super::ClusterIdentity;
+use super::identity::Cluster;
 use crate::consensus::{LinkError, PeerLink, Peers};
 use crate::limits;
 use crate::proto::raft::peer_service_client::PeerServiceClient;
 use crate::proto::raft::snapshot_request::Part;
 use crate::proto::raft::{
-    AppendRequest, AppendResponse, JoinRequest, JoinResponse, ProposeRequest, ProposeResponse, ReadIndexRequest,
-    ReadIndexResponse, SnapshotHeader, SnapshotRequest, SnapshotResponse, TransferLeaderRequest, TransferLeaderResponse,
-    VoteRequest, VoteResponse,
+    AppendRequest, AppendResponse, IdentifyRequest, IdentifyResponse, JoinRequest, JoinResponse, ProposeRequest,
+    ProposeResponse, ReadIndexRequest, ReadIndexResponse, SnapshotHeader, SnapshotRequest, SnapshotResponse,
+    TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 use crate::storage::{RocksSnapshot, Vote};
 use crate::transport::errors::ERROR_DOMAIN;
@@ -71,9 +72,18 @@ impl GrpcPeerLink {
         Self { identity: identity.clone(), node_id, urgent: connect_lazily(address), bulk: connect_lazily(address) }
     }
 
-    /// Takes the node into this one's cluster.
-    pub(super) async fn join(&self, within: Duration) -> Result<JoinResponse, LinkError> {
-        self.call(JoinRequest {}, within, |mut client, request| async move { client.join(request).await }).await
+    /// Asks of which cluster the node is.
+    pub(super) async fn identify(&self, within: Duration) -> Result<IdentifyResponse, LinkError> {
+        self.call(IdentifyRequest {}, within, |mut client, request| async move { client.identify(request).await }).await
+    }
+
+    /// Takes the node into a cluster, which need not be this one's yet.
+    pub(super) async fn join(&self, cluster: &Cluster, within: Duration) -> Result<JoinResponse, LinkError> {
+        let send = |mut client: Client, mut request: Request<JoinRequest>| {
+            cluster.sign(request.metadata_mut());
+            async move { client.join(request).await }
+        };
+        self.call(JoinRequest {}, within, send).await
     }
 
     fn signed<T>(&self, message: T) -> Request<T> {

@@ -12,10 +12,11 @@ use super::ClusterIdentity;
 use crate::proto::raft::peer_service_server::PeerService;
 use crate::proto::raft::snapshot_request::Part;
 use crate::proto::raft::{
-    AppendRequest, AppendResponse, JoinRequest, JoinResponse, ProposeRequest, ProposeResponse, ReadIndexRequest,
-    ReadIndexResponse, SnapshotRequest, SnapshotResponse, TransferLeaderRequest, TransferLeaderResponse, VoteRequest,
-    VoteResponse,
+    AppendRequest, AppendResponse, IdentifyRequest, IdentifyResponse, JoinRequest, JoinResponse, ProposeRequest,
+    ProposeResponse, ReadIndexRequest, ReadIndexResponse, SnapshotRequest, SnapshotResponse, TransferLeaderRequest,
+    TransferLeaderResponse, VoteRequest, VoteResponse,
 };
+use crate::storage::data_dir::NodeIdentity;
 use crate::transport::calls::CallMetrics;
 use crate::transport::deadline;
 use crate::transport::errors::{Failure, Reason};
@@ -75,6 +76,19 @@ impl PeerService for Peers {
         });
         let end = end.filter_map(|status| std::future::ready(status.map(Err)));
         Ok(Response::new(answers.chain(end).boxed()))
+    }
+
+    async fn identify(&self, request: Request<IdentifyRequest>) -> Result<Response<IdentifyResponse>, Status> {
+        self.calls
+            .identify
+            .count(async {
+                let NodeIdentity { cluster_id, cluster_name, .. } = self.identity.tell(request.metadata())?;
+                let status = self.node.status();
+                // A vote counts: it is given only once some member has begun the log.
+                let made = status.initialized || status.term > 0;
+                Ok(Response::new(IdentifyResponse { cluster_id, cluster_name, made }))
+            })
+            .await
     }
 
     async fn join(&self, request: Request<JoinRequest>) -> Result<Response<JoinResponse>, Status> {
