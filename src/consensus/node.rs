@@ -127,7 +127,10 @@ where
         let (state_machine, applied_end) = StateMachine::<RT, S>::new(ledger.clone(), metrics.clone(), log.failure().clone());
         let network = NetworkFactory(links.clone());
         let raft = Raft::new(settings.node_id, Arc::new(config), network, log.clone(), state_machine).await;
-        let raft = raft.map_err(|fatal| StartError::Consensus(fatal.to_string()))?;
+        let raft = raft.map_err(|fatal| match log.failure().get() {
+            Some(error) => StartError::Storage(error),
+            None => StartError::Consensus(fatal.to_string()),
+        })?;
         let target = RaftTarget {
             raft: raft.clone(),
             links: links.clone(),

@@ -174,9 +174,13 @@ impl Cluster {
         child.wait().unwrap();
     }
 
+    pub(crate) fn data_dir(&self, node: u64) -> PathBuf {
+        self.folder.path().join(format!("data-{node}"))
+    }
+
     /// As after a disk was replaced by a new one.
     pub(crate) fn empty_disk(&self, node: u64) {
-        fs::remove_dir_all(self.folder.path().join(format!("data-{node}"))).unwrap();
+        fs::remove_dir_all(self.data_dir(node)).unwrap();
     }
 
     pub(crate) fn send_sigterm(&self, node: u64) {

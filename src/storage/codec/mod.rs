@@ -29,7 +29,7 @@ use crate::domain::{OrderId, Quantity, SerialRange, SeriesCode, StampNumber};
 use crate::proto::storage as proto;
 
 /// `field` of `what` cannot be what was written.
-pub(super) fn corrupt(what: &str, cause: impl Display) -> StorageError {
+pub(crate) fn corrupt(what: &str, cause: impl Display) -> StorageError {
     StorageError::Corrupt { what: what.to_owned(), cause: cause.to_string() }
 }
 
