@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use crate::consensus::{Consistency, NodeStatus, Role, TransferError};
+use crate::consensus::{Consistency, ExportError, NodeStatus, Role, TransferError};
 use crate::domain::{Change, Command, LedgerView, Outcome};
 use crate::limits;
 use crate::proto::admin;
@@ -261,12 +261,12 @@ impl AdminService for Admin {
         let first = match self.node().export_log(from, limits::EXPORT_ENTRIES_PAGE).await {
             Ok(first) => first,
             Err(error) => {
-                let status = Failure::from(error).status();
+                let status = unexported(&self.edge, error).status();
                 call.end(status.code());
                 return Err(status);
             }
         };
-        Ok(Response::new(call.until_the_end_of(export(self.node().clone(), first, applied.index))))
+        Ok(Response::new(call.until_the_end_of(export(self.edge.clone(), first, applied.index))))
     }
 
     async fn list_digests(
@@ -315,29 +315,41 @@ fn send_scan(scan: &LedgerScan, node_id: u64, records: &Records) -> Result<(), S
 
 /// Page after page up to `until`.
 fn export(
-    node: ClusterNode,
+    edge: Edge<ClusterNode>,
     first: Vec<CommittedEntry>,
     until: u64,
 ) -> BoxStream<'static, Result<admin::ExportLogResponse, Status>> {
     let next_page = move |page: Option<Vec<CommittedEntry>>| {
-        let node = node.clone();
+        let edge = edge.clone();
         async move {
             let page = page?;
             let last = page.last()?.position.index;
-            let rest =
-                if last >= until { Ok(None) } else { node.export_log(last + 1, limits::EXPORT_ENTRIES_PAGE).await.map(Some) };
+            let rest = if last >= until {
+                Ok(None)
+            } else {
+                edge.node().export_log(last + 1, limits::EXPORT_ENTRIES_PAGE).await.map(Some)
+            };
             let mut answers: Vec<_> =
                 page.into_iter().filter(|entry| entry.position.index <= until).map(|entry| Ok(exported(entry))).collect();
             match rest {
                 Ok(rest) => Some((stream::iter(answers), rest)),
                 Err(error) => {
-                    answers.push(Err(Failure::from(error).status()));
+                    answers.push(Err(unexported(&edge, error).status()));
                     Some((stream::iter(answers), None))
                 }
             }
         }
     };
     stream::unfold(Some(first), next_page).flatten().boxed()
+}
+
+fn unexported(edge: &Edge<ClusterNode>, error: ExportError) -> Failure {
+    match error {
+        ExportError::Purged { first_index } => {
+            Failure::new(Reason::LogPurged, error.to_string()).with("first_index", first_index)
+        }
+        ExportError::Storage(error) => edge.stop_for(error),
+    }
 }
 
 fn exported(entry: CommittedEntry) -> admin::ExportLogResponse {

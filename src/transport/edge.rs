@@ -22,8 +22,14 @@ use crate::transport::ledger_node::{ClusterNode, LedgerNode};
 use crate::transport::read_threads::{NotRun, ReadThreads};
 use crate::transport::{validate, wire};
 
-/// Told of every record that could not be read: the node cannot go on, and says why.
+/// Told of everything that a call could not read or save: the node cannot go on, and says why.
 pub type OnStorageError = Arc<dyn Fn(&StorageError) + Send + Sync>;
+
+/// The only way to a `STORAGE_FAILED`: what it tells a caller is true.
+pub(super) fn stop_for(on_storage_error: &OnStorageError, error: &StorageError) -> Failure {
+    on_storage_error(error);
+    Failure::new(Reason::StorageFailed, error.to_string())
+}
 
 /// How many codes an answer has room for.
 pub(super) struct CodeRoom(u32);
@@ -289,8 +295,7 @@ impl<N: LedgerNode> Edge<N> {
     }
 
     pub(super) fn stop_for(&self, error: StorageError) -> Failure {
-        (self.inner.on_storage_error)(&error);
-        error.into()
+        stop_for(&self.inner.on_storage_error, &error)
     }
 
     pub(super) fn with_leader(&self, failure: Failure, leader: Option<u64>) -> Failure {

@@ -12,12 +12,11 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::consensus::{
-    ExportError, InitError, PeerError, ReadError, RetryReason, SnapshotError, SubmitError, TransferError, UnknownReason,
+    InitError, PeerError, ReadError, RetryReason, SnapshotError, SubmitError, TransferError, UnknownReason,
 };
 use crate::domain::Refusal;
 use crate::limits;
 use crate::proto::v1;
-use crate::storage::StorageError;
 
 /// Of `google.rpc.ErrorInfo`.
 pub const ERROR_DOMAIN: &str = "stampede";
@@ -291,12 +290,6 @@ impl From<&ReadError> for Failure {
     }
 }
 
-impl From<StorageError> for Failure {
-    fn from(error: StorageError) -> Self {
-        Self::new(Reason::StorageFailed, error.to_string())
-    }
-}
-
 impl From<InitError> for Failure {
     fn from(error: InitError) -> Self {
         let reason = match &error {
@@ -329,17 +322,6 @@ impl From<SnapshotError> for Failure {
             SnapshotError::Stopped(_) => Reason::NodeStopped,
         };
         Self::new(reason, error.to_string())
-    }
-}
-
-impl From<ExportError> for Failure {
-    fn from(error: ExportError) -> Self {
-        match error {
-            ExportError::Purged { first_index } => {
-                Self::new(Reason::LogPurged, error.to_string()).with("first_index", first_index)
-            }
-            ExportError::Storage(error) => error.into(),
-        }
     }
 }
 

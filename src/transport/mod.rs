@@ -23,7 +23,7 @@ pub mod validate;
 pub mod wire;
 
 pub use calls::CallMetrics;
-pub use edge::Edge;
+pub use edge::{Edge, OnStorageError};
 pub use ledger_node::{ClusterNode, LedgerNode};
 pub use peers::{ClusterIdentity, GrpcPeers};
 pub use server::{ServeError, Signals, serve_admin, serve_client, serve_peers};

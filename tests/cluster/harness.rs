@@ -202,6 +202,10 @@ impl Cluster {
         format!("127.0.0.1:{}", self.ports(node).client)
     }
 
+    pub(crate) fn admin_address(&self, node: u64) -> String {
+        format!("127.0.0.1:{}", self.ports(node).admin)
+    }
+
     fn list(&self, port: impl Fn(Ports) -> u16) -> String {
         let all: Vec<String> = self.ports.iter().map(|ports| format!("127.0.0.1:{}", port(*ports))).collect();
         all.join(",")
@@ -219,7 +223,7 @@ impl Cluster {
 
     /// Runs a command of an operator that asks this node alone.
     pub(crate) fn stampede_at(&self, node: u64, args: &[&str]) -> Output {
-        let admin = format!("127.0.0.1:{}", self.ports(node).admin);
+        let admin = self.admin_address(node);
         Command::new(env!("CARGO_BIN_EXE_stampede")).args(args).args(["--admin", &admin]).output().unwrap()
     }
 

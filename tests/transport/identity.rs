@@ -3,6 +3,7 @@
 use stampede::proto::admin::{InitRequest, NodeRole};
 use stampede::proto::raft::peer_service_client::PeerServiceClient;
 use stampede::proto::raft::{IdentifyRequest, IdentifyResponse, JoinRequest, VoteRequest};
+use stampede::storage::StorageError;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 
@@ -93,6 +94,22 @@ async fn a_node_tells_configured_members_of_which_cluster_it_is_and_whether_that
 }
 
 #[tokio::test]
+async fn a_node_that_cannot_save_of_which_cluster_it_is_stops() {
+    let mut node = start().await;
+    // In the way of the file that becomes `NODE`.
+    let in_the_way = node.dir.path().join("NODE.tmp");
+    std::fs::create_dir(&in_the_way).unwrap();
+    let joined = join(&node, "cluster-x", "2").await.unwrap_err();
+    let made = node.admin.init(InitRequest { cluster_name: "test".to_owned() }).await.unwrap_err();
+    for status in [joined, made] {
+        assert_eq!((info(&status).reason.as_str(), effect(&status).as_str()), ("STORAGE_FAILED", "unknown"));
+    }
+    let told = node.take_storage_errors();
+    assert!(matches!(told.as_slice(), [StorageError::Io { .. }, StorageError::Io { .. }]), "{told:?}");
+    node.stop().await;
+}
+
+#[tokio::test]
 async fn an_init_completes_the_cluster_that_another_began_under_its_name_alone() {
     let mut node = start().await;
     join(&node, "cluster-x", "2").await.unwrap();
@@ -124,7 +141,6 @@ async fn of_inits_that_race_one_makes_the_cluster_and_the_others_are_refused() {
         let mut admin = node.admin.clone();
         async move { admin.init(InitRequest { cluster_name: "test".to_owned() }).await }
     };
-    // An error of storage would end the node, and this test.
     let answers = futures_util::future::join_all((0..8).map(|_| init())).await;
     assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1, "{answers:?}");
     for status in answers.into_iter().filter_map(Result::err) {

@@ -23,7 +23,7 @@ use super::watch::Seen;
 use crate::consensus::NodeStatus;
 use crate::domain::{Series, Totals};
 use crate::storage::StorageError;
-use crate::transport::CallMetrics;
+use crate::transport::{CallMetrics, OnStorageError};
 
 /// What the page is made of.
 pub trait Observed: Send + Sync + 'static {
@@ -62,15 +62,19 @@ pub struct Metrics<O> {
     pub started_at_ms: u64,
     /// What was built in that a release cannot contain.
     pub features: String,
+    pub on_storage_error: OnStorageError,
 }
 
 impl<O: Observed> Metrics<O> {
     /// Reads the ledger: blocks.
     ///
     /// # Errors
-    /// The ledger could not be read, or a value cannot be written as text.
+    /// The ledger could not be read, which the node is told of, or a value cannot be written as text.
     pub fn render(self: &Arc<Self>) -> Result<String, String> {
-        let figures = self.observed.ledger().map_err(|error| error.to_string())?;
+        let figures = self.observed.ledger().map_err(|error| {
+            (self.on_storage_error)(&error);
+            error.to_string()
+        })?;
         let status = self.observed.status();
         let mut registry = Registry::default();
         registry.register_collector(Box::new(Moment { metrics: self.clone(), status, figures, names: (self.names)() }));

@@ -7,6 +7,7 @@ use crate::operations::health::tests::healthy;
 
 struct Fresh {
     counters: crate::consensus::Metrics,
+    ledger: Result<LedgerFigures, StorageError>,
 }
 
 impl Observed for Fresh {
@@ -19,22 +20,37 @@ impl Observed for Fresh {
     }
 
     fn ledger(&self) -> Result<LedgerFigures, StorageError> {
-        Ok(LedgerFigures::default())
+        self.ledger.clone()
     }
 }
 
 fn page() -> String {
+    render(Ok(LedgerFigures::default()), Arc::new(|error| panic!("{error}"))).unwrap()
+}
+
+fn render(ledger: Result<LedgerFigures, StorageError>, on_storage_error: OnStorageError) -> Result<String, String> {
     let names = Names { node_id: "2".into(), node_name: "b".into(), cluster_id: String::new(), cluster_name: "c".into() };
     let metrics = Metrics {
-        observed: Fresh { counters: crate::consensus::Metrics::default() },
+        observed: Fresh { counters: crate::consensus::Metrics::default(), ledger },
         names: Box::new(move || names.clone()),
         calls: CallMetrics::new(),
         lifecycle: Arc::default(),
         seen: Arc::new(Seen::new([1, 3])),
         started_at_ms: 1_500,
         features: String::new(),
+        on_storage_error,
     };
-    Arc::new(metrics).render().unwrap()
+    Arc::new(metrics).render()
+}
+
+#[test]
+fn a_ledger_that_cannot_be_read_is_told_to_the_node() {
+    let damaged = StorageError::Corrupt { what: "a series".to_owned(), cause: "bytes".to_owned() };
+    let told = Arc::new(std::sync::Mutex::new(None));
+    let tell = told.clone();
+    let rendered = render(Err(damaged.clone()), Arc::new(move |error| *tell.lock().unwrap() = Some(error.clone())));
+    assert!(rendered.is_err());
+    assert_eq!(*told.lock().unwrap(), Some(damaged));
 }
 
 /// Lines of a metric with their values, without the name.

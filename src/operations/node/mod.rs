@@ -30,14 +30,14 @@ use crate::consensus::{Node, NodeSettings, NodeStatus, TransferError};
 use crate::domain::LedgerView as _;
 use crate::proto::storage::MemberNode;
 use crate::storage::{DataDir, LedgerStore as _, StorageError};
-use crate::transport::{CallMetrics, ClusterIdentity, ClusterNode, GrpcPeers};
+use crate::transport::{CallMetrics, ClusterIdentity, ClusterNode, GrpcPeers, OnStorageError};
 
 /// Everything that lives as long as the node.
 struct Running {
     node: ClusterNode,
     data: Arc<DataDir>,
     lifecycle: Arc<Lifecycle>,
-    /// The first record that could not be read by a call; consensus keeps its own.
+    /// The first thing that a call could not read or save; consensus keeps its own.
     storage_error: watch::Sender<Option<StorageError>>,
     /// Who it is to its peers; bound to a cluster by `init`, or by the first peer that has one.
     identity: ClusterIdentity,
@@ -152,7 +152,7 @@ async fn live(running: &Running, mut ports: Ports, requests: &mut StopRequests) 
     let mut before = running.node.status();
     loop {
         let is_alive = tokio::select! {
-            // A record that cannot be read is fatal, whoever wanted it.
+            // What cannot be read or saved is fatal, whoever wanted it.
             Ok(()) = storage_errors.changed() => false,
             reason = requests.next() => return Ok((reason, ports)),
             failure = ports.ended_by_itself() => return Err(failure),
@@ -201,6 +201,17 @@ impl Running {
             return Err(Failure::new(Code::Failed, told, "nothing that was acknowledged is lost; look at the disk"));
         }
         Ok(())
+    }
+
+    fn on_storage_error(&self) -> OnStorageError {
+        let seen = self.storage_error.clone();
+        Arc::new(move |error: &StorageError| {
+            seen.send_if_modified(|first| {
+                let is_first = first.is_none();
+                first.get_or_insert_with(|| error.clone());
+                is_first
+            });
+        })
     }
 
     fn seen_storage_error(&self) -> Option<StorageError> {
@@ -275,5 +286,6 @@ fn metrics_of(config: &Config, running: &Running, calls: Arc<CallMetrics>, featu
         seen: Arc::new(Seen::new(others)),
         started_at_ms: clock::unix_ms(),
         features,
+        on_storage_error: running.on_storage_error(),
     }
 }

@@ -115,8 +115,12 @@ impl ClusterIdentity {
     /// Admits the call with which `init` takes this node into a cluster: its own, or its first.
     ///
     /// # Errors
-    /// As of [`Self::admit`]; the identity cannot be saved.
-    pub(super) async fn join(&self, metadata: &MetadataMap) -> Result<(), Failure> {
+    /// As of [`Self::admit`]; what `stop_for` makes of an identity that cannot be saved.
+    pub(super) async fn join(
+        &self,
+        metadata: &MetadataMap,
+        stop_for: impl FnOnce(StorageError) -> Failure,
+    ) -> Result<(), Failure> {
         let caller = Caller::of(metadata);
         let ours = self.data.identity();
         check(&caller, &ours).and_then(|()| self.is_member(&caller)).inspect_err(|failure| self.log(failure))?;
@@ -125,7 +129,7 @@ impl ClusterIdentity {
         adopted.map_err(|error| match error {
             // `Init`, or a peer of yet another cluster, was faster.
             StorageError::Unusable(already) => Failure::new(Reason::OtherCluster, already),
-            error => error.into(),
+            error => stop_for(error),
         })
     }
 

@@ -19,6 +19,7 @@ use crate::proto::raft::{
 use crate::storage::data_dir::NodeIdentity;
 use crate::transport::calls::CallMetrics;
 use crate::transport::deadline;
+use crate::transport::edge::{self, OnStorageError};
 use crate::transport::errors::{Failure, Reason};
 use crate::transport::ledger_node::ClusterNode;
 
@@ -26,14 +27,21 @@ pub struct Peers {
     node: ClusterNode,
     identity: ClusterIdentity,
     calls: Arc<CallMetrics>,
+    on_storage_error: OnStorageError,
     /// True once the port is closing: streams of peers end, they have no end of their own.
     stop: watch::Receiver<bool>,
 }
 
 impl Peers {
     #[must_use]
-    pub fn new(node: ClusterNode, identity: ClusterIdentity, calls: Arc<CallMetrics>, stop: watch::Receiver<bool>) -> Self {
-        Self { node, identity, calls, stop }
+    pub fn new(
+        node: ClusterNode,
+        identity: ClusterIdentity,
+        calls: Arc<CallMetrics>,
+        on_storage_error: OnStorageError,
+        stop: watch::Receiver<bool>,
+    ) -> Self {
+        Self { node, identity, calls, on_storage_error, stop }
     }
 }
 
@@ -95,7 +103,8 @@ impl PeerService for Peers {
         self.calls
             .join
             .count(async {
-                self.identity.join(request.metadata()).await?;
+                let stop_for = |error| edge::stop_for(&self.on_storage_error, &error);
+                self.identity.join(request.metadata(), stop_for).await?;
                 Ok(Response::new(JoinResponse {}))
             })
             .await
