@@ -125,7 +125,7 @@ where
         let metrics = Arc::new(Metrics::default());
         let links = Links::new(peers);
         let (state_machine, applied_end) = StateMachine::<RT, S>::new(ledger.clone(), metrics.clone(), log.failure().clone());
-        let network = NetworkFactory(links.clone());
+        let network = NetworkFactory { links: links.clone(), failure: log.failure().clone() };
         let raft = Raft::new(settings.node_id, Arc::new(config), network, log.clone(), state_machine).await;
         let raft = raft.map_err(|fatal| match log.failure().get() {
             Some(error) => StartError::Storage(error),

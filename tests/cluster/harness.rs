@@ -259,9 +259,9 @@ impl Cluster {
     }
 
     /// The last entry that the node has removed from its log.
-    pub(crate) fn purged(&self, node: u64) -> Option<u64> {
+    pub(crate) fn figure(&self, node: u64, name: &str) -> Option<u64> {
         let (_, page) = self.http(node, "/metrics")?;
-        let line = page.lines().find(|line| line.starts_with("stampede_raft_purged_index"))?;
+        let line = page.lines().find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ')))?;
         line.rsplit(' ').next()?.parse().ok()
     }
 

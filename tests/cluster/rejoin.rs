@@ -10,6 +10,8 @@ const SNAPSHOT_AFTER: u64 = 100;
 /// Enough for a snapshot and a purge behind it, and for entries after them: one call at a time is one entry a call.
 const ORDERS: u64 = 3 * SNAPSHOT_AFTER;
 
+const PURGED: &str = "stampede_raft_purged_index";
+
 /// Orders one after the other at `address`.
 fn place_orders(address: String, orders: u64) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -35,7 +37,7 @@ fn a_follower_that_missed_what_the_log_has_purged_rejoins_by_snapshot() {
     cluster.kill(follower);
     place_orders(cluster.client_address(leader), ORDERS);
     until("the leader has purged its log past the follower's", || {
-        cluster.purged(leader).is_some_and(|purged| purged >= SNAPSHOT_AFTER)
+        cluster.figure(leader, PURGED).is_some_and(|purged| purged >= SNAPSHOT_AFTER)
     });
 
     cluster.start(follower);
@@ -49,6 +51,34 @@ fn a_follower_that_missed_what_the_log_has_purged_rejoins_by_snapshot() {
     cluster.start(follower);
     place_orders(cluster.client_address(leader), 1);
     until("all hold the same again", || cluster.same_digest());
+}
+
+#[test]
+fn a_leader_that_cannot_read_its_own_snapshot_ends_and_another_sends_one() {
+    let mut cluster = Cluster::running_with(&["raft.snapshot_after_entries=100", "raft.entries_kept_after_snapshot=0"]);
+    let leader = cluster.leader().unwrap();
+    let follower = cluster.nodes().into_iter().find(|node| *node != leader).unwrap();
+    cluster.kill(follower);
+    place_orders(cluster.client_address(leader), ORDERS);
+    until("the leader will build no more snapshots, and has purged its log behind the last", || {
+        let [applied, snapshot, purged] = ["stampede_raft_applied_index", "stampede_raft_snapshot_index", PURGED]
+            .map(|name| cluster.figure(leader, name).unwrap_or(0));
+        purged >= SNAPSHOT_AFTER && purged == snapshot && applied < snapshot + SNAPSHOT_AFTER
+    });
+    // The ledger keeps its own links to the same files.
+    for snapshot in std::fs::read_dir(cluster.data_dir(leader).join("snapshots")).unwrap() {
+        for file in std::fs::read_dir(snapshot.unwrap().path()).unwrap() {
+            let file = file.unwrap().path();
+            if file.extension().is_some_and(|kind| kind == "sst") {
+                std::fs::remove_file(file).unwrap();
+            }
+        }
+    }
+
+    cluster.start(follower);
+    assert_eq!(cluster.wait(leader).code(), Some(21), "{}", cluster.log(leader));
+    let placed = || cluster.stampede(&["order", "place", "--series", "CPN", "--timeout", "1s"]).status.success();
+    until("two of three are a majority", placed);
 }
 
 #[test]

@@ -19,7 +19,7 @@ use tonic_types::StatusExt;
 
 use super::ClusterIdentity;
 use super::identity::Cluster;
-use crate::consensus::{LinkError, PeerLink, Peers};
+use crate::consensus::{LinkError, PeerLink, Peers, SnapshotSendError};
 use crate::limits;
 use crate::proto::raft::peer_service_client::PeerServiceClient;
 use crate::proto::raft::snapshot_request::Part;
@@ -215,7 +215,7 @@ impl PeerLink for GrpcPeerLink {
         vote: Vote,
         snapshot: RocksSnapshot,
         within: Duration,
-    ) -> Result<SnapshotResponse, LinkError> {
+    ) -> Result<SnapshotResponse, SnapshotSendError> {
         let mut client = self.bulk.clone().map_err(LinkError::Unreachable)?;
         let header = SnapshotHeader { vote: Some(vote), manifest: Some(snapshot.manifest().clone()) };
         // A snapshot that cannot be read ends the stream early: the receiver sees that files are missing and refuses it.
@@ -228,12 +228,12 @@ impl PeerLink for GrpcPeerLink {
         let parts = stream::iter([SnapshotRequest { part: Some(Part::Header(header)) }]).chain(chunks);
         let sent = tokio::time::timeout(within, client.install_snapshot(self.signed(parts))).await;
         if let Some(error) = unread.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            return Err(LinkError::NoAnswer(format!("the snapshot could not be read: {error}")));
+            return Err(error.into());
         }
         match sent {
             Ok(Ok(answer)) => Ok(answer.into_inner()),
-            Ok(Err(status)) => Err(link_error(&status)),
-            Err(_) => Err(LinkError::NoAnswer(format!("none within {within:?}"))),
+            Ok(Err(status)) => Err(link_error(&status).into()),
+            Err(_) => Err(LinkError::NoAnswer(format!("none within {within:?}")).into()),
         }
     }
 
