@@ -137,7 +137,9 @@ impl DataDir {
         }
         let bound =
             NodeIdentity { cluster_id: cluster_id.to_owned(), cluster_name: cluster_name.to_owned(), ..identity.clone() };
-        self.replace_identity(&mut identity, bound)
+        self.replace_identity(&mut identity, bound, || crash_point::reach("data_dir.set_cluster.before_rename"))?;
+        crash_point::reach("data_dir.set_cluster.after_rename");
+        Ok(())
     }
 
     /// Opens log and ledger, and checks that they fit together. From then on the directory is of this program's format. Blocks:
@@ -152,7 +154,7 @@ impl DataDir {
         check_fit(&log.read_state()?, &ledger.meta())?;
         let mut identity = self.identity_lock();
         let raised = NodeIdentity { format_version: FORMAT_VERSION, ..identity.clone() };
-        self.replace_identity(&mut identity, raised)?;
+        self.replace_identity(&mut identity, raised, || ())?;
         drop(identity);
         Ok((log, ledger))
     }
@@ -172,9 +174,14 @@ impl DataDir {
         Ok(())
     }
 
-    fn replace_identity(&self, identity: &mut NodeIdentity, new: NodeIdentity) -> Result<(), StorageError> {
+    fn replace_identity(
+        &self,
+        identity: &mut NodeIdentity,
+        new: NodeIdentity,
+        before_rename: impl FnOnce(),
+    ) -> Result<(), StorageError> {
         if new != *identity {
-            replace_file(&self.path, NODE, &new.encode_to_vec(), || ())?;
+            replace_file(&self.path, NODE, &new.encode_to_vec(), before_rename)?;
             *identity = new;
         }
         Ok(())

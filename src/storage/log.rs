@@ -180,11 +180,15 @@ impl Writer {
         }
         let has = |wanted: fn(&LogWrite) -> bool| group.iter().any(|queued| wanted(&queued.write));
         let appends = has(|write| matches!(write, LogWrite::Append(_)));
+        let truncates = has(|write| matches!(write, LogWrite::Truncate { .. }));
         let purges = has(|write| matches!(write, LogWrite::Purge { .. }));
         let mut durably = WriteOptions::default();
         durably.set_sync(has(|write| !matches!(write, LogWrite::SaveCommitted(_))));
         if appends {
             crash_point::reach("log.append.before_write");
+        }
+        if truncates {
+            crash_point::reach("log.truncate.before_write");
         }
         if purges {
             crash_point::reach("log.purge.before_write");
@@ -192,6 +196,9 @@ impl Writer {
         self.db.write_opt(batch, &durably).map_err(rocks("write the log"))?;
         if appends {
             crash_point::reach("log.append.before_done");
+        }
+        if truncates {
+            crash_point::reach("log.truncate.before_done");
         }
         if purges {
             crash_point::reach("log.purge.before_done");

@@ -258,7 +258,7 @@ impl Cluster {
         statuses.len() == self.ports.len() && statuses.iter().all(|status| held(status) == held(&statuses[0]))
     }
 
-    /// The last entry that the node has removed from its log.
+    /// What the node's metrics page has under a name without labels.
     pub(crate) fn figure(&self, node: u64, name: &str) -> Option<u64> {
         let (_, page) = self.http(node, "/metrics")?;
         let line = page.lines().find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ')))?;
