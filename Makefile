@@ -14,7 +14,8 @@ STAMPEDE_REVISION ?= $(shell git describe --always --dirty 2>/dev/null || echo u
 export STAMPEDE_REVISION
 BIN := $(CARGO_TARGET_DIR)/debug
 
-ROCKSDB_VERSION := $(shell sed -n '/^name = "librocksdb-sys"/{n;s/version = "\(.*\)"/\1/p}' Cargo.lock)
+ROCKSDB_VERSION := $(shell sed -n '/^name = "librocksdb-sys"/{n;s/version = "\(.*\)"/\1/p;}' Cargo.lock)
+$(if $(ROCKSDB_VERSION),,$(error Cargo.lock names no version of librocksdb-sys))
 ROCKSDB_DIR := $(CACHE)/rocksdb-$(ROCKSDB_VERSION)
 ROCKSDB_LIB := $(ROCKSDB_DIR)/librocksdb.a
 # Read by the build script of librocksdb-sys: link this library instead of compiling another.
