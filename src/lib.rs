@@ -9,8 +9,8 @@
 //! What is deliberately absent:
 //! - Nothing under `domain` reads a clock, draws a random number, iterates over a hash map, or does I/O.
 //! - Nothing outside `storage` names RocksDB; nothing outside `consensus` names openraft.
-//! - Nothing outside `transport` parses input from outside.
-//! - Nothing outside `clock` reads the wall clock.
+//! - Nothing outside `transport` parses what callers send.
+//! - Nothing of ours outside `clock` reads the wall clock.
 
 #[cfg(all(
     not(debug_assertions),

@@ -1,6 +1,6 @@
 //! gRPC: the three ports of a node, and its calls to other nodes.
 //!
-//! The only place that parses input from outside (`validate`) and the only one that names an error on the wire (`errors`). What a
+//! The only place that parses what callers send (`validate`) and the only one that names an error on the wire (`errors`). What a
 //! call means is the domain's affair, where it is executed is consensus': a service here converts, asks the node, converts back.
 //!
 //! - client port: `IssuanceService` ([`issuance`]); writes of all three forms share one path ([`edge`]).
