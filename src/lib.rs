@@ -27,6 +27,7 @@ compile_error!("planted bugs are for drills; a release cannot contain them");
 
 pub mod clock;
 pub mod consensus;
+pub mod counters;
 pub mod domain;
 pub mod limits;
 pub mod operations;

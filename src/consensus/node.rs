@@ -155,7 +155,10 @@ where
     /// # Errors
     /// See [`SubmitError`]: its variants say whether it can have happened.
     pub async fn submit(&self, commands: Vec<Command>, within: Duration) -> Result<Submitted, SubmitError> {
-        self.inner.proposer.submit(commands, within, false).await
+        let called_at = TypeConfig::<RT>::now();
+        let submitted = self.inner.proposer.submit(commands, within, false).await?;
+        self.inner.metrics.answered(&submitted.replies, called_at.elapsed());
+        Ok(submitted)
     }
 
     /// A state of the ledger that is as fresh as `consistency` asks for.
@@ -256,6 +259,20 @@ where
     pub fn hears_a_majority(&self) -> bool {
         let acked = self.inner.raft.metrics().borrow_watched().last_quorum_acked;
         acked.is_some_and(|acked| acked.elapsed() <= self.inner.settings.election_timeout_max)
+    }
+
+    /// As leader: the other voters that have not answered for the longest time that an election waits.
+    #[must_use]
+    pub fn unheard_voters(&self) -> usize {
+        let metrics = self.inner.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let Some(answered) = &metrics.heartbeat else { return 0 };
+        let is_heard = |voter: &u64| {
+            let last = answered.get(voter).copied().flatten();
+            *voter == self.inner.settings.node_id
+                || last.is_some_and(|last| last.elapsed() <= self.inner.settings.election_timeout_max)
+        };
+        metrics.membership_config.membership().voter_ids().filter(|voter| !is_heard(voter)).count()
     }
 
     /// Says in the status that this node is about to stop. Calls go on working, also after `transfer_leader` has moved

@@ -10,6 +10,10 @@ fn an_order_is_placed_paid_and_read_on_different_nodes_and_outlives_the_leader()
     let paid = cluster.json(Some(2), &["order", "pay", order, "--gateway", "midtrans", "--payment-id", "p-1"]);
     assert_eq!(paid["outcome"], "applied");
     assert_eq!(paid["first_number"], 0);
+    let issued = |node| cluster.figure(node, "stampede_issue_latency_seconds_count");
+    assert_eq!((issued(1), issued(2)), (Some(0), Some(1)), "by the node that was asked");
+    let synced = cluster.figure(2, "stampede_raft_log_sync_duration_seconds_count");
+    assert!(synced.is_some_and(|count| count > 0), "{synced:?}");
     let code = paid["codes"][0].as_str().unwrap().to_owned();
     assert_eq!(code.len(), 22);
     let read = cluster.json(Some(3), &["order", "get", order]);

@@ -10,6 +10,7 @@ const SNAPSHOT_AFTER: u64 = 100;
 /// Enough for a snapshot and a purge behind it, and for entries after them: one call at a time is one entry a call.
 const ORDERS: u64 = 3 * SNAPSHOT_AFTER;
 
+const TOLERANCE: &str = "stampede_raft_failure_tolerance";
 const PURGED: &str = "stampede_raft_purged_index";
 
 /// Orders one after the other at `address`.
@@ -34,7 +35,9 @@ fn a_follower_that_missed_what_the_log_has_purged_rejoins_by_snapshot() {
     let mut cluster = Cluster::running_with(&["raft.snapshot_after_entries=100", "raft.entries_kept_after_snapshot=0"]);
     let leader = cluster.leader().unwrap();
     let follower = cluster.nodes().into_iter().find(|node| *node != leader).unwrap();
+    until("one may fail", || cluster.figure(leader, TOLERANCE) == Some(1));
     cluster.kill(follower);
+    until("no other may fail", || cluster.figure(leader, TOLERANCE) == Some(0));
     place_orders(cluster.client_address(leader), ORDERS);
     until("the leader has purged its log past the follower's", || {
         cluster.figure(leader, PURGED).is_some_and(|purged| purged >= SNAPSHOT_AFTER)

@@ -21,6 +21,7 @@ use self::page::Page;
 use super::health::{Check, Lifecycle};
 use super::watch::Seen;
 use crate::consensus::NodeStatus;
+use crate::counters::Histogram;
 use crate::domain::{Series, Totals};
 use crate::storage::StorageError;
 use crate::transport::{CallMetrics, OnStorageError};
@@ -29,6 +30,8 @@ use crate::transport::{CallMetrics, OnStorageError};
 pub trait Observed: Send + Sync + 'static {
     fn status(&self) -> NodeStatus;
     fn counters(&self) -> &crate::consensus::Metrics;
+    /// As leader: other voters that do not answer.
+    fn unheard_voters(&self) -> usize;
     /// Reads the ledger: blocks.
     ///
     /// # Errors
@@ -56,6 +59,8 @@ pub struct Metrics<O> {
     /// The cluster's name is known once it is made.
     pub names: Box<dyn Fn() -> Names + Send + Sync>,
     pub calls: Arc<CallMetrics>,
+    /// Microseconds.
+    pub log_sync_us: Arc<Histogram>,
     pub lifecycle: Arc<Lifecycle>,
     pub seen: Arc<Seen>,
     /// Unix milliseconds.
@@ -108,8 +113,10 @@ impl<O: Observed> Collector for Moment<O> {
         let mut page = Page::new(encoder);
         self.encode_identity(&mut page)?;
         ledger::encode(&mut page, &self.figures)?;
-        consensus::encode_state(&mut page, &self.status, &self.metrics.seen)?;
-        consensus::encode_work(&mut page, self.metrics.observed.counters())?;
+        let observed = &self.metrics.observed;
+        consensus::encode_state(&mut page, &self.status, observed.unheard_voters(), &self.metrics.seen)?;
+        consensus::encode_answers(&mut page, observed.counters())?;
+        consensus::encode_work(&mut page, observed.counters(), &self.metrics.log_sync_us)?;
         calls::encode(&mut page, &self.metrics.calls)?;
         process::encode(&mut page, self.metrics.started_at_ms)
     }

@@ -19,6 +19,10 @@ impl Observed for Fresh {
         &self.counters
     }
 
+    fn unheard_voters(&self) -> usize {
+        0
+    }
+
     fn ledger(&self) -> Result<LedgerFigures, StorageError> {
         self.ledger.clone()
     }
@@ -34,6 +38,7 @@ fn render(ledger: Result<LedgerFigures, StorageError>, on_storage_error: OnStora
         observed: Fresh { counters: crate::consensus::Metrics::default(), ledger },
         names: Box::new(move || names.clone()),
         calls: CallMetrics::new(),
+        log_sync_us: Arc::default(),
         lifecycle: Arc::default(),
         seen: Arc::new(Seen::new([1, 3])),
         started_at_ms: 1_500,
@@ -67,6 +72,9 @@ fn series_of_closed_label_sets_are_there_at_zero() {
     assert_eq!(series(&page, "stampede_payments_total"), ["{outcome=\"applied\"} 0", "{outcome=\"refund_due\"} 0"]);
     assert_eq!(series(&page, "stampede_raft_replication_lag_entries"), ["{peer=\"1\"} 0", "{peer=\"3\"} 0"]);
     assert_eq!(series(&page, "stampede_raft_proposals_total").len(), 4);
+    let kinds = ["open_series", "place_order", "record_payment", "cancel_order"];
+    let suppressed = kinds.map(|kind| format!("{{kind=\"{kind}\"}} 0"));
+    assert_eq!(series(&page, "stampede_duplicates_suppressed_total"), suppressed);
     assert!(series(&page, "grpc_server_handled_total").iter().all(|line| line.ends_with(" 0")));
     let one =
         "{grpc_type=\"unary\",grpc_service=\"stampede.v1.IssuanceService\",grpc_method=\"PlaceOrder\",grpc_code=\"OK\"} 0";

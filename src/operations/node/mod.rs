@@ -27,6 +27,7 @@ use super::serial_key::{self, KeyFile};
 use super::watch::Seen;
 use crate::clock;
 use crate::consensus::{Node, NodeSettings, NodeStatus, TransferError};
+use crate::counters::Histogram;
 use crate::domain::LedgerView as _;
 use crate::proto::storage::MemberNode;
 use crate::storage::{DataDir, LedgerStore as _, StorageError};
@@ -37,6 +38,8 @@ struct Running {
     node: ClusterNode,
     data: Arc<DataDir>,
     lifecycle: Arc<Lifecycle>,
+    /// Microseconds of each sync of the log.
+    log_sync_us: Arc<Histogram>,
     /// The first thing that a call could not read or save; consensus keeps its own.
     storage_error: watch::Sender<Option<StorageError>>,
     /// Who it is to its peers; bound to a cluster by `init`, or by the first peer that has one.
@@ -123,9 +126,11 @@ async fn start(config: &Config) -> Result<Running, Failure> {
     );
     let identity = ClusterIdentity::new(data.clone(), config.cluster.members.iter().map(|member| member.id));
     let peers = GrpcPeers::new(identity.clone());
+    let log_sync_us = log.sync_us();
     let node = Node::start(settings(config), log, ledger, peers, Arc::new(clock::unix_ms)).await;
     let node = node.map_err(|error| fatal::of_start(&error))?;
-    Ok(Running { node, data, lifecycle: Arc::default(), storage_error: watch::Sender::new(None), identity, started })
+    let (lifecycle, storage_error) = (Arc::default(), watch::Sender::new(None));
+    Ok(Running { node, data, lifecycle, log_sync_us, storage_error, identity, started })
 }
 
 fn settings(config: &Config) -> NodeSettings {
@@ -249,6 +254,10 @@ impl Observed for ClusterNode {
         self.metrics()
     }
 
+    fn unheard_voters(&self) -> usize {
+        self.unheard_voters()
+    }
+
     fn ledger(&self) -> Result<LedgerFigures, StorageError> {
         let view = self.ledger().view();
         Ok(LedgerFigures { totals: view.totals()?, series: view.all_series()? })
@@ -282,6 +291,7 @@ fn metrics_of(config: &Config, running: &Running, calls: Arc<CallMetrics>, featu
             }
         }),
         calls,
+        log_sync_us: running.log_sync_us.clone(),
         lifecycle: running.lifecycle.clone(),
         seen: Arc::new(Seen::new(others)),
         started_at_ms: clock::unix_ms(),
