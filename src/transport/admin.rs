@@ -107,6 +107,7 @@ impl Admin {
             draining: status.draining,
             totals,
             uptime_ms,
+            hears_leader: status.hears_leader,
         }
     }
 }

@@ -113,6 +113,34 @@ fn a_node_that_was_cut_off_comes_back_without_an_election() {
     assert!(after.1 > before.1, "it is Pre-Vote that keeps the term: {before:?}, {after:?}");
 }
 
+#[test]
+fn who_is_cut_off_hears_no_leader_and_says_so_until_it_is_back() {
+    let nothing = |_: &mut Swarm| ();
+    play(1, nothing, |cluster, shop| async move {
+        let hearing = || -> Vec<u64> {
+            cluster.statuses().iter().filter(|status| status.hears_leader).map(|status| status.node_id).collect()
+        };
+        for cuts_leader in [false, true] {
+            let (leader, _) = leader_and_term(&cluster);
+            let cut = if cuts_leader { leader } else { others(leader)[0] };
+            assert_eq!(hearing(), NODES);
+            let links = from(cut).union(&towards(cut)).copied().collect();
+            cluster.cut(&links, Cut::BlackHole);
+            sleep(A_WHILE).await;
+            assert!(is_served(&shop, others(cut)[0], A_WHILE).await);
+            assert_eq!(hearing(), others(cut), "node {cut} of leader {leader}");
+            cluster.heal(&links);
+            sleep(A_WHILE).await;
+        }
+        // Nobody has a majority; the one that led goes on saying that it leads.
+        let (leader, term) = leader_and_term(&cluster);
+        let links = NODES.into_iter().flat_map(from).collect();
+        cluster.cut(&links, Cut::BlackHole);
+        sleep(A_WHILE).await;
+        assert_eq!((hearing(), leader_and_term(&cluster)), (Vec::new(), (leader, term)));
+    });
+}
+
 /// Whether another leader serves, soon after the leader hears nobody any more, though everybody hears it.
 fn is_replaced_when_deaf(without: Option<Safeguard>) -> bool {
     play(
