@@ -84,7 +84,8 @@ pub enum SubmitError {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RetryReason {
-    #[error("no leader is known")]
+    /// Nobody leads, or the leader hears no majority.
+    #[error("no leader with a majority is known")]
     NoLeader,
     #[error("the leader does not answer")]
     LeaderUnreachable,

@@ -9,6 +9,7 @@ use openraft::type_config::TypeConfigExt;
 use openraft::type_config::alias::{InstantOf, WatchReceiverOf};
 use openraft::{AsyncRuntime, Instant, ServerState};
 
+use super::api::RetryReason;
 use super::types::{Member, TypeConfig};
 
 pub(super) struct Leadership<RT: AsyncRuntime> {
@@ -39,6 +40,11 @@ impl<RT: AsyncRuntime> Leadership<RT> {
 
     pub(super) fn leader(&self) -> Option<u64> {
         self.current().map(|(leader, _)| leader)
+    }
+
+    /// Where a call that was not done for this reason may find help: not at a leader that cannot lead.
+    pub(super) fn worth_asking(&self, reason: RetryReason) -> Option<u64> {
+        self.leader().filter(|_| reason != RetryReason::NoLeader)
     }
 
     pub(super) fn is_me(&self, node_id: u64) -> bool {

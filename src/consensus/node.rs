@@ -135,6 +135,7 @@ where
             links: links.clone(),
             clock: clock.clone(),
             last_stamp: AtomicU64::new(0),
+            lease: settings.election_timeout_max,
             #[cfg(feature = "planted-bug-1")]
             ledger: ledger.clone(),
         };

@@ -80,7 +80,7 @@ impl<RT: AsyncRuntime, S: LedgerStore, P: Peers> Reads<RT, S, P> {
     }
 
     fn retry(&self, reason: RetryReason) -> ReadError {
-        ReadError::Retry { leader: self.leadership().leader(), reason }
+        ReadError::Retry { leader: self.leadership().worth_asking(reason), reason }
     }
 
     async fn index_somewhere(self: &Arc<Self>, deadline: InstantOf<TypeConfig<RT>>) -> Result<u64, ReadError> {
