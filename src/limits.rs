@@ -182,5 +182,6 @@ pub const READ_INDEX_WITHIN: Duration = Duration::from_millis(500);
 pub const SNAPSHOT_TRIGGER_INTERVAL: Duration = Duration::from_millis(200);
 /// Between two looks at the readiness checks, for gRPC health.
 pub const HEALTH_INTERVAL: Duration = Duration::from_millis(50);
-/// Between two looks for series that were opened with another key than this node has.
+/// Between two looks for series that were opened with another key than this node has: so long after it has
+/// applied a series such a node may call genuine codes of it forged.
 pub const SERIAL_KEY_INTERVAL: Duration = Duration::from_secs(1);
