@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use openraft::AsyncRuntime;
 use openraft_rt_sim::SimRuntime;
-use stampede::consensus::Safeguard;
+use stampede::consensus::{Consistency, ReadError, RetryReason, Safeguard};
 use stampede::domain::{Command, OrderId};
+use stampede::limits;
 
-use crate::cluster::{Cluster, ELECTION_TIMEOUT_MAX, NODES};
+use crate::cluster::{Cluster, ELECTION_TIMEOUT_MAX, NODES, SimNode};
 use crate::net::{Cut, Direction};
 use crate::oracle::Answer;
 use crate::swarm::{DiskFaults, NetworkFaults, Swarm};
@@ -139,6 +140,28 @@ fn who_is_cut_off_hears_no_leader_and_says_so_until_it_is_back() {
         sleep(A_WHILE).await;
         assert_eq!((hearing(), leader_and_term(&cluster)), (Vec::new(), (leader, term)));
     });
+}
+
+#[test]
+fn of_reads_that_no_leader_answers_those_beyond_the_bound_are_turned_away_at_once() {
+    let nothing = |_: &mut Swarm| ();
+    let ends = play(1, nothing, |cluster, _shop| async move {
+        let (leader, _) = leader_and_term(&cluster);
+        let alone = others(leader)[0];
+        cluster.cut(&from(alone).union(&towards(alone)).copied().collect(), Cut::BlackHole);
+        let (node, _) = cluster.node(alone).expect("it runs");
+        let begun = elapsed();
+        let read = |node: SimNode| async move {
+            let ended = node.read(Consistency::Linearizable, A_WHILE).await.map(|_| ());
+            (ended.expect_err("nobody answers"), elapsed() - begun)
+        };
+        futures_util::future::join_all((0..limits::READS_WAITING_MAX + 2).map(|_| read(node.clone()))).await
+    });
+    let is_overload = |error: &ReadError| matches!(error, ReadError::Retry { reason: RetryReason::Overloaded, .. });
+    let (turned_away, waited): (Vec<_>, Vec<_>) = ends.into_iter().partition(|(error, _)| is_overload(error));
+    assert_eq!((turned_away.len(), waited.len()), (2, limits::READS_WAITING_MAX));
+    assert!(turned_away.iter().all(|(_, after)| after.is_zero()));
+    assert!(waited.iter().all(|(_, after)| *after >= A_WHILE));
 }
 
 /// Whether another leader serves, soon after the leader hears nobody any more, though everybody hears it.
