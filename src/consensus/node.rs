@@ -9,12 +9,13 @@ use openraft::errors::Fatal;
 use openraft::metrics::RaftMetrics;
 use openraft::type_config::TypeConfigExt;
 use openraft::type_config::alias::WatchReceiverOf;
-use openraft::{AsyncRuntime, Config, Instant, Raft, ServerState};
+use openraft::{AsyncRuntime, Config, Raft, ServerState};
 
 use super::api::{
     Clock, Consistency, MemberStatus, NodeSettings, NodeStatus, Read, ReadError, Role, StartError, SubmitError, Submitted,
 };
 use super::config::raft_config;
+use super::leadership::{LeaderHeard, hears_a_majority};
 use super::log_store::RaftLog;
 use super::metrics::Metrics;
 use super::network::{Links, NetworkFactory};
@@ -49,6 +50,7 @@ pub(super) struct Inner<RT: AsyncRuntime, L, S: LedgerStore, P: Peers> {
     pub(super) metrics: Arc<Metrics>,
     pub(super) proposer: Arc<Proposer<RT, RaftTarget<RT, S, P>>>,
     pub(super) reads: Arc<Reads<RT, S, P>>,
+    pub(super) leader_heard: Arc<LeaderHeard<RT>>,
     draining: AtomicBool,
     stopped: Arc<AtomicBool>,
 }
@@ -136,6 +138,7 @@ where
             links: links.clone(),
             clock: clock.clone(),
             last_stamp: AtomicU64::new(0),
+            lease: settings.election_timeout_max,
             #[cfg(feature = "planted-bug-1")]
             ledger: ledger.clone(),
         };
@@ -145,7 +148,8 @@ where
         drop(TypeConfig::<RT>::spawn(expiry::run(ledger.clone(), proposer.clone(), clock, stopped.clone())));
         drop(TypeConfig::<RT>::spawn(save_committed::<RT, L>(log.clone(), stopped.clone())));
         let draining = AtomicBool::new(false);
-        let inner = Inner { settings, raft, log, ledger, metrics, proposer, reads, draining, stopped };
+        let leader_heard = Arc::default();
+        let inner = Inner { settings, raft, log, ledger, metrics, proposer, reads, leader_heard, draining, stopped };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -211,6 +215,7 @@ where
             // Term 0 is openraft's vote before the first.
             voted_for: (term > 0).then_some(metrics.vote.leader_id.voted_for),
             leader: metrics.current_leader,
+            hears_leader: self.hears_leader_of(&metrics),
             last_log_index: metrics.last_log_index.max(last.map(|last| last.index)),
             // After a start openraft knows more than the log: what the ledger has applied is committed.
             committed: metrics.local_committed.max(committed).as_ref().map(wire::position),
@@ -257,8 +262,24 @@ where
     /// As leader: a majority has answered within the longest time that an election waits. Without one nobody can take over.
     #[must_use]
     pub fn hears_a_majority(&self) -> bool {
-        let acked = self.inner.raft.metrics().borrow_watched().last_quorum_acked;
-        acked.is_some_and(|acked| acked.elapsed() <= self.inner.settings.election_timeout_max)
+        hears_a_majority(&self.inner.raft.metrics().borrow_watched(), self.inner.settings.election_timeout_max)
+    }
+
+    /// There is a leader, as far as this node can tell. As leader: it hears a majority. Otherwise: it has heard the leader within
+    /// the time after which it stands for election itself; whether that leader hears a majority, only the leader can tell.
+    #[must_use]
+    pub fn hears_leader(&self) -> bool {
+        self.hears_leader_of(&self.inner.raft.metrics().borrow_watched())
+    }
+
+    fn hears_leader_of(&self, metrics: &RaftMetrics<TypeConfig<RT>>) -> bool {
+        let election_timeout_max = self.inner.settings.election_timeout_max;
+        match metrics.current_leader {
+            None => false,
+            Some(leader) if leader == metrics.id => hears_a_majority(metrics, election_timeout_max),
+            // The leader's lease, then the longest wait of an election.
+            Some(_) => self.inner.leader_heard.within(2 * election_timeout_max),
+        }
     }
 
     /// As leader: the other voters that have not answered for the longest time that an election waits.

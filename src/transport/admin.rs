@@ -7,8 +7,6 @@ use std::time::Instant;
 
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use crate::consensus::{Consistency, ExportError, NodeStatus, Role, TransferError};
@@ -19,15 +17,13 @@ use crate::proto::admin::admin_service_server::AdminService;
 use crate::proto::admin::scan_ledger_response::Item;
 use crate::proto::storage::MemberNode;
 use crate::storage::{CommittedEntry, EntryBody, LedgerScan, LogPosition, RocksView, StateDigest, StorageError};
-use crate::transport::calls::CallMetrics;
+use crate::transport::calls::{Call, CallMetrics};
 use crate::transport::edge::Edge;
 use crate::transport::errors::{Failure, Reason};
 use crate::transport::ledger_node::ClusterNode;
+use crate::transport::long_answers::{LongAnswers, Reader};
 use crate::transport::peers::{self, ClusterIdentity};
 use crate::transport::{deadline, validate, wire};
-
-/// Records of one scan, on their way.
-type Records = mpsc::Sender<Result<admin::ScanLedgerResponse, Status>>;
 
 pub struct Admin {
     edge: Edge<ClusterNode>,
@@ -35,6 +31,7 @@ pub struct Admin {
     /// What `Init` makes a cluster of: the members of the configuration.
     members: Vec<MemberNode>,
     calls: Arc<CallMetrics>,
+    long_answers: LongAnswers,
     started: Instant,
 }
 
@@ -47,7 +44,7 @@ impl Admin {
         calls: Arc<CallMetrics>,
         started: Instant,
     ) -> Self {
-        Self { edge, identity, members, calls, started }
+        Self { edge, identity, members, calls, long_answers: LongAnswers::new(), started }
     }
 
     fn node(&self) -> &ClusterNode {
@@ -100,6 +97,7 @@ impl Admin {
             draining: status.draining,
             totals,
             uptime_ms,
+            hears_leader: status.hears_leader,
         }
     }
 }
@@ -230,29 +228,33 @@ impl AdminService for Admin {
 
     type ScanLedgerStream = BoxStream<'static, Result<admin::ScanLedgerResponse, Status>>;
 
-    /// On a blocking thread of its own: a scan takes as long as the ledger is large, and waits for its reader.
+    /// On a blocking thread of its own: a scan takes as long as the ledger is large, and waits for its reader, within limits.
     async fn scan_ledger(
         &self,
         _request: Request<admin::ScanLedgerRequest>,
     ) -> Result<Response<Self::ScanLedgerStream>, Status> {
         let call = self.calls.scan_ledger.start();
-        let (records, stream) = mpsc::channel(limits::SCAN_RECORDS_AHEAD);
+        let answer = match self.long_answers.begin() {
+            Ok(answer) => answer,
+            Err(failure) => return Err(ended(call, failure)),
+        };
         let scan = self.node().ledger().scan();
         let node_id = self.node().status().node_id;
         let edge = self.edge.clone();
-        tokio::task::spawn_blocking(move || {
-            if let Err(error) = send_scan(&scan, node_id, &records) {
-                // A reader that has gone needs no error.
-                let _ = records.blocking_send(Err(edge.stop_for(error).status()));
-            }
+        let records = answer.of_blocking(move |reader| {
+            send_scan(&scan, node_id, reader).unwrap_or_else(|error| Err(edge.stop_for(error).status()))
         });
-        Ok(Response::new(call.until_the_end_of(ReceiverStream::new(stream))))
+        Ok(Response::new(call.until_the_end_of(records)))
     }
 
     type ExportLogStream = BoxStream<'static, Result<admin::ExportLogResponse, Status>>;
 
     async fn export_log(&self, request: Request<admin::ExportLogRequest>) -> Result<Response<Self::ExportLogStream>, Status> {
         let call = self.calls.export_log.start();
+        let answer = match self.long_answers.begin() {
+            Ok(answer) => answer,
+            Err(failure) => return Err(ended(call, failure)),
+        };
         let from = request.into_inner().from_index;
         let Some(applied) = self.node().status().applied else {
             return Ok(Response::new(call.until_the_end_of(stream::empty())));
@@ -260,13 +262,10 @@ impl AdminService for Admin {
         // The first page tells an unreachable start by the status of the call.
         let first = match self.node().export_log(from, limits::EXPORT_ENTRIES_PAGE).await {
             Ok(first) => first,
-            Err(error) => {
-                let status = unexported(&self.edge, error).status();
-                call.end(status.code());
-                return Err(status);
-            }
+            Err(error) => return Err(ended(call, unexported(&self.edge, error))),
         };
-        Ok(Response::new(call.until_the_end_of(export(self.edge.clone(), first, applied.index))))
+        let entries = answer.of_stream(export(self.edge.clone(), first, applied.index));
+        Ok(Response::new(call.until_the_end_of(entries)))
     }
 
     async fn list_digests(
@@ -286,9 +285,20 @@ impl AdminService for Admin {
     }
 }
 
-fn send_scan(scan: &LedgerScan, node_id: u64, records: &Records) -> Result<(), StorageError> {
-    // False: the caller has hung up.
-    let send = |item| records.blocking_send(Ok(admin::ScanLedgerResponse { item: Some(item) })).is_ok();
+/// A call that comes to no stream.
+fn ended(call: Call, failure: Failure) -> Status {
+    let status = failure.status();
+    call.end(status.code());
+    status
+}
+
+/// The inner error: why it ended before it was complete.
+fn send_scan(
+    scan: &LedgerScan,
+    node_id: u64,
+    reader: &Reader<admin::ScanLedgerResponse>,
+) -> Result<Result<(), Status>, StorageError> {
+    let send = |item| reader.give_blocking(admin::ScanLedgerResponse { item: Some(item) });
     let meta = scan.meta();
     let header = Item::Header(admin::ScanHeader {
         node_id,
@@ -297,8 +307,9 @@ fn send_scan(scan: &LedgerScan, node_id: u64, records: &Records) -> Result<(), S
         scanned_digest: hex(scan.digest()?),
         totals: Some(wire::totals(&scan.totals()?)),
     });
-    if !send(header) {
-        return Ok(());
+    let mut sent = send(header);
+    if sent.is_err() {
+        return Ok(sent);
     }
     scan.visit(|record| {
         let item = match record {
@@ -308,9 +319,10 @@ fn send_scan(scan: &LedgerScan, node_id: u64, records: &Records) -> Result<(), S
             // They stand in the header.
             Change::Totals(_) => return ControlFlow::Continue(()),
         };
-        // The reader has gone.
-        if send(item) { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-    })
+        sent = send(item);
+        if sent.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    Ok(sent)
 }
 
 /// Page after page up to `until`.

@@ -16,6 +16,7 @@ pub mod edge;
 pub mod errors;
 pub mod issuance;
 pub mod ledger_node;
+mod long_answers;
 pub mod peers;
 pub mod read_threads;
 pub mod server;

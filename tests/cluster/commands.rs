@@ -60,6 +60,43 @@ fn without_a_majority_a_write_ends_within_its_time_and_says_that_nothing_was_don
     assert_eq!(cluster.stampede(&["status"]).status.code(), Some(10));
 }
 
+/// Kills all but one, and waits until that one says everywhere that there is no leader.
+fn is_not_ready_alone(cluster: &mut Cluster, survivor: u64) {
+    for node in cluster.nodes().into_iter().filter(|node| *node != survivor) {
+        cluster.kill(node);
+    }
+    until("the survivor is not ready", || cluster.http(survivor, "/readyz").is_some_and(|(code, _)| code == 503));
+    let (_, told) = cluster.http(survivor, "/readyz?verbose").unwrap();
+    let others_pass = told.lines().filter(|line| line.starts_with("[-]")).all(|line| line.starts_with("[-]leader failed"));
+    assert!(told.contains("[-]leader failed") && others_pass, "{told}");
+    let (_, page) = cluster.http(survivor, "/metrics").unwrap();
+    assert!(page.contains("\nstampede_raft_has_leader 0\n"), "{page}");
+    until("gRPC health says so", || !cluster.is_serving(survivor));
+    let status = cluster.stampede_at(survivor, &["status"]);
+    let told = String::from_utf8_lossy(&status.stderr);
+    assert!(status.status.code() == Some(10) && told.contains("no node hears a leader"), "{told}");
+    assert!(!cluster.stampede_at(survivor, &["leader", "show", "--timeout", "1s"]).status.success());
+}
+
+#[test]
+fn a_node_without_a_majority_is_not_ready_whether_it_led_or_followed() {
+    let mut cluster = Cluster::running();
+    for survivor_leads in [false, true] {
+        let leader = cluster.leader().unwrap();
+        let follower = cluster.nodes().into_iter().find(|node| *node != leader).unwrap();
+        let survivor = if survivor_leads { leader } else { follower };
+        until("it is ready", || cluster.http(survivor, "/readyz").is_some_and(|(code, _)| code == 200));
+        until("gRPC health says so", || cluster.is_serving(survivor));
+        is_not_ready_alone(&mut cluster, survivor);
+        for node in cluster.nodes().into_iter().filter(|node| *node != survivor) {
+            cluster.start(node);
+        }
+        until("all are ready again", || {
+            cluster.nodes().into_iter().all(|node| cluster.http(node, "/readyz").is_some_and(|(code, _)| code == 200))
+        });
+    }
+}
+
 fn paid_state() -> serde_json::Value {
     "issued".into()
 }

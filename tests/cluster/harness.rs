@@ -8,6 +8,10 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use tonic::transport::Endpoint;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
 
 /// How long a condition may take to come true, on a machine that does much else.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -263,6 +267,17 @@ impl Cluster {
         let (_, page) = self.http(node, "/metrics")?;
         let line = page.lines().find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ')))?;
         line.rsplit(' ').next()?.parse().ok()
+    }
+
+    /// What gRPC health says of the whole server on the clients' port.
+    pub(crate) fn is_serving(&self, node: u64) -> bool {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let address = format!("http://{}", self.client_address(node));
+        let answer = runtime.block_on(async {
+            let channel = Endpoint::from_shared(address).unwrap().connect().await.unwrap();
+            HealthClient::new(channel).check(HealthCheckRequest { service: String::new() }).await.unwrap()
+        });
+        answer.into_inner().status() == ServingStatus::Serving
     }
 
     /// Code and body of a GET on the metrics port.

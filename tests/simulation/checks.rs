@@ -208,6 +208,7 @@ mod tests {
             term,
             voted_for: Some(voted_for),
             leader,
+            hears_leader: leader.is_some(),
             last_log_index: None,
             committed: None,
             applied: None,

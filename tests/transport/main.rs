@@ -8,5 +8,6 @@ mod bad_input;
 mod identity;
 mod issuing;
 mod reflection;
+mod scans;
 mod scripted;
 mod support;

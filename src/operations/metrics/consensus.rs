@@ -30,7 +30,11 @@ pub(super) fn encode_state(page: &mut Page<'_>, status: &NodeStatus, unheard: us
         ROLES.map(|(role, name)| ([("state", name)], u64::from(status.role == role))),
     )?;
     page.gauge("stampede_raft_is_leader", "1 if this node leads", u64::from(status.leads()))?;
-    page.gauge("stampede_raft_has_leader", "1 if this node knows a leader", u64::from(status.leader.is_some()))?;
+    page.gauge(
+        "stampede_raft_has_leader",
+        "1 if this node hears a leader, or leads and hears a majority",
+        u64::from(status.hears_leader),
+    )?;
     page.gauge(
         "stampede_raft_leader_node_id",
         "Whom this node takes for the leader; 0 for nobody",

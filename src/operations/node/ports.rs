@@ -60,6 +60,8 @@ impl Ports {
             Failure::new(Code::Failed, format!("cannot start threads: {error}"), "look at the machine's limits")
         })?;
 
+        // Before the first code is asked for. What cannot be read ends the node elsewhere, or is read the next time.
+        let _ = edge.meet_all_series().await;
         tokio::spawn(watch_serial_key(edge.clone(), running.lifecycle.clone(), close_outer.subscribe()));
 
         let mut outer = JoinSet::new();
