@@ -33,6 +33,22 @@ pub enum Exit {
     Interrupted = 130,
 }
 
+impl Exit {
+    #[must_use]
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::Held => "held",
+            Self::Violated => "an invariant was broken",
+            Self::Inconclusive => "inconclusive",
+            Self::ToolFailed => "the tool or its surroundings failed",
+            Self::Guarded => "stopped by a guard, healed",
+            Self::Residue => "healing left something behind",
+            Self::Usage => "usage",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit as u8)

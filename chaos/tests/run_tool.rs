@@ -60,6 +60,8 @@ fn a_node_that_does_not_start_is_the_surroundings_failure_and_not_the_systems() 
     assert_eq!(output.status.code(), Some(3), "{}", text(&output.stderr));
     assert!(text(&output.stderr).contains("forming the cluster"), "{}", text(&output.stderr));
     assert!(out.join("run.json").is_file(), "the plan is kept before anything is started");
+    let said = text(&output.stdout);
+    assert_eq!(said.lines().last(), Some("exit    3 (the tool or its surroundings failed)"), "whatever make makes of it");
 }
 
 #[test]
