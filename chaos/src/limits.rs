@@ -47,6 +47,8 @@ pub const STREAM_QUEUE_MAX: usize = 4_096;
 pub const STREAM_REOPEN_PAUSE: Duration = Duration::from_millis(50);
 /// To connect to a node on the same machine.
 pub const CONNECT_DEADLINE: Duration = Duration::from_millis(200);
+/// The protocol's own bound on the printed codes of one answer to a batch: an issue that exceeds it is answered without.
+pub const ANSWER_CODES_MAX: u32 = 20_000;
 /// One answer of the server: a scan or a log entry with a thousand commands stays far below.
 pub const MESSAGE_BYTES_MAX: usize = 64 << 20;
 
