@@ -4,7 +4,7 @@ use crate::hash::Map;
 
 use super::timeline::MS;
 use super::{Case, Finding, Op, is_linearizable};
-use crate::history::{Outcome, PaymentName, Phase, Request};
+use crate::history::{Outcome, PaymentName, Phase, Purpose, Request};
 
 /// What answers the question "what became of it?".
 #[derive(PartialEq, Eq, Hash)]
@@ -56,13 +56,20 @@ pub fn unknowns_become_known(case: &Case) -> Finding {
         };
         let later = |other: &Op| other.invoke.at_ns >= op.ended_ns() || other.id() == op.id();
         let asked: Vec<&&Op> = asked.filter(|other| tells(other) && later(other)).collect();
-        let known = asked.iter().filter_map(|other| knowledge(other)).min();
+        let known = asked.iter().filter_map(|other| Some((knowledge(other)?, other.invoke.purpose)));
         // Traffic goes on after the heal: nobody can ask about a call before it was given up.
-        let from_ns = if op.answers.is_empty() { heal_ns } else { op.ended_ns().max(heal_ns) };
-        match known.map(|known_ns| known_ns.saturating_sub(from_ns)) {
+        let ended_ns = if op.answers.is_empty() { heal_ns } else { op.ended_ns().max(heal_ns) };
+        // A sender that gave up asks no more: until the tool's own question the system kept nobody waiting.
+        let questions = asked.iter().filter(|other| other.invoke.purpose == Purpose::Ask);
+        let question_ns = questions.map(|question| question.invoke.at_ns).min().unwrap_or(0);
+        let took = |(known_ns, purpose): (u64, Purpose)| {
+            known_ns.saturating_sub(if purpose == Purpose::Ask { question_ns.max(ended_ns) } else { ended_ns })
+        };
+        match known.min_by_key(|(known_ns, _)| *known_ns).map(took) {
             Some(took_ns) if took_ns <= bound_ns => {}
             Some(took_ns) => finding.violated(&[op.id()], None, || {
-                format!("it became known {} ms after the heal and its end, the bound is {} ms", took_ns / MS, bound_ns / MS)
+                let (took_ms, bound_ms) = (took_ns / MS, bound_ns / MS);
+                format!("it became known {took_ms} ms after the heal, its end and the question, the bound is {bound_ms} ms")
             }),
             None if asked.len() > 1 => {
                 finding.unsure(format!("op {} stayed unknown: it was asked about and nothing answered", op.id()))

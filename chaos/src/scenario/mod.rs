@@ -272,7 +272,7 @@ pub struct TimeBounds {
     pub p99_factor: f64,
     /// ... or below this.
     pub p99_floor: Span,
-    /// From the heal until every unknown is known.
+    /// From the heal until every unknown is known; of one that its sender gave up, from when the tool asks about it.
     pub known: Span,
 }
 

@@ -192,15 +192,23 @@ fn v11_times_that_the_log_does_not_make() {
     });
 }
 
-/// A call that nobody answered, a second after the heal, and what was asked about it `after_ms` later.
-fn unknown_and_asked(run: &mut Run, consistency: Consistency, after_ms: u64) -> OpId {
+/// A call that nobody answered, a second after the heal.
+fn unknown_order(run: &mut Run) -> (OpId, u64) {
     run.facts.bounds.known_within_ms = 500;
-    let (order, at_ns) = ([7; 16], heal_ns(run) + 1_000_000_000);
-    let place = Request::PlaceOrder { order, account: "buyer".into(), series: SERIES, quantity: 1 };
-    let op = append(run, at_ns, Purpose::Retry, place, at_ns + 1_000, unknown());
+    let at_ns = heal_ns(run) + 1_000_000_000;
+    let place = Request::PlaceOrder { order: [7; 16], account: "buyer".into(), series: SERIES, quantity: 1 };
+    (append(run, at_ns, Purpose::Retry, place, at_ns + 1_000, unknown()), at_ns)
+}
+
+/// What it is asked for, and that it is not there.
+fn ask_for_it(run: &mut Run, purpose: Purpose, consistency: Consistency, asked_ns: u64) {
     let absent = Outcome::Read(Read { read_index: Some(last_index(run)), ledger_time_ms: 0, answer: ReadAnswer::Absent });
-    let asked_ns = at_ns + after_ms * 1_000_000;
-    append(run, asked_ns, Purpose::Ask, Request::GetOrder { order, consistency }, asked_ns + 1_000, absent);
+    append(run, asked_ns, purpose, Request::GetOrder { order: [7; 16], consistency }, asked_ns + 1_000, absent);
+}
+
+fn unknown_and_asked(run: &mut Run, consistency: Consistency, after_ms: u64) -> OpId {
+    let (op, at_ns) = unknown_order(run);
+    ask_for_it(run, Purpose::Retry, consistency, at_ns + after_ms * 1_000_000);
     op
 }
 
@@ -210,6 +218,21 @@ fn v12_an_unknown_is_known_in_time_counted_from_its_end() {
         unknown_and_asked(run, Consistency::Linearizable, 400);
     });
     flags(&["V12"], |run| Some(unknown_and_asked(run, Consistency::Linearizable, 600)));
+}
+
+#[test]
+fn v12_the_time_before_the_tool_asks_is_not_the_systems() {
+    holds(|run| {
+        let (_, at_ns) = unknown_order(run);
+        ask_for_it(run, Purpose::Ask, Consistency::Linearizable, at_ns + 9_000_000_000);
+    });
+    flags(&["V12"], |run| {
+        let (op, at_ns) = unknown_order(run);
+        let question = Request::GetOrder { order: [7; 16], consistency: Consistency::Linearizable };
+        append(run, at_ns + 9_000_000_000, Purpose::Ask, question, at_ns + 9_400_000_000, unknown());
+        ask_for_it(run, Purpose::Ask, Consistency::Linearizable, at_ns + 9_600_000_000);
+        Some(op)
+    });
 }
 
 #[test]
