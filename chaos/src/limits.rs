@@ -82,6 +82,9 @@ pub const FINISH_DEADLINE: Duration = Duration::from_secs(60);
 pub const CONVERGE_DEADLINE: Duration = Duration::from_secs(60);
 /// Fresh orders after the heal.
 pub const FRESH_ORDERS: u32 = 20;
+/// The protocol's own: what a node gives a call that brings no deadline, and the most that it gives to any.
+pub const SERVER_DEADLINE: Duration = Duration::from_secs(5);
+pub const SERVER_DEADLINE_MAX: Duration = Duration::from_secs(60);
 /// Calls at once when asking after unknowns.
 pub const ASK_IN_FLIGHT_MAX: usize = 64;
 /// How often the disk guard measures the run's folder.

@@ -1,5 +1,7 @@
 //! What calls were answered: V8 to V12, V17.
 
+use stampede_chaos::proto::{admin, v1};
+
 use super::*;
 
 #[test]
@@ -231,6 +233,25 @@ fn v12_the_time_before_the_tool_asks_is_not_the_systems() {
         let question = Request::GetOrder { order: [7; 16], consistency: Consistency::Linearizable };
         append(run, at_ns + 9_000_000_000, Purpose::Ask, question, at_ns + 9_400_000_000, unknown());
         ask_for_it(run, Purpose::Ask, Consistency::Linearizable, at_ns + 9_600_000_000);
+        Some(op)
+    });
+}
+
+#[test]
+fn v12_an_unknown_that_was_not_there_and_came_all_the_same() {
+    flags(&["V12"], |run| {
+        let (op, at_ns) = unknown_order(run);
+        ask_for_it(run, Purpose::Ask, Consistency::Linearizable, at_ns + 1_000_000_000);
+        let place = v1::PlaceOrderRequest {
+            order_id: stampede_chaos::model::order_text([7; 16]),
+            account_id: "buyer".into(),
+            series_code: "A24".into(),
+            quantity: 1,
+        };
+        let command = admin::LoggedCommand { command: Some(admin::logged_command::Command::PlaceOrder(place)) };
+        let last = run.log.iter().max_by_key(|entry| entry.log_index).unwrap();
+        let (log_index, term, proposed_at_ms) = (last.log_index + 1, last.term, last.proposed_at_ms);
+        run.log.push(admin::ExportLogResponse { log_index, term, proposed_at_ms, commands: vec![command] });
         Some(op)
     });
 }
