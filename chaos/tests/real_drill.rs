@@ -77,6 +77,8 @@ stop-leader = 1
 # Narrower than the gap between the faults, or the drill could not fail and would be inconclusive.
 [bounds]
 first_success = "2s"
+p99_back = "2s"
+p99_floor = "500ms"
 "#;
 
 /// Nine nodes at once would be too many for a small machine.

@@ -116,6 +116,25 @@ fn v14_bounds_that_no_fault_leaves_time_to_break_show_nothing() {
 }
 
 #[test]
+fn v14_each_of_its_bounds_needs_a_fault_that_leaves_time_to_break_it() {
+    doubts("V14", |run| run.facts.bounds.first_success_ms = 60_000);
+    doubts("V14", |run| run.facts.bounds.p99_recovery_ms = 60_000);
+}
+
+#[test]
+fn v14_without_writes_before_the_first_fault_no_latency_is_back_at_theirs() {
+    doubts("V14", |run| {
+        for record in &mut run.records {
+            if let Record::Fault(event) = record
+                && event.fault == 1
+            {
+                event.at_ns = 1;
+            }
+        }
+    });
+}
+
+#[test]
 fn v14_the_end_of_the_arrivals_ends_the_last_window() {
     // The last kill leaves two seconds of arrivals, and a heal that comes long after them adds nothing.
     doubts("V14", |run| {
