@@ -81,7 +81,7 @@ build: setup ## Build stampede and stampede-chaos, and say where they are
 setup: libclang $(ROCKSDB_LIB)
 
 $(ROCKSDB_LIB): | libclang
-	@echo "RocksDB is compiled once: over ten minutes on two cores. It is kept in $(ROCKSDB_DIR)."
+	@echo "RocksDB is compiled once: about twenty minutes on two cores. It is kept in $(ROCKSDB_DIR)."
 	CARGO_TARGET_DIR=$(ROCKSDB_DIR)/build cargo build --locked -p librocksdb-sys
 	cp "$$(find $(ROCKSDB_DIR)/build -name librocksdb.a | head -1)" $@.partial
 	mv $@.partial $@

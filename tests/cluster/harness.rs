@@ -3,8 +3,10 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::ops::Range;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -56,10 +58,19 @@ pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
+/// Below the range that outgoing connections take theirs from, and beside that of drills: what is free stays so while a node is down.
+const PORTS: Range<u16> = 10_000..20_000;
+
 fn free_ports(nodes: usize) -> Vec<Ports> {
-    // All are held at once, so that none is given twice.
-    let held: Vec<TcpListener> = (0..nodes * 4).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    let ports: Vec<u16> = held.iter().map(|listener| listener.local_addr().unwrap().port()).collect();
+    /// Each is given once in this process, and processes begin at different ones.
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
+    let first = std::process::id().wrapping_mul(97);
+    let next = || {
+        let nth = first.wrapping_add(GIVEN.fetch_add(1, Ordering::Relaxed)) % u32::try_from(PORTS.len()).unwrap();
+        PORTS.start + u16::try_from(nth).unwrap()
+    };
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    let ports: Vec<u16> = std::iter::repeat_with(next).filter(is_free).take(nodes * 4).collect();
     ports.chunks(4).map(|four| Ports { client: four[0], peer: four[1], admin: four[2], metrics: four[3] }).collect()
 }
 
