@@ -1,4 +1,5 @@
-//! `AwaitingPayment → Issued | Cancelled | Expired`, `Expired → Issued`; what was ordered never changes, no order vanishes.
+//! `AwaitingPayment → Issued | Cancelled | Expired`, `Expired → Issued`, `Issued → Voided`; what was ordered and what was issued never
+//! change, no stamp that is used becomes unused, no order vanishes.
 
 use super::Violation;
 use crate::domain::order::{Order, OrderState};
@@ -20,12 +21,15 @@ pub fn order_moved_along_arrows(before: Option<&Order>, after: Option<&Order>) -
     Err(Violation::OrderStrayed { order: strayed.0, strayed: strayed.1 })
 }
 
-const fn is_arrow(before: &OrderState, after: &OrderState) -> bool {
-    use OrderState::{AwaitingPayment, Cancelled, Expired, Issued};
-    matches!(
-        (before, after),
-        (AwaitingPayment, Issued { .. } | Cancelled { .. } | Expired { .. }) | (Expired { .. }, Issued { .. })
-    )
+fn is_arrow(before: &OrderState, after: &OrderState) -> bool {
+    use OrderState::{AwaitingPayment, Cancelled, Expired, Issued, Voided};
+    match (before, after) {
+        (AwaitingPayment | Expired { .. }, Issued { stamped, .. }) => *stamped == 0,
+        (AwaitingPayment, Cancelled { .. } | Expired { .. }) => true,
+        (Issued { issue, stamped }, Issued { issue: same, stamped: now }) => issue == same && *now == stamped + 1,
+        (Issued { issue, stamped: 0 }, Voided { issue: same, .. }) => issue == same,
+        _ => false,
+    }
 }
 
 fn same_body(before: &Order, after: &Order) -> bool {
@@ -48,10 +52,24 @@ mod tests {
         let body = ledger.peek_order(AWAITING).expect("in the fixture");
         let issued = ledger.peek_order(ISSUED).expect("in the fixture").state.clone();
         let (place, at) = (Place { log_index: 90, offset: 0 }, LedgerTime(9_000));
-        let states =
-            [OrderState::AwaitingPayment, issued, OrderState::Cancelled { place, at }, OrderState::Expired { place, at }];
+        let OrderState::Issued { issue, .. } = issued.clone() else { panic!("issued in the fixture") };
+        let states = [
+            OrderState::AwaitingPayment,
+            issued,
+            OrderState::Cancelled { place, at },
+            OrderState::Expired { place, at },
+            OrderState::Voided { issue: issue.clone(), place, at },
+            OrderState::Issued { issue, stamped: 1 },
+        ];
         // Rows: from; columns: to; in the order of `states`. A state may stay.
-        let drawn = [[1, 1, 1, 1], [0, 1, 0, 0], [0, 0, 1, 0], [0, 1, 0, 1]];
+        let drawn = [
+            [1, 1, 1, 1, 0, 0],
+            [0, 1, 0, 0, 1, 1],
+            [0, 0, 1, 0, 0, 0],
+            [0, 1, 0, 1, 0, 0],
+            [0, 0, 0, 0, 1, 0],
+            [0, 0, 0, 0, 0, 1],
+        ];
         for (from, row) in states.iter().zip(drawn) {
             for (to, allowed) in states.iter().zip(row) {
                 let before = Order { state: from.clone(), ..body.clone() };

@@ -11,6 +11,7 @@ use tonic::{Code as GrpcCode, Request, Response, Status};
 use tonic_types::StatusExt;
 
 use super::exit::{Code, Failure};
+use crate::domain::Refusal;
 use crate::limits::{CLI_ATTEMPT_TIMEOUT, CLI_CONNECT_TIMEOUT, CLI_RETRY_PAUSE};
 
 /// The servers of one kind, and how long a command may take.
@@ -169,10 +170,9 @@ async fn connect(address: &str, deadline: Instant) -> Result<Channel, ()> {
 
 const ALREADY_INITIALIZED: &str = "ALREADY_INITIALIZED";
 
-/// A refusal that does not stand for ever: when stock is free again, or the series or the order is there, an earlier attempt that
-/// is still on its way will be done.
+/// An earlier attempt that is still on its way will be done when its refusal has passed.
 fn may_yet_be_done(status: &Status) -> bool {
-    matches!(reason_of(status).as_str(), "SERIES_UNKNOWN" | "STOCK_EXHAUSTED" | "ORDER_UNKNOWN")
+    Refusal::of_reason(&reason_of(status), "").is_some_and(Refusal::may_pass)
 }
 
 fn reason_of(status: &Status) -> String {

@@ -7,8 +7,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rocksdb::{DB, DBPinnableSlice, DBRawIterator, ReadOptions, Snapshot};
 
 use super::Generation;
-use crate::domain::{LedgerTime, LedgerView, Order, OrderId, Payment, PaymentName, Series, SeriesCode, StampNumber, Totals};
-use crate::storage::codec::{corrupt, decode_meta, decode_order, decode_payment, decode_series, decode_totals};
+use crate::domain::{
+    DocumentDigest, LedgerTime, LedgerView, Order, OrderId, Payment, PaymentName, Place, Policy, Refund, Series, SeriesCode,
+    StampNumber, Stamping, Totals,
+};
+use crate::storage::codec::{
+    corrupt, decode_meta, decode_order, decode_payment, decode_policy, decode_refund, decode_series, decode_stamping,
+    decode_totals,
+};
 use crate::storage::files::rocks;
 use crate::storage::keys::{self, Table};
 use crate::storage::{LedgerMeta, LedgerState, StorageError};
@@ -131,6 +137,18 @@ impl LedgerView for RocksView {
         payment(self.state(), name)
     }
 
+    fn refund(&self, payment: &PaymentName) -> Result<Option<Refund>, StorageError> {
+        refund(self.state(), payment)
+    }
+
+    fn stamping(&self, order: OrderId, document: DocumentDigest) -> Result<Option<Stamping>, StorageError> {
+        stamping(self.state(), order, document)
+    }
+
+    fn policy(&self, version: u32) -> Result<Option<Policy>, StorageError> {
+        policy(self.state(), version)
+    }
+
     fn totals(&self) -> Result<Totals, StorageError> {
         Ok(self.0.totals.clone())
     }
@@ -141,6 +159,14 @@ impl LedgerView for RocksView {
 
     fn holder(&self, series: SeriesCode, number: StampNumber) -> Result<Option<OrderId>, StorageError> {
         holder(self.state(), series, number)
+    }
+
+    fn document(&self, series: SeriesCode, number: StampNumber) -> Result<Option<DocumentDigest>, StorageError> {
+        document(self.state(), series, number)
+    }
+
+    fn refunds_due(&self, after: Option<Place>, limit: usize) -> Result<Vec<Refund>, StorageError> {
+        refunds_due(self.state(), after, limit)
     }
 }
 
@@ -176,6 +202,49 @@ pub(super) fn order(source: &impl Source, id: OrderId) -> Result<Option<Order>, 
 
 pub(super) fn payment(source: &impl Source, name: &PaymentName) -> Result<Option<Payment>, StorageError> {
     source.find(&keys::payment(name))?.map(|bytes| decode_payment(&bytes)).transpose()
+}
+
+pub(super) fn refund(source: &impl Source, payment: &PaymentName) -> Result<Option<Refund>, StorageError> {
+    source.find(&keys::refund(payment))?.map(|bytes| decode_refund(&bytes)).transpose()
+}
+
+pub(super) fn stamping(
+    source: &impl Source,
+    order: OrderId,
+    document: DocumentDigest,
+) -> Result<Option<Stamping>, StorageError> {
+    source.find(&keys::stamping(order, document))?.map(|bytes| decode_stamping(&bytes)).transpose()
+}
+
+pub(super) fn policy(source: &impl Source, version: u32) -> Result<Option<Policy>, StorageError> {
+    source.find(&keys::policy(version))?.map(|bytes| decode_policy(&bytes)).transpose()
+}
+
+pub(super) fn document(
+    source: &impl Source,
+    series: SeriesCode,
+    number: StampNumber,
+) -> Result<Option<DocumentDigest>, StorageError> {
+    source.find(&keys::document(series, number))?.map(|value| keys::decode_document_value(&value)).transpose()
+}
+
+pub(super) fn refunds_due(source: &impl Source, after: Option<Place>, limit: usize) -> Result<Vec<Refund>, StorageError> {
+    // The next place at the earliest: `after` itself was told already.
+    let next = |after: Place| Place { offset: after.offset.saturating_add(1), ..after };
+    let start = after.map_or(Table::RefundsDue.start().to_vec(), |after| keys::refund_due(next(after)));
+    let mut cursor = source.cursor(within(start, Table::RefundsDue.end()));
+    cursor.seek_to_first();
+    let mut found = Vec::new();
+    while found.len() < limit
+        && let Some(key) = cursor.value()
+    {
+        let record = source.find(key)?.map(|bytes| decode_refund(&bytes)).transpose()?;
+        let due = record.filter(|refund| refund.settled.is_none());
+        found.push(due.ok_or_else(|| corrupt("index of refunds due", "names a refund that is not due"))?);
+        cursor.next();
+    }
+    cursor.status().map_err(rocks("read the ledger"))?;
+    Ok(found)
 }
 
 pub(super) fn totals(source: &impl Source) -> Result<Totals, StorageError> {

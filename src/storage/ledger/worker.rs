@@ -18,8 +18,8 @@ use super::view::{self, ExpiredThrough, Published, RocksView};
 use super::{Digests, Generation};
 use crate::domain::ledger::Edit;
 use crate::domain::{
-    Change, LedgerTime, LedgerView, Order, OrderId, OrderState, Overlay, Payment, PaymentName, Reply, Series, SeriesCode,
-    StampNumber, Totals,
+    Change, DocumentDigest, LedgerTime, LedgerView, Order, OrderId, Overlay, Payment, PaymentName, Place, Policy, Refund,
+    Reply, Series, SeriesCode, StampNumber, Stamping, Totals,
 };
 use crate::limits;
 use crate::storage::apply::apply_entry;
@@ -128,7 +128,7 @@ impl Worker {
                 match edit.after {
                     Change::Series(changed) => drop(series.insert(changed.code, changed)),
                     Change::Totals(changed) => totals = Some(changed),
-                    Change::Order(_) | Change::Payment(_) => {}
+                    Change::Order(_) | Change::Payment(_) | Change::Refund(_) | Change::Stamping(_) | Change::Policy(_) => {}
                 }
             }
             digests.push((entry.position.index, meta.digest));
@@ -253,8 +253,20 @@ fn add_to_indexes(batch: &mut WriteBatch, edits: &[Edit]) {
         }
     }
     for edit in edits {
-        if let Change::Order(Order { id, series, quantity, state: OrderState::Issued { first, .. }, .. }) = &edit.after {
-            batch.put(keys::holder(*series, *first), keys::holder_value(*id, quantity.get()));
+        let Change::Order(order) = &edit.after else { continue };
+        let had_stamps = matches!(&edit.before, Some(Change::Order(before)) if before.issue().is_some());
+        if let Some(issue) = order.issue().filter(|_| !had_stamps) {
+            batch.put(keys::holder(order.series, issue.first), keys::holder_value(order.id, order.quantity.get()));
+        }
+    }
+    for edit in edits {
+        match &edit.after {
+            Change::Refund(refund) if refund.settled.is_some() => batch.delete(keys::refund_due(refund.due)),
+            Change::Refund(refund) => batch.put(keys::refund_due(refund.due), keys::refund(&refund.payment)),
+            Change::Stamping(stamping) => {
+                batch.put(keys::document(stamping.series, stamping.number), stamping.document.as_bytes());
+            }
+            Change::Series(_) | Change::Order(_) | Change::Payment(_) | Change::Policy(_) | Change::Totals(_) => {}
         }
     }
 }
@@ -282,6 +294,18 @@ impl LedgerView for Base<'_> {
         view::payment(self.db, name)
     }
 
+    fn refund(&self, payment: &PaymentName) -> Result<Option<Refund>, StorageError> {
+        view::refund(self.db, payment)
+    }
+
+    fn stamping(&self, order: OrderId, document: DocumentDigest) -> Result<Option<Stamping>, StorageError> {
+        view::stamping(self.db, order, document)
+    }
+
+    fn policy(&self, version: u32) -> Result<Option<Policy>, StorageError> {
+        view::policy(self.db, version)
+    }
+
     fn totals(&self) -> Result<Totals, StorageError> {
         Ok(self.totals.clone())
     }
@@ -292,6 +316,14 @@ impl LedgerView for Base<'_> {
 
     fn holder(&self, series: SeriesCode, number: StampNumber) -> Result<Option<OrderId>, StorageError> {
         view::holder(self.db, series, number)
+    }
+
+    fn document(&self, series: SeriesCode, number: StampNumber) -> Result<Option<DocumentDigest>, StorageError> {
+        view::document(self.db, series, number)
+    }
+
+    fn refunds_due(&self, after: Option<Place>, limit: usize) -> Result<Vec<Refund>, StorageError> {
+        view::refunds_due(self.db, after, limit)
     }
 }
 
