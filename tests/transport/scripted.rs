@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use stampede::consensus::{Consistency, Read, ReadError, RetryReason, SubmitError, Submitted, UnknownReason};
 use stampede::domain::serial_code::{self, SerialKey};
 use stampede::domain::{
-    Change, Command, KeyCheck, LedgerTime, LedgerView, MemoryLedger, Order, OrderId, Outcome, Payment, PaymentName,
-    PaymentOutcome, Place, Quantity, Reply, Rupiah, SerialRange, Series, SeriesCode, StampNumber, Totals,
+    Change, Command, DocumentDigest, KeyCheck, LedgerTime, LedgerView, MemoryLedger, Order, OrderId, Outcome, Payment,
+    PaymentName, PaymentOutcome, Place, Policy, Quantity, Refund, Reply, Rupiah, SerialRange, Series, SeriesCode, StampNumber,
+    Stamping, Totals,
 };
 use stampede::limits;
 use stampede::proto::v1;
@@ -61,6 +62,26 @@ impl LedgerView for ScriptedView {
         Ok(self.ledger.peek_payment(name).cloned())
     }
 
+    fn refund(&self, payment: &PaymentName) -> Result<Option<Refund>, StorageError> {
+        Ok(self.ledger.peek_refund(payment).cloned())
+    }
+
+    fn stamping(&self, _order: OrderId, _document: DocumentDigest) -> Result<Option<Stamping>, StorageError> {
+        Ok(None)
+    }
+
+    fn policy(&self, _version: u32) -> Result<Option<Policy>, StorageError> {
+        Ok(None)
+    }
+
+    fn document(&self, _series: SeriesCode, _number: StampNumber) -> Result<Option<DocumentDigest>, StorageError> {
+        Ok(None)
+    }
+
+    fn refunds_due(&self, _after: Option<Place>, _limit: usize) -> Result<Vec<Refund>, StorageError> {
+        Ok(Vec::new())
+    }
+
     fn totals(&self) -> Result<Totals, StorageError> {
         Ok(Totals::default())
     }
@@ -108,6 +129,7 @@ fn opened_with(key_check: KeyCheck) -> ScriptedView {
         payment_window_ms: 60_000,
         key_check,
         issued: 0,
+        voided: 0,
         reserved: 0,
         opened: Place { log_index: 1, offset: 0 },
     };
@@ -220,13 +242,13 @@ async fn a_node_with_another_key_calls_no_genuine_code_forged_and_no_forged_code
     let (mut client, _port) = serve(with_another_key()).await;
     // The series' own key, then this node's, which the series was not opened with. Twice: unread and known.
     for code in [made_with([8; 32]), made_with([7; 32]), made_with([8; 32])] {
-        let request = v1::VerifySerialRequest { code, consistency: 0 };
+        let request = v1::VerifySerialRequest { code, ..Default::default() };
         let status = client.verify_serial(request).await.unwrap_err();
         assert_eq!(info(&status).reason, "SERIAL_KEY_MISMATCH");
     }
     let (mut client, _port) = serve(node(issues(2))).await;
     for reads in [true, false] {
-        let request = v1::VerifySerialRequest { code: made_with([8; 32]), consistency: 0 };
+        let request = v1::VerifySerialRequest { code: made_with([8; 32]), ..Default::default() };
         let answer = client.verify_serial(request).await.unwrap().into_inner();
         assert_eq!((answer.status(), answer.mark.is_some()), (v1::SerialStatus::Forged, reads), "known after the first");
     }

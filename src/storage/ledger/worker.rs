@@ -331,7 +331,7 @@ impl LedgerView for Base<'_> {
 #[cfg(feature = "planted-bug-2")]
 fn forget_serial_counters(db: &DB) -> Result<(), StorageError> {
     for series in view::all_series(db)? {
-        let forgotten = Series { issued: 0, ..series };
+        let forgotten = Series { issued: 0, voided: 0, ..series };
         db.put(keys::series(forgotten.code), crate::storage::codec::encode_series(&forgotten))
             .map_err(io("write the ledger"))?;
     }
