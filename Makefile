@@ -14,7 +14,8 @@ STAMPEDE_REVISION ?= $(shell git describe --always --dirty 2>/dev/null || echo u
 export STAMPEDE_REVISION
 BIN := $(CARGO_TARGET_DIR)/debug
 
-ROCKSDB_VERSION := $(shell sed -n '/^name = "librocksdb-sys"/{n;s/version = "\(.*\)"/\1/p}' Cargo.lock)
+ROCKSDB_VERSION := $(shell sed -n '/^name = "librocksdb-sys"/{n;s/version = "\(.*\)"/\1/p;}' Cargo.lock)
+$(if $(ROCKSDB_VERSION),,$(error Cargo.lock names no version of librocksdb-sys))
 ROCKSDB_DIR := $(CACHE)/rocksdb-$(ROCKSDB_VERSION)
 ROCKSDB_LIB := $(ROCKSDB_DIR)/librocksdb.a
 # Read by the build script of librocksdb-sys: link this library instead of compiling another.
@@ -35,7 +36,8 @@ PLANTED := 1 2 3 9 10 11
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
-drill: build ## Rush three real nodes, kill their leaders, judge what is left (SCENARIO=file DRILL_ARGS="--seed 7")
+# make itself ends with 2 whenever a recipe fails: the last line of the drill says its own code.
+drill: build ## Rush three real nodes, kill their leaders, judge what is left (SCENARIO=file DRILL_ARGS="--seed 7"); make ends with 2 unless it held
 	$(BIN)/stampede-chaos run $(SCENARIO) $(DRILL_ARGS)
 
 test: setup ## Run every test

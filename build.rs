@@ -1,4 +1,4 @@
-//! Compiles the protocol files in Rust (no protoc) and keeps the descriptor set for gRPC reflection.
+//! Compiles the protocol files in Rust (no protoc) and keeps descriptor sets for gRPC reflection.
 
 use std::path::PathBuf;
 
@@ -20,7 +20,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
     let descriptors = protox::compile(FILES, ["proto"])?;
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
-    std::fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
     // What reflection tells at a port is what its callers have business with.
     for (name, folders) in REFLECTED {
         let mut told = descriptors.clone();

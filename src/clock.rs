@@ -1,4 +1,5 @@
-//! The one reader of the wall clock. Only the proposer asks it; the ledger takes its time from the log.
+//! The one reader of the wall clock. The leader asks it what time to stamp on an entry, and whether to look for expired orders,
+//! and a process when it began; the ledger takes its time from the log.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -113,7 +113,7 @@ pub const STREAM_COMMANDS_IN_FLIGHT_MAX: usize = 10 * BATCH_COMMANDS_MAX;
 pub const CONNECTION_CALLS_MAX: u32 = 1_024;
 /// Threads that read the ledger for calls. A point read takes microseconds; two keep one slow read from blocking all.
 pub const READ_THREADS: usize = 2;
-/// Reads waiting for such a thread; more are turned away.
+/// Reads waiting for such a thread, and as many that wait before it until this node has caught up; more are turned away.
 pub const READS_WAITING_MAX: usize = 4_096;
 /// Bytes in flight on one HTTP/2 stream and on one connection, between peers and towards clients.
 pub const HTTP2_STREAM_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
@@ -125,8 +125,13 @@ pub const HTTP2_KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 pub const PEER_CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 /// To take one member into a new cluster: a connection and a small write. Shorter than `CLI_ATTEMPT_TIMEOUT`.
 pub const JOIN_WITHIN: Duration = Duration::from_secs(2);
-/// Records of a ledger scan read ahead of the network.
-pub const SCAN_RECORDS_AHEAD: usize = 1_024;
+/// Ledger scans and log exports that run at once: a tool runs one of each. Each scan holds one of the 512 blocking threads that
+/// reads of the log need too, and a snapshot of the ledger, which keeps old records from being removed.
+pub const LONG_ANSWERS_MAX: usize = 8;
+/// Records of a scan or an export that are read ahead of the network.
+pub const LONG_ANSWER_RECORDS_AHEAD: usize = 64;
+/// How long one of them waits for its caller to read on: the network may stall, and a caller do something with what it has.
+pub const LONG_ANSWER_READ_WITHIN: Duration = Duration::from_secs(30);
 /// Records in one page of a list, each less than 512 bytes: half of an answer.
 pub const PAGE_SIZE_MAX: u32 = 1_000;
 /// The same, of a call that asks for none.
@@ -195,5 +200,6 @@ pub const READ_INDEX_WITHIN: Duration = Duration::from_millis(500);
 pub const SNAPSHOT_TRIGGER_INTERVAL: Duration = Duration::from_millis(200);
 /// Between two looks at the readiness checks, for gRPC health.
 pub const HEALTH_INTERVAL: Duration = Duration::from_millis(50);
-/// Between two looks for series that were opened with another key than this node has.
+/// Between two looks for series that were opened with another key than this node has: so long after it has
+/// applied a series such a node may call genuine codes of it forged.
 pub const SERIAL_KEY_INTERVAL: Duration = Duration::from_secs(1);

@@ -1,4 +1,4 @@
-//! Code generated from `proto/`. Nothing outside `storage`, `transport` and `operations` looks at it; `domain` never does.
+//! Code generated from `proto/`. `domain` never looks at it; `tests/tidy.rs` holds it to that.
 #![allow(clippy::all, clippy::pedantic, unreachable_pub, unused_qualifications)]
 
 pub mod stampede {
@@ -27,9 +27,7 @@ pub use stampede::raft::v1 as raft;
 pub use stampede::storage::v1 as storage;
 pub use stampede::v1;
 
-/// Every file of `proto/`, for gRPC reflection.
-pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
-/// The files that clients need, without those of operators, peers and the disk.
+/// For gRPC reflection: the files that clients need, without those of operators, peers and the disk.
 pub const CLIENT_DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/client_descriptors.bin"));
 /// The files that operators need.
 pub const OPERATOR_DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/operator_descriptors.bin"));

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +32,22 @@ pub enum Exit {
     Residue = 5,
     Usage = 64,
     Interrupted = 130,
+}
+
+impl Exit {
+    #[must_use]
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::Held => "held",
+            Self::Violated => "an invariant was broken",
+            Self::Inconclusive => "inconclusive",
+            Self::ToolFailed => "the tool or its surroundings failed",
+            Self::Guarded => "stopped by a guard, healed",
+            Self::Residue => "healing left something behind",
+            Self::Usage => "usage",
+            Self::Interrupted => "interrupted",
+        }
+    }
 }
 
 impl From<Exit> for ExitCode {
@@ -80,13 +97,15 @@ pub struct Verdict {
     /// How often each kind landed.
     pub faults: BTreeMap<String, u64>,
     pub leader_kills: u64,
-    /// Between acknowledged writes, around each leader kill; absent if no leader was killed.
-    pub write_pause_ms: Option<Pause>,
+    /// Between acknowledged writes, around each leader kill that left a majority.
+    pub write_pause_ms: Pause,
     pub invariants: Vec<Finding>,
     pub calls: Calls,
     /// Of acknowledged writes, from the time at which they were to be sent.
     pub latency_ms: Option<Latency>,
     pub traffic_s: f64,
+    /// To read the evidence of all calls and judge it, milliseconds; the reports left out.
+    pub judged_in_ms: u64,
     /// Prints this run again.
     pub command: String,
     pub versions: BTreeMap<String, String>,
@@ -94,8 +113,10 @@ pub struct Verdict {
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Pause {
-    pub median: f64,
-    pub max: f64,
+    /// `null` if no pause was counted.
+    pub median: Option<f64>,
+    /// As the median.
+    pub max: Option<f64>,
     pub count: u64,
 }
 
@@ -118,8 +139,9 @@ pub struct Latency {
 }
 
 impl Verdict {
+    /// `took`: to find what was found.
     #[must_use]
-    pub fn of(evidence: &Evidence, invariants: Vec<Finding>) -> Self {
+    pub fn of(evidence: &Evidence, invariants: Vec<Finding>, took: Duration) -> Self {
         let facts = &evidence.facts;
         let traffic_s =
             traffic(evidence).map_or(0.0, |traffic| float(traffic.end.saturating_sub(traffic.start)) / (1_000.0 * float(MS)));
@@ -140,6 +162,7 @@ impl Verdict {
             calls: calls(evidence),
             latency_ms: latency(evidence),
             traffic_s: tenths(traffic_s),
+            judged_in_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
             command: facts.command.clone(),
             versions: facts.versions.clone(),
         }
@@ -184,10 +207,10 @@ fn traffic(evidence: &Evidence) -> Option<Range<u64>> {
     Some(start..evidence.phase_start(Phase::Heal)?)
 }
 
-fn pause(mut pauses_ns: Vec<u64>) -> Option<Pause> {
+fn pause(mut pauses_ns: Vec<u64>) -> Pause {
     pauses_ns.sort_unstable();
-    let max = *pauses_ns.last()?;
-    Some(Pause { median: ms(pauses_ns[pauses_ns.len() / 2]), max: ms(max), count: pauses_ns.len() as u64 })
+    let median = pauses_ns.get(pauses_ns.len() / 2).copied().map(ms);
+    Pause { median, max: pauses_ns.last().copied().map(ms), count: pauses_ns.len() as u64 }
 }
 
 fn latency(evidence: &Evidence) -> Option<Latency> {

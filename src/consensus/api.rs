@@ -84,7 +84,8 @@ pub enum SubmitError {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RetryReason {
-    #[error("no leader is known")]
+    /// Nobody leads, or the leader hears no majority.
+    #[error("no leader with a majority is known")]
     NoLeader,
     #[error("the leader does not answer")]
     LeaderUnreachable,
@@ -200,7 +201,10 @@ pub struct NodeStatus {
     pub term: u64,
     /// For whom this node voted in `term`.
     pub voted_for: Option<u64>,
+    /// Whom this node takes for the leader, also long after that node has died: Pre-Vote keeps the term.
     pub leader: Option<u64>,
+    /// There is a leader: see [`Node::hears_leader`](super::Node::hears_leader).
+    pub hears_leader: bool,
     pub last_log_index: Option<u64>,
     pub committed: Option<LogPosition>,
     pub applied: Option<LogPosition>,

@@ -1,7 +1,6 @@
 //! What operators ask of a node: to make a cluster, to move leadership, to build a snapshot, to hand out the log.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::time::Duration;
 
 use openraft::async_runtime::watch::WatchReceiver as _;
@@ -18,7 +17,7 @@ use super::state_machine::committed_entry;
 use super::types::{Member, TypeConfig};
 use crate::limits;
 use crate::proto::storage::MemberNode;
-use crate::storage::{CommittedEntry, LedgerStore, LogStore, StorageError};
+use crate::storage::{CommittedEntry, LedgerStore, LogStore};
 
 impl<RT, L, S, P> Node<RT, L, S, P>
 where
@@ -164,20 +163,16 @@ where
                 Ok(entries) => entries,
                 // Purged while we read.
                 Err(_) if next < self.inner.log.first_index() => continue,
-                Err(error) => return Err(ExportError::Storage(log_read(&error))),
+                Err(error) => return Err(error.into()),
             };
             if entries.is_empty() {
                 break;
             }
             for entry in entries {
                 next = entry.log_id.index + 1;
-                exported.push(committed_entry(entry).map_err(|error| ExportError::Storage(log_read(&error)))?);
+                exported.push(committed_entry(entry)?);
             }
         }
         Ok(exported)
     }
-}
-
-fn log_read(error: &io::Error) -> StorageError {
-    StorageError::Io { operation: "reading the log", cause: error.to_string() }
 }

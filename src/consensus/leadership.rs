@@ -1,10 +1,15 @@
 //! Who leads, as far as this node knows, and where everybody is.
 
-use openraft::async_runtime::watch::WatchReceiver as _;
-use openraft::metrics::RaftServerMetrics;
-use openraft::type_config::alias::WatchReceiverOf;
-use openraft::{AsyncRuntime, ServerState};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
+use openraft::async_runtime::watch::WatchReceiver as _;
+use openraft::metrics::{RaftMetrics, RaftServerMetrics};
+use openraft::type_config::TypeConfigExt;
+use openraft::type_config::alias::{InstantOf, WatchReceiverOf};
+use openraft::{AsyncRuntime, Instant, ServerState};
+
+use super::api::RetryReason;
 use super::types::{Member, TypeConfig};
 
 pub(super) struct Leadership<RT: AsyncRuntime> {
@@ -35,6 +40,11 @@ impl<RT: AsyncRuntime> Leadership<RT> {
 
     pub(super) fn leader(&self) -> Option<u64> {
         self.current().map(|(leader, _)| leader)
+    }
+
+    /// Where a call that was not done for this reason may find help: not at a leader that cannot lead.
+    pub(super) fn worth_asking(&self, reason: RetryReason) -> Option<u64> {
+        self.leader().filter(|_| reason != RetryReason::NoLeader)
     }
 
     pub(super) fn is_me(&self, node_id: u64) -> bool {
@@ -68,5 +78,34 @@ impl<RT: AsyncRuntime> Leadership<RT> {
             }
         }
         true
+    }
+}
+
+/// As leader: a majority has answered within this time.
+pub(super) fn hears_a_majority<RT: AsyncRuntime>(metrics: &RaftMetrics<TypeConfig<RT>>, within: Duration) -> bool {
+    if metrics.state != ServerState::Leader {
+        return false;
+    }
+    // openraft counts a leader's own voice only together with another's.
+    let is_alone = metrics.membership_config.membership().voter_ids().eq([metrics.id]);
+    is_alone || metrics.last_quorum_acked.is_some_and(|acked| acked.elapsed() <= within)
+}
+
+/// When a leader was last heard here: openraft knows it, and does not tell.
+pub(super) struct LeaderHeard<RT: AsyncRuntime>(Mutex<Option<InstantOf<TypeConfig<RT>>>>);
+
+impl<RT: AsyncRuntime> Default for LeaderHeard<RT> {
+    fn default() -> Self {
+        Self(Mutex::new(None))
+    }
+}
+
+impl<RT: AsyncRuntime> LeaderHeard<RT> {
+    pub(super) fn now(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(TypeConfig::<RT>::now());
+    }
+
+    pub(super) fn within(&self, duration: Duration) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|at| at.elapsed() <= duration)
     }
 }

@@ -22,6 +22,7 @@ use super::first_failure::FirstFailure;
 use super::types::{Entry, LogId, TypeConfig, Vote};
 use super::wire;
 use crate::limits;
+use crate::storage::codec::corrupt;
 use crate::storage::{LogRecord, LogState as StoredState, LogStore, LogWrite, StorageError};
 
 pub(super) struct RaftLog<L> {
@@ -168,6 +169,13 @@ impl<L: LogStore> RaftLog<L> {
         self.tail().next_index()
     }
 
+    /// How far openraft has said that the log is committed, and the last entry: as of now, while openraft's metrics are as of
+    /// its last report. It says so here before it applies.
+    pub(super) fn committed_and_last(&self) -> (Option<LogId>, Option<LogId>) {
+        let tail = self.tail();
+        (tail.committed, tail.last)
+    }
+
     /// Queues the committed position if the last appends did not take it along.
     pub(super) fn save_committed_now(&self) {
         let _order = self.order();
@@ -198,7 +206,10 @@ impl<L: LogStore> RaftLog<L> {
 
     /// Consecutive entries from `range.start` on, at most up to its end, and at least one unless the log ends before. Reads
     /// may stop early: at `bytes_max`, and where the tail begins.
-    pub(super) async fn read_some(&self, range: Range<u64>, bytes_max: usize) -> io::Result<Vec<Entry>> {
+    ///
+    /// # Errors
+    /// Also where a purge was faster; so the error is kept by whoever knows better.
+    pub(super) async fn read_some(&self, range: Range<u64>, bytes_max: usize) -> Result<Vec<Entry>, StorageError> {
         let (on_disk, truncations) = {
             let tail = self.tail();
             if range.start >= tail.start {
@@ -207,7 +218,7 @@ impl<L: LogStore> RaftLog<L> {
             let disk_end = range.end.min(tail.start).min(range.start + limits::LOG_READ_ENTRIES_MAX);
             (range.start..disk_end, tail.truncations)
         };
-        let records = self.store.read(on_disk.clone()).await.map_err(|error| self.failure.keep(error))?;
+        let records = self.store.read(on_disk.clone()).await?;
         let mut entries = Vec::with_capacity(records.len());
         let mut bytes = 0;
         for (record, index) in records.iter().zip(on_disk.clone()) {
@@ -221,13 +232,13 @@ impl<L: LogStore> RaftLog<L> {
         let is_short = (entries.len() as u64) < on_disk.end.saturating_sub(on_disk.start);
         if is_short && self.tail().truncations == truncations {
             let found = entries.len();
-            return Err(io::Error::other(format!("log entries {on_disk:?} were asked for, {found} are there")));
+            return Err(corrupt("log", format_args!("entries {on_disk:?} were asked for, {found} are there")));
         }
         Ok(entries)
     }
 
     /// All entries of `range` that the log has.
-    async fn read_all(&self, range: Range<u64>) -> io::Result<Vec<Entry>> {
+    async fn read_all(&self, range: Range<u64>) -> Result<Vec<Entry>, StorageError> {
         let mut entries: Vec<Entry> = Vec::new();
         let mut next = range.start;
         while next < range.end {
@@ -242,14 +253,14 @@ impl<L: LogStore> RaftLog<L> {
     }
 }
 
-fn decode(record: &LogRecord, index: u64) -> io::Result<Entry> {
+fn decode(record: &LogRecord, index: u64) -> Result<Entry, StorageError> {
     if record.index != index {
-        return Err(io::Error::other(format!("log entry {index} was asked for, {} came", record.index)));
+        return Err(corrupt("log", format_args!("entry {index} was asked for, {} came", record.index)));
     }
-    let entry =
-        wire::entry_from_record(&record.bytes).map_err(|error| io::Error::other(format!("log entry {index}: {error}")))?;
+    let what = || format!("log entry {index}");
+    let entry = wire::entry_from_record(&record.bytes).map_err(|error| corrupt(&what(), error))?;
     if entry.log_id.index != index {
-        return Err(io::Error::other(format!("log entry {index} says it is {}", entry.log_id.index)));
+        return Err(corrupt(&what(), format_args!("it says that it is {}", entry.log_id.index)));
     }
     Ok(entry)
 }
@@ -273,7 +284,7 @@ impl<RT: AsyncRuntime, L: LogStore> RaftLogReader<TypeConfig<RT>> for RaftLog<L>
     where
         RB: RangeBounds<u64> + Clone + Debug + OptionalSend,
     {
-        self.read_all(to_range(&range)).await
+        self.read_all(to_range(&range)).await.map_err(|error| self.failure.keep(error))
     }
 
     async fn read_vote(&mut self) -> Result<Option<Vote>, io::Error> {
@@ -286,7 +297,7 @@ impl<RT: AsyncRuntime, L: LogStore> RaftLogReader<TypeConfig<RT>> for RaftLog<L>
             // A purge was faster: openraft sends a heartbeat for nothing, and a snapshot next. Only here may entries be
             // missing; apply would skip a hole.
             Err(_) if start < self.first_index() => Ok(Vec::new()),
-            result => result,
+            result => result.map_err(|error| self.failure.keep(error)),
         }
     }
 
@@ -298,7 +309,9 @@ impl<RT: AsyncRuntime, L: LogStore> RaftLogReader<TypeConfig<RT>> for RaftLog<L>
         let range = to_range(&range);
         let first = match self.read_some(range.clone(), limits::APPEND_BYTES_MAX).await {
             Ok(first) => first.into_iter(),
-            Err(error) => return Box::pin(stream::iter([Err(error)])) as stream::BoxStream<'static, _>,
+            Err(error) => {
+                return Box::pin(stream::iter([Err(self.failure.keep(error))])) as stream::BoxStream<'static, _>;
+            }
         };
         let next = range.start + first.len() as u64;
         let state = Some((self.clone(), first, next..range.end));
@@ -317,10 +330,13 @@ impl<RT: AsyncRuntime, L: LogStore> RaftLogReader<TypeConfig<RT>> for RaftLog<L>
                     match ready.next() {
                         Some(entry) => Some((Ok(entry), Some((log, ready, rest)))),
                         // What is committed is never cut off: an end here would be taken for the end of what there is to apply.
-                        None => Some((Err(io::Error::other(format!("log entries {rest:?} are not there"))), None)),
+                        None => {
+                            let missing = corrupt("log", format_args!("entries {rest:?} are not there"));
+                            Some((Err(log.failure.keep(missing)), None))
+                        }
                     }
                 }
-                Err(error) => Some((Err(error), None)),
+                Err(error) => Some((Err(log.failure.keep(error)), None)),
             }
         }))
     }
@@ -408,6 +424,7 @@ impl<RT: AsyncRuntime, L: LogStore> RaftLogStorage<TypeConfig<RT>> for RaftLog<L
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
     use futures_util::{StreamExt, TryStreamExt};
     use openraft::EntryPayload;
     use openraft_rt_tokio::TokioRuntime;
@@ -475,6 +492,7 @@ mod tests {
         RaftLogStorage::<TypeConfig<TokioRuntime>>::purge(&mut log, log_id(1, 10)).await.expect("nothing fails here");
         let sent = RaftLogReader::<TypeConfig<TokioRuntime>>::limited_get_log_entries(&mut log, 5, 20).await;
         assert!(sent.expect("a snapshot follows").is_empty());
+        assert_eq!(log.failure().get(), None, "nothing is wrong with the disk");
         assert!(matches!(streamed(&mut log, 5..20).await.as_slice(), [Err(_)]));
     }
 
@@ -492,5 +510,20 @@ mod tests {
         store.records().remove(0);
         assert!(log.read_some(0..10, usize::MAX).await.is_err());
         assert!(log.read_some(1..10, usize::MAX).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn what_apply_cannot_read_is_kept_as_damage() {
+        let unreadable: fn(&mut Vec<LogRecord>) = |records| records[5].bytes = Bytes::from_static(&[0xff; 7]);
+        let missing: fn(&mut Vec<LogRecord>) = |records| drop(records.remove(5));
+        for damage in [unreadable, missing] {
+            let store = MemoryLog::default();
+            let mut log = filled(&store).await;
+            damage(&mut store.records());
+            let streamed = streamed(&mut log, 0..10).await;
+            assert!(streamed.last().is_some_and(Result::is_err), "{streamed:?}");
+            let kept = log.failure().get();
+            assert!(matches!(kept, Some(StorageError::Corrupt { .. })), "{kept:?}");
+        }
     }
 }

@@ -1,9 +1,9 @@
-//! Counters that operations reads. Plain atomics, each by itself: a reader may see one of a pair before the other.
+//! Counters that operations reads. Each by itself: a reader may see one of a pair before the other.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use crate::limits;
+pub use crate::counters::{Counter, Gauge, Histogram};
+use crate::domain::{Outcome, PaymentOutcome, Reply};
 
 /// Counts since the node started.
 #[derive(Debug, Default)]
@@ -15,6 +15,13 @@ pub struct Metrics {
     pub submits_unknown: Counter,
     /// Commands that came back with replies.
     pub commands_answered: Counter,
+    /// Commands of this node's own callers that were answered with what the same command did before, by what it did.
+    pub replayed_series: Counter,
+    pub replayed_orders: Counter,
+    pub replayed_payments: Counter,
+    pub replayed_cancellations: Counter,
+    /// Microseconds from a payment's arrival here until its stamps were issued.
+    pub issue_us: Histogram,
     /// Waiting in this node's queue now.
     pub queued_commands: Gauge,
     /// Entries proposed by this node and not yet answered.
@@ -39,84 +46,54 @@ pub struct Metrics {
     pub read_rounds: Counter,
 }
 
-#[derive(Debug, Default)]
-pub struct Counter(AtomicU64);
-
-impl Counter {
-    pub(super) fn add(&self, count: usize) {
-        self.0.fetch_add(count as u64, Relaxed);
-    }
-
-    #[must_use]
-    pub fn get(&self) -> u64 {
-        self.0.load(Relaxed)
-    }
-}
-
-#[derive(Debug, Default)]
-pub struct Gauge(AtomicU64);
-
-impl Gauge {
-    pub(super) fn set(&self, value: usize) {
-        self.0.store(value as u64, Relaxed);
-    }
-
-    #[must_use]
-    pub fn get(&self) -> u64 {
-        self.0.load(Relaxed)
-    }
-}
-
-/// Buckets of powers of two: bucket `i` counts values of at most 2^i, the last one everything above.
-#[derive(Debug)]
-pub struct Histogram {
-    buckets: [AtomicU64; limits::HISTOGRAM_BUCKETS],
-    sum: AtomicU64,
-}
-
-impl Default for Histogram {
-    fn default() -> Self {
-        Self { buckets: std::array::from_fn(|_| AtomicU64::new(0)), sum: AtomicU64::new(0) }
-    }
-}
-
-impl Histogram {
-    pub(super) fn record(&self, value: u64) {
-        let bits = u64::BITS - value.saturating_sub(1).leading_zeros();
-        let bucket = (bits as usize).min(limits::HISTOGRAM_BUCKETS - 1);
-        self.buckets[bucket].fetch_add(1, Relaxed);
-        self.sum.fetch_add(value, Relaxed);
-    }
-
-    pub(super) fn record_us(&self, duration: Duration) {
-        self.record(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX));
-    }
-
-    /// Upper bound (of the last: `u64::MAX`) and count of each bucket, not cumulative.
-    pub fn buckets(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
-        self.buckets.iter().enumerate().map(|(i, count)| {
-            let bound = if i + 1 == limits::HISTOGRAM_BUCKETS { u64::MAX } else { 1 << i };
-            (bound, count.load(Relaxed))
-        })
-    }
-
-    #[must_use]
-    pub fn sum(&self) -> u64 {
-        self.sum.load(Relaxed)
+impl Metrics {
+    /// Counts the answers to a call of this node's own.
+    pub(super) fn answered(&self, replies: &[Reply], took: Duration) {
+        for reply in replies {
+            let replayed = match &reply.outcome {
+                Outcome::SeriesOpened => &self.replayed_series,
+                Outcome::OrderPlaced { .. } => &self.replayed_orders,
+                Outcome::PaymentRecorded(_) => &self.replayed_payments,
+                Outcome::OrderCancelled => &self.replayed_cancellations,
+                // A refusal is decided anew each time; nobody repeats the leader's own commands.
+                Outcome::Refused(_) | Outcome::OrdersExpired { .. } => continue,
+            };
+            if reply.replayed {
+                replayed.add(1);
+            } else if matches!(reply.outcome, Outcome::PaymentRecorded(PaymentOutcome::Applied(_))) {
+                self.issue_us.record_us(took);
+            }
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::{Place, Quantity, SerialRange, SeriesCode, StampNumber};
 
     #[test]
-    fn a_value_is_counted_in_the_first_bucket_that_holds_it() {
-        let histogram = Histogram::default();
-        for value in [0, 1, 2, 3, 4, 5, u64::MAX] {
-            histogram.record(value);
-        }
-        let counts: Vec<_> = histogram.buckets().filter(|(_, count)| *count > 0).collect();
-        assert_eq!(counts, [(1, 2), (2, 1), (4, 2), (8, 1), (u64::MAX, 1)]);
+    fn a_replay_is_counted_by_what_it_repeats_and_issues_nothing_again() {
+        let range = SerialRange {
+            series: SeriesCode::new("A24").expect("three of base 32"),
+            first: StampNumber::new(7).expect("in range"),
+            quantity: Quantity::new(3).expect("in range"),
+        };
+        let applied = || Outcome::PaymentRecorded(PaymentOutcome::Applied(range));
+        let reply = |replayed, outcome| Reply { place: Place { log_index: 9, offset: 0 }, replayed, outcome };
+        let metrics = Metrics::default();
+        let owed_back = Outcome::PaymentRecorded(PaymentOutcome::AlreadyPaid);
+        let replies = [
+            reply(false, applied()),
+            reply(true, applied()),
+            reply(true, Outcome::OrderCancelled),
+            reply(false, Outcome::SeriesOpened),
+            reply(false, owed_back),
+        ];
+        metrics.answered(&replies, Duration::from_millis(3));
+        let counted =
+            [&metrics.replayed_series, &metrics.replayed_orders, &metrics.replayed_payments, &metrics.replayed_cancellations];
+        assert_eq!(counted.map(Counter::get), [0, 0, 1, 1]);
+        assert_eq!((metrics.issue_us.buckets().map(|(_, count)| count).sum::<u64>(), metrics.issue_us.sum()), (1, 3_000));
     }
 }

@@ -33,4 +33,4 @@ pub use node::{Node, StatusChanges};
 pub use openraft::AsyncRuntime;
 /// The runtime of production; simulation brings `openraft_rt_sim::SimRuntime`.
 pub use openraft_rt_tokio::TokioRuntime;
-pub use peer_link::{LinkError, PeerLink, Peers};
+pub use peer_link::{LinkError, PeerLink, Peers, SnapshotSendError};

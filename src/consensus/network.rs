@@ -21,10 +21,11 @@ use openraft::raft::{
     TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 use openraft::type_config::TypeConfigExt;
-use openraft::{AsyncRuntime, OptionalSend};
+use openraft::{AnyError, AsyncRuntime, OptionalSend, StorageError};
 
 use super::codec::WireError;
-use super::peer_link::{LinkError, PeerLink, Peers};
+use super::first_failure::FirstFailure;
+use super::peer_link::{LinkError, PeerLink, Peers, SnapshotSendError};
 use super::types::{Member, Snapshot, TypeConfig, Vote};
 use super::wire;
 use crate::limits;
@@ -48,17 +49,26 @@ impl<P: Peers> Links<P> {
     }
 }
 
-pub(super) struct NetworkFactory<P: Peers>(pub(super) Arc<Links<P>>);
+pub(super) struct NetworkFactory<P: Peers> {
+    pub(super) links: Arc<Links<P>>,
+    pub(super) failure: FirstFailure,
+}
+
+impl<P: Peers> NetworkFactory<P> {
+    fn network(&self, target: u64, node: &Member, append_answer_within: Option<Duration>) -> Network<P::Link> {
+        Network { target, link: self.links.to(target, node), append_answer_within, failure: self.failure.clone() }
+    }
+}
 
 impl<RT: AsyncRuntime, P: Peers> RaftNetworkFactory<TypeConfig<RT>> for NetworkFactory<P> {
     type Network = Network<P::Link>;
 
     async fn new_client(&mut self, target: u64, node: &Member) -> Self::Network {
-        Network { target, link: self.0.to(target, node), append_answer_within: Some(limits::APPEND_ANSWER_WITHIN) }
+        self.network(target, node, Some(limits::APPEND_ANSWER_WITHIN))
     }
 
     async fn new_heartbeat_client(&mut self, target: u64, node: &Member) -> Self::Network {
-        Network { target, link: self.0.to(target, node), append_answer_within: None }
+        self.network(target, node, None)
     }
 }
 
@@ -69,6 +79,8 @@ pub(super) struct Network<K> {
     /// Of replication: a sync on a slow disk may take many heartbeats, and sending everything again helps nobody. None: as
     /// openraft says, which is less than a heartbeat.
     append_answer_within: Option<Duration>,
+    /// Of this node's own snapshot, when it is read to be sent.
+    failure: FirstFailure,
 }
 
 fn rpc_error<RT: AsyncRuntime>(error: LinkError) -> RPCError<TypeConfig<RT>> {
@@ -166,8 +178,15 @@ impl<RT: AsyncRuntime, K: PeerLink> NetSnapshot<TypeConfig<RT>> for Network<K> {
         let sending = self.link.install_snapshot(wire::vote_to_wire(&vote), snapshot.snapshot, option.hard_ttl());
         let response = match TypeConfig::<RT>::select2(cancel, sending).await {
             Select2::First(closed) => return Err(StreamingError::Closed(closed)),
-            Select2::Second(response) => response.map_err(rpc_error)?,
+            Select2::Second(response) => response,
         };
+        let response = response.map_err(|error| match error {
+            SnapshotSendError::Link(error) => rpc_error::<RT>(error).into(),
+            // Sent again it would end the same way, for ever.
+            SnapshotSendError::Unread(error) => {
+                StreamingError::StorageError(StorageError::read_snapshot(None, AnyError::new(&self.failure.keep(error))))
+            }
+        })?;
         let vote = wire::vote_from_wire(response.vote).map_err(nonsense)?;
         Ok(SnapshotResponse::new(vote))
     }

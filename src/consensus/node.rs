@@ -9,12 +9,13 @@ use openraft::errors::Fatal;
 use openraft::metrics::RaftMetrics;
 use openraft::type_config::TypeConfigExt;
 use openraft::type_config::alias::WatchReceiverOf;
-use openraft::{AsyncRuntime, Config, Instant, Raft, ServerState};
+use openraft::{AsyncRuntime, Config, Raft, ServerState};
 
 use super::api::{
     Clock, Consistency, MemberStatus, NodeSettings, NodeStatus, Read, ReadError, Role, StartError, SubmitError, Submitted,
 };
 use super::config::raft_config;
+use super::leadership::{LeaderHeard, hears_a_majority};
 use super::log_store::RaftLog;
 use super::metrics::Metrics;
 use super::network::{Links, NetworkFactory};
@@ -49,6 +50,7 @@ pub(super) struct Inner<RT: AsyncRuntime, L, S: LedgerStore, P: Peers> {
     pub(super) metrics: Arc<Metrics>,
     pub(super) proposer: Arc<Proposer<RT, RaftTarget<RT, S, P>>>,
     pub(super) reads: Arc<Reads<RT, S, P>>,
+    pub(super) leader_heard: Arc<LeaderHeard<RT>>,
     draining: AtomicBool,
     stopped: Arc<AtomicBool>,
 }
@@ -125,14 +127,18 @@ where
         let metrics = Arc::new(Metrics::default());
         let links = Links::new(peers);
         let (state_machine, applied_end) = StateMachine::<RT, S>::new(ledger.clone(), metrics.clone(), log.failure().clone());
-        let network = NetworkFactory(links.clone());
+        let network = NetworkFactory { links: links.clone(), failure: log.failure().clone() };
         let raft = Raft::new(settings.node_id, Arc::new(config), network, log.clone(), state_machine).await;
-        let raft = raft.map_err(|fatal| StartError::Consensus(fatal.to_string()))?;
+        let raft = raft.map_err(|fatal| match log.failure().get() {
+            Some(error) => StartError::Storage(error),
+            None => StartError::Consensus(fatal.to_string()),
+        })?;
         let target = RaftTarget {
             raft: raft.clone(),
             links: links.clone(),
             clock: clock.clone(),
             last_stamp: AtomicU64::new(0),
+            lease: settings.election_timeout_max,
             #[cfg(feature = "planted-bug-1")]
             ledger: ledger.clone(),
         };
@@ -142,7 +148,8 @@ where
         drop(TypeConfig::<RT>::spawn(expiry::run(ledger.clone(), proposer.clone(), clock, stopped.clone())));
         drop(TypeConfig::<RT>::spawn(save_committed::<RT, L>(log.clone(), stopped.clone())));
         let draining = AtomicBool::new(false);
-        let inner = Inner { settings, raft, log, ledger, metrics, proposer, reads, draining, stopped };
+        let leader_heard = Arc::default();
+        let inner = Inner { settings, raft, log, ledger, metrics, proposer, reads, leader_heard, draining, stopped };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -152,7 +159,10 @@ where
     /// # Errors
     /// See [`SubmitError`]: its variants say whether it can have happened.
     pub async fn submit(&self, commands: Vec<Command>, within: Duration) -> Result<Submitted, SubmitError> {
-        self.inner.proposer.submit(commands, within, false).await
+        let called_at = TypeConfig::<RT>::now();
+        let submitted = self.inner.proposer.submit(commands, within, false).await?;
+        self.inner.metrics.answered(&submitted.replies, called_at.elapsed());
+        Ok(submitted)
     }
 
     /// A state of the ledger that is as fresh as `consistency` asks for.
@@ -180,7 +190,9 @@ where
     pub fn status(&self) -> NodeStatus {
         let metrics = self.inner.raft.metrics();
         let metrics = metrics.borrow_watched();
+        // Each is read after what cannot be ahead of it: the metrics, what is applied, what is committed.
         let ledger = self.inner.ledger.meta();
+        let (committed, last) = self.inner.log.committed_and_last();
         let membership = metrics.membership_config.membership();
         let initialized = metrics.membership_config.log_id().is_some() || metrics.current_leader.is_some();
         let matched = |node_id| {
@@ -203,8 +215,10 @@ where
             // Term 0 is openraft's vote before the first.
             voted_for: (term > 0).then_some(metrics.vote.leader_id.voted_for),
             leader: metrics.current_leader,
-            last_log_index: metrics.last_log_index,
-            committed: metrics.local_committed.as_ref().map(wire::position),
+            hears_leader: self.hears_leader_of(&metrics),
+            last_log_index: metrics.last_log_index.max(last.map(|last| last.index)),
+            // After a start openraft knows more than the log: what the ledger has applied is committed.
+            committed: metrics.local_committed.max(committed).as_ref().map(wire::position),
             applied: ledger.applied,
             snapshot: metrics.snapshot.as_ref().map(wire::position),
             purged: metrics.purged.as_ref().map(wire::position),
@@ -248,8 +262,38 @@ where
     /// As leader: a majority has answered within the longest time that an election waits. Without one nobody can take over.
     #[must_use]
     pub fn hears_a_majority(&self) -> bool {
-        let acked = self.inner.raft.metrics().borrow_watched().last_quorum_acked;
-        acked.is_some_and(|acked| acked.elapsed() <= self.inner.settings.election_timeout_max)
+        hears_a_majority(&self.inner.raft.metrics().borrow_watched(), self.inner.settings.election_timeout_max)
+    }
+
+    /// There is a leader, as far as this node can tell. As leader: it hears a majority. Otherwise: it has heard the leader within
+    /// the time after which it stands for election itself; whether that leader hears a majority, only the leader can tell.
+    #[must_use]
+    pub fn hears_leader(&self) -> bool {
+        self.hears_leader_of(&self.inner.raft.metrics().borrow_watched())
+    }
+
+    fn hears_leader_of(&self, metrics: &RaftMetrics<TypeConfig<RT>>) -> bool {
+        let election_timeout_max = self.inner.settings.election_timeout_max;
+        match metrics.current_leader {
+            None => false,
+            Some(leader) if leader == metrics.id => hears_a_majority(metrics, election_timeout_max),
+            // The leader's lease, then the longest wait of an election.
+            Some(_) => self.inner.leader_heard.within(2 * election_timeout_max),
+        }
+    }
+
+    /// As leader: the other voters that have not answered for the longest time that an election waits.
+    #[must_use]
+    pub fn unheard_voters(&self) -> usize {
+        let metrics = self.inner.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let Some(answered) = &metrics.heartbeat else { return 0 };
+        let is_heard = |voter: &u64| {
+            let last = answered.get(voter).copied().flatten();
+            *voter == self.inner.settings.node_id
+                || last.is_some_and(|last| last.elapsed() <= self.inner.settings.election_timeout_max)
+        };
+        metrics.membership_config.membership().voter_ids().filter(|voter| !is_heard(voter)).count()
     }
 
     /// Says in the status that this node is about to stop. Calls go on working, also after `transfer_leader` has moved

@@ -10,7 +10,7 @@ use crate::proto::raft::{
     AppendRequest, AppendResponse, ProposeRequest, ProposeResponse, ReadIndexRequest, ReadIndexResponse, SnapshotResponse,
     TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
 };
-use crate::storage::Vote;
+use crate::storage::{StorageError, Vote};
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LinkError {
@@ -24,6 +24,16 @@ pub enum LinkError {
     /// happened.
     #[error("refused: {0}")]
     Refused(String),
+}
+
+/// Why a snapshot has no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SnapshotSendError {
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// It is this node's own, and cannot be read.
+    #[error(transparent)]
+    Unread(#[from] StorageError),
 }
 
 /// Makes links. One link per peer, connected lazily, kept for the life of the node.
@@ -56,7 +66,7 @@ pub trait PeerLink: Clone + Send + Sync + 'static {
         vote: Vote,
         snapshot: Self::Snapshot,
         within: Duration,
-    ) -> impl Future<Output = Result<SnapshotResponse, LinkError>> + Send;
+    ) -> impl Future<Output = Result<SnapshotResponse, SnapshotSendError>> + Send;
 
     fn transfer_leader(
         &self,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use openraft::AsyncRuntime;
+use openraft::async_runtime::watch::WatchReceiver as _;
 use openraft::errors::RaftError;
 use openraft::type_config::TypeConfigExt;
 
@@ -47,8 +48,14 @@ where
         let nonsense = Arc::new(Mutex::new(None));
         let found = nonsense.clone();
         // The first bad message ends the stream: going on behind it would lose its entries.
+        let (heard, metrics) = (self.inner.leader_heard.clone(), self.inner.raft.server_metrics());
         let requests = requests.scan((), move |(), request| {
             let request = wire::append_from_wire::<RT>(request);
+            // Of an older term it is a leader no longer.
+            let term = metrics.borrow_watched().vote.leader_id.term;
+            if request.as_ref().is_ok_and(|request| request.vote.leader_id.term >= term) {
+                heard.now();
+            }
             std::future::ready(
                 request.map_err(|error| *found.lock().unwrap_or_else(PoisonError::into_inner) = Some(error)).ok(),
             )

@@ -45,6 +45,9 @@ pub(super) enum Attempt {
 pub(super) trait Target<RT: AsyncRuntime>: Send + Sync + 'static {
     fn leadership(&self) -> Leadership<RT>;
 
+    /// As leader: without a majority nothing that it proposes is done.
+    fn hears_a_majority(&self) -> bool;
+
     /// Proposes in this node, which leads in `term`.
     fn propose(&self, term: u64, commands: Vec<Command>) -> impl Future<Output = (Attempt, Returned)> + Send;
 
@@ -64,8 +67,8 @@ struct Queue<RT: AsyncRuntime> {
     paused_until: Option<InstantOf<TypeConfig<RT>>>,
     /// When those whose time was over were last removed.
     swept_at: Option<InstantOf<TypeConfig<RT>>>,
-    /// Why the last attempt did nothing, if it did nothing.
-    last_failure: Option<RetryReason>,
+    /// Why the last attempt did nothing, if it did nothing, and the leader and the term that it was made under.
+    last_failure: Option<(RetryReason, (u64, u64))>,
     stopped: Option<String>,
 }
 
@@ -190,14 +193,18 @@ impl<RT: AsyncRuntime, T: Target<RT>> Proposer<RT, T> {
     /// Of a call whose time was up before it was proposed. With a leader that does answer, it waited behind others.
     fn why_not_done(&self) -> RetryReason {
         let last_failure = self.queue().last_failure;
-        match self.target.leadership().leader() {
-            None => RetryReason::NoLeader,
-            Some(_) => last_failure.filter(|reason| *reason != RetryReason::NoLeader).unwrap_or(RetryReason::Overloaded),
+        let leadership = self.target.leadership();
+        let Some(current) = leadership.current() else { return RetryReason::NoLeader };
+        match last_failure {
+            // What an earlier leader did not do says nothing of this one.
+            Some((reason, under)) if under == current => reason,
+            _ if leadership.is_me(current.0) && !self.target.hears_a_majority() => RetryReason::NoLeader,
+            _ => RetryReason::Overloaded,
         }
     }
 
     fn retry(&self, reason: RetryReason) -> SubmitError {
-        SubmitError::Retry { leader: self.target.leadership().leader(), reason }
+        SubmitError::Retry { leader: self.target.leadership().worth_asking(reason), reason }
     }
 
     fn unknown(&self, reason: UnknownReason) -> SubmitError {
@@ -340,11 +347,12 @@ impl<RT: AsyncRuntime, T: Target<RT>> Proposer<RT, T> {
             attempt
         };
         self.metrics.commit_us.record_us(started.elapsed());
-        self.settle(formed, attempt);
+        self.settle(formed, attempt, (leader, term));
         self.changed.notify_one();
     }
 
-    fn settle(&self, formed: Formed<RT>, attempt: Attempt) {
+    /// `under`: the leader that the attempt was made under, and its term.
+    fn settle(&self, formed: Formed<RT>, attempt: Attempt, under: (u64, u64)) {
         match attempt {
             Attempt::Done { term, replies } if replies.len() == formed.commands => {
                 let mut replies = replies.into_iter();
@@ -363,7 +371,7 @@ impl<RT: AsyncRuntime, T: Target<RT>> Proposer<RT, T> {
                 self.answer_all(formed, &mismatch);
             }
             Attempt::Stopped(reason) => self.answer_all(formed, &reason),
-            Attempt::NotDone(reason) => self.again(formed, Some(reason)),
+            Attempt::NotDone(reason) => self.again(formed, Some((reason, under))),
             Attempt::Unknown => self.again(formed, None),
         }
     }
@@ -375,8 +383,9 @@ impl<RT: AsyncRuntime, T: Target<RT>> Proposer<RT, T> {
         }
     }
 
-    /// Back to the head of the queue: oldest first, as before. `not_done`: nothing happened, for this reason.
-    fn again(&self, formed: Formed<RT>, not_done: Option<RetryReason>) {
+    /// Back to the head of the queue: oldest first, as before. `not_done`: nothing happened, for this reason and under this
+    /// leader.
+    fn again(&self, formed: Formed<RT>, not_done: Option<(RetryReason, (u64, u64))>) {
         let stopped = self.landed(|queue| {
             // Looked at together with the push: a call that is queued after the stop would wait for ever.
             if let Some(reason) = &queue.stopped {

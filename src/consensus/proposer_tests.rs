@@ -54,6 +54,7 @@ struct Scripted {
     ends: Mutex<VecDeque<End>>,
     batches: mpsc::UnboundedSender<(usize, Option<Duration>)>,
     let_go: Arc<Semaphore>,
+    hears_a_majority: bool,
 }
 
 impl Scripted {
@@ -77,6 +78,10 @@ impl Target<TokioRuntime> for Scripted {
         Leadership::new(self.leadership.clone())
     }
 
+    fn hears_a_majority(&self) -> bool {
+        self.hears_a_majority
+    }
+
     async fn propose(&self, _term: u64, commands: Vec<Command>) -> (Attempt, Returned) {
         (self.attempt(commands.len(), None).await, Some(commands))
     }
@@ -98,11 +103,15 @@ type Submitting = tokio::task::JoinHandle<super::calls::Answer>;
 
 impl Bench {
     fn new(leader: Option<u64>, ends: impl IntoIterator<Item = End>) -> Self {
+        Self::where_leader_hears(true, leader, ends)
+    }
+
+    fn where_leader_hears(hears_a_majority: bool, leader: Option<u64>, ends: impl IntoIterator<Item = End>) -> Self {
         let (seen_by_others, leadership) = Config::watch_channel(seen(leader));
         let (told, batches) = mpsc::unbounded_channel();
         let let_go = Arc::new(Semaphore::new(0));
         let ends = Mutex::new(ends.into_iter().collect());
-        let target = Scripted { leadership, ends, batches: told, let_go: let_go.clone() };
+        let target = Scripted { leadership, ends, batches: told, let_go: let_go.clone(), hears_a_majority };
         let metrics = Arc::<Metrics>::default();
         let proposer = Proposer::start(target, metrics.clone(), 1);
         Self { proposer, metrics, batches, let_go, leadership: seen_by_others }
@@ -210,6 +219,46 @@ async fn who_waits_behind_a_leader_that_stalls_is_told_so_and_not_that_there_is_
     bench.leadership.send(seen(None)).expect("the proposer looks");
     let nobody = SubmitError::Retry { leader: None, reason: RetryReason::NoLeader };
     assert_eq!(answer(bench.submit(SHORT)).await, Err(nobody));
+}
+
+#[tokio::test]
+async fn a_leader_without_a_majority_says_that_there_is_no_leader_and_sends_nobody_to_itself() {
+    let nobody = SubmitError::Retry { leader: None, reason: RetryReason::NoLeader };
+    let stuck = Bench::where_leader_hears(false, Some(ME), []);
+    let on_its_way = stuck.submit(LONG);
+    while stuck.metrics.entries_in_flight.get() == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(answer(stuck.submit(SHORT)).await, Err(nobody.clone()), "it waits behind what a majority would have to hold");
+    on_its_way.abort();
+
+    // openraft refuses what a leader proposes after its lease: here as the leader sees it, and as a follower does.
+    for (leader, room) in [(ME, 1), (OTHER, limits::FORWARDS_IN_FLIGHT_MAX)] {
+        let mut refuses = Bench::new(Some(leader), [End::NotDone]);
+        refuses.let_go.add_permits(1);
+        let mut waiting = vec![refuses.submit(LONG)];
+        assert_eq!(refuses.batch().await, 1, "this is the one that is not done");
+        while waiting.len() <= room {
+            assert_eq!(refuses.batch().await, 1);
+            waiting.push(refuses.submit(LONG));
+        }
+        refuses.queued(1).await;
+        assert_eq!(answer(refuses.submit(SHORT)).await, Err(nobody.clone()), "leader {leader}");
+        waiting.iter().for_each(Submitting::abort);
+    }
+}
+
+#[tokio::test]
+async fn what_an_earlier_leader_did_not_do_is_no_reason_under_the_next() {
+    let mut bench = Bench::new(Some(OTHER), [End::NotDone]);
+    let waiting = bench.submit(LONG);
+    bench.batch().await;
+    bench.leadership.send(seen(Some(ME))).expect("the proposer looks");
+    bench.let_go.add_permits(1);
+    assert_eq!(bench.batch().await, 1, "it is proposed again, and stalls");
+    let waits = SubmitError::Retry { leader: Some(ME), reason: RetryReason::Overloaded };
+    assert_eq!(answer(bench.submit(SHORT)).await, Err(waits));
+    waiting.abort();
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use openraft::async_runtime::Select2;
+use openraft::async_runtime::watch::WatchReceiver as _;
 use openraft::errors::ClientWriteError;
 use openraft::impls::OneshotResponder;
 use openraft::type_config::TypeConfigExt;
@@ -12,7 +13,7 @@ use openraft::{AsyncRuntime, Raft};
 
 use super::api::{Clock, RetryReason};
 use super::codec;
-use super::leadership::Leadership;
+use super::leadership::{Leadership, hears_a_majority};
 use super::network::Links;
 use super::peer_link::{LinkError, PeerLink, Peers};
 use super::proposer::{Attempt, Returned, Target};
@@ -28,6 +29,8 @@ pub(super) struct RaftTarget<RT: AsyncRuntime, S: LedgerStore, P: Peers> {
     pub(super) links: Arc<Links<P>>,
     pub(super) clock: Clock,
     pub(super) last_stamp: AtomicU64,
+    /// How long a leader that no majority answers still counts as one.
+    pub(super) lease: Duration,
     #[cfg(feature = "planted-bug-1")]
     pub(super) ledger: S,
 }
@@ -43,6 +46,10 @@ impl<RT: AsyncRuntime, S: LedgerStore, P: Peers> RaftTarget<RT, S, P> {
 impl<RT: AsyncRuntime, S: LedgerStore, P: Peers> Target<RT> for RaftTarget<RT, S, P> {
     fn leadership(&self) -> Leadership<RT> {
         Leadership::new(self.raft.server_metrics())
+    }
+
+    fn hears_a_majority(&self) -> bool {
+        hears_a_majority(&self.raft.metrics().borrow_watched(), self.lease)
     }
 
     async fn propose(&self, term: u64, commands: Vec<Command>) -> (Attempt, Returned) {

@@ -11,7 +11,7 @@ use openraft::errors::{LinearizableReadError, RaftError};
 use openraft::type_config::TypeConfigExt;
 use openraft::type_config::alias::{InstantOf, WatchReceiverOf};
 use openraft::{AsyncRuntime, Raft, ReadPolicy};
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 use super::api::{ReadError, RetryReason};
 use super::leadership::Leadership;
@@ -52,6 +52,8 @@ pub(super) struct Reads<RT: AsyncRuntime, S: LedgerStore, P: Peers> {
     here: Mutex<Rounds>,
     /// Asked of the leader.
     there: Mutex<Rounds>,
+    /// For those who wait to have caught up.
+    room: Semaphore,
 }
 
 impl<RT: AsyncRuntime, S: LedgerStore, P: Peers> Reads<RT, S, P> {
@@ -61,7 +63,8 @@ impl<RT: AsyncRuntime, S: LedgerStore, P: Peers> Reads<RT, S, P> {
         metrics: Arc<Metrics>,
         applied_end: WatchReceiverOf<TypeConfig<RT>, u64>,
     ) -> Arc<Self> {
-        Arc::new(Self { raft, links, metrics, applied_end, here: Mutex::default(), there: Mutex::default() })
+        let room = Semaphore::new(limits::READS_WAITING_MAX);
+        Arc::new(Self { raft, links, metrics, applied_end, here: Mutex::default(), there: Mutex::default(), room })
     }
 
     fn leadership(&self) -> Leadership<RT> {
@@ -70,6 +73,8 @@ impl<RT: AsyncRuntime, S: LedgerStore, P: Peers> Reads<RT, S, P> {
 
     /// Returns when everything that was answered before the call is applied here.
     pub(super) async fn catch_up(self: &Arc<Self>, deadline: InstantOf<TypeConfig<RT>>) -> Result<(), ReadError> {
+        // Without a leader all of them wait for their deadlines.
+        let _place = self.room.try_acquire().map_err(|_| self.retry(RetryReason::Overloaded))?;
         let index = self.index_somewhere(deadline).await?;
         let mut applied_end = self.applied_end.clone();
         match TypeConfig::<RT>::timeout_at(deadline, applied_end.wait_until_ge(&(index + 1))).await {
@@ -80,7 +85,7 @@ impl<RT: AsyncRuntime, S: LedgerStore, P: Peers> Reads<RT, S, P> {
     }
 
     fn retry(&self, reason: RetryReason) -> ReadError {
-        ReadError::Retry { leader: self.leadership().leader(), reason }
+        ReadError::Retry { leader: self.leadership().worth_asking(reason), reason }
     }
 
     async fn index_somewhere(self: &Arc<Self>, deadline: InstantOf<TypeConfig<RT>>) -> Result<u64, ReadError> {

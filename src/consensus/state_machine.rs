@@ -18,6 +18,7 @@ use super::metrics::Metrics;
 use super::types::{Entry, LogId, Snapshot, SnapshotMeta, StoredMembership, TypeConfig};
 use super::wire;
 use crate::limits;
+use crate::storage::codec::corrupt;
 use crate::storage::{CommittedEntry, EntryBody, LedgerMeta, LedgerStore, StorageError};
 
 pub(super) struct StateMachine<RT: AsyncRuntime, S> {
@@ -80,7 +81,7 @@ impl<RT: AsyncRuntime> Group<RT> {
         self.entries.len() >= limits::APPLY_ENTRIES_MAX || self.commands >= limits::APPLY_COMMANDS_MAX
     }
 
-    fn push(&mut self, (entry, responder): EntryResponder<TypeConfig<RT>>) -> io::Result<()> {
+    fn push(&mut self, (entry, responder): EntryResponder<TypeConfig<RT>>) -> Result<(), StorageError> {
         let entry = committed_entry(entry)?;
         if let EntryBody::Commands(batch) = &entry.body {
             self.commands += batch.commands.len();
@@ -91,12 +92,14 @@ impl<RT: AsyncRuntime> Group<RT> {
     }
 }
 
-pub(super) fn committed_entry(entry: Entry) -> io::Result<CommittedEntry> {
+/// What a peer sent was decoded when it came: what cannot be decoded now was damaged on our disk.
+pub(super) fn committed_entry(entry: Entry) -> Result<CommittedEntry, StorageError> {
     let index = entry.log_id.index;
     let body = match entry.payload {
         EntryPayload::Blank => EntryBody::Blank,
         EntryPayload::Normal(batch) => {
-            EntryBody::Commands(batch.take_decoded().map_err(|error| io::Error::other(format!("log entry {index}: {error}")))?)
+            let decoded = batch.take_decoded();
+            EntryBody::Commands(decoded.map_err(|error| corrupt(&format!("log entry {index}"), error))?)
         }
         EntryPayload::Membership(membership) => EntryBody::Membership(wire::membership_to_wire(&membership)),
     };
@@ -108,7 +111,7 @@ impl<RT: AsyncRuntime, S: LedgerStore> RaftStateMachine<TypeConfig<RT>> for Stat
     type SnapshotBuilder = SnapshotBuilder<S>;
 
     async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembership), io::Error> {
-        let meta = wire::snapshot_meta(&self.ledger.meta()).map_err(io::Error::other)?;
+        let meta = meta_of(&self.ledger.meta()).map_err(|error| self.failure.keep(error))?;
         Ok((meta.last_log_id, meta.last_membership))
     }
 
@@ -120,12 +123,12 @@ impl<RT: AsyncRuntime, S: LedgerStore> RaftStateMachine<TypeConfig<RT>> for Stat
         let mut entries = entries.fuse();
         while let Some(first) = entries.next().await {
             let mut group = Group::new();
-            group.push(first?)?;
+            group.push(first?).map_err(|error| self.failure.keep(error))?;
             // What is ready joins; what has to be read from disk first is another group.
             while !group.is_full()
                 && let Some(Some(next)) = entries.next().now_or_never()
             {
-                group.push(next?)?;
+                group.push(next?).map_err(|error| self.failure.keep(error))?;
             }
             self.apply_group(group).await?;
         }
@@ -144,8 +147,8 @@ impl<RT: AsyncRuntime, S: LedgerStore> RaftStateMachine<TypeConfig<RT>> for Stat
     }
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: S::Snapshot) -> Result<(), io::Error> {
-        let installed = self.ledger.install_snapshot(snapshot).await.map_err(|error| self.failure.keep(error))?;
-        let installed = wire::snapshot_meta(&installed).map_err(io::Error::other)?;
+        let installed = self.ledger.install_snapshot(snapshot).await.and_then(|installed| meta_of(&installed));
+        let installed = installed.map_err(|error| self.failure.keep(error))?;
         // The header that openraft decided by and the contents must tell of the same state.
         if installed != *meta {
             return Err(io::Error::other(format!("a snapshot of {meta} was announced, it is one of {installed}")));
@@ -155,7 +158,7 @@ impl<RT: AsyncRuntime, S: LedgerStore> RaftStateMachine<TypeConfig<RT>> for Stat
     }
 
     async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot<S::Snapshot>>, io::Error> {
-        self.ledger.current_snapshot().map(to_snapshot::<S>).transpose()
+        self.ledger.current_snapshot().map(to_snapshot::<S>).transpose().map_err(|error| self.failure.keep(error))
     }
 }
 
@@ -173,11 +176,14 @@ impl<RT: AsyncRuntime, S: LedgerStore> RaftSnapshotBuilder<TypeConfig<RT>> for S
     async fn build_snapshot(&mut self) -> Result<Snapshot<S::Snapshot>, io::Error> {
         let building = self.building.get_mut().unwrap_or_else(PoisonError::into_inner).take();
         let building = building.ok_or_else(|| io::Error::other("a snapshot builder builds once"))?;
-        to_snapshot::<S>(building.await.map_err(|error| self.failure.keep(error))?)
+        building.await.and_then(to_snapshot::<S>).map_err(|error| self.failure.keep(error))
     }
 }
 
-fn to_snapshot<S: LedgerStore>((meta, snapshot): (LedgerMeta, S::Snapshot)) -> Result<Snapshot<S::Snapshot>, io::Error> {
-    let meta = wire::snapshot_meta(&meta).map_err(io::Error::other)?;
-    Ok(Snapshot { meta, snapshot })
+fn to_snapshot<S: LedgerStore>((meta, snapshot): (LedgerMeta, S::Snapshot)) -> Result<Snapshot<S::Snapshot>, StorageError> {
+    Ok(Snapshot { meta: meta_of(&meta)?, snapshot })
+}
+
+fn meta_of(meta: &LedgerMeta) -> Result<SnapshotMeta, StorageError> {
+    wire::snapshot_meta(meta).map_err(|error| corrupt("the ledger's membership", error))
 }

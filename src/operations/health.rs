@@ -68,7 +68,9 @@ pub fn readiness(status: &NodeStatus, lifecycle: &Lifecycle) -> Vec<Check> {
             status.fatal.clone().unwrap_or_else(|| "consensus has stopped".to_owned())
         }),
         check("initialized", status.initialized, || "waits for `stampede init`".to_owned()),
-        check("leader", status.leader.is_some(), || "no leader is known".to_owned()),
+        check("leader", status.hears_leader, || {
+            if status.leads() { "this leader hears no majority" } else { "no leader is heard" }.to_owned()
+        }),
         check("applied", lag <= READY_APPLY_LAG_ENTRIES_MAX, || {
             format!("{lag} committed entries are not applied, limit {READY_APPLY_LAG_ENTRIES_MAX}")
         }),
@@ -99,6 +101,7 @@ pub mod tests {
             term: 3,
             voted_for: Some(1),
             leader: Some(1),
+            hears_leader: true,
             last_log_index: Some(10),
             committed: Some(LogPosition { term: 3, index: 10 }),
             applied: Some(LogPosition { term: 3, index: 10 }),
@@ -125,8 +128,8 @@ pub mod tests {
         let table: [(NodeStatus, &[&str]); 6] = [
             (healthy(), &[]),
             (NodeStatus { fatal: Some("disk".to_owned()), ..healthy() }, &["running"]),
-            (NodeStatus { initialized: false, leader: None, ..healthy() }, &["initialized", "leader"]),
-            (NodeStatus { leader: None, ..healthy() }, &["leader"]),
+            (NodeStatus { initialized: false, leader: None, hears_leader: false, ..healthy() }, &["initialized", "leader"]),
+            (NodeStatus { hears_leader: false, ..healthy() }, &["leader"]),
             (NodeStatus { committed: far_behind, ..healthy() }, &["applied"]),
             (NodeStatus { draining: true, ..healthy() }, &["serving"]),
         ];

@@ -8,13 +8,17 @@
 pub const VARIABLE: &str = "STAMPEDE_CRASH_POINT";
 
 /// Every point; the test goes through them, so none is without its expectation.
-pub const POINTS: [&str; 18] = [
+pub const POINTS: [&str; 23] = [
     "data_dir.create.after_log",
     "ledger.create.before_current",
     "data_dir.create.before_identity",
     "data_dir.create.after_identity",
+    "data_dir.set_cluster.before_rename",
+    "data_dir.set_cluster.after_rename",
     "log.append.before_write",
     "log.append.before_done",
+    "log.truncate.before_write",
+    "log.truncate.before_done",
     "log.purge.before_write",
     "log.purge.before_done",
     "ledger.apply.before_write",
@@ -27,6 +31,7 @@ pub const POINTS: [&str; 18] = [
     "snapshot.install.after_verify",
     "snapshot.install.before_switch",
     "snapshot.install.after_switch",
+    "snapshot.install.after_adopt",
 ];
 
 /// Aborts if the test asked for `point`: no destructor runs, no buffer of the process is flushed.

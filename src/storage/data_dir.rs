@@ -139,7 +139,9 @@ impl DataDir {
         }
         let bound =
             NodeIdentity { cluster_id: cluster_id.to_owned(), cluster_name: cluster_name.to_owned(), ..identity.clone() };
-        self.replace_identity(&mut identity, bound)
+        self.replace_identity(&mut identity, bound, || crash_point::reach("data_dir.set_cluster.before_rename"))?;
+        crash_point::reach("data_dir.set_cluster.after_rename");
+        Ok(())
     }
 
     /// Opens log and ledger, and checks that they fit together. Blocks: meant for start-up.
@@ -169,9 +171,14 @@ impl DataDir {
         Ok(())
     }
 
-    fn replace_identity(&self, identity: &mut NodeIdentity, new: NodeIdentity) -> Result<(), StorageError> {
+    fn replace_identity(
+        &self,
+        identity: &mut NodeIdentity,
+        new: NodeIdentity,
+        before_rename: impl FnOnce(),
+    ) -> Result<(), StorageError> {
         if new != *identity {
-            replace_file(&self.path, NODE, &new.encode_to_vec(), || ())?;
+            replace_file(&self.path, NODE, &new.encode_to_vec(), before_rename)?;
             *identity = new;
         }
         Ok(())

@@ -24,6 +24,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use bytes::Bytes;
 use prost::Message;
@@ -36,6 +37,7 @@ use rocksdb::{
 use super::codec::corrupt;
 use super::files::{io, rocks};
 use super::{LogPosition, LogRecord, LogState, LogStore, LogWrite, StorageError, Vote, WriteDone, crash_point, keys};
+use crate::counters::Histogram;
 use crate::limits;
 use crate::proto::storage::LogEntry;
 
@@ -47,6 +49,7 @@ pub struct RocksLog {
 
 struct Shared {
     db: Arc<DB>,
+    sync_us: Arc<Histogram>,
     /// Taken on drop: the writer ends when it has written the rest.
     queue: Option<SyncSender<Queued>>,
     writer: Option<JoinHandle<()>>,
@@ -79,10 +82,18 @@ impl RocksLog {
         let db = Arc::new(DB::open(options, dir).map_err(rocks("open the log"))?);
         let state = read_state(&db)?;
         let (queue, jobs) = sync_channel(limits::LOG_QUEUE_WRITES_MAX);
-        let writer = Writer { db: Arc::clone(&db), next: state.last.map_or(0, |last| last.index + 1), failed: None };
+        let sync_us = Arc::<Histogram>::default();
+        let next = state.last.map_or(0, |last| last.index + 1);
+        let writer = Writer { db: Arc::clone(&db), sync_us: Arc::clone(&sync_us), next, failed: None };
         let thread = std::thread::Builder::new().name("log-writer".to_owned());
         let writer = thread.spawn(move || writer.run(&jobs)).map_err(io("start the log writer"))?;
-        Ok(Self { shared: Arc::new(Shared { db, queue: Some(queue), writer: Some(writer) }) })
+        Ok(Self { shared: Arc::new(Shared { db, sync_us, queue: Some(queue), writer: Some(writer) }) })
+    }
+
+    /// Microseconds of each write that was synced, with its sync.
+    #[must_use]
+    pub fn sync_us(&self) -> Arc<Histogram> {
+        Arc::clone(&self.shared.sync_us)
     }
 
     /// [`LogStore::state`], blocking.
@@ -147,6 +158,7 @@ impl Drop for Shared {
 
 struct Writer {
     db: Arc<DB>,
+    sync_us: Arc<Histogram>,
     /// Index that the next record must have.
     next: u64,
     failed: Option<StorageError>,
@@ -180,18 +192,30 @@ impl Writer {
         }
         let has = |wanted: fn(&LogWrite) -> bool| group.iter().any(|queued| wanted(&queued.write));
         let appends = has(|write| matches!(write, LogWrite::Append(_)));
+        let truncates = has(|write| matches!(write, LogWrite::Truncate { .. }));
         let purges = has(|write| matches!(write, LogWrite::Purge { .. }));
         let mut durably = WriteOptions::default();
-        durably.set_sync(has(|write| !matches!(write, LogWrite::SaveCommitted(_))));
+        let syncs = has(|write| !matches!(write, LogWrite::SaveCommitted(_)));
+        durably.set_sync(syncs);
         if appends {
             crash_point::reach("log.append.before_write");
+        }
+        if truncates {
+            crash_point::reach("log.truncate.before_write");
         }
         if purges {
             crash_point::reach("log.purge.before_write");
         }
+        let begun = Instant::now();
         self.db.write_opt(batch, &durably).map_err(rocks("write the log"))?;
+        if syncs {
+            self.sync_us.record_us(begun.elapsed());
+        }
         if appends {
             crash_point::reach("log.append.before_done");
+        }
+        if truncates {
+            crash_point::reach("log.truncate.before_done");
         }
         if purges {
             crash_point::reach("log.purge.before_done");

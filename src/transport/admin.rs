@@ -7,11 +7,9 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use crate::consensus::{Consistency, NodeStatus, Role, TransferError};
+use crate::consensus::{Consistency, ExportError, NodeStatus, Role, TransferError};
 use crate::domain::{Change, Command, LedgerView, Outcome};
 use crate::limits;
 use crate::proto::admin::admin_service_server::AdminService;
@@ -19,15 +17,13 @@ use crate::proto::admin::scan_ledger_response::Item;
 use crate::proto::storage::MemberNode;
 use crate::proto::{admin, v1};
 use crate::storage::{CommittedEntry, EntryBody, LedgerScan, LogPosition, RocksView, StateDigest, StorageError};
-use crate::transport::calls::CallMetrics;
+use crate::transport::calls::{Call, CallMetrics};
 use crate::transport::edge::Edge;
 use crate::transport::errors::{Failure, Reason};
 use crate::transport::ledger_node::ClusterNode;
+use crate::transport::long_answers::{LongAnswers, Reader};
 use crate::transport::peers::{self, ClusterIdentity};
 use crate::transport::{deadline, validate, wire};
-
-/// Records of one scan, on their way.
-type Records = mpsc::Sender<Result<admin::ScanLedgerResponse, Status>>;
 
 pub struct Admin {
     edge: Edge<ClusterNode>,
@@ -35,6 +31,7 @@ pub struct Admin {
     /// What `Init` makes a cluster of: the members of the configuration.
     members: Vec<MemberNode>,
     calls: Arc<CallMetrics>,
+    long_answers: LongAnswers,
     started: Instant,
 }
 
@@ -47,30 +44,23 @@ impl Admin {
         calls: Arc<CallMetrics>,
         started: Instant,
     ) -> Self {
-        Self { edge, identity, members, calls, started }
+        Self { edge, identity, members, calls, long_answers: LongAnswers::new(), started }
     }
 
     fn node(&self) -> &ClusterNode {
         self.edge.node()
     }
 
-    /// The identity of every member is durable before the first log entry: a crash or a failure between the two leaves nodes
-    /// that the same call completes.
+    /// The identity of every member is durable before the first log entry: a crash or a failure between the two leaves members
+    /// that the same call, at any of them, completes.
     async fn initialize(&self, cluster_name: String) -> Result<String, Failure> {
         if self.node().status().initialized {
             return Err(Failure::new(Reason::AlreadyInitialized, "the cluster is initialised already"));
         }
-        let known = self.identity.data().identity().cluster_id;
-        let cluster_id = if known.is_empty() { uuid::Uuid::now_v7().to_string() } else { known };
-        let adopted = self.identity.adopt(cluster_id.clone(), cluster_name).await;
-        adopted.map_err(|error| match error {
-            // Another `Init`, or a peer, was faster: nothing is wrong with the directory.
-            StorageError::Unusable(already) => Failure::new(Reason::AlreadyInitialized, already),
-            error => self.edge.stop_for(error),
-        })?;
-        peers::join_members(&self.identity, &self.members).await?;
+        let cluster = peers::choose_cluster(&self.identity, &self.members, cluster_name).await?;
+        peers::join_members(&self.identity, &self.members, &cluster, |error| self.edge.stop_for(error)).await?;
         self.node().initialize(self.members.clone()).await?;
-        Ok(cluster_id)
+        Ok(cluster.id)
     }
 
     /// One command that has only `done` to answer, or a refusal, which tells what it is `about`.
@@ -125,6 +115,7 @@ impl Admin {
             draining: status.draining,
             totals,
             uptime_ms,
+            hears_leader: status.hears_leader,
         }
     }
 }
@@ -320,29 +311,33 @@ impl AdminService for Admin {
 
     type ScanLedgerStream = BoxStream<'static, Result<admin::ScanLedgerResponse, Status>>;
 
-    /// On a blocking thread of its own: a scan takes as long as the ledger is large, and waits for its reader.
+    /// On a blocking thread of its own: a scan takes as long as the ledger is large, and waits for its reader, within limits.
     async fn scan_ledger(
         &self,
         _request: Request<admin::ScanLedgerRequest>,
     ) -> Result<Response<Self::ScanLedgerStream>, Status> {
         let call = self.calls.scan_ledger.start();
-        let (records, stream) = mpsc::channel(limits::SCAN_RECORDS_AHEAD);
+        let answer = match self.long_answers.begin() {
+            Ok(answer) => answer,
+            Err(failure) => return Err(ended(call, failure)),
+        };
         let scan = self.node().ledger().scan();
         let node_id = self.node().status().node_id;
         let edge = self.edge.clone();
-        tokio::task::spawn_blocking(move || {
-            if let Err(error) = send_scan(&scan, node_id, &records) {
-                // A reader that has gone needs no error.
-                let _ = records.blocking_send(Err(edge.stop_for(error).status()));
-            }
+        let records = answer.of_blocking(move |reader| {
+            send_scan(&scan, node_id, reader).unwrap_or_else(|error| Err(edge.stop_for(error).status()))
         });
-        Ok(Response::new(call.until_the_end_of(ReceiverStream::new(stream))))
+        Ok(Response::new(call.until_the_end_of(records)))
     }
 
     type ExportLogStream = BoxStream<'static, Result<admin::ExportLogResponse, Status>>;
 
     async fn export_log(&self, request: Request<admin::ExportLogRequest>) -> Result<Response<Self::ExportLogStream>, Status> {
         let call = self.calls.export_log.start();
+        let answer = match self.long_answers.begin() {
+            Ok(answer) => answer,
+            Err(failure) => return Err(ended(call, failure)),
+        };
         let from = request.into_inner().from_index;
         let Some(applied) = self.node().status().applied else {
             return Ok(Response::new(call.until_the_end_of(stream::empty())));
@@ -350,13 +345,10 @@ impl AdminService for Admin {
         // The first page tells an unreachable start by the status of the call.
         let first = match self.node().export_log(from, limits::EXPORT_ENTRIES_PAGE).await {
             Ok(first) => first,
-            Err(error) => {
-                let status = Failure::from(error).status();
-                call.end(status.code());
-                return Err(status);
-            }
+            Err(error) => return Err(ended(call, unexported(&self.edge, error))),
         };
-        Ok(Response::new(call.until_the_end_of(export(self.node().clone(), first, applied.index))))
+        let entries = answer.of_stream(export(self.edge.clone(), first, applied.index));
+        Ok(Response::new(call.until_the_end_of(entries)))
     }
 
     async fn list_digests(
@@ -376,9 +368,20 @@ impl AdminService for Admin {
     }
 }
 
-fn send_scan(scan: &LedgerScan, node_id: u64, records: &Records) -> Result<(), StorageError> {
-    // False: the caller has hung up.
-    let send = |item| records.blocking_send(Ok(admin::ScanLedgerResponse { item: Some(item) })).is_ok();
+/// A call that comes to no stream.
+fn ended(call: Call, failure: Failure) -> Status {
+    let status = failure.status();
+    call.end(status.code());
+    status
+}
+
+/// The inner error: why it ended before it was complete.
+fn send_scan(
+    scan: &LedgerScan,
+    node_id: u64,
+    reader: &Reader<admin::ScanLedgerResponse>,
+) -> Result<Result<(), Status>, StorageError> {
+    let send = |item| reader.give_blocking(admin::ScanLedgerResponse { item: Some(item) });
     let meta = scan.meta();
     let header = Item::Header(admin::ScanHeader {
         node_id,
@@ -387,8 +390,9 @@ fn send_scan(scan: &LedgerScan, node_id: u64, records: &Records) -> Result<(), S
         scanned_digest: hex(scan.digest()?),
         totals: Some(wire::totals(&scan.totals()?)),
     });
-    if !send(header) {
-        return Ok(());
+    let mut sent = send(header);
+    if sent.is_err() {
+        return Ok(sent);
     }
     scan.visit(|record| {
         let item = match record {
@@ -401,36 +405,49 @@ fn send_scan(scan: &LedgerScan, node_id: u64, records: &Records) -> Result<(), S
             // They stand in the header.
             Change::Totals(_) => return ControlFlow::Continue(()),
         };
-        // The reader has gone.
-        if send(item) { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-    })
+        sent = send(item);
+        if sent.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    Ok(sent)
 }
 
 /// Page after page up to `until`.
 fn export(
-    node: ClusterNode,
+    edge: Edge<ClusterNode>,
     first: Vec<CommittedEntry>,
     until: u64,
 ) -> BoxStream<'static, Result<admin::ExportLogResponse, Status>> {
     let next_page = move |page: Option<Vec<CommittedEntry>>| {
-        let node = node.clone();
+        let edge = edge.clone();
         async move {
             let page = page?;
             let last = page.last()?.position.index;
-            let rest =
-                if last >= until { Ok(None) } else { node.export_log(last + 1, limits::EXPORT_ENTRIES_PAGE).await.map(Some) };
+            let rest = if last >= until {
+                Ok(None)
+            } else {
+                edge.node().export_log(last + 1, limits::EXPORT_ENTRIES_PAGE).await.map(Some)
+            };
             let mut answers: Vec<_> =
                 page.into_iter().filter(|entry| entry.position.index <= until).map(|entry| Ok(exported(entry))).collect();
             match rest {
                 Ok(rest) => Some((stream::iter(answers), rest)),
                 Err(error) => {
-                    answers.push(Err(Failure::from(error).status()));
+                    answers.push(Err(unexported(&edge, error).status()));
                     Some((stream::iter(answers), None))
                 }
             }
         }
     };
     stream::unfold(Some(first), next_page).flatten().boxed()
+}
+
+fn unexported(edge: &Edge<ClusterNode>, error: ExportError) -> Failure {
+    match error {
+        ExportError::Purged { first_index } => {
+            Failure::new(Reason::LogPurged, error.to_string()).with("first_index", first_index)
+        }
+        ExportError::Storage(error) => edge.stop_for(error),
+    }
 }
 
 fn exported(entry: CommittedEntry) -> admin::ExportLogResponse {

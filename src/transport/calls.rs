@@ -191,6 +191,7 @@ methods! {
         list_digests "ListDigests" "unary";
     }
     "stampede.raft.v1.PeerService" {
+        identify "Identify" "unary";
         join "Join" "unary";
         append "Append" "bidi_stream";
         vote "Vote" "unary";

@@ -22,8 +22,14 @@ use crate::transport::ledger_node::{ClusterNode, LedgerNode};
 use crate::transport::read_threads::{NotRun, ReadThreads};
 use crate::transport::{validate, wire};
 
-/// Told of every record that could not be read: the node cannot go on, and says why.
+/// Told of everything that a call could not read or save: the node cannot go on, and says why.
 pub type OnStorageError = Arc<dyn Fn(&StorageError) + Send + Sync>;
+
+/// The only way to a `STORAGE_FAILED`: what it tells a caller is true.
+pub(super) fn stop_for(on_storage_error: &OnStorageError, error: &StorageError) -> Failure {
+    on_storage_error(error);
+    Failure::new(Reason::StorageFailed, error.to_string())
+}
 
 /// How many codes an answer has room for.
 pub(super) struct CodeRoom(u32);
@@ -251,20 +257,14 @@ impl<N: LedgerNode> Edge<N> {
         self.learn(&found)
     }
 
-    /// Of a code that this node's key did not make: forged, unless its series was opened with another key. A series that this
-    /// node has met costs no read; another is looked up, linearizable, because its genuine codes may be about already.
+    /// Of a code that this node's key did not make: forged, unless its series was opened with another key. Looks only at the
+    /// series that this node has met (`meet_all_series` sees to those of its replica), so that whoever makes codes up makes no
+    /// work: neither a round of the quorum nor a read.
     ///
     /// # Errors
-    /// `SERIAL_KEY_MISMATCH`, or that it could not be looked up.
-    pub(super) async fn check_forged(&self, series: SeriesCode, within: Duration) -> Result<Option<v1::ReadMark>, Failure> {
-        if let Some(key_check) = self.known_key_check(series) {
-            return self.same_key(series, key_check).map(|()| None);
-        }
-        let (mark, found) = self.read(Consistency::Linearizable, within, move |view| view.series(series)).await?;
-        if let Some(found) = found {
-            self.learn(&found)?;
-        }
-        Ok(Some(mark))
+    /// `SERIAL_KEY_MISMATCH`.
+    pub(super) fn check_forged(&self, series: SeriesCode) -> Result<(), Failure> {
+        self.known_key_check(series).map_or(Ok(()), |key_check| self.same_key(series, key_check))
     }
 
     /// Reads one state of the ledger, away from the async workers.
@@ -304,8 +304,7 @@ impl<N: LedgerNode> Edge<N> {
     }
 
     pub(super) fn stop_for(&self, error: StorageError) -> Failure {
-        (self.inner.on_storage_error)(&error);
-        error.into()
+        stop_for(&self.inner.on_storage_error, &error)
     }
 
     pub(super) fn with_leader(&self, failure: Failure, leader: Option<u64>) -> Failure {

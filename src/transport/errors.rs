@@ -12,12 +12,11 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::consensus::{
-    ExportError, InitError, PeerError, ReadError, RetryReason, SnapshotError, SubmitError, TransferError, UnknownReason,
+    InitError, PeerError, ReadError, RetryReason, SnapshotError, SubmitError, TransferError, UnknownReason,
 };
 use crate::domain::Refusal;
 use crate::limits;
 use crate::proto::v1;
-use crate::storage::StorageError;
 
 /// Of `google.rpc.ErrorInfo`.
 pub const ERROR_DOMAIN: &str = "stampede";
@@ -122,6 +121,7 @@ reasons! {
     SerialKeyMismatch "SERIAL_KEY_MISMATCH" Internal Unknown;
     StorageFailed "STORAGE_FAILED" Internal Unknown;
     NodeStopped "NODE_STOPPED" Unavailable Unknown;
+    InitIncomplete "INIT_INCOMPLETE" Unavailable Unknown;
 }
 
 /// One error, before it is put on the wire.
@@ -310,17 +310,12 @@ impl From<&ReadError> for Failure {
     }
 }
 
-impl From<StorageError> for Failure {
-    fn from(error: StorageError) -> Self {
-        Self::new(Reason::StorageFailed, error.to_string())
-    }
-}
-
 impl From<InitError> for Failure {
     fn from(error: InitError) -> Self {
         let reason = match &error {
             InitError::AlreadyInitialized => Reason::AlreadyInitialized,
-            InitError::Members(_) => Reason::MembersInvalid,
+            // By then every member has been taken in.
+            InitError::Members(_) => Reason::InitIncomplete,
             InitError::Stopped(_) => Reason::NodeStopped,
         };
         Self::new(reason, error.to_string())
@@ -347,17 +342,6 @@ impl From<SnapshotError> for Failure {
             SnapshotError::Stopped(_) => Reason::NodeStopped,
         };
         Self::new(reason, error.to_string())
-    }
-}
-
-impl From<ExportError> for Failure {
-    fn from(error: ExportError) -> Self {
-        match error {
-            ExportError::Purged { first_index } => {
-                Self::new(Reason::LogPurged, error.to_string()).with("first_index", first_index)
-            }
-            ExportError::Storage(error) => error.into(),
-        }
     }
 }
 

@@ -240,12 +240,12 @@ impl<N: LedgerNode> IssuanceService for Issuance<N> {
                 let response = match verified {
                     Ok((series, number)) => self.status_of(series, number, document, consistency, within).await?,
                     Err(forged) => {
-                        let mark = match (forged, request.code.get(..SERIES_CHARS).map(SeriesCode::new)) {
-                            (Forged::NotOurs, Some(Ok(series))) => self.edge.check_forged(series, within).await?,
-                            _ => None,
-                        };
-                        let status = v1::SerialStatus::Forged.into();
-                        v1::VerifySerialResponse { mark, status, ..Default::default() }
+                        if let (Forged::NotOurs, Some(Ok(series))) =
+                            (forged, request.code.get(..SERIES_CHARS).map(SeriesCode::new))
+                        {
+                            self.edge.check_forged(series)?;
+                        }
+                        v1::VerifySerialResponse { status: v1::SerialStatus::Forged.into(), ..Default::default() }
                     }
                 };
                 Ok(Response::new(response))

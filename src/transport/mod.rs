@@ -1,6 +1,6 @@
 //! gRPC: the three ports of a node, and its calls to other nodes.
 //!
-//! The only place that parses input from outside (`validate`) and the only one that names an error on the wire (`errors`). What a
+//! The only place that parses what callers send (`validate`) and the only one that names an error on the wire (`errors`). What a
 //! call means is the domain's affair, where it is executed is consensus': a service here converts, asks the node, converts back.
 //!
 //! - client port: `IssuanceService` ([`issuance`]); writes of all three forms share one path ([`edge`]).
@@ -16,6 +16,7 @@ pub mod edge;
 pub mod errors;
 pub mod issuance;
 pub mod ledger_node;
+mod long_answers;
 pub mod peers;
 pub mod read_threads;
 pub mod server;
@@ -23,7 +24,7 @@ pub mod validate;
 pub mod wire;
 
 pub use calls::CallMetrics;
-pub use edge::Edge;
+pub use edge::{Edge, OnStorageError};
 pub use ledger_node::{ClusterNode, LedgerNode};
 pub use peers::{ClusterIdentity, GrpcPeers};
 pub use server::{ServeError, Signals, serve_admin, serve_client, serve_peers};

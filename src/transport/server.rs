@@ -19,7 +19,7 @@ use crate::proto::raft::peer_service_server::PeerServiceServer;
 use crate::proto::v1::issuance_service_server::IssuanceServiceServer;
 use crate::transport::admin::Admin;
 use crate::transport::calls::CallMetrics;
-use crate::transport::edge::Edge;
+use crate::transport::edge::{Edge, OnStorageError};
 use crate::transport::issuance::Issuance;
 use crate::transport::ledger_node::{ClusterNode, LedgerNode};
 use crate::transport::peers::ClusterIdentity;
@@ -91,9 +91,10 @@ pub async fn serve_peers(
     node: ClusterNode,
     identity: ClusterIdentity,
     calls: Arc<CallMetrics>,
+    on_storage_error: OnStorageError,
     stop: watch::Receiver<bool>,
 ) -> Result<(), ServeError> {
-    let service = PeerServiceServer::new(Peers::new(node, identity, calls, stop.clone()))
+    let service = PeerServiceServer::new(Peers::new(node, identity, calls, on_storage_error, stop.clone()))
         .max_decoding_message_size(limits::PEER_MESSAGE_BYTES_MAX)
         .max_encoding_message_size(limits::PEER_MESSAGE_BYTES_MAX);
     serve(listener, settings().add_service(service), stop).await

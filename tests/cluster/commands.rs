@@ -10,6 +10,10 @@ fn an_order_is_placed_paid_and_read_on_different_nodes_and_outlives_the_leader()
     let paid = cluster.json(Some(2), &["order", "pay", order, "--gateway", "midtrans", "--payment-id", "p-1"]);
     assert_eq!(paid["outcome"], "applied");
     assert_eq!(paid["first_number"], 0);
+    let issued = |node| cluster.figure(node, "stampede_issue_latency_seconds_count");
+    assert_eq!((issued(1), issued(2)), (Some(0), Some(1)), "by the node that was asked");
+    let synced = cluster.figure(2, "stampede_raft_log_sync_duration_seconds_count");
+    assert!(synced.is_some_and(|count| count > 0), "{synced:?}");
     let code = paid["codes"][0].as_str().unwrap().to_owned();
     assert_eq!(code.len(), 22);
     let read = cluster.json(Some(3), &["order", "get", order]);
@@ -54,6 +58,43 @@ fn without_a_majority_a_write_ends_within_its_time_and_says_that_nothing_was_don
     });
     assert!(told.contains("not done within 1s") && told.contains("leader"), "{told}");
     assert_eq!(cluster.stampede(&["status"]).status.code(), Some(10));
+}
+
+/// Kills all but one, and waits until that one says everywhere that there is no leader.
+fn is_not_ready_alone(cluster: &mut Cluster, survivor: u64) {
+    for node in cluster.nodes().into_iter().filter(|node| *node != survivor) {
+        cluster.kill(node);
+    }
+    until("the survivor is not ready", || cluster.http(survivor, "/readyz").is_some_and(|(code, _)| code == 503));
+    let (_, told) = cluster.http(survivor, "/readyz?verbose").unwrap();
+    let others_pass = told.lines().filter(|line| line.starts_with("[-]")).all(|line| line.starts_with("[-]leader failed"));
+    assert!(told.contains("[-]leader failed") && others_pass, "{told}");
+    let (_, page) = cluster.http(survivor, "/metrics").unwrap();
+    assert!(page.contains("\nstampede_raft_has_leader 0\n"), "{page}");
+    until("gRPC health says so", || !cluster.is_serving(survivor));
+    let status = cluster.stampede_at(survivor, &["status"]);
+    let told = String::from_utf8_lossy(&status.stderr);
+    assert!(status.status.code() == Some(10) && told.contains("no node hears a leader"), "{told}");
+    assert!(!cluster.stampede_at(survivor, &["leader", "show", "--timeout", "1s"]).status.success());
+}
+
+#[test]
+fn a_node_without_a_majority_is_not_ready_whether_it_led_or_followed() {
+    let mut cluster = Cluster::running();
+    for survivor_leads in [false, true] {
+        let leader = cluster.leader().unwrap();
+        let follower = cluster.nodes().into_iter().find(|node| *node != leader).unwrap();
+        let survivor = if survivor_leads { leader } else { follower };
+        until("it is ready", || cluster.http(survivor, "/readyz").is_some_and(|(code, _)| code == 200));
+        until("gRPC health says so", || cluster.is_serving(survivor));
+        is_not_ready_alone(&mut cluster, survivor);
+        for node in cluster.nodes().into_iter().filter(|node| *node != survivor) {
+            cluster.start(node);
+        }
+        until("all are ready again", || {
+            cluster.nodes().into_iter().all(|node| cluster.http(node, "/readyz").is_some_and(|(code, _)| code == 200))
+        });
+    }
 }
 
 fn paid_state() -> serde_json::Value {

@@ -8,6 +8,10 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use tonic::transport::Endpoint;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
 
 /// How long a condition may take to come true, on a machine that does much else.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -174,9 +178,13 @@ impl Cluster {
         child.wait().unwrap();
     }
 
+    pub(crate) fn data_dir(&self, node: u64) -> PathBuf {
+        self.folder.path().join(format!("data-{node}"))
+    }
+
     /// As after a disk was replaced by a new one.
     pub(crate) fn empty_disk(&self, node: u64) {
-        fs::remove_dir_all(self.folder.path().join(format!("data-{node}"))).unwrap();
+        fs::remove_dir_all(self.data_dir(node)).unwrap();
     }
 
     pub(crate) fn send_sigterm(&self, node: u64) {
@@ -198,6 +206,10 @@ impl Cluster {
         format!("127.0.0.1:{}", self.ports(node).client)
     }
 
+    pub(crate) fn admin_address(&self, node: u64) -> String {
+        format!("127.0.0.1:{}", self.ports(node).admin)
+    }
+
     fn list(&self, port: impl Fn(Ports) -> u16) -> String {
         let all: Vec<String> = self.ports.iter().map(|ports| format!("127.0.0.1:{}", port(*ports))).collect();
         all.join(",")
@@ -215,7 +227,7 @@ impl Cluster {
 
     /// Runs a command of an operator that asks this node alone.
     pub(crate) fn stampede_at(&self, node: u64, args: &[&str]) -> Output {
-        let admin = format!("127.0.0.1:{}", self.ports(node).admin);
+        let admin = self.admin_address(node);
         Command::new(env!("CARGO_BIN_EXE_stampede")).args(args).args(["--admin", &admin]).output().unwrap()
     }
 
@@ -250,11 +262,22 @@ impl Cluster {
         statuses.len() == self.ports.len() && statuses.iter().all(|status| held(status) == held(&statuses[0]))
     }
 
-    /// The last entry that the node has removed from its log.
-    pub(crate) fn purged(&self, node: u64) -> Option<u64> {
+    /// What the node's metrics page has under a name without labels.
+    pub(crate) fn figure(&self, node: u64, name: &str) -> Option<u64> {
         let (_, page) = self.http(node, "/metrics")?;
-        let line = page.lines().find(|line| line.starts_with("stampede_raft_purged_index"))?;
+        let line = page.lines().find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ')))?;
         line.rsplit(' ').next()?.parse().ok()
+    }
+
+    /// What gRPC health says of the whole server on the clients' port.
+    pub(crate) fn is_serving(&self, node: u64) -> bool {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let address = format!("http://{}", self.client_address(node));
+        let answer = runtime.block_on(async {
+            let channel = Endpoint::from_shared(address).unwrap().connect().await.unwrap();
+            HealthClient::new(channel).check(HealthCheckRequest { service: String::new() }).await.unwrap()
+        });
+        answer.into_inner().status() == ServingStatus::Serving
     }
 
     /// Code and body of a GET on the metrics port.

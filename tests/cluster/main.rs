@@ -4,6 +4,7 @@
 mod harness;
 
 mod commands;
+mod damage;
 mod lifecycle;
 mod rejoin;
 mod start;

@@ -109,6 +109,8 @@ fn a_node_with_another_key_than_its_series_is_not_ready_and_names_them() {
     until("it leads", || cluster.leader() == Some(1));
     assert!(cluster.stampede(&["series", "open", "CPN", "--capacity", "10"]).status.success());
     until("it is ready", || cluster.http(1, "/readyz").is_some_and(|(code, _)| code == 200));
+    let placed = cluster.json(None, &["order", "place", "--series", "CPN"]);
+    let paid = cluster.json(None, &["order", "pay", placed["order_id"].as_str().unwrap()]);
     cluster.kill(1);
 
     cluster.write_key("08");
@@ -120,6 +122,12 @@ fn a_node_with_another_key_than_its_series_is_not_ready_and_names_them() {
         })
     });
     assert!(cluster.log(1).contains("\"event\":\"serial_key_mismatch\""), "{}", cluster.log(1));
+    // What the last of its attempts met may be the end of its time.
+    until("a genuine code is told to be of another key", || {
+        let verified = cluster.stampede(&["stamp", "verify", paid["codes"][0].as_str().unwrap(), "--timeout", "1s"]);
+        assert_ne!(verified.status.code(), Some(12), "it is not forged");
+        String::from_utf8_lossy(&verified.stderr).contains("opened with another key")
+    });
 }
 
 /// Kibibytes that a file may have: enough to start, not for what `a_disk_that_fails` writes.

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use openraft::AsyncRuntime;
 use openraft_rt_sim::SimRuntime;
-use stampede::consensus::Safeguard;
+use stampede::consensus::{Consistency, ReadError, RetryReason, Safeguard};
 use stampede::domain::{Command, OrderId};
+use stampede::limits;
 
-use crate::cluster::{Cluster, ELECTION_TIMEOUT_MAX, NODES};
+use crate::cluster::{Cluster, ELECTION_TIMEOUT_MAX, NODES, SimNode};
 use crate::net::{Cut, Direction};
 use crate::oracle::Answer;
 use crate::swarm::{DiskFaults, NetworkFaults, Swarm};
@@ -111,6 +112,56 @@ fn a_node_that_was_cut_off_comes_back_without_an_election() {
     assert_eq!(before, after);
     let [before, after] = around_a_cut(Some(Safeguard::PreVote));
     assert!(after.1 > before.1, "it is Pre-Vote that keeps the term: {before:?}, {after:?}");
+}
+
+#[test]
+fn who_is_cut_off_hears_no_leader_and_says_so_until_it_is_back() {
+    let nothing = |_: &mut Swarm| ();
+    play(1, nothing, |cluster, shop| async move {
+        let hearing = || -> Vec<u64> {
+            cluster.statuses().iter().filter(|status| status.hears_leader).map(|status| status.node_id).collect()
+        };
+        for cuts_leader in [false, true] {
+            let (leader, _) = leader_and_term(&cluster);
+            let cut = if cuts_leader { leader } else { others(leader)[0] };
+            assert_eq!(hearing(), NODES);
+            let links = from(cut).union(&towards(cut)).copied().collect();
+            cluster.cut(&links, Cut::BlackHole);
+            sleep(A_WHILE).await;
+            assert!(is_served(&shop, others(cut)[0], A_WHILE).await);
+            assert_eq!(hearing(), others(cut), "node {cut} of leader {leader}");
+            cluster.heal(&links);
+            sleep(A_WHILE).await;
+        }
+        // Nobody has a majority; the one that led goes on saying that it leads.
+        let (leader, term) = leader_and_term(&cluster);
+        let links = NODES.into_iter().flat_map(from).collect();
+        cluster.cut(&links, Cut::BlackHole);
+        sleep(A_WHILE).await;
+        assert_eq!((hearing(), leader_and_term(&cluster)), (Vec::new(), (leader, term)));
+    });
+}
+
+#[test]
+fn of_reads_that_no_leader_answers_those_beyond_the_bound_are_turned_away_at_once() {
+    let nothing = |_: &mut Swarm| ();
+    let ends = play(1, nothing, |cluster, _shop| async move {
+        let (leader, _) = leader_and_term(&cluster);
+        let alone = others(leader)[0];
+        cluster.cut(&from(alone).union(&towards(alone)).copied().collect(), Cut::BlackHole);
+        let (node, _) = cluster.node(alone).expect("it runs");
+        let begun = elapsed();
+        let read = |node: SimNode| async move {
+            let ended = node.read(Consistency::Linearizable, A_WHILE).await.map(|_| ());
+            (ended.expect_err("nobody answers"), elapsed() - begun)
+        };
+        futures_util::future::join_all((0..limits::READS_WAITING_MAX + 2).map(|_| read(node.clone()))).await
+    });
+    let is_overload = |error: &ReadError| matches!(error, ReadError::Retry { reason: RetryReason::Overloaded, .. });
+    let (turned_away, waited): (Vec<_>, Vec<_>) = ends.into_iter().partition(|(error, _)| is_overload(error));
+    assert_eq!((turned_away.len(), waited.len()), (2, limits::READS_WAITING_MAX));
+    assert!(turned_away.iter().all(|(_, after)| after.is_zero()));
+    assert!(waited.iter().all(|(_, after)| *after >= A_WHILE));
 }
 
 /// Whether another leader serves, soon after the leader hears nobody any more, though everybody hears it.

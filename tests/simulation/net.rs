@@ -15,7 +15,7 @@ use openraft::AsyncRuntime;
 use openraft::Instant as _;
 use openraft_rt_sim::{SimInstant, SimRuntime};
 use prost::Message;
-use stampede::consensus::{LinkError, PeerError, PeerLink, Peers};
+use stampede::consensus::{LinkError, PeerError, PeerLink, Peers, SnapshotSendError};
 use stampede::proto::raft::{
     AppendRequest, AppendResponse, ProposeRequest, ProposeResponse, ReadIndexRequest, ReadIndexResponse, SnapshotResponse,
     TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
@@ -377,12 +377,12 @@ impl PeerLink for SimLink {
         vote: Vote,
         snapshot: SimSnapshot,
         within: Duration,
-    ) -> Result<SnapshotResponse, LinkError> {
+    ) -> Result<SnapshotResponse, SnapshotSendError> {
         self.network.world.count("snapshots sent");
-        self.call("snapshot", vote, within, |node, vote| async move {
+        let install = |node: Arc<SimNode>, vote| async move {
             node.on_install_snapshot(Some(vote), snapshot.meta(), snapshot.clone()).await
-        })
-        .await
+        };
+        Ok(self.call("snapshot", vote, within, install).await?)
     }
 
     async fn transfer_leader(

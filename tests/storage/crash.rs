@@ -35,7 +35,9 @@ async fn child() {
     let dir = PathBuf::from(dir);
     let (log, ledger) = open_stores(&dir);
     match point.split('.').next().unwrap() {
+        "data_dir" => DataDir::open(&dir, 1).unwrap().set_cluster("c-1", "rush").unwrap(),
         "log" if point.starts_with("log.append") => write(&log, append(5..8)).unwrap(),
+        "log" if point.starts_with("log.truncate") => write(&log, LogWrite::Truncate { from_index: 3 }).unwrap(),
         "log" => write(&log, LogWrite::Purge { through: position(2) }).unwrap(),
         "ledger" => drop(ledger.apply(entries(1, AFTER as u64)[BEFORE..].to_vec()).await.unwrap()),
         "snapshot" if point.starts_with("snapshot.build") => drop(ledger.build_snapshot().await.unwrap()),
@@ -106,8 +108,12 @@ async fn crash_points_leave_what_they_promise() {
             "data_dir.create.after_identity" => {
                 first_start_goes_on(dir, &["LOCK", "NODE", "ledger", "log", "snapshots"]).await;
             }
+            "data_dir.set_cluster.before_rename" => cluster_is(dir, ""),
+            "data_dir.set_cluster.after_rename" => cluster_is(dir, "c-1"),
             "log.append.before_write" => log_holds(dir, 0..5).await,
             "log.append.before_done" => log_holds(dir, 0..8).await,
+            "log.truncate.before_write" => log_holds(dir, 0..5).await,
+            "log.truncate.before_done" => log_holds(dir, 0..3).await,
             "log.purge.before_write" => log_holds(dir, 0..5).await,
             "log.purge.before_done" => log_holds(dir, 3..5).await,
             "ledger.apply.before_write" => ledger_holds(dir, BEFORE, &[]).await,
@@ -127,6 +133,7 @@ async fn crash_points_leave_what_they_promise() {
                 crash_at(point, again.path());
                 assert_starts_behind_a_snapshot(again.path(), position(AFTER as u64 - 1)).await;
             }
+            "snapshot.install.after_adopt" => ledger_holds(dir, AFTER, &[BEFORE, AFTER]).await,
             _ => panic!("crash point {point} has no test"),
         }
     }
@@ -150,6 +157,16 @@ async fn first_start_goes_on(dir: &Path, left: &[&str]) {
     drop((log, ledger));
     let (log, ledger) = open_stores(dir);
     assert_eq!((log.state().await.unwrap().last, ledger.meta().applied), (Some(position(4)), Some(position(4))));
+}
+
+/// Bound or not, it opens whole, and is bound for good by the same call.
+fn cluster_is(dir: &Path, cluster_id: &str) {
+    assert_eq!(DataDir::open(dir, 1).unwrap().identity().cluster_id, cluster_id);
+    drop(open_stores(dir));
+    let data = DataDir::open(dir, 1).unwrap();
+    data.set_cluster("c-1", "rush").unwrap();
+    data.set_cluster("c-2", "other").unwrap_err();
+    assert_eq!((data.identity().cluster_id.as_str(), data.identity().node_id), ("c-1", 1));
 }
 
 async fn log_holds(dir: &Path, records: std::ops::Range<u64>) {

@@ -12,7 +12,7 @@ use stampede::storage::{LedgerMeta, LedgerStore, RocksLedger, RocksSnapshot, Sto
 use tempfile::TempDir;
 use tokio_stream::StreamExt;
 
-use crate::support::{Twin, assert_sound, entries, open_ledger, order_id};
+use crate::support::{Twin, assert_sound, entries, files_with, open_ledger, order_id};
 
 async fn ledger_with(count: u64) -> (TempDir, RocksLedger) {
     let dir = tempfile::tempdir().unwrap();
@@ -126,6 +126,28 @@ async fn a_flipped_bit_on_the_disk_is_refused_and_the_old_ledger_stands() {
     assert_eq!(target.meta(), Twin::of(&entries(5, 20)).meta);
     assert_eq!(names(&target_dir.path().join("ledger")), ["1", "CURRENT"]);
     target.apply(entries(5, 30)[20..].to_vec()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_sender_finds_the_damage_of_its_own_files() {
+    let gone: fn(&Path) = |file| fs::remove_file(file).unwrap();
+    // In place of the file: the ledger has a link to it.
+    let rewritten = |file: &Path, change: fn(&mut Vec<u8>)| {
+        let mut bytes = fs::read(file).unwrap();
+        change(&mut bytes);
+        fs::remove_file(file).unwrap();
+        fs::write(file, bytes).unwrap();
+    };
+    let cut = |file: &Path| rewritten(file, |bytes| bytes.truncate(bytes.len() / 2));
+    let flipped = |file: &Path| rewritten(file, |bytes| bytes[0] ^= 1);
+    for damage in [&gone as &dyn Fn(&Path), &cut, &flipped] {
+        let (dir, source) = ledger_with(100).await;
+        let (_, snapshot) = source.build_snapshot().await.unwrap();
+        let snapshot_dir = dir.path().join("snapshots").join(snapshot.name());
+        damage(&files_with(&snapshot_dir, "sst")[0]);
+        let chunks: Vec<_> = snapshot.chunks().collect().await;
+        assert!(matches!(chunks.last(), Some(Err(StorageError::Corrupt { .. }))), "{:?}", chunks.last());
+    }
 }
 
 #[tokio::test]

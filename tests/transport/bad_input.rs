@@ -1,6 +1,8 @@
 //! Bad input is named by field and limit, and changes nothing.
 
-use stampede::proto::admin::{ListRefundsDueRequest, OpenSeriesRequest, SetPolicyRequest, SettleRefundRequest};
+use stampede::proto::admin::{
+    ListRefundsDueRequest, ListSeriesRequest, OpenSeriesRequest, Series, SetPolicyRequest, SettleRefundRequest, Totals,
+};
 use stampede::proto::v1;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
@@ -146,25 +148,53 @@ async fn bad_input_names_field_and_limit_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_series_that_is_not_there_is_refused_by_the_ledger() {
+async fn a_series_that_is_not_there_is_refused_by_the_ledger_and_changes_nothing_but_its_clock() {
     let mut node = start_with_series().await;
+    let before = held(&mut node).await;
     let unknown = v1::PlaceOrderRequest { series_code: "ZZZ".into(), ..order() };
     let status = node.client.place_order(unknown).await.unwrap_err();
     assert_eq!((status.code(), info(&status).reason.as_str()), (Code::NotFound, "SERIES_UNKNOWN"));
     assert_eq!(effect(&status), "none");
     assert!(info(&status).metadata.contains_key("log_index"), "a refusal says where it was refused");
+    assert_eq!(held(&mut node).await, before);
     node.stop().await;
 }
 
+/// Totals and series, without the ledger's clock.
+async fn held(node: &mut TestNode) -> (Totals, Vec<Series>) {
+    let series = node.admin.list_series(ListSeriesRequest {}).await.unwrap().into_inner().series;
+    let totals = node.status_when(|_| true).await.totals.expect("the ledger can be read");
+    (Totals { ledger_time_ms: 0, ..totals }, series)
+}
+
 #[tokio::test]
-async fn a_message_over_the_limit_is_refused_with_the_limit() {
+async fn a_message_over_the_limit_is_refused_with_the_limit_and_changes_nothing() {
     let mut node = start_with_series().await;
-    let huge = v1::PlaceOrderRequest { account_id: "a".repeat(5 * 1024 * 1024), ..order() };
-    let status = node.client.place_order(huge).await.unwrap_err();
-    assert!(matches!(status.code(), Code::OutOfRange | Code::ResourceExhausted), "{status:?}");
-    assert!(status.message().contains("4194304"), "{status:?}");
-    assert!(status.get_details_error_info().is_none(), "it says nothing of an effect: the library says the same of an answer");
+    let before = node.status_when(|status| status.applied_index == status.last_log_index).await;
+    let huge = || v1::PlaceOrderRequest { account_id: "a".repeat(5 * 1024 * 1024), ..order() };
+    // The good command before it is not read either.
+    let batch = || v1::SubmitBatchRequest { batch_id: 1, commands: vec![command(order()), command(huge())] };
+    let answers = [
+        ("unary", node.client.place_order(huge()).await.map(drop)),
+        ("batch", node.client.submit_batch(batch()).await.map(drop)),
+        ("stream", streamed(&mut node, batch()).await),
+    ];
+    for (form, answer) in answers {
+        let status = answer.expect_err(form);
+        assert!(matches!(status.code(), Code::OutOfRange | Code::ResourceExhausted), "{form}: {status:?}");
+        assert!(status.message().contains("4194304"), "{form}: {status:?}");
+        let told = status.get_details_error_info();
+        assert!(told.is_none(), "{form}: it says nothing of an effect, the library says the same of an answer");
+    }
+    let after = node.status_when(|_| true).await;
+    assert_eq!((after.last_log_index, after.digest), (before.last_log_index, before.digest));
     node.stop().await;
+}
+
+async fn streamed(node: &mut TestNode, batch: v1::SubmitBatchRequest) -> Result<(), Status> {
+    let mut answers = node.client.submit_stream(tokio_stream::iter([batch])).await?.into_inner();
+    while answers.message().await?.is_some() {}
+    Ok(())
 }
 
 #[tokio::test]

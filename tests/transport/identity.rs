@@ -2,11 +2,12 @@
 
 use stampede::proto::admin::{InitRequest, NodeRole};
 use stampede::proto::raft::peer_service_client::PeerServiceClient;
-use stampede::proto::raft::{JoinRequest, VoteRequest};
+use stampede::proto::raft::{IdentifyRequest, IdentifyResponse, JoinRequest, VoteRequest};
+use stampede::storage::StorageError;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 
-use crate::support::{TestNode, info, start, start_with_series};
+use crate::support::{TestNode, effect, info, start, start_with_series};
 
 async fn peer(node: &TestNode) -> PeerServiceClient<Channel> {
     PeerServiceClient::connect(format!("http://{}", node.peer_address)).await.unwrap()
@@ -29,6 +30,11 @@ async fn pre_vote(node: &TestNode, cluster: &str, from: &str, to: &str) -> Resul
 
 async fn join(node: &TestNode, cluster: &str, from: &str) -> Result<(), Status> {
     peer(node).await.join(call(JoinRequest {}, cluster, from, "1")).await.map(drop)
+}
+
+async fn identify(node: &TestNode, from: &str, to: &str) -> Result<IdentifyResponse, Status> {
+    // Who asks may be of no cluster yet.
+    Ok(peer(node).await.identify(call(IdentifyRequest {}, "", from, to)).await?.into_inner())
 }
 
 #[tokio::test]
@@ -73,6 +79,50 @@ async fn a_node_without_a_cluster_is_taken_into_one_by_join_and_by_a_configured_
 }
 
 #[tokio::test]
+async fn a_node_tells_configured_members_of_which_cluster_it_is_and_whether_that_is_made() {
+    let mut node = start().await;
+    assert_eq!(identify(&node, "2", "1").await.unwrap(), IdentifyResponse::default());
+    assert_eq!(info(&identify(&node, "9", "1").await.unwrap_err()).reason, "OTHER_CLUSTER");
+    assert_eq!(info(&identify(&node, "2", "3").await.unwrap_err()).reason, "PEER_REFUSED");
+    join(&node, "cluster-x", "2").await.unwrap();
+    let told = identify(&node, "3", "1").await.unwrap();
+    assert_eq!((told.cluster_id.as_str(), told.cluster_name.as_str(), told.made), ("cluster-x", "other", false));
+    node.admin.init(InitRequest { cluster_name: "other".to_owned() }).await.unwrap();
+    node.status_when(|status| status.role() == NodeRole::Leader).await;
+    assert!(identify(&node, "2", "1").await.unwrap().made);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_node_that_cannot_save_of_which_cluster_it_is_stops() {
+    let mut node = start().await;
+    // In the way of the file that becomes `NODE`.
+    let in_the_way = node.dir.path().join("NODE.tmp");
+    std::fs::create_dir(&in_the_way).unwrap();
+    let joined = join(&node, "cluster-x", "2").await.unwrap_err();
+    let made = node.admin.init(InitRequest { cluster_name: "test".to_owned() }).await.unwrap_err();
+    for status in [joined, made] {
+        assert_eq!((info(&status).reason.as_str(), effect(&status).as_str()), ("STORAGE_FAILED", "unknown"));
+    }
+    let told = node.take_storage_errors();
+    assert!(matches!(told.as_slice(), [StorageError::Io { .. }, StorageError::Io { .. }]), "{told:?}");
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn an_init_completes_the_cluster_that_another_began_under_its_name_alone() {
+    let mut node = start().await;
+    join(&node, "cluster-x", "2").await.unwrap();
+    let status = node.admin.init(InitRequest { cluster_name: "test".to_owned() }).await.unwrap_err();
+    assert_eq!((info(&status).reason.as_str(), effect(&status).as_str()), ("MEMBERS_INVALID", "none"));
+    assert!(status.message().contains("cluster-x (other)"), "{status:?}");
+    assert_eq!(node.identity.data().identity().cluster_name, "other");
+    let made = node.admin.init(InitRequest { cluster_name: "other".to_owned() }).await.unwrap().into_inner();
+    assert_eq!(made.cluster_id, "cluster-x");
+    node.stop().await;
+}
+
+#[tokio::test]
 async fn a_cluster_is_made_once() {
     let mut node = start().await;
     let init = || InitRequest { cluster_name: "test".to_owned() };
@@ -91,7 +141,6 @@ async fn of_inits_that_race_one_makes_the_cluster_and_the_others_are_refused() {
         let mut admin = node.admin.clone();
         async move { admin.init(InitRequest { cluster_name: "test".to_owned() }).await }
     };
-    // An error of storage would end the node, and this test.
     let answers = futures_util::future::join_all((0..8).map(|_| init())).await;
     assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1, "{answers:?}");
     for status in answers.into_iter().filter_map(Result::err) {

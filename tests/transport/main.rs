@@ -9,5 +9,6 @@ mod bad_input;
 mod identity;
 mod issuing;
 mod reflection;
+mod scans;
 mod scripted;
 mod support;

@@ -37,6 +37,7 @@ struct ScriptedNode {
     view: ScriptedView,
     /// Commands that are under way now, and the most that ever were.
     commands: Arc<[AtomicUsize; 2]>,
+    reads: Arc<AtomicUsize>,
 }
 
 #[derive(Clone, Default)]
@@ -107,6 +108,7 @@ impl LedgerNode for ScriptedNode {
     }
 
     async fn read(&self, _consistency: Consistency, _within: Duration) -> Result<Read<ScriptedView>, ReadError> {
+        self.reads.fetch_add(1, SeqCst);
         Ok(Read { view: self.view.clone(), index: 7, term: 3 })
     }
 
@@ -138,7 +140,7 @@ fn opened_with(key_check: KeyCheck) -> ScriptedView {
 
 fn node(script: impl Fn(&[Command]) -> Result<Submitted, SubmitError> + Send + Sync + 'static) -> ScriptedNode {
     let view = opened_with(key().key_check());
-    ScriptedNode { script: Arc::new(script), takes: Duration::ZERO, view, commands: Arc::default() }
+    ScriptedNode { script: Arc::new(script), takes: Duration::ZERO, view, commands: Arc::default(), reads: Arc::default() }
 }
 
 /// Applies every payment to a range of `quantity` stamps.
@@ -240,18 +242,30 @@ async fn a_node_with_another_key_calls_no_genuine_code_forged_and_no_forged_code
     let number = StampNumber::new(5).unwrap();
     let made_with = |bytes| serial_code::encode(&SerialKey::from_bytes(bytes), series_code(), number).to_string();
     let (mut client, _port) = serve(with_another_key()).await;
-    // The series' own key, then this node's, which the series was not opened with. Twice: unread and known.
-    for code in [made_with([8; 32]), made_with([7; 32]), made_with([8; 32])] {
+    // This node's key, which the series was not opened with, then the series' own: the first look at the series tells.
+    for code in [made_with([7; 32]), made_with([8; 32])] {
         let request = v1::VerifySerialRequest { code, ..Default::default() };
         let status = client.verify_serial(request).await.unwrap_err();
         assert_eq!(info(&status).reason, "SERIAL_KEY_MISMATCH");
     }
-    let (mut client, _port) = serve(node(issues(2))).await;
-    for reads in [true, false] {
-        let request = v1::VerifySerialRequest { code: made_with([8; 32]), ..Default::default() };
+}
+
+#[tokio::test]
+async fn a_made_up_code_is_told_without_a_read_whether_there_is_such_a_series_or_not() {
+    let there = node(issues(2));
+    let reads = there.reads.clone();
+    let (mut client, _port) = serve(there).await;
+    for series in [series_code(), SeriesCode::new("ZZZ").unwrap()] {
+        let made_up = serial_code::encode(&SerialKey::from_bytes([8; 32]), series, StampNumber::new(5).unwrap());
+        let request = v1::VerifySerialRequest { code: made_up.to_string(), ..Default::default() };
         let answer = client.verify_serial(request).await.unwrap().into_inner();
-        assert_eq!((answer.status(), answer.mark.is_some()), (v1::SerialStatus::Forged, reads), "known after the first");
+        assert_eq!((answer.status(), answer.mark), (v1::SerialStatus::Forged, None));
+        assert_eq!(reads.load(SeqCst), 0);
     }
+    let genuine = serial_code::encode(&key(), series_code(), StampNumber::new(5).unwrap());
+    let request = v1::VerifySerialRequest { code: genuine.to_string(), ..Default::default() };
+    assert_eq!(client.verify_serial(request).await.unwrap().into_inner().status(), v1::SerialStatus::Unknown);
+    assert_eq!(reads.load(SeqCst), 1);
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! A cluster of one node, in this process.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use stampede::consensus::{Node, NodeSettings};
@@ -9,10 +9,10 @@ use stampede::proto::admin::admin_service_client::AdminServiceClient;
 use stampede::proto::admin::{GetStatusRequest, GetStatusResponse, InitRequest, NodeRole, OpenSeriesRequest};
 use stampede::proto::storage::MemberNode;
 use stampede::proto::v1::issuance_service_client::IssuanceServiceClient;
-use stampede::storage::DataDir;
+use stampede::storage::{DataDir, StorageError};
 use stampede::transport::admin::Admin;
 use stampede::transport::{
-    CallMetrics, ClusterIdentity, ClusterNode, Edge, GrpcPeers, Signals, serve_admin, serve_client, serve_peers,
+    CallMetrics, ClusterIdentity, ClusterNode, Edge, GrpcPeers, OnStorageError, Signals, serve_admin, serve_client, serve_peers,
 };
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -28,13 +28,15 @@ pub(crate) struct TestNode {
     pub(crate) client: IssuanceServiceClient<Channel>,
     pub(crate) admin: AdminServiceClient<Channel>,
     pub(crate) client_address: String,
+    pub(crate) admin_address: String,
     pub(crate) peer_address: String,
     pub(crate) identity: ClusterIdentity,
     pub(crate) calls: Arc<CallMetrics>,
+    pub(crate) dir: TempDir,
+    storage_errors: Arc<Mutex<Vec<StorageError>>>,
     node: ClusterNode,
     stop: watch::Sender<bool>,
     _serving: watch::Sender<bool>,
-    _dir: TempDir,
 }
 
 impl Drop for TestNode {
@@ -84,23 +86,28 @@ pub(crate) async fn start() -> TestNode {
     let (serving, serving_told) = watch::channel(true);
     let (stop, stop_told) = watch::channel(false);
     let signals = Signals { serving: serving_told, stop: stop_told };
-    let edge = Edge::start(node.clone(), key(), Arc::new(|error| panic!("{error}"))).unwrap();
+    let storage_errors = Arc::new(Mutex::new(Vec::new()));
+    let seen = storage_errors.clone();
+    let on_storage_error: OnStorageError = Arc::new(move |error| seen.lock().unwrap().push(error.clone()));
+    let edge = Edge::start(node.clone(), key(), on_storage_error.clone()).unwrap();
     let member = MemberNode { node_id: 1, peer_address: peer_address.clone(), client_address: client_address.clone() };
     let service = Admin::new(edge.clone(), identity.clone(), vec![member], calls.clone(), Instant::now());
     tokio::spawn(serve_client(client, edge, calls.clone(), signals.clone()));
     tokio::spawn(serve_admin(admin, service, signals.clone()));
-    tokio::spawn(serve_peers(peer, node.clone(), identity.clone(), calls.clone(), signals.stop));
+    tokio::spawn(serve_peers(peer, node.clone(), identity.clone(), calls.clone(), on_storage_error, signals.stop));
     TestNode {
         client: IssuanceServiceClient::new(channel(&client_address).await),
         admin: AdminServiceClient::new(channel(&admin_address).await),
         client_address,
+        admin_address,
         peer_address,
         identity,
         calls,
+        dir,
+        storage_errors,
         node,
         stop,
         _serving: serving,
-        _dir: dir,
     }
 }
 
@@ -136,7 +143,13 @@ impl TestNode {
         }
     }
 
+    /// What ends a node, since the last time.
+    pub(crate) fn take_storage_errors(&self) -> Vec<StorageError> {
+        std::mem::take(&mut self.storage_errors.lock().unwrap())
+    }
+
     pub(crate) async fn stop(self) {
+        assert_eq!(self.take_storage_errors(), []);
         self.stop.send_replace(true);
         self.node.shutdown().await;
     }

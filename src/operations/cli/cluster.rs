@@ -32,7 +32,7 @@ pub(super) enum LeaderCommand {
 }
 
 pub(super) async fn init(global: &Global, args: InitArgs) -> Result<(), Failure> {
-    // One node, not the next one after it: two nodes that are both told to make a cluster could make two.
+    // All members must run: what one of them cannot do, no other can.
     let first = global.admin.iter().take(1).cloned().collect();
     let servers = Servers { addresses: first, ..global.admins() };
     let call = Call::write("making the cluster", "stampede status", format!("stampede init --name {}", args.name));
@@ -85,7 +85,7 @@ fn describe(address: &str, status: &GetStatusResponse) -> Record {
         ("node", json!(status.node_id)),
         ("role", short_name(status.role().as_str_name(), "NODE_ROLE_")),
         ("term", json!(status.term)),
-        ("leader", json!((status.leader_id != 0).then_some(status.leader_id))),
+        ("leader", json!(status.hears_leader.then_some(status.leader_id))),
         ("last", json!(status.last_log_index)),
         ("committed", json!(status.committed_index)),
         ("applied", json!(status.applied_index)),
@@ -104,8 +104,8 @@ fn judge(answers: &[GetStatusResponse], asked: usize) -> Result<(), Failure> {
         return Err(Failure::new(Code::Unhealthy, message, next));
     }
     let voters = answers.iter().map(|status| status.members.iter().filter(|member| member.voter).count()).max().unwrap_or(0);
-    // A node that knows no leader while others do is cut off from them: it counts for as little as a silent one.
-    let lost = asked - answers.iter().filter(|status| status.leader_id != 0).count();
+    // A node that hears no leader while others do is cut off from them: it counts for as little as a silent one.
+    let lost = asked - answers.iter().filter(|status| status.hears_leader).count();
     let unasked = voters.saturating_sub(asked);
     let (code, message, next) = match (lost, unasked) {
         (0, 0) => return Ok(()),
@@ -117,10 +117,10 @@ fn judge(answers: &[GetStatusResponse], asked: usize) -> Result<(), Failure> {
         // A majority is more than half; with exactly that many left, the next loss stops the cluster.
         (lost, _) if voters.saturating_sub(lost) == voters / 2 + 1 => (
             Code::OneLossFromStopping,
-            format!("{lost} of {asked} nodes did not answer or know no leader; one more loss stops the cluster"),
+            format!("{lost} of {asked} nodes did not answer or hear no leader; one more loss stops the cluster"),
             "bring them back",
         ),
-        (lost, _) => (Code::Unhealthy, format!("{lost} of {asked} nodes did not answer or know no leader"), "bring them back"),
+        (lost, _) => (Code::Unhealthy, format!("{lost} of {asked} nodes did not answer or hear no leader"), "bring them back"),
     };
     Err(Failure::new(code, message, next))
 }
@@ -152,8 +152,8 @@ fn what_is_wrong(answers: &[GetStatusResponse]) -> Option<(String, &'static str)
             }
         }
     }
-    if answers.iter().all(|status| status.leader_id == 0) {
-        return Some(("no node knows a leader".to_owned(), "a majority must run and reach each other"));
+    if answers.iter().all(|status| !status.hears_leader) {
+        return Some(("no node hears a leader".to_owned(), "a majority must run and reach each other"));
     }
     None
 }
@@ -166,7 +166,7 @@ pub(super) async fn leader(global: &Global, command: LeaderCommand) -> Result<()
                 .admins()
                 .call(&call, async |to| {
                     let answer = Client::new(to.channel()).get_status(to.request(GetStatusRequest {})).await?;
-                    if answer.get_ref().leader_id == 0 { Err(Status::unavailable("no leader is known")) } else { Ok(answer) }
+                    if answer.get_ref().hears_leader { Ok(answer) } else { Err(Status::unavailable("no leader is heard")) }
                 })
                 .await?;
             answer.leader_id
@@ -207,43 +207,44 @@ mod tests {
     use super::*;
     use crate::proto::admin::Member;
 
-    fn node(leader_id: u64) -> GetStatusResponse {
+    fn node(hears_leader: bool) -> GetStatusResponse {
         let members = (1..=3).map(|node_id| Member { node_id, voter: true, ..Member::default() }).collect();
         GetStatusResponse {
             role: NodeRole::Follower.into(),
             cluster_id: "a".to_owned(),
             applied_index: 5,
             digest: "d1".to_owned(),
-            leader_id,
+            leader_id: 1,
+            hears_leader,
             members,
             ..GetStatusResponse::default()
         }
     }
 
     fn with_role(role: NodeRole) -> GetStatusResponse {
-        GetStatusResponse { role: role.into(), ..node(1) }
+        GetStatusResponse { role: role.into(), ..node(true) }
     }
 
     #[test]
     fn the_exit_code_of_status_is_the_worst_that_can_be_told() {
-        let other_cluster = GetStatusResponse { cluster_id: "b".to_owned(), ..node(1) };
-        let other_ledger = GetStatusResponse { digest: "d2".to_owned(), ..node(1) };
-        let behind = GetStatusResponse { applied_index: 4, digest: "d0".to_owned(), ..node(1) };
+        let other_cluster = GetStatusResponse { cluster_id: "b".to_owned(), ..node(true) };
+        let other_ledger = GetStatusResponse { digest: "d2".to_owned(), ..node(true) };
+        let behind = GetStatusResponse { applied_index: 4, digest: "d0".to_owned(), ..node(true) };
         let table = [
-            (vec![node(1), node(1), node(1)], 3, None),
-            (vec![node(1), node(1), behind], 3, None),
-            (vec![node(1)], 1, Some(Code::OneLossFromStopping)),
+            (vec![node(true), node(true), node(true)], 3, None),
+            (vec![node(true), node(true), behind], 3, None),
+            (vec![node(true)], 1, Some(Code::OneLossFromStopping)),
             (vec![], 3, Some(Code::Unreachable)),
             (vec![with_role(NodeRole::Uninitialized); 3], 3, Some(Code::Unhealthy)),
-            (vec![with_role(NodeRole::Uninitialized), node(1), node(1)], 3, Some(Code::Unhealthy)),
-            (vec![with_role(NodeRole::Shutdown), node(2), node(2)], 3, Some(Code::Unhealthy)),
-            (vec![node(1), node(1), other_cluster], 3, Some(Code::Unhealthy)),
-            (vec![node(1), node(1), other_ledger], 3, Some(Code::Unhealthy)),
-            (vec![node(0), node(0), node(0)], 3, Some(Code::Unhealthy)),
-            (vec![node(1), node(1), node(0)], 3, Some(Code::OneLossFromStopping)),
-            (vec![node(1), node(1)], 3, Some(Code::OneLossFromStopping)),
-            (vec![node(1), node(0)], 3, Some(Code::Unhealthy)),
-            (vec![node(1)], 3, Some(Code::Unhealthy)),
+            (vec![with_role(NodeRole::Uninitialized), node(true), node(true)], 3, Some(Code::Unhealthy)),
+            (vec![with_role(NodeRole::Shutdown), node(true), node(true)], 3, Some(Code::Unhealthy)),
+            (vec![node(true), node(true), other_cluster], 3, Some(Code::Unhealthy)),
+            (vec![node(true), node(true), other_ledger], 3, Some(Code::Unhealthy)),
+            (vec![node(false), node(false), node(false)], 3, Some(Code::Unhealthy)),
+            (vec![node(true), node(true), node(false)], 3, Some(Code::OneLossFromStopping)),
+            (vec![node(true), node(true)], 3, Some(Code::OneLossFromStopping)),
+            (vec![node(true), node(false)], 3, Some(Code::Unhealthy)),
+            (vec![node(true)], 3, Some(Code::Unhealthy)),
         ];
         for (answers, asked, expected) in table {
             assert_eq!(judge(&answers, asked).err().map(|failure| failure.code), expected, "{answers:?}");
@@ -252,7 +253,7 @@ mod tests {
 
     #[test]
     fn a_cluster_that_is_there_under_the_name_is_the_one_that_was_asked_for() {
-        let made = GetStatusResponse { cluster_name: "rush".to_owned(), ..node(1) };
+        let made = GetStatusResponse { cluster_name: "rush".to_owned(), ..node(true) };
         assert!(is_made_as(&made, "rush") && !is_made_as(&made, "other"));
         let bound = GetStatusResponse { role: NodeRole::Uninitialized.into(), ..made };
         assert!(!is_made_as(&bound, "rush"), "its directory is bound, and the cluster is not made");

@@ -106,8 +106,8 @@ impl Servers {
                 match effect_of(&status) {
                     // An earlier attempt may still be on its way to a leader, and find what this one did not.
                     Effect::None if told.may_have_happened && may_yet_be_done(&status) => {}
-                    // So it is, but by whom?
-                    Effect::None if told.may_have_happened && reason_of(&status) == ALREADY_INITIALIZED => {
+                    // It is made, but by whom? Or it was begun, and a member has gone since.
+                    Effect::None if told.may_have_happened && is_of_an_init(&status) => {
                         return Err(self.give_up(call, told));
                     }
                     Effect::None => return Err(refusal(call, &status)),
@@ -169,6 +169,12 @@ async fn connect(address: &str, deadline: Instant) -> Result<Channel, ()> {
 }
 
 const ALREADY_INITIALIZED: &str = "ALREADY_INITIALIZED";
+const MEMBERS_INVALID: &str = "MEMBERS_INVALID";
+
+/// A refusal that says nothing of what an earlier attempt did.
+fn is_of_an_init(status: &Status) -> bool {
+    [ALREADY_INITIALIZED, MEMBERS_INVALID].contains(&reason_of(status).as_str())
+}
 
 /// An earlier attempt that is still on its way will be done when its refusal has passed.
 fn may_yet_be_done(status: &Status) -> bool {
@@ -206,6 +212,7 @@ fn refusal(call: &Call, status: &Status) -> Failure {
         if reason.is_empty() { format!("{}: {told}", call.doing) } else { format!("{}: {told} ({reason})", call.doing) };
     let (code, next) = match (reason.as_str(), status.code()) {
         (ALREADY_INITIALIZED, _) => (Code::RefusedForSafety, "it is there already: see `stampede status`"),
+        (MEMBERS_INVALID, _) => (Code::Failed, "nothing was changed: when every member runs and fits, the same again"),
         ("STOCK_EXHAUSTED", _) => (Code::Failed, "open another series with `stampede series open`, or order fewer"),
         ("SERIES_UNKNOWN", _) => (Code::NotFound, "see which there are with `stampede series list`"),
         ("ORDER_ID_REUSED" | "PAYMENT_ID_REUSED" | "SERIES_REUSED", _) => {
@@ -281,6 +288,7 @@ mod tests {
             ("STOCK_EXHAUSTED", Code::OutcomeUnknown),
             ("ORDER_UNKNOWN", Code::OutcomeUnknown),
             (ALREADY_INITIALIZED, Code::OutcomeUnknown),
+            (MEMBERS_INVALID, Code::OutcomeUnknown),
             ("ORDER_ID_REUSED", Code::Failed),
         ];
         for (reason, expected) in table {

@@ -5,6 +5,7 @@ use std::fmt;
 use super::page::Page;
 use crate::consensus::metrics::Metrics;
 use crate::consensus::{NodeStatus, Role};
+use crate::counters::Histogram;
 use crate::operations::health::apply_lag;
 use crate::operations::watch::Seen;
 use crate::storage::LogPosition;
@@ -21,14 +22,19 @@ const ROLES: [(Role, &str); 6] = [
     (Role::Shutdown, "shutdown"),
 ];
 
-pub(super) fn encode_state(page: &mut Page<'_>, status: &NodeStatus, seen: &Seen) -> fmt::Result {
+/// `unheard`: other voters that do not answer this node, as leader.
+pub(super) fn encode_state(page: &mut Page<'_>, status: &NodeStatus, unheard: usize, seen: &Seen) -> fmt::Result {
     page.gauges(
         "stampede_raft_state",
         "The node's role: 1 for the one it has",
         ROLES.map(|(role, name)| ([("state", name)], u64::from(status.role == role))),
     )?;
     page.gauge("stampede_raft_is_leader", "1 if this node leads", u64::from(status.leads()))?;
-    page.gauge("stampede_raft_has_leader", "1 if this node knows a leader", u64::from(status.leader.is_some()))?;
+    page.gauge(
+        "stampede_raft_has_leader",
+        "1 if this node hears a leader, or leads and hears a majority",
+        u64::from(status.hears_leader),
+    )?;
     page.gauge(
         "stampede_raft_leader_node_id",
         "Whom this node takes for the leader; 0 for nobody",
@@ -44,7 +50,14 @@ pub(super) fn encode_state(page: &mut Page<'_>, status: &NodeStatus, seen: &Seen
     page.gauge("stampede_raft_snapshot_index", "Last entry that the newest snapshot holds", index(status.snapshot))?;
     page.gauge("stampede_raft_purged_index", "Last entry that was removed from the log", index(status.purged))?;
     page.gauge("stampede_raft_apply_lag_entries", "Committed entries that are not applied", apply_lag(status))?;
-    page.gauge("stampede_raft_voters", "Members with a vote", status.members.iter().filter(|member| member.voter).count())?;
+    let voters = status.members.iter().filter(|member| member.voter).count();
+    page.gauge("stampede_raft_voters", "Members with a vote", voters)?;
+    page.gauge(
+        "stampede_raft_failure_tolerance",
+        "Voters that may fail before the cluster stops: less those that the leader does not hear, elsewhere as configured",
+        // A majority is more than half of the voters.
+        (voters.saturating_sub(1) / 2).saturating_sub(unheard),
+    )?;
     page.gauge(
         "stampede_raft_learners",
         "Members without a vote",
@@ -63,7 +76,27 @@ pub(super) fn encode_state(page: &mut Page<'_>, status: &NodeStatus, seen: &Seen
     )
 }
 
-pub(super) fn encode_work(page: &mut Page<'_>, metrics: &Metrics) -> fmt::Result {
+/// Of the work for this node's own callers.
+pub(super) fn encode_answers(page: &mut Page<'_>, metrics: &Metrics) -> fmt::Result {
+    page.counters(
+        "stampede_duplicates_suppressed",
+        "Commands that were answered with what the same command did before",
+        [
+            ([("kind", "open_series")], metrics.replayed_series.get()),
+            ([("kind", "place_order")], metrics.replayed_orders.get()),
+            ([("kind", "record_payment")], metrics.replayed_payments.get()),
+            ([("kind", "cancel_order")], metrics.replayed_cancellations.get()),
+        ],
+    )?;
+    page.histogram(
+        "stampede_issue_latency_seconds",
+        "From a payment's arrival until its stamps were issued",
+        &metrics.issue_us,
+        US_PER_SECOND,
+    )
+}
+
+pub(super) fn encode_work(page: &mut Page<'_>, metrics: &Metrics, log_sync_us: &Histogram) -> fmt::Result {
     page.counters(
         "stampede_raft_proposals",
         "Calls to write, by how they ended: committed; retry (not done); overloaded (not done); unknown",
@@ -99,6 +132,12 @@ pub(super) fn encode_work(page: &mut Page<'_>, metrics: &Metrics) -> fmt::Result
         "stampede_raft_proposal_commit_duration_seconds",
         "From the proposal until the replies: replication, sync, apply",
         &metrics.commit_us,
+        US_PER_SECOND,
+    )?;
+    page.histogram(
+        "stampede_raft_log_sync_duration_seconds",
+        "Of one write to the log with its sync",
+        log_sync_us,
         US_PER_SECOND,
     )?;
     page.histogram("stampede_raft_apply_duration_seconds", "Of one write to the ledger", &metrics.apply_us, US_PER_SECOND)?;

@@ -21,14 +21,17 @@ use self::page::Page;
 use super::health::{Check, Lifecycle};
 use super::watch::Seen;
 use crate::consensus::NodeStatus;
+use crate::counters::Histogram;
 use crate::domain::{LedgerTime, Series, Totals};
 use crate::storage::StorageError;
-use crate::transport::CallMetrics;
+use crate::transport::{CallMetrics, OnStorageError};
 
 /// What the page is made of.
 pub trait Observed: Send + Sync + 'static {
     fn status(&self) -> NodeStatus;
     fn counters(&self) -> &crate::consensus::Metrics;
+    /// As leader: other voters that do not answer.
+    fn unheard_voters(&self) -> usize;
     /// Reads the ledger: blocks.
     ///
     /// # Errors
@@ -57,21 +60,27 @@ pub struct Metrics<O> {
     /// The cluster's name is known once it is made.
     pub names: Box<dyn Fn() -> Names + Send + Sync>,
     pub calls: Arc<CallMetrics>,
+    /// Microseconds.
+    pub log_sync_us: Arc<Histogram>,
     pub lifecycle: Arc<Lifecycle>,
     pub seen: Arc<Seen>,
     /// Unix milliseconds.
     pub started_at_ms: u64,
     /// What was built in that a release cannot contain.
     pub features: String,
+    pub on_storage_error: OnStorageError,
 }
 
 impl<O: Observed> Metrics<O> {
     /// Reads the ledger: blocks.
     ///
     /// # Errors
-    /// The ledger could not be read, or a value cannot be written as text.
+    /// The ledger could not be read, which the node is told of, or a value cannot be written as text.
     pub fn render(self: &Arc<Self>) -> Result<String, String> {
-        let figures = self.observed.ledger().map_err(|error| error.to_string())?;
+        let figures = self.observed.ledger().map_err(|error| {
+            (self.on_storage_error)(&error);
+            error.to_string()
+        })?;
         let status = self.observed.status();
         let mut registry = Registry::default();
         registry.register_collector(Box::new(Moment { metrics: self.clone(), status, figures, names: (self.names)() }));
@@ -105,8 +114,10 @@ impl<O: Observed> Collector for Moment<O> {
         let mut page = Page::new(encoder);
         self.encode_identity(&mut page)?;
         ledger::encode(&mut page, &self.figures)?;
-        consensus::encode_state(&mut page, &self.status, &self.metrics.seen)?;
-        consensus::encode_work(&mut page, self.metrics.observed.counters())?;
+        let observed = &self.metrics.observed;
+        consensus::encode_state(&mut page, &self.status, observed.unheard_voters(), &self.metrics.seen)?;
+        consensus::encode_answers(&mut page, observed.counters())?;
+        consensus::encode_work(&mut page, observed.counters(), &self.metrics.log_sync_us)?;
         calls::encode(&mut page, &self.metrics.calls)?;
         process::encode(&mut page, self.metrics.started_at_ms)
     }

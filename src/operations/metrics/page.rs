@@ -6,7 +6,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, EncodeMet
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 
-use crate::consensus::metrics::Histogram;
+use crate::counters::Histogram;
 
 /// Name and value.
 pub(super) type Label<'a> = (&'static str, &'a str);

@@ -7,6 +7,7 @@ use crate::operations::health::tests::healthy;
 
 struct Fresh {
     counters: crate::consensus::Metrics,
+    ledger: Result<LedgerFigures, StorageError>,
 }
 
 impl Observed for Fresh {
@@ -18,23 +19,43 @@ impl Observed for Fresh {
         &self.counters
     }
 
+    fn unheard_voters(&self) -> usize {
+        0
+    }
+
     fn ledger(&self) -> Result<LedgerFigures, StorageError> {
-        Ok(LedgerFigures::default())
+        self.ledger.clone()
     }
 }
 
 fn page() -> String {
+    render(Ok(LedgerFigures::default()), Arc::new(|error| panic!("{error}"))).unwrap()
+}
+
+fn render(ledger: Result<LedgerFigures, StorageError>, on_storage_error: OnStorageError) -> Result<String, String> {
     let names = Names { node_id: "2".into(), node_name: "b".into(), cluster_id: String::new(), cluster_name: "c".into() };
     let metrics = Metrics {
-        observed: Fresh { counters: crate::consensus::Metrics::default() },
+        observed: Fresh { counters: crate::consensus::Metrics::default(), ledger },
         names: Box::new(move || names.clone()),
         calls: CallMetrics::new(),
+        log_sync_us: Arc::default(),
         lifecycle: Arc::default(),
         seen: Arc::new(Seen::new([1, 3])),
         started_at_ms: 1_500,
         features: String::new(),
+        on_storage_error,
     };
-    Arc::new(metrics).render().unwrap()
+    Arc::new(metrics).render()
+}
+
+#[test]
+fn a_ledger_that_cannot_be_read_is_told_to_the_node() {
+    let damaged = StorageError::Corrupt { what: "a series".to_owned(), cause: "bytes".to_owned() };
+    let told = Arc::new(std::sync::Mutex::new(None));
+    let tell = told.clone();
+    let rendered = render(Err(damaged.clone()), Arc::new(move |error| *tell.lock().unwrap() = Some(error.clone())));
+    assert!(rendered.is_err());
+    assert_eq!(*told.lock().unwrap(), Some(damaged));
 }
 
 /// Lines of a metric with their values, without the name.
@@ -53,6 +74,9 @@ fn series_of_closed_label_sets_are_there_at_zero() {
     assert_eq!(series(&page, "stampede_payments_total"), [&["{outcome=\"applied\"} 0".to_owned()], &refunds_due[..]].concat());
     assert_eq!(series(&page, "stampede_raft_replication_lag_entries"), ["{peer=\"1\"} 0", "{peer=\"3\"} 0"]);
     assert_eq!(series(&page, "stampede_raft_proposals_total").len(), 4);
+    let kinds = ["open_series", "place_order", "record_payment", "cancel_order"];
+    let suppressed = kinds.map(|kind| format!("{{kind=\"{kind}\"}} 0"));
+    assert_eq!(series(&page, "stampede_duplicates_suppressed_total"), suppressed);
     assert!(series(&page, "grpc_server_handled_total").iter().all(|line| line.ends_with(" 0")));
     let one =
         "{grpc_type=\"unary\",grpc_service=\"stampede.v1.IssuanceService\",grpc_method=\"PlaceOrder\",grpc_code=\"OK\"} 0";

@@ -27,17 +27,20 @@ use super::serial_key::{self, KeyFile};
 use super::watch::Seen;
 use crate::clock;
 use crate::consensus::{Node, NodeSettings, NodeStatus, TransferError};
+use crate::counters::Histogram;
 use crate::domain::LedgerView as _;
 use crate::proto::storage::MemberNode;
 use crate::storage::{DataDir, LedgerStore as _, StorageError};
-use crate::transport::{CallMetrics, ClusterIdentity, ClusterNode, GrpcPeers};
+use crate::transport::{CallMetrics, ClusterIdentity, ClusterNode, GrpcPeers, OnStorageError};
 
 /// Everything that lives as long as the node.
 struct Running {
     node: ClusterNode,
     data: Arc<DataDir>,
     lifecycle: Arc<Lifecycle>,
-    /// The first record that could not be read by a call; consensus keeps its own.
+    /// Microseconds of each sync of the log.
+    log_sync_us: Arc<Histogram>,
+    /// The first thing that a call could not read or save; consensus keeps its own.
     storage_error: watch::Sender<Option<StorageError>>,
     /// Who it is to its peers; bound to a cluster by `init`, or by the first peer that has one.
     identity: ClusterIdentity,
@@ -123,9 +126,11 @@ async fn start(config: &Config) -> Result<Running, Failure> {
     );
     let identity = ClusterIdentity::new(data.clone(), config.cluster.members.iter().map(|member| member.id));
     let peers = GrpcPeers::new(identity.clone());
+    let log_sync_us = log.sync_us();
     let node = Node::start(settings(config), log, ledger, peers, Arc::new(clock::unix_ms)).await;
     let node = node.map_err(|error| fatal::of_start(&error))?;
-    Ok(Running { node, data, lifecycle: Arc::default(), storage_error: watch::Sender::new(None), identity, started })
+    let (lifecycle, storage_error) = (Arc::default(), watch::Sender::new(None));
+    Ok(Running { node, data, lifecycle, log_sync_us, storage_error, identity, started })
 }
 
 fn settings(config: &Config) -> NodeSettings {
@@ -152,7 +157,7 @@ async fn live(running: &Running, mut ports: Ports, requests: &mut StopRequests) 
     let mut before = running.node.status();
     loop {
         let is_alive = tokio::select! {
-            // A record that cannot be read is fatal, whoever wanted it.
+            // What cannot be read or saved is fatal, whoever wanted it.
             Ok(()) = storage_errors.changed() => false,
             reason = requests.next() => return Ok((reason, ports)),
             failure = ports.ended_by_itself() => return Err(failure),
@@ -203,6 +208,17 @@ impl Running {
         Ok(())
     }
 
+    fn on_storage_error(&self) -> OnStorageError {
+        let seen = self.storage_error.clone();
+        Arc::new(move |error: &StorageError| {
+            seen.send_if_modified(|first| {
+                let is_first = first.is_none();
+                first.get_or_insert_with(|| error.clone());
+                is_first
+            });
+        })
+    }
+
     fn seen_storage_error(&self) -> Option<StorageError> {
         self.storage_error.borrow().clone().or_else(|| self.node.storage_failure())
     }
@@ -236,6 +252,10 @@ impl Observed for ClusterNode {
 
     fn counters(&self) -> &crate::consensus::Metrics {
         self.metrics()
+    }
+
+    fn unheard_voters(&self) -> usize {
+        self.unheard_voters()
     }
 
     fn ledger(&self) -> Result<LedgerFigures, StorageError> {
@@ -272,9 +292,11 @@ fn metrics_of(config: &Config, running: &Running, calls: Arc<CallMetrics>, featu
             }
         }),
         calls,
+        log_sync_us: running.log_sync_us.clone(),
         lifecycle: running.lifecycle.clone(),
         seen: Arc::new(Seen::new(others)),
         started_at_ms: clock::unix_ms(),
         features,
+        on_storage_error: running.on_storage_error(),
     }
 }

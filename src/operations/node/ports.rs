@@ -19,7 +19,6 @@ use crate::operations::http;
 use crate::operations::metrics::Metrics;
 use crate::operations::serial_key::KeyFile;
 use crate::operations::watch::Seen;
-use crate::storage::StorageError;
 use crate::transport::admin::Admin;
 use crate::transport::{CallMetrics, ClusterNode, Edge, Signals, serve_admin, serve_client, serve_peers};
 
@@ -46,23 +45,23 @@ impl Ports {
 
         let mut peers = JoinSet::new();
         let listener = bind("peer", listen.peer).await?;
-        let served =
-            serve_peers(listener, running.node.clone(), running.identity.clone(), calls.clone(), close_peers.subscribe());
+        let served = serve_peers(
+            listener,
+            running.node.clone(),
+            running.identity.clone(),
+            calls.clone(),
+            running.on_storage_error(),
+            close_peers.subscribe(),
+        );
         peers.spawn(async { ("peer", served.await.map_err(|error| error.to_string())) });
 
-        let seen_error = running.storage_error.clone();
-        let on_storage_error = Arc::new(move |error: &StorageError| {
-            seen_error.send_if_modified(|first| {
-                let is_first = first.is_none();
-                first.get_or_insert_with(|| error.clone());
-                is_first
-            });
-        });
-        let edge = Edge::start(running.node.clone(), key.key.clone(), on_storage_error);
+        let edge = Edge::start(running.node.clone(), key.key.clone(), running.on_storage_error());
         let edge = edge.map_err(|error| {
             Failure::new(Code::Failed, format!("cannot start threads: {error}"), "look at the machine's limits")
         })?;
 
+        // Before the first code is asked for. What cannot be read ends the node elsewhere, or is read the next time.
+        let _ = edge.meet_all_series().await;
         tokio::spawn(watch_serial_key(edge.clone(), running.lifecycle.clone(), close_outer.subscribe()));
 
         let mut outer = JoinSet::new();

@@ -35,7 +35,7 @@ use crate::domain::{DocumentDigest, Gateway, OrderId, PaymentId, PaymentName, Qu
 use crate::proto::storage as proto;
 
 /// `field` of `what` cannot be what was written.
-pub(super) fn corrupt(what: &str, cause: impl Display) -> StorageError {
+pub(crate) fn corrupt(what: &str, cause: impl Display) -> StorageError {
     StorageError::Corrupt { what: what.to_owned(), cause: cause.to_string() }
 }
 

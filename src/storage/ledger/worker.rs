@@ -193,6 +193,7 @@ impl Worker {
         self.published.store(Arc::new(next));
         remember_only(&self.recent, &self.meta);
         self.snapshots.adopt(snapshot)?;
+        crash_point::reach("snapshot.install.after_adopt");
         Ok(self.meta.clone())
     }
 

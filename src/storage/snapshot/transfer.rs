@@ -1,10 +1,12 @@
 //! Sending and receiving: the files of the manifest one after another, in chunks that do not cross from one file into the
 //! next.
 //!
-//! An error of the receiver is about the transfer, not about this node: the call is refused, what had arrived is removed.
+//! An error of the sender is about its own disk, and ends it. An error of the receiver is about the transfer, not about this node:
+//! the call is refused, what had arrived is removed.
 
+use std::fmt::Display;
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::path::PathBuf;
 
 use bytes::Bytes;
@@ -34,22 +36,41 @@ impl RocksSnapshot {
         ReceiverStream::new(stream)
     }
 
+    /// Damage is found here, before its file is sent whole: every receiver would refuse it, and none could tell whose it is.
     fn send_to(&self, chunks: &mpsc::Sender<Result<Bytes, StorageError>>) -> Result<(), StorageError> {
         for file in &self.manifest().files {
-            let mut reader = File::open(self.dir().join(&file.name)).map_err(io("read a snapshot's file"))?;
+            let unread = |error| self.unread(file, error);
+            let mut reader = File::open(self.dir().join(&file.name)).map_err(unread)?;
+            let mut hasher = blake3::Hasher::new();
             let mut left = file.size_bytes;
             while left > 0 {
                 let size =
                     usize::try_from(left).map_or(limits::SNAPSHOT_CHUNK_BYTES, |left| left.min(limits::SNAPSHOT_CHUNK_BYTES));
                 let mut chunk = vec![0; size];
-                reader.read_exact(&mut chunk).map_err(io("read a snapshot's file"))?;
+                reader.read_exact(&mut chunk).map_err(unread)?;
+                hasher.update(&chunk);
                 left -= size as u64;
+                if left == 0 && hasher.finalize().as_bytes() != file.blake3.as_ref() {
+                    return Err(self.damaged(file, "it differs from the manifest"));
+                }
                 if chunks.blocking_send(Ok(chunk.into())).is_err() {
                     return Ok(());
                 }
             }
         }
         Ok(())
+    }
+
+    fn unread(&self, file: &SnapshotFile, error: std::io::Error) -> StorageError {
+        match error.kind() {
+            // The manifest was written after the file, and says how long that is.
+            ErrorKind::NotFound | ErrorKind::UnexpectedEof => self.damaged(file, error),
+            _ => io("read a snapshot's file")(error),
+        }
+    }
+
+    fn damaged(&self, file: &SnapshotFile, cause: impl Display) -> StorageError {
+        corrupt(&format!("{} of snapshot {}", file.name, self.name()), cause)
     }
 }
 

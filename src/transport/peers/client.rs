@@ -18,14 +18,15 @@ use tonic::{Code, ConnectError, Request, Response, Status, Streaming};
 use tonic_types::StatusExt;
 
 use super::ClusterIdentity;
-use crate::consensus::{LinkError, PeerLink, Peers};
+use super::identity::Cluster;
+use crate::consensus::{LinkError, PeerLink, Peers, SnapshotSendError};
 use crate::limits;
 use crate::proto::raft::peer_service_client::PeerServiceClient;
 use crate::proto::raft::snapshot_request::Part;
 use crate::proto::raft::{
-    AppendRequest, AppendResponse, JoinRequest, JoinResponse, ProposeRequest, ProposeResponse, ReadIndexRequest,
-    ReadIndexResponse, SnapshotHeader, SnapshotRequest, SnapshotResponse, TransferLeaderRequest, TransferLeaderResponse,
-    VoteRequest, VoteResponse,
+    AppendRequest, AppendResponse, IdentifyRequest, IdentifyResponse, JoinRequest, JoinResponse, ProposeRequest,
+    ProposeResponse, ReadIndexRequest, ReadIndexResponse, SnapshotHeader, SnapshotRequest, SnapshotResponse,
+    TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 use crate::storage::{RocksSnapshot, Vote};
 use crate::transport::errors::ERROR_DOMAIN;
@@ -71,9 +72,18 @@ impl GrpcPeerLink {
         Self { identity: identity.clone(), node_id, urgent: connect_lazily(address), bulk: connect_lazily(address) }
     }
 
-    /// Takes the node into this one's cluster.
-    pub(super) async fn join(&self, within: Duration) -> Result<JoinResponse, LinkError> {
-        self.call(JoinRequest {}, within, |mut client, request| async move { client.join(request).await }).await
+    /// Asks of which cluster the node is.
+    pub(super) async fn identify(&self, within: Duration) -> Result<IdentifyResponse, LinkError> {
+        self.call(IdentifyRequest {}, within, |mut client, request| async move { client.identify(request).await }).await
+    }
+
+    /// Takes the node into a cluster, which need not be this one's yet.
+    pub(super) async fn join(&self, cluster: &Cluster, within: Duration) -> Result<JoinResponse, LinkError> {
+        let send = |mut client: Client, mut request: Request<JoinRequest>| {
+            cluster.sign(request.metadata_mut());
+            async move { client.join(request).await }
+        };
+        self.call(JoinRequest {}, within, send).await
     }
 
     fn signed<T>(&self, message: T) -> Request<T> {
@@ -205,7 +215,7 @@ impl PeerLink for GrpcPeerLink {
         vote: Vote,
         snapshot: RocksSnapshot,
         within: Duration,
-    ) -> Result<SnapshotResponse, LinkError> {
+    ) -> Result<SnapshotResponse, SnapshotSendError> {
         let mut client = self.bulk.clone().map_err(LinkError::Unreachable)?;
         let header = SnapshotHeader { vote: Some(vote), manifest: Some(snapshot.manifest().clone()) };
         // A snapshot that cannot be read ends the stream early: the receiver sees that files are missing and refuses it.
@@ -218,12 +228,12 @@ impl PeerLink for GrpcPeerLink {
         let parts = stream::iter([SnapshotRequest { part: Some(Part::Header(header)) }]).chain(chunks);
         let sent = tokio::time::timeout(within, client.install_snapshot(self.signed(parts))).await;
         if let Some(error) = unread.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            return Err(LinkError::NoAnswer(format!("the snapshot could not be read: {error}")));
+            return Err(error.into());
         }
         match sent {
             Ok(Ok(answer)) => Ok(answer.into_inner()),
-            Ok(Err(status)) => Err(link_error(&status)),
-            Err(_) => Err(LinkError::NoAnswer(format!("none within {within:?}"))),
+            Ok(Err(status)) => Err(link_error(&status).into()),
+            Err(_) => Err(LinkError::NoAnswer(format!("none within {within:?}")).into()),
         }
     }
 

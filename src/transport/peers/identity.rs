@@ -1,5 +1,6 @@
 //! Who this node is to its peers, and who they must be to it.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
@@ -21,6 +22,34 @@ pub struct ClusterIdentity {
     members: Arc<[u64]>,
     /// The last refusal that was logged: peers ask again many times a second.
     logged: Arc<Mutex<String>>,
+}
+
+/// A cluster, as its members know it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::transport) struct Cluster {
+    pub(in crate::transport) id: String,
+    pub(in crate::transport) name: String,
+}
+
+impl fmt::Display for Cluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.id, self.name)
+    }
+}
+
+impl Cluster {
+    /// Puts it on a call, in place of the one that is there.
+    pub(super) fn sign(&self, metadata: &mut MetadataMap) {
+        put(metadata, CLUSTER_ID, &self.id);
+        put(metadata, CLUSTER_NAME, &self.name);
+    }
+}
+
+fn put(metadata: &mut MetadataMap, key: &'static str, value: &str) {
+    // Ids and names are ASCII by their checks; what is not cannot be sent, and the peer refuses the call.
+    if let Ok(value) = value.parse::<MetadataValue<Ascii>>() {
+        metadata.insert(key, value);
+    }
 }
 
 /// What a caller says of itself and of whom it calls.
@@ -45,17 +74,29 @@ impl ClusterIdentity {
 
     /// Puts this node's identity on a call for node `to`.
     pub(super) fn sign(&self, metadata: &mut MetadataMap, to: u64) {
-        let identity = self.data.identity();
-        let mut put = |key: &'static str, value: &str| {
-            // Ids and names are ASCII by their checks; what is not cannot be sent, and the peer refuses the call.
-            if let Ok(value) = value.parse::<MetadataValue<Ascii>>() {
-                metadata.insert(key, value);
-            }
-        };
-        put(CLUSTER_ID, &identity.cluster_id);
-        put(CLUSTER_NAME, &identity.cluster_name);
-        put(NODE_ID, &identity.node_id.to_string());
-        put(TO_NODE_ID, &to.to_string());
+        let NodeIdentity { node_id, cluster_id, cluster_name, .. } = self.data.identity();
+        Cluster { id: cluster_id, name: cluster_name }.sign(metadata);
+        put(metadata, NODE_ID, &node_id.to_string());
+        put(metadata, TO_NODE_ID, &to.to_string());
+    }
+
+    /// Whom the node would be to a member that wants to take it into a cluster. Refuses whom `join` would, but for the cluster.
+    ///
+    /// # Errors
+    /// `OTHER_CLUSTER` or `PEER_REFUSED`.
+    pub(super) fn tell(&self, metadata: &MetadataMap) -> Result<NodeIdentity, Failure> {
+        let caller = Caller::of(metadata);
+        let ours = self.data.identity();
+        let admitted = is_another(&caller, &ours).and_then(|()| is_for(&caller, &ours)).and_then(|()| self.is_member(&caller));
+        admitted.inspect_err(|failure| self.log(failure)).map(|()| ours)
+    }
+
+    fn is_member(&self, caller: &Caller<'_>) -> Result<(), Failure> {
+        if self.members.contains(&caller.node_id) {
+            return Ok(());
+        }
+        let message = format!("node {} is no member in this node's configuration", caller.node_id);
+        Err(Failure::new(Reason::OtherCluster, message))
     }
 
     /// Admits a call of a member of this cluster to this node. A node without a cluster admits nobody: either no cluster is
@@ -74,20 +115,21 @@ impl ClusterIdentity {
     /// Admits the call with which `init` takes this node into a cluster: its own, or its first.
     ///
     /// # Errors
-    /// As of [`Self::admit`]; the identity cannot be saved.
-    pub(super) async fn join(&self, metadata: &MetadataMap) -> Result<(), Failure> {
+    /// As of [`Self::admit`]; what `stop_for` makes of an identity that cannot be saved.
+    pub(super) async fn join(
+        &self,
+        metadata: &MetadataMap,
+        stop_for: impl FnOnce(StorageError) -> Failure,
+    ) -> Result<(), Failure> {
         let caller = Caller::of(metadata);
         let ours = self.data.identity();
-        check(&caller, &ours).inspect_err(|failure| self.log(failure))?;
-        if !self.members.contains(&caller.node_id) {
-            let message = format!("node {} is no member in this node's configuration", caller.node_id);
-            return Err(Failure::new(Reason::OtherCluster, message)).inspect_err(|failure| self.log(failure));
-        }
-        let adopted = self.adopt(caller.cluster_id.to_owned(), caller.cluster_name.to_owned()).await;
+        check(&caller, &ours).and_then(|()| self.is_member(&caller)).inspect_err(|failure| self.log(failure))?;
+        let cluster = Cluster { id: caller.cluster_id.to_owned(), name: caller.cluster_name.to_owned() };
+        let adopted = self.adopt(cluster).await;
         adopted.map_err(|error| match error {
             // `Init`, or a peer of yet another cluster, was faster.
             StorageError::Unusable(already) => Failure::new(Reason::OtherCluster, already),
-            error => error.into(),
+            error => stop_for(error),
         })
     }
 
@@ -100,11 +142,18 @@ impl ClusterIdentity {
     }
 
     /// Binds this node to a cluster, durably.
-    pub(in crate::transport) async fn adopt(&self, cluster_id: String, cluster_name: String) -> Result<(), StorageError> {
-        let data = self.data.clone();
-        tracing::info!(event = "cluster_joined", cluster_id, cluster_name, "this node belongs to a cluster from now on");
-        let bound = tokio::task::spawn_blocking(move || data.set_cluster(&cluster_id, &cluster_name)).await;
-        bound.map_err(|error| StorageError::Io { operation: "save the identity", cause: error.to_string() })?
+    pub(super) async fn adopt(&self, cluster: Cluster) -> Result<(), StorageError> {
+        let (data, Cluster { id, name }) = (self.data.clone(), cluster.clone());
+        let bound = tokio::task::spawn_blocking(move || data.set_cluster(&id, &name)).await;
+        bound.map_err(|error| StorageError::Io { operation: "save the identity", cause: error.to_string() })??;
+        let Cluster { id, name } = cluster;
+        tracing::info!(
+            event = "cluster_joined",
+            cluster_id = id,
+            cluster_name = name,
+            "this node belongs to a cluster from now on"
+        );
+        Ok(())
     }
 }
 
@@ -124,9 +173,7 @@ impl<'a> Caller<'a> {
 /// That the call is for this node, and from another one of a cluster that may be this node's.
 fn check(caller: &Caller<'_>, ours: &NodeIdentity) -> Result<(), Failure> {
     let refuse = |message| Err(Failure::new(Reason::OtherCluster, message));
-    if caller.node_id == ours.node_id {
-        return refuse(format!("the caller says that it is node {}, which is this node", ours.node_id));
-    }
+    is_another(caller, ours)?;
     if caller.cluster_id.is_empty() {
         return refuse(format!("node {} belongs to no cluster yet", caller.node_id));
     }
@@ -136,14 +183,26 @@ fn check(caller: &Caller<'_>, ours: &NodeIdentity) -> Result<(), Failure> {
             caller.node_id, caller.cluster_id, caller.cluster_name, ours.node_id, ours.cluster_id, ours.cluster_name
         ));
     }
-    if caller.to_node_id != ours.node_id {
-        let message = format!(
-            "node {} calls node {} at this address, where node {} is: an answer would count as the other's",
-            caller.node_id, caller.to_node_id, ours.node_id
-        );
-        return Err(Failure::new(Reason::PeerRefused, message));
+    is_for(caller, ours)
+}
+
+fn is_another(caller: &Caller<'_>, ours: &NodeIdentity) -> Result<(), Failure> {
+    if caller.node_id != ours.node_id {
+        return Ok(());
     }
-    Ok(())
+    let message = format!("the caller says that it is node {}, which is this node", ours.node_id);
+    Err(Failure::new(Reason::OtherCluster, message))
+}
+
+fn is_for(caller: &Caller<'_>, ours: &NodeIdentity) -> Result<(), Failure> {
+    if caller.to_node_id == ours.node_id {
+        return Ok(());
+    }
+    let message = format!(
+        "node {} calls node {} at this address, where node {} is: an answer would count as the other's",
+        caller.node_id, caller.to_node_id, ours.node_id
+    );
+    Err(Failure::new(Reason::PeerRefused, message))
 }
 
 fn homeless(caller: &Caller<'_>, ours: &NodeIdentity) -> Failure {

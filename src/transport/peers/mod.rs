@@ -11,4 +11,4 @@ pub mod server;
 
 pub use client::{GrpcPeerLink, GrpcPeers};
 pub use identity::ClusterIdentity;
-pub(super) use join::join_members;
+pub(super) use join::{choose_cluster, join_members};

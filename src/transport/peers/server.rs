@@ -12,12 +12,14 @@ use super::ClusterIdentity;
 use crate::proto::raft::peer_service_server::PeerService;
 use crate::proto::raft::snapshot_request::Part;
 use crate::proto::raft::{
-    AppendRequest, AppendResponse, JoinRequest, JoinResponse, ProposeRequest, ProposeResponse, ReadIndexRequest,
-    ReadIndexResponse, SnapshotRequest, SnapshotResponse, TransferLeaderRequest, TransferLeaderResponse, VoteRequest,
-    VoteResponse,
+    AppendRequest, AppendResponse, IdentifyRequest, IdentifyResponse, JoinRequest, JoinResponse, ProposeRequest,
+    ProposeResponse, ReadIndexRequest, ReadIndexResponse, SnapshotRequest, SnapshotResponse, TransferLeaderRequest,
+    TransferLeaderResponse, VoteRequest, VoteResponse,
 };
+use crate::storage::data_dir::NodeIdentity;
 use crate::transport::calls::CallMetrics;
 use crate::transport::deadline;
+use crate::transport::edge::{self, OnStorageError};
 use crate::transport::errors::{Failure, Reason};
 use crate::transport::ledger_node::ClusterNode;
 
@@ -25,14 +27,21 @@ pub struct Peers {
     node: ClusterNode,
     identity: ClusterIdentity,
     calls: Arc<CallMetrics>,
+    on_storage_error: OnStorageError,
     /// True once the port is closing: streams of peers end, they have no end of their own.
     stop: watch::Receiver<bool>,
 }
 
 impl Peers {
     #[must_use]
-    pub fn new(node: ClusterNode, identity: ClusterIdentity, calls: Arc<CallMetrics>, stop: watch::Receiver<bool>) -> Self {
-        Self { node, identity, calls, stop }
+    pub fn new(
+        node: ClusterNode,
+        identity: ClusterIdentity,
+        calls: Arc<CallMetrics>,
+        on_storage_error: OnStorageError,
+        stop: watch::Receiver<bool>,
+    ) -> Self {
+        Self { node, identity, calls, on_storage_error, stop }
     }
 }
 
@@ -77,11 +86,25 @@ impl PeerService for Peers {
         Ok(Response::new(answers.chain(end).boxed()))
     }
 
+    async fn identify(&self, request: Request<IdentifyRequest>) -> Result<Response<IdentifyResponse>, Status> {
+        self.calls
+            .identify
+            .count(async {
+                let NodeIdentity { cluster_id, cluster_name, .. } = self.identity.tell(request.metadata())?;
+                let status = self.node.status();
+                // A vote counts: it is given only once some member has begun the log.
+                let made = status.initialized || status.term > 0;
+                Ok(Response::new(IdentifyResponse { cluster_id, cluster_name, made }))
+            })
+            .await
+    }
+
     async fn join(&self, request: Request<JoinRequest>) -> Result<Response<JoinResponse>, Status> {
         self.calls
             .join
             .count(async {
-                self.identity.join(request.metadata()).await?;
+                let stop_for = |error| edge::stop_for(&self.on_storage_error, &error);
+                self.identity.join(request.metadata(), stop_for).await?;
                 Ok(Response::new(JoinResponse {}))
             })
             .await

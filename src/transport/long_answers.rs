@@ -1,0 +1,200 @@
+//! Answers that take as long as the ledger or the log is large, and as their caller takes to read them: scans and exports.
+//!
+//! Each holds memory or a snapshot of the store, and a scan a thread that other blocking work needs too. So few run at once, and
+//! one whose caller has stopped reading is given up: it ends with an error, never as if it were complete.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::stream::{self, BoxStream};
+use futures_util::{Stream, StreamExt};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc::error::{SendTimeoutError, TrySendError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::JoinHandle;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Status;
+
+use crate::limits;
+use crate::transport::errors::{Failure, Reason};
+
+pub(super) struct LongAnswers {
+    places: Arc<Semaphore>,
+    /// How long one record may wait for the caller.
+    read_within: Duration,
+}
+
+impl LongAnswers {
+    pub(super) fn new() -> Self {
+        Self { places: Arc::new(Semaphore::new(limits::LONG_ANSWERS_MAX)), read_within: limits::LONG_ANSWER_READ_WITHIN }
+    }
+
+    /// # Errors
+    /// `OVERLOADED`: as many as may run are running.
+    pub(super) fn begin(&self) -> Result<LongAnswer, Failure> {
+        let place = self.places.clone().try_acquire_owned().map_err(|_| {
+            Failure::new(Reason::Overloaded, format!("{} scans and exports are running already", limits::LONG_ANSWERS_MAX))
+        })?;
+        Ok(LongAnswer { place, read_within: self.read_within })
+    }
+}
+
+/// One that may run; its place is free again when it has ended.
+pub(super) struct LongAnswer {
+    place: OwnedSemaphorePermit,
+    read_within: Duration,
+}
+
+impl LongAnswer {
+    /// What `produce` gives to the reader, on a blocking thread of its own.
+    pub(super) fn of_blocking<T: Send + 'static>(
+        self,
+        produce: impl FnOnce(&Reader<T>) -> Result<(), Status> + Send + 'static,
+    ) -> BoxStream<'static, Result<T, Status>> {
+        let (reader, records) = self.channel();
+        let produced = tokio::task::spawn_blocking(move || {
+            let _place = self.place;
+            produce(&reader)
+        });
+        read(records, produced)
+    }
+
+    /// The same answers, read ahead of the caller and held to its pace.
+    pub(super) fn of_stream<T: Send + 'static>(
+        self,
+        mut answers: impl Stream<Item = Result<T, Status>> + Send + Unpin + 'static,
+    ) -> BoxStream<'static, Result<T, Status>> {
+        let (reader, records) = self.channel();
+        let produced = tokio::spawn(async move {
+            let _place = self.place;
+            while let Some(answer) = answers.next().await {
+                reader.give(answer?).await?;
+            }
+            Ok(())
+        });
+        read(records, produced)
+    }
+
+    fn channel<T>(&self) -> (Reader<T>, mpsc::Receiver<T>) {
+        let (records, read) = mpsc::channel(limits::LONG_ANSWER_RECORDS_AHEAD);
+        (Reader { records, read_within: self.read_within }, read)
+    }
+}
+
+/// The caller, as whoever produces its answer sees it.
+pub(super) struct Reader<T> {
+    records: mpsc::Sender<T>,
+    read_within: Duration,
+}
+
+impl<T> Reader<T> {
+    /// # Errors
+    /// The caller has hung up, or stopped reading.
+    async fn give(&self, record: T) -> Result<(), Status> {
+        self.records.send_timeout(record, self.read_within).await.map_err(|error| match error {
+            SendTimeoutError::Closed(_) => hung_up(),
+            SendTimeoutError::Timeout(_) => {
+                let message = format!("nothing of the answer was read for {}", humantime::format_duration(self.read_within));
+                Failure::new(Reason::Overloaded, message).status()
+            }
+        })
+    }
+
+    /// On a thread that may block, of the runtime.
+    ///
+    /// # Errors
+    /// The caller has hung up, or stopped reading.
+    pub(super) fn give_blocking(&self, record: T) -> Result<(), Status> {
+        match self.records.try_send(record) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Closed(_)) => Err(hung_up()),
+            Err(TrySendError::Full(record)) => Handle::current().block_on(self.give(record)),
+        }
+    }
+}
+
+/// Nobody is left to read it.
+fn hung_up() -> Status {
+    Status::cancelled("the caller has hung up")
+}
+
+/// The records, then the error that ended them, if one did.
+fn read<T: Send + 'static>(
+    records: mpsc::Receiver<T>,
+    produced: JoinHandle<Result<(), Status>>,
+) -> BoxStream<'static, Result<T, Status>> {
+    let end = stream::once(produced).filter_map(|ended| async move {
+        let ended = ended.unwrap_or_else(|lost| Err(Failure::new(Reason::NodeStopped, lost.to_string()).status()));
+        ended.err().map(Err)
+    });
+    ReceiverStream::new(records).map(Ok).chain(end).boxed()
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic::Code;
+
+    use super::*;
+
+    const SHORT: Duration = Duration::from_millis(20);
+
+    fn one_at_a_time() -> LongAnswers {
+        LongAnswers { places: Arc::new(Semaphore::new(1)), read_within: SHORT }
+    }
+
+    fn endless(answer: LongAnswer, is_blocking: bool) -> BoxStream<'static, Result<u64, Status>> {
+        if is_blocking {
+            return answer.of_blocking(|reader| (0..).try_for_each(|record| reader.give_blocking(record)));
+        }
+        answer.of_stream(stream::iter((0..).map(Ok)))
+    }
+
+    async fn free(answers: &LongAnswers) -> LongAnswer {
+        loop {
+            if let Ok(answer) = answers.begin() {
+                return answer;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn who_stops_reading_holds_no_place_and_is_told_that_the_answer_is_not_complete() {
+        for is_blocking in [true, false] {
+            let answers = one_at_a_time();
+            let unread = endless(answers.begin().unwrap(), is_blocking);
+            drop(free(&answers).await);
+            let mut read: Vec<_> = unread.collect().await;
+            assert_eq!(read.pop().unwrap().unwrap_err().code(), Code::ResourceExhausted);
+            assert_eq!(read.len(), limits::LONG_ANSWER_RECORDS_AHEAD);
+            assert!(read.into_iter().map(Result::unwrap).eq(0..limits::LONG_ANSWER_RECORDS_AHEAD as u64));
+        }
+    }
+
+    #[tokio::test]
+    async fn one_that_its_caller_reads_goes_on_and_one_too_many_is_turned_away() {
+        for is_blocking in [true, false] {
+            let answers = LongAnswers { read_within: Duration::from_secs(60), ..one_at_a_time() };
+            let mut read = endless(answers.begin().unwrap(), is_blocking);
+            for record in 0..10 * limits::LONG_ANSWER_RECORDS_AHEAD as u64 {
+                assert_eq!(read.next().await.unwrap().unwrap(), record);
+            }
+            let Err(turned_away) = answers.begin() else { panic!("there is one place") };
+            assert_eq!(turned_away.reason, Reason::Overloaded);
+            drop(read);
+            free(&answers).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn one_that_ends_early_says_so() {
+        let panics = one_at_a_time().begin().unwrap().of_blocking(|reader| {
+            reader.give_blocking(1)?;
+            panic!("as the test wants")
+        });
+        let read: Vec<Result<u64, Status>> = panics.collect().await;
+        assert!(read[0].is_ok() && read[1].is_err(), "{read:?}");
+        let whole = one_at_a_time().begin().unwrap().of_blocking(|reader| reader.give_blocking(1));
+        assert_eq!(whole.map(Result::unwrap).collect::<Vec<u64>>().await, [1]);
+    }
+}
