@@ -9,7 +9,7 @@ use openraft::errors::Fatal;
 use openraft::metrics::RaftMetrics;
 use openraft::type_config::TypeConfigExt;
 use openraft::type_config::alias::WatchReceiverOf;
-use openraft::{AsyncRuntime, Config, Raft, ServerState};
+use openraft::{AsyncRuntime, Config, Instant, Raft, ServerState};
 
 use super::api::{
     Clock, Consistency, MemberStatus, NodeSettings, NodeStatus, Read, ReadError, Role, StartError, SubmitError, Submitted,
