@@ -175,7 +175,7 @@ impl Refusal {
 
     /// A later state of the ledger may grant what was refused: when stock is free again, the order is there or paid, the money
     /// came, the policy changed. Whoever has an earlier attempt at the same command still under way cannot say that it never
-    /// happens. The others stand for ever: what a record says of an id, a use or an amount is never taken back.
+    /// happens. (An order that was cancelled is never issued, and yet refused as one that may be.) The others stand for ever: what a record says of an id, a use or an amount is never taken back.
     #[must_use]
     pub const fn may_pass(self) -> bool {
         match self {

@@ -89,7 +89,8 @@ text_name!(
 );
 
 text_name!(
-    /// What a settled refund is called in the books of whoever paid it out, such as a bank's transfer number.
+    /// What a settled refund is called in the books of whoever paid it out, such as a bank's transfer number; never a person's name
+    /// or account number.
     SettlementReference, limits::SETTLEMENT_REFERENCE_CHARS_MAX, "A-Z a-z 0-9 . _ -",
     |b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-')
 );

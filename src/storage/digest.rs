@@ -7,7 +7,7 @@
 //!
 //! What it detects: replicas that hold different records at the same log index, for whatever reason: a lost write, a bit flip
 //! in a value that passed RocksDB's checksums, a rule that is not deterministic, an install that left something behind.
-//! What it does not: indexes (they are derived from orders); damage to a record that is never read again until something
+//! What it does not: indexes (they are derived from records); damage to a record that is never read again until something
 //! scans (`LedgerScan`); and a forger. Anyone who may choose records can choose some whose hashes sum up to
 //! what he likes; authenticity is the business of the disk's and the peers' guards.
 

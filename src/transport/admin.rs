@@ -16,6 +16,7 @@ use crate::proto::admin::admin_service_server::AdminService;
 use crate::proto::admin::scan_ledger_response::Item;
 use crate::proto::storage::MemberNode;
 use crate::proto::{admin, v1};
+use crate::storage::codec::corrupt;
 use crate::storage::{CommittedEntry, EntryBody, LedgerScan, LogPosition, RocksView, StateDigest, StorageError};
 use crate::transport::calls::{Call, CallMetrics};
 use crate::transport::edge::Edge;
@@ -247,7 +248,14 @@ impl AdminService for Admin {
             .get_policy
             .count(async {
                 let within = deadline::within(request.metadata());
-                let in_force = |view: &RocksView| view.policy(view.totals()?.policy_version);
+                let in_force = |view: &RocksView| {
+                    let version = view.totals()?.policy_version;
+                    let policy = view.policy(version)?;
+                    if version > 0 && policy.is_none() {
+                        return Err(corrupt("policies", format_args!("version {version} is in force and missing")));
+                    }
+                    Ok(policy)
+                };
                 let (mark, policy) = self.edge.read(Consistency::Linearizable, within, in_force).await?;
                 let policy = Some(wire::policy(policy.as_ref()));
                 Ok(Response::new(admin::GetPolicyResponse { mark: Some(mark), policy }))

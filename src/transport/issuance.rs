@@ -18,6 +18,7 @@ use crate::limits;
 use crate::proto::v1;
 use crate::proto::v1::command_result::Result as Answer;
 use crate::proto::v1::issuance_service_server::IssuanceService;
+use crate::storage::codec::corrupt;
 use crate::transport::calls::{Call, CallMetrics};
 use crate::transport::edge::{CodeRoom, Edge};
 use crate::transport::errors::{Failure, Reason};
@@ -53,11 +54,13 @@ impl<N: LedgerNode> Issuance<N> {
     ) -> Result<v1::VerifySerialResponse, Failure> {
         let look_up = move |view: &N::View| {
             let Some(holder) = view.holder(series, number)? else { return Ok((view.series(series)?, None, None)) };
+            let missing = |what| corrupt(what, format_args!("the record of {series} {} is missing", number.get()));
+            let order = view.order(holder)?.ok_or_else(|| missing("holder index"))?;
             let stamping = match view.document(series, number)? {
-                Some(document) => view.stamping(holder, document)?,
+                Some(document) => Some(view.stamping(holder, document)?.ok_or_else(|| missing("documents index"))?),
                 None => None,
             };
-            Ok((view.series(series)?, view.order(holder)?, stamping))
+            Ok((view.series(series)?, Some(order), stamping))
         };
         let (mark, (series, order, stamping)) = self.edge.read(consistency, within, look_up).await?;
         if let Some(series) = series {

@@ -521,3 +521,25 @@ fn a_share_of_a_rupiah_goes_to_the_buyer() {
         assert_eq!(policy.refund_of(Rupiah::from_idr(paid)), Rupiah::from_idr(refund), "{paid}");
     }
 }
+
+#[test]
+fn the_highest_clock_and_the_highest_sums_stop_no_void_and_no_settlement() {
+    let late = u64::MAX;
+    let ledger = play(vec![
+        (0, pay("p8", 8, u64::MAX), refund(PaymentOutcome::OrderUnknown)),
+        (0, pay("p9", 9, u64::MAX), refund(PaymentOutcome::OrderUnknown)),
+        (late, open("A24", 100, 3), opened()),
+        (late, place(1, "ani", "A24", 1), placed(10_000, late)),
+        (late, expire(10), expired(1)),
+        // After its time, and there is stock: it is issued, and may still be given back.
+        (late, pay("p1", 1, 10_000), applied(100, 1)),
+        (late, void(1), voided(7_500)),
+        // The void comes before the amount.
+        (late, pay("p2", 1, 1), refund(PaymentOutcome::OrderVoided)),
+        (late, settle("p8", u64::MAX, "t8"), settled()),
+        (late, settle("p9", u64::MAX, "t9"), settled()),
+        (late, settle("p1", 7_500, "t1"), settled()),
+    ]);
+    let Ok(totals) = ledger.totals();
+    assert_eq!((totals.received.as_idr(), totals.refunded.as_idr(), totals.refunds_due()), (u64::MAX, u64::MAX, 1));
+}

@@ -93,6 +93,9 @@ impl Checks {
                 (Some(Change::Stamping(before)), Change::Stamping(after)) => {
                     invariants::stamping_never_changed(Some(before), Some(after))
                 }
+                (Some(Change::Policy(before)), Change::Policy(after)) => {
+                    invariants::policy_never_changed(Some(before), Some(after))
+                }
                 _ => Ok(()),
             };
             if let Err(violation) = judged {

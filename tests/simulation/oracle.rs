@@ -371,18 +371,21 @@ fn is_kept(ledger: &MemoryLedger, command: &Command, place: Place, outcome: &Out
         Command::CancelOrder { order } => ledger.order(*order).map(|order| {
             order.is_some_and(|order| matches!(order.state, OrderState::Cancelled { place: at, .. } if at == place))
         }),
-        Command::VoidOrder { order } => ledger
-            .order(*order)
-            .map(|order| order.is_some_and(|order| matches!(order.state, OrderState::Voided { place: at, .. } if at == place))),
+        Command::VoidOrder { order } => Ok(ledger.peek_order(*order).is_some_and(|order| {
+            let OrderState::Voided { issue, place: at, .. } = &order.state else { return false };
+            let told = ledger.peek_refund(&issue.paid_by).map(|refund| Outcome::OrderVoided { refund: refund.amount });
+            *at == place && told.as_ref() == Some(outcome)
+        })),
         Command::StampDocument { order, document } => ledger.stamping(*order, *document).map(|stamping| {
             stamping.is_some_and(|stamping| {
                 let told = Outcome::DocumentStamped { series: stamping.series, number: stamping.number };
                 stamping.place == place && told == *outcome
             })
         }),
-        Command::SettleRefund { payment, .. } => ledger
-            .refund(payment)
-            .map(|refund| refund.is_some_and(|refund| refund.settled.is_some_and(|settled| settled.place == place))),
+        Command::SettleRefund { payment, amount, reference } => Ok(ledger.peek_refund(payment).is_some_and(|refund| {
+            let settled = refund.settled.as_ref().map(|settled| (settled.place, &settled.reference));
+            refund.amount == *amount && settled == Some((place, reference))
+        })),
         Command::SetPolicy(terms) => ledger
             .policy(terms.version())
             .map(|policy| policy.is_some_and(|policy| policy.terms == *terms && policy.set == place)),

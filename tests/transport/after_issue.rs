@@ -97,6 +97,8 @@ async fn a_voided_order_is_owed_back_by_the_policy_and_its_codes_are_void() {
     assert!(verified.voided_at_ms >= verified.issued_at_ms && verified.issued_at_ms > 0);
     let stamped = node.client.stamp_document(stamp(1, 7)).await.unwrap_err();
     assert_eq!(told(&stamped), refused(Code::FailedPrecondition, "ORDER_VOIDED"));
+    let cancelled = node.client.cancel_order(v1::CancelOrderRequest { order_id: id(1) }).await.unwrap_err();
+    assert_eq!(told(&cancelled), refused(Code::FailedPrecondition, "ORDER_VOIDED"));
     assert_eq!(pay(&mut node, "p-9", 1, 20_000).await.outcome(), v1::PaymentOutcome::RefundDueOrderVoided);
 
     let get = v1::GetOrderRequest { order_id: id(1), consistency: 0 };
@@ -207,5 +209,27 @@ async fn stamps_and_voids_travel_in_batches_too() {
     assert_eq!((&first.code, second.number, second.receipt.unwrap().replayed), (&serials.codes[0], serials.first_number, true));
     assert_eq!((used.reason.as_str(), voided.refund_idr), ("ORDER_STAMPED", 15_000));
     assert_eq!((bad.reason.as_str(), bad.field.as_str()), ("INVALID_FIELD", "commands[4].stamp_document.document_sha256"));
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_not_paid_has_no_stamps_and_what_is_old_is_not_voided() {
+    let mut node = start_with_series().await;
+    let (account_id, series_code) = ("portal-1".into(), "AAA".into());
+    node.client.place_order(v1::PlaceOrderRequest { order_id: id(1), account_id, series_code, quantity: 1 }).await.unwrap();
+    let not_issued = refused(Code::FailedPrecondition, "ORDER_NOT_ISSUED");
+    assert_eq!(told(&node.client.stamp_document(stamp(1, 7)).await.unwrap_err()), not_issued);
+    assert_eq!(told(&node.client.void_order(void(1)).await.unwrap_err()), not_issued);
+    buy(&mut node, 2).await;
+    let shortest = SetPolicyRequest { version: 1, void_refund_percent: 50, void_window_ms: 1_000 };
+    node.admin.set_policy(shortest).await.unwrap();
+    let get = v1::GetOrderRequest { order_id: id(2), consistency: 0 };
+    let issued_at_ms = node.client.get_order(get).await.unwrap().into_inner().order.unwrap().issued_at_ms;
+    // Any command moves the ledger's clock.
+    while node.status_when(|_| true).await.totals.unwrap().ledger_time_ms <= issued_at_ms + 1_000 {
+        pay(&mut node, "stray", 9, 1).await;
+    }
+    let late = node.client.void_order(void(2)).await.unwrap_err();
+    assert_eq!(told(&late), refused(Code::FailedPrecondition, "VOID_WINDOW_CLOSED"));
     node.stop().await;
 }

@@ -1,6 +1,6 @@
 //! Predicates over a whole ledger, one file for each group. They count from the records alone and share no code with the
-//! commands that they judge. Four of them compare two states ([`order_moved_along_arrows`], [`payment_never_changed`],
-//! [`refund_only_settled`], [`stamping_never_changed`]); the others judge one, all of them in [`violations`]. A ledger on disk is judged by absorbing its scan into a [`MemoryLedger`].
+//! commands that they judge. Five of them compare two states ([`order_moved_along_arrows`], [`payment_never_changed`],
+//! [`refund_only_settled`], [`stamping_never_changed`], [`policy_never_changed`]); the others judge one, all of them in [`violations`]. A ledger on disk is judged by absorbing its scan into a [`MemoryLedger`].
 //!
 //! Not here: what only the outside can see (lost acknowledgements, answers that differ); the drill judges that.
 
@@ -16,7 +16,7 @@ mod totals;
 pub use arrows::order_moved_along_arrows;
 pub use money::{each_order_is_priced_and_paid_exactly, each_payment_counts_once, money_adds_up};
 pub use payments::payment_never_changed;
-pub use refunds::{issued_or_refunded_never_both, refund_only_settled};
+pub use refunds::{issued_or_refunded_never_both, policies_follow_each_other, policy_never_changed, refund_only_settled};
 pub use serials::{no_serial_twice, serials_within_their_series};
 pub use stampings::{a_document_has_one_stamp, stamping_never_changed};
 pub use stock::stock_adds_up;
@@ -46,6 +46,8 @@ pub enum Violation {
     PaymentCountedTwice { order: OrderId, first: PaymentName, second: PaymentName },
     #[error("payment {payment} {conflict}")]
     RefundMisplaced { payment: PaymentName, conflict: &'static str },
+    #[error("policy {version} does not follow the one before, or has changed")]
+    PolicyMisplaced { version: u32 },
     #[error("the stamp of order {order} on document {document} {conflict}")]
     StampMisplaced { order: OrderId, document: DocumentDigest, conflict: &'static str },
     #[error("the amount of order {order} is not its quantity times the face value, or was not what was paid")]
@@ -73,6 +75,7 @@ pub fn violations(ledger: &MemoryLedger) -> Vec<Violation> {
         each_order_is_priced_and_paid_exactly(ledger),
         each_payment_counts_once(ledger),
         issued_or_refunded_never_both(ledger),
+        policies_follow_each_other(ledger),
         a_document_has_one_stamp(ledger),
         totals_are_the_sums(ledger),
     ]

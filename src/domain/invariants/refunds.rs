@@ -5,6 +5,7 @@ use super::Violation;
 use crate::domain::ledger::MemoryLedger;
 use crate::domain::order::OrderState;
 use crate::domain::payment::{Payment, PaymentOutcome};
+use crate::domain::policy::{Policy, PolicyTerms};
 use crate::domain::refund::{Refund, RefundReason};
 
 /// Judges every payment with its refund, and every refund with its payment.
@@ -34,13 +35,50 @@ fn conflict(ledger: &MemoryLedger, payment: &Payment, refund: Option<&Refund>) -
         }
         (PaymentOutcome::Applied(_), Some(refund)) => match refund.reason {
             RefundReason::Void if !is_voided() => Some("stands for issued stamps and for a refund"),
-            RefundReason::Void if refund.amount > payment.amount => Some("has a refund of more than was paid"),
-            RefundReason::Void => None,
+            RefundReason::Void => void_conflict(ledger, payment, refund),
             _ => Some("was applied, and has a refund that no void made"),
         },
         (_, None) => Some("issued nothing, and nothing is owed back"),
         (outcome, Some(refund)) if RefundReason::of(outcome) != Some(refund.reason) => Some("has a refund for another reason"),
         (_, Some(refund)) => (refund.amount != payment.amount).then_some("issued nothing, and is not owed back whole"),
+    }
+}
+
+/// Counts anew what the policy in force at the void gives back, and whether it allowed the void.
+fn void_conflict(ledger: &MemoryLedger, payment: &Payment, refund: &Refund) -> Option<&'static str> {
+    let set_before = ledger.all_policies().filter(|policy| policy.set < refund.due);
+    let terms = set_before.max_by_key(|policy| policy.set).map_or(PolicyTerms::INITIAL, |policy| policy.terms);
+    let paid = u128::from(payment.amount.as_idr());
+    let hundredths = paid * u128::from(terms.void_refund_percent().get());
+    let rounded_up = hundredths / 100 + u128::from(hundredths % 100 > 0);
+    if u128::from(refund.amount.as_idr()) != rounded_up {
+        return Some("has a refund that its policy does not give");
+    }
+    let waited_ms = refund.due_at.0 - payment.recorded_at.0.min(refund.due_at.0);
+    // Asked for in the last moment of the window is in time.
+    (waited_ms > terms.void_window_ms()).then_some("was voided after its time")
+}
+
+/// Versions are 1, 2, 3 and so on, each set after the one before.
+#[must_use]
+pub fn policies_follow_each_other(ledger: &MemoryLedger) -> Vec<Violation> {
+    let mut before = None;
+    let misplaced = (1..).zip(ledger.all_policies()).filter(|(version, policy)| {
+        let follows = policy.terms.version() == *version && before < Some(policy.set);
+        before = Some(policy.set);
+        !follows
+    });
+    misplaced.map(|(_, policy)| Violation::PolicyMisplaced { version: policy.terms.version() }).collect()
+}
+
+/// Judges one policy between two states of the ledger, however far apart.
+///
+/// # Errors
+/// It vanished or was rewritten.
+pub fn policy_never_changed(before: Option<&Policy>, after: Option<&Policy>) -> Result<(), Violation> {
+    match before {
+        Some(before) if after != Some(before) => Err(Violation::PolicyMisplaced { version: before.terms.version() }),
+        _ => Ok(()),
     }
 }
 
@@ -65,6 +103,7 @@ mod tests {
     use super::super::fixture::{clean, payment};
     use super::*;
     use crate::domain::{Change, Place, Rupiah};
+    use crate::limits::VOID_WINDOW_MS_DEFAULT;
 
     fn damaged(id: &str, damage: impl FnOnce(&mut Refund)) -> Vec<Violation> {
         let mut ledger = clean();
@@ -98,8 +137,29 @@ mod tests {
         assert_eq!(found, named("p4", "issued nothing, and is not owed back whole"));
         let found = damaged("p4", |refund| refund.reason = RefundReason::NoStock);
         assert_eq!(found, named("p4", "has a refund for another reason"));
-        let found = damaged("p5", |refund| refund.amount = Rupiah::from_idr(30_001));
-        assert_eq!(found, named("p5", "has a refund of more than was paid"));
+        for wrong in [22_499, 22_501] {
+            let found = damaged("p5", |refund| refund.amount = Rupiah::from_idr(wrong));
+            assert_eq!(found, named("p5", "has a refund that its policy does not give"));
+        }
+        let found = damaged("p5", |refund| refund.due_at.0 += VOID_WINDOW_MS_DEFAULT);
+        assert_eq!(found, named("p5", "was voided after its time"));
+    }
+
+    #[test]
+    fn a_policy_that_is_skipped_set_before_its_forerunner_or_rewritten_is_named() {
+        let policy = |version, log_index| {
+            let terms = PolicyTerms::new(version, 50, 1_000).expect("valid");
+            Policy { terms, set: Place { log_index, offset: 0 }, set_at: crate::domain::LedgerTime(3_000) }
+        };
+        let ledger = |policies: &[Policy]| policies.iter().copied().map(Change::Policy).collect::<MemoryLedger>();
+        let misplaced = |version| Violation::PolicyMisplaced { version };
+        assert_eq!(policies_follow_each_other(&ledger(&[policy(1, 20), policy(2, 21)])), []);
+        assert_eq!(policies_follow_each_other(&ledger(&[policy(2, 21)])), [misplaced(2)]);
+        assert_eq!(policies_follow_each_other(&ledger(&[policy(1, 21), policy(2, 20)])), [misplaced(2)]);
+        let (set, rewritten) = (policy(1, 20), policy(1, 21));
+        assert_eq!((policy_never_changed(None, Some(&set)), policy_never_changed(Some(&set), Some(&set))), (Ok(()), Ok(())));
+        assert_eq!(policy_never_changed(Some(&set), Some(&rewritten)), Err(misplaced(1)));
+        assert_eq!(policy_never_changed(Some(&set), None), Err(misplaced(1)));
     }
 
     #[test]

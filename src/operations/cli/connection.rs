@@ -218,6 +218,19 @@ fn refusal(call: &Call, status: &Status) -> Failure {
         ("ORDER_ID_REUSED" | "PAYMENT_ID_REUSED" | "SERIES_REUSED", _) => {
             (Code::Failed, "the id stands for another request: look it up, or choose a new id")
         }
+        ("REFUND_REUSED", _) => {
+            (Code::Failed, "it was settled otherwise before: if you paid it out too, it went back twice; compare your books")
+        }
+        ("REFUND_UNKNOWN", _) => (Code::NotFound, "see what is owed back with `stampede refund list`"),
+        ("REFUND_AMOUNT_WRONG", _) => (Code::Failed, "nothing was settled; see the amount with `stampede refund list`"),
+        ("ORDER_NOT_ISSUED" | "ORDER_VOIDED" | "ORDER_ISSUED" | "ORDER_EXPIRED", _) => {
+            (Code::Failed, "see what became of it with `stampede order get`")
+        }
+        ("ORDER_STAMPED" | "VOID_WINDOW_CLOSED", _) => (Code::Failed, "it can no longer be voided; its stamps stay good"),
+        ("ORDER_EXHAUSTED", _) => (Code::Failed, "order more stamps with `stampede order place`"),
+        ("POLICY_VERSION_REUSED" | "POLICY_VERSION_SKIPPED", _) => {
+            (Code::Failed, "somebody else may have set it; see `stampede settings get`")
+        }
         (_, GrpcCode::NotFound) => (Code::NotFound, "check the id"),
         (_, GrpcCode::InvalidArgument) => (Code::Usage, "correct the named value; --help says what is accepted"),
         _ => (Code::Failed, "nothing was changed; see `stampede status`"),
@@ -287,6 +300,12 @@ mod tests {
             ("SERIES_UNKNOWN", Code::OutcomeUnknown),
             ("STOCK_EXHAUSTED", Code::OutcomeUnknown),
             ("ORDER_UNKNOWN", Code::OutcomeUnknown),
+            ("REFUND_UNKNOWN", Code::OutcomeUnknown),
+            ("ORDER_NOT_ISSUED", Code::OutcomeUnknown),
+            ("VOID_WINDOW_CLOSED", Code::OutcomeUnknown),
+            ("POLICY_VERSION_SKIPPED", Code::OutcomeUnknown),
+            ("ORDER_STAMPED", Code::Failed),
+            ("REFUND_REUSED", Code::Failed),
             (ALREADY_INITIALIZED, Code::OutcomeUnknown),
             (MEMBERS_INVALID, Code::OutcomeUnknown),
             ("ORDER_ID_REUSED", Code::Failed),

@@ -28,13 +28,19 @@ pub(super) enum RefundCommand {
 #[derive(Debug, Args)]
 pub(super) struct SettleArgs {
     /// Gateway and its payment id, as `refund list` shows them: gateway/payment-id
-    payment: String,
+    #[arg(value_name = "GATEWAY/PAYMENT_ID", value_parser = parse_payment)]
+    payment: (String, String),
     /// What was paid out, in whole rupiah: it must be what is owed
     #[arg(long)]
     amount_idr: i64,
-    /// The transfer's name in the books of whoever paid it out
+    /// The transfer's name in the books of whoever paid it out: never a person's name or account number
     #[arg(long)]
     reference: String,
+}
+
+fn parse_payment(text: &str) -> Result<(String, String), String> {
+    let parts = text.split_once('/').map(|(gateway, payment_id)| (gateway.to_owned(), payment_id.to_owned()));
+    parts.ok_or_else(|| "must be gateway/payment-id".to_owned())
 }
 
 const COLUMNS: [&str; 5] = ["payment", "order_id", "amount_idr", "reason", "due_at_ms"];
@@ -62,11 +68,15 @@ async fn list(global: &Global, limit: usize) -> Result<(), Failure> {
             break;
         }
     }
+    let are_more = !page_token.is_empty() || refunds.len() > limit;
     refunds.truncate(limit);
     let count = refunds.len();
     let sum: i64 = refunds.iter().map(|refund| refund.amount_idr).fold(0, i64::saturating_add);
     output::print_records(global.output, &COLUMNS, refunds.into_iter().map(describe).collect());
-    eprintln!("{count} refunds due, Rp{sum} together");
+    match are_more {
+        false => eprintln!("{count} refunds due, Rp{sum} together"),
+        true => eprintln!("the oldest {count} refunds due, Rp{sum} together; there are more"),
+    }
     Ok(())
 }
 
@@ -83,17 +93,11 @@ fn describe(refund: Refund) -> Record {
 }
 
 async fn settle(global: &Global, args: SettleArgs) -> Result<(), Failure> {
-    let SettleArgs { payment, amount_idr, reference } = args;
-    // Without a slash the gateway is empty, and the server names that field.
-    let (gateway, payment_id) = payment.split_once('/').unwrap_or(("", &payment));
+    let SettleArgs { payment: (gateway, payment_id), amount_idr, reference } = args;
+    let payment = format!("{gateway}/{payment_id}");
     let again = format!("stampede refund settle {payment} --amount-idr {amount_idr} --reference {reference}");
     let call = Call::write("settling the refund", "stampede refund list", again);
-    let message = SettleRefundRequest {
-        gateway: gateway.to_owned(),
-        payment_id: payment_id.to_owned(),
-        amount_idr,
-        reference: reference.clone(),
-    };
+    let message = SettleRefundRequest { gateway, payment_id, amount_idr, reference: reference.clone() };
     let settled = global
         .admins()
         .call(&call, async |to| Client::new(to.channel()).settle_refund(to.request(message.clone())).await)

@@ -30,8 +30,8 @@ pub(super) struct SetArgs {
     /// How long after its issue an order may be voided
     #[arg(long, value_parser = humantime::parse_duration)]
     void_window: Option<Duration>,
-    /// Version that this one makes; the next one if not given. Give the same again to repeat it safely
-    #[arg(long)]
+    /// Version that this one makes; the next one if not given. Give the same again, with the same terms, to repeat it safely
+    #[arg(long, requires_all = ["void_refund_percent", "void_window"])]
     version: Option<u32>,
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -18,24 +18,25 @@ use crate::proto::v1::{SerialStatus, StampDocumentRequest, VerifySerialRequest};
 #[derive(Debug, Subcommand)]
 pub(super) enum StampCommand {
     /// Put the order's next unused stamp on a document; the same document again gets the same stamp
+    #[command(group = ArgGroup::new("document").required(true).args(["file", "sha256"]))]
     Apply {
         order_id: Uuid,
         #[command(flatten)]
         document: Document,
     },
-    /// Tell forged, unknown, issued, stamped and voided codes apart; exit code 12 unless it is issued or stamped
+    /// Tell forged, unknown, issued, stamped and voided codes apart; exit code 12 unless it is issued or stamped. With a document
+    /// also whether the stamp is on it; exit code 12 if it is not
     Verify {
         /// 22 characters, as printed
         code: String,
-        /// Also ask whether the stamp is on this document; exit code 12 if it is not
         #[command(flatten)]
-        document: Option<Document>,
+        document: Document,
     },
 }
 
 /// The document never leaves this machine: its digest does.
 #[derive(Debug, Clone, Args)]
-#[group(required = true, multiple = false)]
+#[group(multiple = false)]
 pub(super) struct Document {
     /// The document, whose SHA-256 is made here
     #[arg(long, value_name = "FILE")]
@@ -54,11 +55,12 @@ fn parse_sha256(text: &str) -> Result<Sha256Digest, String> {
 }
 
 impl Document {
-    fn digest(&self) -> Result<Sha256Digest, Failure> {
+    /// None if no document is named.
+    fn digest(&self) -> Result<Option<Sha256Digest>, Failure> {
         match (&self.file, self.sha256) {
-            (_, Some(digest)) => Ok(digest),
-            (Some(path), None) => digest_of(path),
-            (None, None) => unreachable!("one of them is required"),
+            (_, Some(digest)) => Ok(Some(digest)),
+            (Some(path), None) => digest_of(path).map(Some),
+            (None, None) => Ok(None),
         }
     }
 }
@@ -75,11 +77,11 @@ fn digest_of(path: &Path) -> Result<Sha256Digest, Failure> {
 
 pub(super) async fn run(global: &Global, command: StampCommand) -> Result<(), Failure> {
     match command {
-        StampCommand::Apply { order_id, document } => apply(global, order_id, document.digest()?).await,
-        StampCommand::Verify { code, document } => {
-            let document = document.map(|document| document.digest()).transpose()?;
-            verify(global, code, document).await
+        StampCommand::Apply { order_id, document } => {
+            let digest = document.digest()?.expect("the group is required");
+            apply(global, order_id, digest).await
         }
+        StampCommand::Verify { code, document } => verify(global, code, document.digest()?).await,
     }
 }
 

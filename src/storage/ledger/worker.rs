@@ -14,7 +14,7 @@ use rocksdb::{DB, WriteBatch};
 use tokio::sync::oneshot;
 
 use super::scan::digest_of_database;
-use super::view::{self, ExpiredThrough, Published, RocksView};
+use super::view::{self, Passed, Published, RocksView};
 use super::{Digests, Generation};
 use crate::domain::ledger::Edit;
 use crate::domain::{
@@ -111,8 +111,8 @@ impl Worker {
     }
 
     fn apply(&mut self, entries: &[CommittedEntry]) -> Result<Vec<Vec<Reply>>, StorageError> {
-        let expired_through = self.published.load().expired_through();
-        let base = Base { db: &self.generation, series: &self.series, totals: &self.totals, expired_through: &expired_through };
+        let passed = self.published.load().passed();
+        let base = Base { db: &self.generation, series: &self.series, totals: &self.totals, passed: &passed };
         let mut overlay = Overlay::new(&base);
         let mut meta = self.meta.clone();
         let mut batch = WriteBatch::default();
@@ -144,13 +144,13 @@ impl Worker {
         self.meta = meta;
         self.series.append(&mut series);
         self.totals = totals.unwrap_or_else(|| self.totals.clone());
-        self.publish(expired_through);
+        self.publish(passed);
         remember(&self.recent, &digests);
         Ok(replies)
     }
 
-    fn publish(&self, expired_through: ExpiredThrough) {
-        let state = Published::new(&self.generation, self.meta.clone(), self.totals.clone(), expired_through);
+    fn publish(&self, passed: Passed) {
+        let state = Published::new(&self.generation, self.meta.clone(), self.totals.clone(), passed);
         self.published.store(Arc::new(state));
     }
 
@@ -277,7 +277,7 @@ struct Base<'a> {
     db: &'a DB,
     series: &'a BTreeMap<SeriesCode, Series>,
     totals: &'a Totals,
-    expired_through: &'a ExpiredThrough,
+    passed: &'a Passed,
 }
 
 impl LedgerView for Base<'_> {
@@ -312,7 +312,7 @@ impl LedgerView for Base<'_> {
     }
 
     fn expiring(&self, until: LedgerTime, limit: usize) -> Result<Vec<Order>, StorageError> {
-        view::expiring(self.db, until, limit, self.expired_through, self.totals.ledger_time)
+        view::expiring(self.db, until, limit, self.passed, self.totals.ledger_time)
     }
 
     fn holder(&self, series: SeriesCode, number: StampNumber) -> Result<Option<OrderId>, StorageError> {
@@ -324,7 +324,7 @@ impl LedgerView for Base<'_> {
     }
 
     fn refunds_due(&self, after: Option<Place>, limit: usize) -> Result<Vec<Refund>, StorageError> {
-        view::refunds_due(self.db, after, limit)
+        view::refunds_due(self.db, after, limit, self.passed)
     }
 }
 
