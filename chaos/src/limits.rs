@@ -67,6 +67,9 @@ pub const ADMIN_DEADLINE: Duration = Duration::from_secs(10);
 /// One replica's whole scan.
 pub const SCAN_DEADLINE: Duration = Duration::from_secs(120);
 
+/// A tool that sends later than this after the intended time cannot say that the system was late: a hundred ticks of its schedule,
+/// and a tenth of the scenarios' bounds on the first success.
+pub const SEND_LAG_MAX: Duration = Duration::from_millis(200);
 /// A fault waits so long for the state that it wants, such as a leader.
 pub const TARGET_WAIT_MAX: Duration = Duration::from_secs(5);
 /// A killed process is gone by then; a signal to a stopping node is given `STOP_DEADLINE`.

@@ -1,11 +1,14 @@
 //! V14: from the moment a majority is healthy, writes succeed within one bound and are as quick as before within another.
 //!
 //! A window that the next fault or the end of the arrivals cuts below a bound shows nothing of that bound and is not counted:
-//! a scenario in which no window can fail a bound is inconclusive.
+//! a scenario in which no window can fail a bound is inconclusive. So is a window that fails one while the tool itself was late.
+
+use std::ops::Range;
 
 use super::timeline::{Acknowledged, MS, Window, acknowledged_writes, arrivals_end, is_acknowledged, windows};
 use super::{Case, Evidence, Finding};
 use crate::history::{Bounds, FaultStage, Purpose};
+use crate::limits;
 
 /// Width of a latency window.
 const WINDOW_NS: u64 = 1_000 * MS;
@@ -40,10 +43,9 @@ pub fn bounded_recovery(case: &Case) -> Finding {
         {
             latencies += 1;
             if !is_quick {
-                finding.violated(&[], None, || {
-                    let (quick_ms, bound_ms) = (quick_ns / MS, bounds.p99_recovery_ms);
-                    format!("fault {}: p99 was not back at {quick_ms} ms within {bound_ms} ms", window.fault)
-                });
+                let (quick_ms, bound_ms) = (quick_ns / MS, bounds.p99_recovery_ms);
+                let why = format!("p99 was not back at {quick_ms} ms within {bound_ms} ms");
+                late(evidence, window, healthy_ns, bound_ms, &why, &mut finding);
             }
         }
     }
@@ -71,11 +73,32 @@ fn first_success(
     let first_ns = writes[at..].iter().find(|write| write.invoked_ns >= window.fired_ns).map(|write| write.returned_ns);
     let took_ns = first_ns.map_or(u64::MAX, |first_ns| first_ns - healthy_ns);
     if took_ns > bound_ms.saturating_mul(MS) {
-        finding.violated(&[], None, || {
-            let took = first_ns.map_or("never".into(), |_| format!("after {} ms", took_ns / MS));
-            format!("fault {}: the first write succeeded {took}, the bound is {bound_ms} ms", window.fault)
-        });
+        let took = first_ns.map_or("never".into(), |_| format!("after {} ms", took_ns / MS));
+        let why = format!("the first write succeeded {took}, the bound is {bound_ms} ms");
+        late(evidence, window, healthy_ns, bound_ms, &why, finding);
     }
+}
+
+/// A bound was broken: by the system, if the tool itself was in time.
+fn late(evidence: &Evidence, window: &Window, healthy_ns: u64, bound_ms: u64, why: &str, finding: &mut Finding) {
+    let fault = window.fault;
+    match tool_was_late(evidence, window.fired_ns..healthy_ns.saturating_add(bound_ms.saturating_mul(MS))) {
+        Some(excuse) => finding.unsure(format!("fault {fault}: {why}; but {excuse}")),
+        None => finding.violated(&[], None, || format!("fault {fault}: {why}")),
+    }
+}
+
+/// Why what was seen in `window` may be the tool's doing. Of calls that go out one by one the first send waits for nothing but the
+/// tool; what goes through a stream waits for that, and a repetition for what was before it.
+fn tool_was_late(evidence: &Evidence, window: Range<u64>) -> Option<String> {
+    let calls = || evidence.ops.iter().map(|op| &op.invoke);
+    if !calls().any(|call| call.request.is_write() && window.contains(&call.at_ns)) {
+        return Some("no write was sent in that time".into());
+    }
+    let firsts = calls().filter(|call| call.purpose == Purpose::Traffic && call.batch == 0);
+    let in_window = firsts.filter(|call| call.at_ns >= window.start && call.intended_ns < window.end);
+    let lag_ms = in_window.map(|call| call.at_ns.saturating_sub(call.intended_ns)).max().unwrap_or(0) / MS;
+    (u128::from(lag_ms) > limits::SEND_LAG_MAX.as_millis()).then(|| format!("the tool itself sent up to {lag_ms} ms too late"))
 }
 
 /// The 99th percentile before the first fault.
