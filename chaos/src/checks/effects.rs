@@ -117,7 +117,7 @@ fn denied(op: &Op) -> Option<String> {
 /// The drill sends valid requests alone, so that nobody but the ledger may refuse one.
 fn refusals_are_the_ledgers(evidence: &Evidence, finding: &mut Finding) {
     for op in &evidence.ops {
-        let Some(listed) = refusals(&op.invoke.request) else { continue };
+        let listed = refusals(&op.invoke.request);
         for answer in &op.answers {
             let Outcome::Refused { reason, place, .. } = &answer.outcome else { continue };
             let index = place.map(|place| place.log_index);
@@ -130,13 +130,13 @@ fn refusals_are_the_ledgers(evidence: &Evidence, finding: &mut Finding) {
     }
 }
 
-/// As the protocol files list them. `None` of a read.
-const fn refusals(request: &Request) -> Option<&'static [&'static str]> {
+/// As the protocol files list them. A read is never refused: that an id is not known is an answer.
+const fn refusals(request: &Request) -> &'static [&'static str] {
     match request {
-        Request::OpenSeries { .. } => Some(&["SERIES_REUSED"]),
-        Request::PlaceOrder { .. } => Some(&["ORDER_ID_REUSED", "SERIES_UNKNOWN", "STOCK_EXHAUSTED"]),
-        Request::RecordPayment { .. } => Some(&["PAYMENT_ID_REUSED"]),
-        Request::CancelOrder { .. } => Some(&["ORDER_UNKNOWN", "ORDER_ISSUED", "ORDER_EXPIRED"]),
-        Request::GetOrder { .. } | Request::GetPayment { .. } | Request::VerifySerial { .. } => None,
+        Request::OpenSeries { .. } => &["SERIES_REUSED"],
+        Request::PlaceOrder { .. } => &["ORDER_ID_REUSED", "SERIES_UNKNOWN", "STOCK_EXHAUSTED"],
+        Request::RecordPayment { .. } => &["PAYMENT_ID_REUSED"],
+        Request::CancelOrder { .. } => &["ORDER_UNKNOWN", "ORDER_ISSUED", "ORDER_EXPIRED"],
+        Request::GetOrder { .. } | Request::GetPayment { .. } | Request::VerifySerial { .. } => &[],
     }
 }

@@ -133,6 +133,28 @@ fn v9_a_refusal_that_the_protocol_does_not_list() {
 }
 
 #[test]
+fn v9_a_read_that_was_refused() {
+    flags(&["V9"], |run| {
+        let answer = answer(run, 200, is_issued_order);
+        answer.outcome = Outcome::Refused { reason: "ORDER_EXPIRED".into(), field: "".into(), place: None, term: 1 };
+        Some(answer.op)
+    });
+}
+
+#[test]
+fn v11_reads_that_were_all_left_unanswered_show_nothing() {
+    doubts("V11", |run| {
+        for record in &mut run.records {
+            if let Record::Return(answer) = record
+                && matches!(answer.outcome, Outcome::Read(_))
+            {
+                answer.outcome = unknown();
+            }
+        }
+    });
+}
+
+#[test]
 fn v9_an_unknown_call_that_came_after_the_effect_was_seen_does_not_excuse_it() {
     flags(&["V9"], |run| {
         let answer = answer(run, 500, is_placed);
