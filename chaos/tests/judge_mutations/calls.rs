@@ -133,6 +133,20 @@ fn v9_a_refusal_that_the_protocol_does_not_list() {
 }
 
 #[test]
+fn v9_a_command_that_was_refused_in_the_log_and_that_nobody_sent() {
+    flags(&["V9"], |run| {
+        let is_reused = |outcome: &Outcome| matches!(outcome, Outcome::Refused { reason, .. } if **reason == *"ORDER_ID_REUSED");
+        let op = answer(run, 5, is_reused).op;
+        run.records.retain(|record| match record {
+            Record::Invoke(invoke) => invoke.op != op,
+            Record::Return(answer) => answer.op != op,
+            _ => true,
+        });
+        None
+    });
+}
+
+#[test]
 fn v9_a_read_that_was_refused() {
     flags(&["V9"], |run| {
         let answer = answer(run, 200, is_issued_order);
