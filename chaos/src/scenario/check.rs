@@ -100,6 +100,12 @@ fn check_faults(scenario: &Scenario) -> anyhow::Result<()> {
         let planned = planned(scenario, *kind);
         ensure!(*count <= planned, "required.{} is {count}, but only {planned} are planned", kind.name());
     }
+    let kept = scenario.cluster.config.get("raft").and_then(|raft| raft.get("entries_kept_after_snapshot"));
+    ensure!(
+        scenario.required.snapshot_installs == 0 || kept.and_then(toml::Value::as_integer) != Some(0),
+        "required.snapshot_installs cannot be told with cluster.config.raft.entries_kept_after_snapshot = 0: \
+         the log then begins right behind a node's own snapshots too"
+    );
     let needs_others = |kind: FaultKind| kind == FaultKind::KillFollower && planned(scenario, kind) > 0;
     if scenario.cluster.nodes == 1 && needs_others(FaultKind::KillFollower) {
         bail!("faults: a cluster of one node has no follower to kill");

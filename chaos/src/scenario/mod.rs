@@ -428,6 +428,17 @@ mod tests {
     }
 
     #[test]
+    fn installs_cannot_be_required_where_a_nodes_own_snapshots_look_like_them() {
+        let with = |kept: &str, installs: &str| {
+            let config = format!("nodes = 3\n\n[cluster.config.raft]\nentries_kept_after_snapshot = {kept}\n");
+            smoke_with("nodes = 3\n", &config).replace("kill-all = 1\n", &format!("kill-all = 1\nsnapshot_installs = {installs}\n"))
+        };
+        let error = error_of(&with("0", "1"));
+        assert!(error.contains("required.snapshot_installs"), "{error}");
+        assert!(Scenario::parse(&with("0", "0")).is_ok() && Scenario::parse(&with("150", "1")).is_ok());
+    }
+
+    #[test]
     fn delays_that_outlast_the_guard_are_refused() {
         let error = error_of(&smoke_with("repeat_delay_max = \"2s\"", "repeat_delay_max = \"10min\""));
         assert!(error.contains("guards.wall_time must be 10m"), "{error}");
