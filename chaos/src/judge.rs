@@ -7,7 +7,7 @@ use anyhow::Context;
 use crate::history::RunFolder;
 use crate::recheck;
 use crate::run::{Aftermath, Ended};
-use crate::verdict::{Exit, Verdict};
+use crate::verdict::{Exit, Pause, Verdict};
 
 /// What a run came to.
 #[derive(Debug)]
@@ -118,7 +118,7 @@ fn print_verdict(verdict: &Verdict) {
         verdict.orders_issued, verdict.orders_per_s, verdict.traffic_s
     );
     println!("faults  {}", if faults.is_empty() { "none".to_owned() } else { faults.join(", ") });
-    if let Some(pause) = &verdict.write_pause_ms {
-        println!("pauses  of writes around {} leader kills: median {} ms, longest {} ms", pause.count, pause.median, pause.max);
+    if let Pause { median: Some(median), max: Some(max), count } = verdict.write_pause_ms {
+        println!("pauses  of writes around {count} leader kills: median {median} ms, longest {max} ms");
     }
 }
