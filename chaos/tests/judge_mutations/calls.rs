@@ -147,6 +147,17 @@ fn v9_a_command_that_was_refused_in_the_log_and_that_nobody_sent() {
 }
 
 #[test]
+fn v11_a_reused_id_that_does_not_name_what_differs() {
+    flags(&["V11"], |run| {
+        let is_reused = |outcome: &Outcome| matches!(outcome, Outcome::Refused { reason, .. } if **reason == *"ORDER_ID_REUSED");
+        let answer = answer(run, 5, is_reused);
+        let Outcome::Refused { field, .. } = &mut answer.outcome else { unreachable!() };
+        *field = "".into();
+        Some(answer.op)
+    });
+}
+
+#[test]
 fn v9_a_read_that_was_refused() {
     flags(&["V9"], |run| {
         let answer = answer(run, 200, is_issued_order);
