@@ -64,8 +64,10 @@ fn check_series(scenario: &Scenario) -> anyhow::Result<()> {
     ensure!(codes.len() == series.len(), "traffic.series: two have the same code");
     let whole: u32 = series.iter().map(|one| one.share.ppm()).sum();
     ensure!(whole == Share::WHOLE, "traffic.series: the shares must add up to 100%, are {} parts per million", whole);
+    let is_crockford = |b: u8| b.is_ascii_digit() || (b.is_ascii_uppercase() && !matches!(b, b'I' | b'L' | b'O' | b'U'));
     for one in series {
-        ensure!(one.code.len() == 3 && one.code.is_ascii(), "traffic.series: code must be three characters, is {:?}", one.code);
+        let is_code = one.code.len() == 3 && one.code.bytes().all(is_crockford);
+        ensure!(is_code, "traffic.series: code must be three of 0-9 A-Z without I L O U, is {:?}", one.code);
         within("traffic.series.capacity", one.capacity, 1, 1_000_000_000)?;
         within("traffic.series.face_value_idr", one.face_value_idr, 1, 1_000_000)?;
     }

@@ -428,6 +428,14 @@ mod tests {
     }
 
     #[test]
+    fn a_series_code_that_the_protocol_does_not_know_is_refused() {
+        for code in ["ILO", "em1", "EM", "EMÉ"] {
+            let error = error_of(&smoke_with("\"EM1\"", &format!("\"{code}\"")));
+            assert!(error.contains("traffic.series: code"), "{error}");
+        }
+    }
+
+    #[test]
     fn installs_cannot_be_required_where_a_nodes_own_snapshots_look_like_them() {
         let with = |kept: &str, installs: &str| {
             let config = format!("nodes = 3\n\n[cluster.config.raft]\nentries_kept_after_snapshot = {kept}\n");
