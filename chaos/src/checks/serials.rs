@@ -238,6 +238,7 @@ impl Known {
     }
 }
 
+/// Over the final scans; of the time before, V6 compares the sums of samples with the log's.
 #[must_use]
 pub fn serial_accounting(case: &Case) -> Finding {
     let mut finding = Finding::new("V4", "serial accounting: capacity = issued + reserved + free, without a gap");
