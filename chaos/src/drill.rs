@@ -12,10 +12,12 @@ use crate::run::{self, Ended, Options};
 pub fn drill(options: &Options, interrupt: &Interrupt) -> anyhow::Result<(RunFolder, Judgement)> {
     let (folder, ended) = run::run(options, interrupt)?;
     let of_run = folder.clone();
+    let left = ended.left_behind().to_vec();
     let judged = interrupt.unless(move || judge::judge(&of_run, &ended)).context("judging the run")?;
     let judgement = match judged {
         Some(judgement) => judgement?,
-        None => judge::judge(&folder, &Ended::Interrupted)?,
+        None if left.is_empty() => judge::judge(&folder, &Ended::Interrupted)?,
+        None => judge::judge(&folder, &Ended::LeftBehind(left))?,
     };
     Ok((folder, judgement))
 }

@@ -7,7 +7,7 @@ use anyhow::Context;
 use crate::history::RunFolder;
 use crate::recheck;
 use crate::run::{Aftermath, Ended};
-use crate::verdict::{Exit, Verdict};
+use crate::verdict::{Exit, Pause, Verdict};
 
 /// What a run came to.
 #[derive(Debug)]
@@ -37,8 +37,12 @@ pub fn judge(folder: &RunFolder, ended: &Ended) -> anyhow::Result<Judgement> {
 }
 
 fn judge_complete(folder: &RunFolder, aftermath: &Aftermath) -> anyhow::Result<Judgement> {
-    let mut judgement = of_verdict(folder, recheck::recheck(folder).context("judging the run")?);
-    // A broken invariant outranks what else went wrong.
+    let mut judgement = match recheck::recheck(folder).context("judging the run") {
+        Ok(verdict) => of_verdict(folder, verdict),
+        Err(error) if aftermath.left_behind.is_empty() => return Err(error),
+        Err(error) => Judgement { folder: Some(folder.root().to_owned()), ..Judgement::of_failure(&error) },
+    };
+    // A broken invariant outranks what else went wrong, and a process that is left behind the rest.
     if judgement.exit != Exit::Violated && !aftermath.left_behind.is_empty() {
         judgement.exit = Exit::Residue;
     }
@@ -118,7 +122,24 @@ fn print_verdict(verdict: &Verdict) {
         verdict.orders_issued, verdict.orders_per_s, verdict.traffic_s
     );
     println!("faults  {}", if faults.is_empty() { "none".to_owned() } else { faults.join(", ") });
-    if let Some(pause) = &verdict.write_pause_ms {
-        println!("pauses  of writes around {} leader kills: median {} ms, longest {} ms", pause.count, pause.median, pause.max);
+    if let Pause { median: Some(median), max: Some(max), count } = verdict.write_pause_ms {
+        println!("pauses  of writes around {count} leader kills: median {median} ms, longest {max} ms");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_is_left_behind_outranks_a_judgement_that_failed() {
+        // A folder without a run: nothing can be judged.
+        let folder = tempfile::tempdir().unwrap();
+        let run = RunFolder::create(&folder.path().join("run")).unwrap();
+        assert!(judge(&run, &Ended::Complete(Aftermath::default())).is_err());
+        let left_behind = vec!["node 2 still runs".to_owned()];
+        let judgement = judge(&run, &Ended::Complete(Aftermath { left_behind, ..Aftermath::default() })).unwrap();
+        assert_eq!(judgement.exit, Exit::Residue);
+        assert!(judgement.reasons.contains(&"node 2 still runs".to_owned()), "{:?}", judgement.reasons);
     }
 }

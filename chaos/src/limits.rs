@@ -47,6 +47,8 @@ pub const STREAM_QUEUE_MAX: usize = 4_096;
 pub const STREAM_REOPEN_PAUSE: Duration = Duration::from_millis(50);
 /// To connect to a node on the same machine.
 pub const CONNECT_DEADLINE: Duration = Duration::from_millis(200);
+/// The protocol's own bound on the printed codes of one answer to a batch: an issue that exceeds it is answered without.
+pub const ANSWER_CODES_MAX: u32 = 20_000;
 /// One answer of the server: a scan or a log entry with a thousand commands stays far below.
 pub const MESSAGE_BYTES_MAX: usize = 64 << 20;
 
@@ -65,6 +67,9 @@ pub const ADMIN_DEADLINE: Duration = Duration::from_secs(10);
 /// One replica's whole scan.
 pub const SCAN_DEADLINE: Duration = Duration::from_secs(120);
 
+/// A tool that sends later than this after the intended time cannot say that the system was late: a hundred ticks of its schedule,
+/// and a tenth of the scenarios' bounds on the first success.
+pub const SEND_LAG_MAX: Duration = Duration::from_millis(200);
 /// A fault waits so long for the state that it wants, such as a leader.
 pub const TARGET_WAIT_MAX: Duration = Duration::from_secs(5);
 /// A killed process is gone by then; a signal to a stopping node is given `STOP_DEADLINE`.
@@ -80,6 +85,9 @@ pub const FINISH_DEADLINE: Duration = Duration::from_secs(60);
 pub const CONVERGE_DEADLINE: Duration = Duration::from_secs(60);
 /// Fresh orders after the heal.
 pub const FRESH_ORDERS: u32 = 20;
+/// The protocol's own: what a node gives a call that brings no deadline, and the most that it gives to any.
+pub const SERVER_DEADLINE: Duration = Duration::from_secs(5);
+pub const SERVER_DEADLINE_MAX: Duration = Duration::from_secs(60);
 /// Calls at once when asking after unknowns.
 pub const ASK_IN_FLIGHT_MAX: usize = 64;
 /// How often the disk guard measures the run's folder.

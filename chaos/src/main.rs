@@ -1,6 +1,6 @@
 //! The drill tool's command line.
 
-use std::io::stdin;
+use std::io::{Write, stdin, stdout};
 use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -98,15 +98,21 @@ fn main() -> ExitCode {
             return if is_question { ExitCode::SUCCESS } else { Exit::Usage.into() };
         }
     };
+    let is_run = matches!(cli.command, Command::Run(_));
     // A panic is the tool's failure too; its message is printed already.
-    match panic::catch_unwind(AssertUnwindSafe(|| execute(cli.command))) {
-        Ok(Ok(exit)) => exit.into(),
+    let exit = match panic::catch_unwind(AssertUnwindSafe(|| execute(cli.command))) {
+        Ok(Ok(exit)) => exit,
         Ok(Err(error)) => {
             eprintln!("error: {error:#}");
-            Exit::ToolFailed.into()
+            Exit::ToolFailed
         }
-        Err(_) => Exit::ToolFailed.into(),
+        Err(_) => Exit::ToolFailed,
+    };
+    if is_run {
+        // Said aloud, and last: whoever starts the tool through make gets 2 from it for every other code than 0.
+        let _unprinted = writeln!(stdout(), "exit    {} ({})", exit as u8, exit.meaning());
     }
+    exit.into()
 }
 
 fn execute(command: Command) -> anyhow::Result<Exit> {

@@ -33,6 +33,22 @@ pub enum Exit {
     Interrupted = 130,
 }
 
+impl Exit {
+    #[must_use]
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::Held => "held",
+            Self::Violated => "an invariant was broken",
+            Self::Inconclusive => "inconclusive",
+            Self::ToolFailed => "the tool or its surroundings failed",
+            Self::Guarded => "stopped by a guard, healed",
+            Self::Residue => "healing left something behind",
+            Self::Usage => "usage",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit as u8)
@@ -80,8 +96,8 @@ pub struct Verdict {
     /// How often each kind landed.
     pub faults: BTreeMap<String, u64>,
     pub leader_kills: u64,
-    /// Between acknowledged writes, around each leader kill; absent if no leader was killed.
-    pub write_pause_ms: Option<Pause>,
+    /// Between acknowledged writes, around each leader kill that left a majority.
+    pub write_pause_ms: Pause,
     pub invariants: Vec<Finding>,
     pub calls: Calls,
     /// Of acknowledged writes, from the time at which they were to be sent.
@@ -94,8 +110,10 @@ pub struct Verdict {
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Pause {
-    pub median: f64,
-    pub max: f64,
+    /// `null` if no pause was counted.
+    pub median: Option<f64>,
+    /// As the median.
+    pub max: Option<f64>,
     pub count: u64,
 }
 
@@ -184,10 +202,10 @@ fn traffic(evidence: &Evidence) -> Option<Range<u64>> {
     Some(start..evidence.phase_start(Phase::Heal)?)
 }
 
-fn pause(mut pauses_ns: Vec<u64>) -> Option<Pause> {
+fn pause(mut pauses_ns: Vec<u64>) -> Pause {
     pauses_ns.sort_unstable();
-    let max = *pauses_ns.last()?;
-    Some(Pause { median: ms(pauses_ns[pauses_ns.len() / 2]), max: ms(max), count: pauses_ns.len() as u64 })
+    let median = pauses_ns.get(pauses_ns.len() / 2).copied().map(ms);
+    Pause { median, max: pauses_ns.last().copied().map(ms), count: pauses_ns.len() as u64 }
 }
 
 fn latency(evidence: &Evidence) -> Option<Latency> {

@@ -5,13 +5,16 @@
 // A failed unwrap is a failed test.
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation, clippy::cast_sign_loss, unreachable_pub)]
 
+mod killed;
+
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use killed::Killed;
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -77,6 +80,8 @@ stop-leader = 1
 # Narrower than the gap between the faults, or the drill could not fail and would be inconclusive.
 [bounds]
 first_success = "2s"
+p99_back = "2s"
+p99_floor = "500ms"
 "#;
 
 /// Nine nodes at once would be too many for a small machine.
@@ -92,9 +97,9 @@ fn node_program() -> PathBuf {
     node
 }
 
-/// A drill that is running.
+/// A drill that is running. Without its tool every node ends by itself.
 struct Drill {
-    tool: Child,
+    tool: Killed,
     stderr: BufReader<std::process::ChildStderr>,
     run: PathBuf,
     _folder: tempfile::TempDir,
@@ -106,13 +111,9 @@ impl Drill {
         let folder = tempfile::tempdir().unwrap();
         let (file, run) = (folder.path().join("short.toml"), folder.path().join("run"));
         std::fs::write(&file, scenario).unwrap();
-        let mut tool = Command::new(TOOL)
-            .args(["run", "--seed", "1", "--out"])
-            .args([&run, &file])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut command = Command::new(TOOL);
+        command.args(["run", "--seed", "1", "--out"]).args([&run, &file]).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut tool = Killed::spawn(&mut command);
         let stderr = BufReader::new(tool.stderr.take().unwrap());
         Self { tool, stderr, run, _folder: folder }
     }
@@ -177,9 +178,9 @@ fn a_short_drill_holds_and_leaves_its_verdict_and_nothing_else() {
     std::io::Read::read_to_string(&mut drill.stderr, &mut said).unwrap();
     let pids = drill.node_pids();
     let run = drill.run.clone();
-    let output = drill.tool.wait_with_output().unwrap();
-    let printed = String::from_utf8_lossy(&output.stdout);
-    assert_eq!(output.status.code(), Some(0), "{said}\n{printed}");
+    let mut printed = String::new();
+    std::io::Read::read_to_string(&mut drill.tool.stdout.take().unwrap(), &mut printed).unwrap();
+    assert_eq!(drill.tool.wait().unwrap().code(), Some(0), "{said}\n{printed}");
 
     let verdict: serde_json::Value = serde_json::from_slice(&std::fs::read(run.join("verdict.json")).unwrap()).unwrap();
     assert_eq!(verdict["schema"], 1);
@@ -201,6 +202,7 @@ fn a_short_drill_holds_and_leaves_its_verdict_and_nothing_else() {
     assert!(facts.problems.is_empty());
     assert!(facts.versions["stampede"].starts_with("version "), "{:?}", facts.versions);
     assert!(printed.contains(&format!("build   stampede {}", facts.versions["stampede"])), "{printed}");
+    assert_eq!(printed.lines().last(), Some("exit    0 (held)"));
     assert!(pids.len() >= 5, "two were started again: {pids:?}");
     assert!(pids.iter().all(|pid| is_gone(*pid)), "every node is gone when the tool is");
 }
@@ -244,12 +246,9 @@ fn an_interrupted_hunt_for_planted_bugs_ends_with_130() {
     let planted = folder.path().join("planted/9");
     std::fs::create_dir_all(&planted).unwrap();
     std::os::unix::fs::symlink(node_program(), planted.join("stampede")).unwrap();
-    let mut hunt = Command::new(TOOL)
-        .current_dir(folder.path())
-        .args(["planted-bugs", "--only", "9", "--binaries", "planted"])
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut command = Command::new(TOOL);
+    command.current_dir(folder.path()).args(["planted-bugs", "--only", "9", "--binaries", "planted"]).stdout(Stdio::null());
+    let mut hunt = Killed::spawn(&mut command);
     let has_begun = || {
         let runs = std::fs::read_dir(folder.path().join("target/drills")).into_iter().flatten().flatten();
         runs.into_iter().any(|run| run.path().join("run.json").is_file())

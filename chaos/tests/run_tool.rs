@@ -3,11 +3,14 @@
 // A failed unwrap is a failed test.
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation, clippy::cast_sign_loss, unreachable_pub)]
 
+mod killed;
+
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
+use killed::Killed;
 use stampede_chaos::cluster::{Binaries, Cluster};
 use stampede_chaos::history::{HistoryWriter, RunClock, RunFolder};
 use stampede_chaos::scenario::Scenario;
@@ -60,23 +63,22 @@ fn a_node_that_does_not_start_is_the_surroundings_failure_and_not_the_systems() 
     assert_eq!(output.status.code(), Some(3), "{}", text(&output.stderr));
     assert!(text(&output.stderr).contains("forming the cluster"), "{}", text(&output.stderr));
     assert!(out.join("run.json").is_file(), "the plan is kept before anything is started");
+    let said = text(&output.stdout);
+    assert_eq!(said.lines().last(), Some("exit    3 (the tool or its surroundings failed)"), "whatever make makes of it");
 }
 
 #[test]
 fn what_the_tool_left_running_is_killed_when_its_pipe_closes() {
-    let mut orphan = Command::new("sleep").arg("600").spawn().unwrap();
-    let mut seen_to_end = Command::new("sleep").arg("600").spawn().unwrap();
-    let mut watchdog = Command::new(TOOL).arg("watchdog").stdin(Stdio::piped()).spawn().unwrap();
+    let mut orphan = Killed::spawn(Command::new("sleep").arg("600"));
+    let mut seen_to_end = Killed::spawn(Command::new("sleep").arg("600"));
+    let mut watchdog = Killed::spawn(Command::new(TOOL).arg("watchdog").stdin(Stdio::piped()));
     let mut pipe = watchdog.stdin.take().unwrap();
     writeln!(pipe, "+{}\n+{}\n-{}", orphan.id(), seen_to_end.id(), seen_to_end.id()).unwrap();
     drop(pipe);
     assert!(watchdog.wait().unwrap().success());
     let killed = std::os::unix::process::ExitStatusExt::signal(&orphan.wait().unwrap());
-    let spared = seen_to_end.try_wait().unwrap().is_none();
-    seen_to_end.kill().unwrap();
-    seen_to_end.wait().unwrap();
     assert_eq!(killed, Some(9));
-    assert!(spared, "only what was not seen to end is killed");
+    assert!(seen_to_end.try_wait().unwrap().is_none(), "only what was not seen to end is killed");
 }
 
 /// A cluster of one program that is no node and ignores SIGTERM, started; it lives in the folder.

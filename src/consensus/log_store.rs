@@ -168,6 +168,13 @@ impl<L: LogStore> RaftLog<L> {
         self.tail().next_index()
     }
 
+    /// How far openraft has said that the log is committed, and the last entry: as of now, while openraft's metrics are as of
+    /// its last report. It says so here before it applies.
+    pub(super) fn committed_and_last(&self) -> (Option<LogId>, Option<LogId>) {
+        let tail = self.tail();
+        (tail.committed, tail.last)
+    }
+
     /// Queues the committed position if the last appends did not take it along.
     pub(super) fn save_committed_now(&self) {
         let _order = self.order();

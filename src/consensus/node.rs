@@ -180,7 +180,9 @@ where
     pub fn status(&self) -> NodeStatus {
         let metrics = self.inner.raft.metrics();
         let metrics = metrics.borrow_watched();
+        // Each is read after what cannot be ahead of it: the metrics, what is applied, what is committed.
         let ledger = self.inner.ledger.meta();
+        let (committed, last) = self.inner.log.committed_and_last();
         let membership = metrics.membership_config.membership();
         let initialized = metrics.membership_config.log_id().is_some() || metrics.current_leader.is_some();
         let matched = |node_id| {
@@ -203,8 +205,9 @@ where
             // Term 0 is openraft's vote before the first.
             voted_for: (term > 0).then_some(metrics.vote.leader_id.voted_for),
             leader: metrics.current_leader,
-            last_log_index: metrics.last_log_index,
-            committed: metrics.local_committed.as_ref().map(wire::position),
+            last_log_index: metrics.last_log_index.max(last.map(|last| last.index)),
+            // After a start openraft knows more than the log: what the ledger has applied is committed.
+            committed: metrics.local_committed.max(committed).as_ref().map(wire::position),
             applied: ledger.applied,
             snapshot: metrics.snapshot.as_ref().map(wire::position),
             purged: metrics.purged.as_ref().map(wire::position),

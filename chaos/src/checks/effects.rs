@@ -1,8 +1,8 @@
 //! V9: *refused* and *not done* really had no effect.
 //!
-//! Every effect in the log must come from a call that may have caused it: one that was answered as the first execution at
-//! that place, or one whose outcome is unknown. If all calls that can have caused it said *refused*, *not done* or *already
-//! there*, then one of them said so wrongly. And who refuses must say why, in the words of the protocol, and where: the
+//! Every command of a client in the log must have been sent by one, and every effect must come from a call that may have caused
+//! it: one that was answered as the first execution at that place, or one whose outcome is unknown. If all calls that can have
+//! caused it said *refused*, *not done* or *already there*, then one of them said so wrongly. And who refuses must say why, in the words of the protocol, and where: the
 //! ledger alone refuses a valid request, and it refuses at a place in the log.
 
 use super::idempotence::NaturalId;
@@ -18,59 +18,58 @@ pub fn refused_had_no_effect(case: &Case) -> Finding {
     if let Some(hole) = &evidence.log.hole {
         finding.unsure(hole.clone());
     }
-    effects_have_a_cause(case, &mut finding);
+    commands_have_a_cause(case, &mut finding);
     refusals_are_the_ledgers(evidence, &mut finding);
     finding.checked += evidence.ops.iter().filter(|op| denied(op).is_some()).count() as u64;
     finding.or_unsure_if_empty("the log holds no effect and no call was refused")
 }
 
-fn effects_have_a_cause(case: &Case, finding: &mut Finding) {
+/// Every command of a client in the log was sent by one, and its effect, if it had any, is owned up to.
+fn commands_have_a_cause(case: &Case, finding: &mut Finding) {
     let evidence = case.evidence;
     let heights = Heights::of(&evidence.ops);
     let mut unexplained = 0;
-    for (index, entry) in (evidence.log.first_index..).zip(&evidence.log.entries) {
-        for (offset, command) in (0..).zip(&entry.commands) {
-            let LoggedCommand::Client(request) = command else { continue };
-            let place = Place { log_index: index, offset };
-            let Some((_, reply)) = case.replay.at(&evidence.log, place) else { continue };
-            if reply.replayed || !reply.answer.has_effect() {
-                continue;
-            }
-            let Some(id) = NaturalId::of(request) else { continue };
-            let calls: Vec<&Op> = match case.groups.get(&id) {
-                Some(group) => group.iter().copied().filter(|op| op.invoke.request == *request).collect(),
-                None => Vec::new(),
-            };
-            finding.checked += 1;
-            if calls.iter().any(|op| may_have_caused(op, place, &heights)) {
-                continue;
-            }
-            // What was answered from this place or from above it was called before that: the history has it. Above, the call
-            // may be one that a cut history lacks.
-            if evidence.lacks_calls || (evidence.history_is_cut && place.log_index > heights.highest()) {
-                unexplained += 1;
-                continue;
-            }
-            let ops: Vec<u64> = calls.iter().map(|op| op.id()).collect();
-            finding.violated(&ops, Some(index), || match calls.iter().find_map(|op| denied(op)) {
-                Some(text) => format!("the effect at {place} comes from a call that was answered: {text}"),
-                None if calls.is_empty() => format!("nobody asked for the effect at {place}"),
-                None => format!("no call says that it caused the effect at {place}"),
-            });
+    for (place, request, reply) in case.replay.client_commands(&evidence.log) {
+        let Some(id) = NaturalId::of(request) else { continue };
+        let group = case.groups.get(&id).into_iter().flatten().copied();
+        let calls: Vec<&Op> = group.filter(|op| op.invoke.request == *request).collect();
+        let has_effect = !reply.replayed && reply.answer.has_effect();
+        finding.checked += 1;
+        // A replay or a refusal changes nothing: it need not be owned up to, but somebody must have sent it.
+        let is_cause = if has_effect { may_have_caused } else { came_in_time };
+        if calls.iter().any(|op| is_cause(op, place, &heights)) {
+            continue;
         }
+        // What was answered from this place or from above it was called before that: the history has it. Above, the call
+        // may be one that a cut history lacks.
+        if evidence.lacks_calls || (evidence.history_is_cut && place.log_index > heights.highest()) {
+            unexplained += 1;
+            continue;
+        }
+        let ops: Vec<u64> = calls.iter().map(|op| op.id()).collect();
+        finding.violated(&ops, Some(place.log_index), || match calls.iter().find_map(|op| denied(op)) {
+            Some(text) if has_effect => format!("the effect at {place} comes from a call that was answered: {text}"),
+            _ if calls.is_empty() => format!("nobody sent the command at {place}"),
+            _ if has_effect => format!("no call says that it caused the effect at {place}"),
+            _ => format!("nobody sent the command at {place} before something above it was answered"),
+        });
     }
     if unexplained > 0 {
-        finding.unsure(format!("{unexplained} effects may come from calls that the history lacks"));
+        finding.unsure(format!("{unexplained} commands of the log may come from calls that the history lacks"));
     }
 }
 
-/// A node repeats a call at the next leader when the one before was lost, so a call may be answered as the replay of itself.
 /// No call can have caused what had been answered to somebody before it was made.
+fn came_in_time(op: &Op, place: Place, heights: &Heights) -> bool {
+    place.log_index > heights.before(op.invoke.at_ns)
+}
+
+/// A node repeats a call at the next leader when the one before was lost, so a call may be answered as the replay of itself.
 fn may_have_caused(op: &Op, place: Place, heights: &Heights) -> bool {
-    let came_in_time = || place.log_index > heights.before(op.invoke.at_ns);
+    let in_time = || came_in_time(op, place, heights);
     match op.known().map(|answer| &answer.outcome) {
-        None => came_in_time(),
-        Some(Outcome::Written(written)) => written.receipt.place == place && (!written.receipt.replayed || came_in_time()),
+        None => in_time(),
+        Some(Outcome::Written(written)) => written.receipt.place == place && (!written.receipt.replayed || in_time()),
         Some(_) => false,
     }
 }
@@ -117,7 +116,7 @@ fn denied(op: &Op) -> Option<String> {
 /// The drill sends valid requests alone, so that nobody but the ledger may refuse one.
 fn refusals_are_the_ledgers(evidence: &Evidence, finding: &mut Finding) {
     for op in &evidence.ops {
-        let Some(listed) = refusals(&op.invoke.request) else { continue };
+        let listed = refusals(&op.invoke.request);
         for answer in &op.answers {
             let Outcome::Refused { reason, place, .. } = &answer.outcome else { continue };
             let index = place.map(|place| place.log_index);
@@ -130,13 +129,13 @@ fn refusals_are_the_ledgers(evidence: &Evidence, finding: &mut Finding) {
     }
 }
 
-/// As the protocol files list them. `None` of a read.
-const fn refusals(request: &Request) -> Option<&'static [&'static str]> {
+/// As the protocol files list them. A read is never refused: that an id is not known is an answer.
+const fn refusals(request: &Request) -> &'static [&'static str] {
     match request {
-        Request::OpenSeries { .. } => Some(&["SERIES_REUSED"]),
-        Request::PlaceOrder { .. } => Some(&["ORDER_ID_REUSED", "SERIES_UNKNOWN", "STOCK_EXHAUSTED"]),
-        Request::RecordPayment { .. } => Some(&["PAYMENT_ID_REUSED"]),
-        Request::CancelOrder { .. } => Some(&["ORDER_UNKNOWN", "ORDER_ISSUED", "ORDER_EXPIRED"]),
-        Request::GetOrder { .. } | Request::GetPayment { .. } | Request::VerifySerial { .. } => None,
+        Request::OpenSeries { .. } => &["SERIES_REUSED"],
+        Request::PlaceOrder { .. } => &["ORDER_ID_REUSED", "SERIES_UNKNOWN", "STOCK_EXHAUSTED"],
+        Request::RecordPayment { .. } => &["PAYMENT_ID_REUSED"],
+        Request::CancelOrder { .. } => &["ORDER_UNKNOWN", "ORDER_ISSUED", "ORDER_EXPIRED"],
+        Request::GetOrder { .. } | Request::GetPayment { .. } | Request::VerifySerial { .. } => &[],
     }
 }

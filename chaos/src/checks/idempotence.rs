@@ -3,7 +3,7 @@
 use crate::hash::Map;
 
 use super::{Case, Finding, Op};
-use crate::history::{OrderId, Outcome, PaymentName, Request, SeriesCode, Written};
+use crate::history::{OrderId, Outcome, PaymentName, Request, SeriesCode, WriteAnswer, Written};
 use crate::model::LoggedCommand;
 
 /// What a write is idempotent by.
@@ -51,9 +51,17 @@ fn writes<'a>(group: &[&'a Op]) -> Vec<(&'a Op, &'a Written)> {
         .collect()
 }
 
-/// Equal but for `replayed` and the term of who answered.
+/// Equal but for `replayed`, the term of who answered, and printed codes that only one of them has: an answer to a batch may lack
+/// them, and whether this one may, V3 says.
 fn same_answer(one: &Written, two: &Written) -> bool {
-    one.receipt.place == two.receipt.place && one.answer == two.answer
+    let mut answer = two.answer.clone();
+    if let WriteAnswer::Recorded { serials: Some(first), .. } = &one.answer
+        && let WriteAnswer::Recorded { serials: Some(second), .. } = &mut answer
+        && (first.codes.count == 0 || second.codes.count == 0)
+    {
+        second.codes = first.codes;
+    }
+    one.receipt.place == two.receipt.place && one.answer == answer
 }
 
 #[must_use]

@@ -6,6 +6,7 @@ use crate::hash::{Map, Set};
 
 use super::{Case, Evidence, Finding};
 use crate::history::{CodesSeen, OrderId, OrderState, Outcome, ReadAnswer, Request, SerialsSeen, SeriesCode, WriteAnswer};
+use crate::limits;
 use crate::model::{order_text, series_code, series_text};
 use crate::serial_code::SerialCodes;
 
@@ -122,6 +123,7 @@ pub fn no_phantom_serial(case: &Case) -> Finding {
     let evidence = case.evidence;
     let lacks_calls = evidence.history_is_cut || evidence.lacks_calls;
     let mut unasked = 0;
+    let beyond_the_codes = beyond_the_codes(evidence);
     for &sighting in &case.sightings {
         finding.checked += 1;
         let name =
@@ -134,7 +136,9 @@ pub fn no_phantom_serial(case: &Case) -> Finding {
                 finding.violated(&sighting.ops(), None, || format!("{}: {why}", name()));
             }
         }
-        if sighting.single || sighting.op == IN_A_SCAN {
+        // A call that is missing may have taken the room of the others of its batch.
+        let may_lack_codes = || evidence.lacks_calls || beyond_the_codes.contains(&sighting.op);
+        if sighting.single || sighting.op == IN_A_SCAN || (sighting.codes.0 == 0 && may_lack_codes()) {
             continue;
         }
         let range = (sighting.series, sighting.first, sighting.quantity);
@@ -151,6 +155,27 @@ pub fn no_phantom_serial(case: &Case) -> Finding {
     }
     verdicts_on_codes(case, &mut finding);
     finding.or_unsure_if_empty("no serial was ever seen")
+}
+
+/// Commands of batches whose answers have no room left for their codes: the codes of a batch's commands are printed in their
+/// order, all of an issue or none.
+fn beyond_the_codes(evidence: &Evidence) -> Set<u64> {
+    let mut rooms: Map<u64, u32> = Map::default();
+    let mut beyond = Set::default();
+    for op in evidence.ops.iter().filter(|op| op.invoke.batch != 0) {
+        for answer in &op.answers {
+            let Outcome::Written(written) = &answer.outcome else { continue };
+            let WriteAnswer::Recorded { serials: Some(serials), .. } = &written.answer else { continue };
+            let room = rooms.entry(op.invoke.batch).or_insert(limits::ANSWER_CODES_MAX);
+            match room.checked_sub(serials.quantity) {
+                Some(left) => *room = left,
+                None => {
+                    beyond.insert(op.id());
+                }
+            }
+        }
+    }
+    beyond
 }
 
 /// Genuine codes must not be called forged, nor forged ones issued.
@@ -213,6 +238,7 @@ impl Known {
     }
 }
 
+/// Over the final scans; of the time before, V6 compares the sums of samples with the log's.
 #[must_use]
 pub fn serial_accounting(case: &Case) -> Finding {
     let mut finding = Finding::new("V4", "serial accounting: capacity = issued + reserved + free, without a gap");

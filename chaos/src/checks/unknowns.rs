@@ -1,10 +1,12 @@
-//! V12: every unknown becomes known within a bound after the heal, by asking with the id that the caller holds.
+//! V12: every unknown becomes known within a bound after the heal, by asking with the id that the caller holds; and what the
+//! tool was told is not there, never comes.
 
 use crate::hash::Map;
 
-use super::timeline::MS;
+use super::idempotence::NaturalId;
+use super::timeline::{MS, is_acknowledged};
 use super::{Case, Finding, Op, is_linearizable};
-use crate::history::{Outcome, PaymentName, Phase, Request};
+use crate::history::{OrderState, Outcome, PaymentName, Phase, Purpose, ReadAnswer, Request};
 
 /// What answers the question "what became of it?".
 #[derive(PartialEq, Eq, Hash)]
@@ -56,13 +58,20 @@ pub fn unknowns_become_known(case: &Case) -> Finding {
         };
         let later = |other: &Op| other.invoke.at_ns >= op.ended_ns() || other.id() == op.id();
         let asked: Vec<&&Op> = asked.filter(|other| tells(other) && later(other)).collect();
-        let known = asked.iter().filter_map(|other| knowledge(other)).min();
+        let known = asked.iter().filter_map(|other| Some((knowledge(other)?, other.invoke.purpose)));
         // Traffic goes on after the heal: nobody can ask about a call before it was given up.
-        let from_ns = if op.answers.is_empty() { heal_ns } else { op.ended_ns().max(heal_ns) };
-        match known.map(|known_ns| known_ns.saturating_sub(from_ns)) {
+        let ended_ns = if op.answers.is_empty() { heal_ns } else { op.ended_ns().max(heal_ns) };
+        // A sender that gave up asks no more: until the tool's own question the system kept nobody waiting.
+        let questions = asked.iter().filter(|other| other.invoke.purpose == Purpose::Ask);
+        let question_ns = questions.map(|question| question.invoke.at_ns).min().unwrap_or(0);
+        let took = |(known_ns, purpose): (u64, Purpose)| {
+            known_ns.saturating_sub(if purpose == Purpose::Ask { question_ns.max(ended_ns) } else { ended_ns })
+        };
+        match known.min_by_key(|(known_ns, _)| *known_ns).map(took) {
             Some(took_ns) if took_ns <= bound_ns => {}
             Some(took_ns) => finding.violated(&[op.id()], None, || {
-                format!("it became known {} ms after the heal and its end, the bound is {} ms", took_ns / MS, bound_ns / MS)
+                let (took_ms, bound_ms) = (took_ns / MS, bound_ns / MS);
+                format!("it became known {took_ms} ms after the heal, its end and the question, the bound is {bound_ms} ms")
             }),
             None if asked.len() > 1 => {
                 finding.unsure(format!("op {} stayed unknown: it was asked about and nothing answered", op.id()))
@@ -70,7 +79,51 @@ pub fn unknowns_become_known(case: &Case) -> Finding {
             None => finding.unsure(format!("op {} stayed unknown: nobody asked", op.id())),
         }
     }
+    denied_is_final(case, &by_subject, &mut finding);
     finding
+}
+
+/// The tool asks when no node can have a call any more that was given up, and behind a write that went through the log after
+/// them all. What is denied then must not stand above the index that the denial is good for.
+fn denied_is_final(case: &Case, by_subject: &Map<Subject<'_>, Vec<&Op>>, finding: &mut Finding) {
+    let fresh = case.evidence.ops.iter().filter(|op| op.invoke.purpose == Purpose::FreshWrite);
+    let written = fresh.filter_map(|op| op.known().filter(|answer| is_acknowledged(&answer.outcome)));
+    let Some(barrier_ns) = written.map(|answer| answer.at_ns).min() else { return };
+    let mut denials: Map<NaturalId<'_>, Vec<(&Op, &Op, u64)>> = Map::default();
+    for op in case.evidence.ops.iter().filter(|op| op.invoke.request.is_write() && op.known().is_none()) {
+        let asked = subject(&op.invoke.request).and_then(|subject| by_subject.get(&subject)).into_iter().flatten();
+        let questions = asked.filter(|other| other.invoke.purpose == Purpose::Ask && other.invoke.at_ns >= barrier_ns);
+        for question in questions {
+            if let Some(index) = denied_at(&op.invoke.request, question)
+                && let Some(id) = NaturalId::of(&op.invoke.request)
+            {
+                denials.entry(id).or_default().push((op, question, index));
+            }
+        }
+    }
+    if denials.is_empty() {
+        return;
+    }
+    for (place, request, reply) in case.replay.client_commands(&case.evidence.log) {
+        let effect = !reply.replayed && reply.answer.has_effect();
+        let denied = NaturalId::of(request).filter(|_| effect).and_then(|id| denials.get(&id)).into_iter().flatten();
+        let then_came = |(op, _, index): &&(&Op, &Op, u64)| op.invoke.request == *request && place.log_index > *index;
+        for (op, question, index) in denied.filter(then_came) {
+            finding.violated(&[op.id(), question.id()], Some(place.log_index), || {
+                format!("it was not there at index {index}, long after it was given up, and took effect at {place}")
+            });
+        }
+    }
+}
+
+/// The index as of which the answer to a question says that `request` had no effect.
+fn denied_at(request: &Request, question: &Op) -> Option<u64> {
+    let Outcome::Read(read) = &question.known()?.outcome else { return None };
+    let is_denied = match (request, &read.answer) {
+        (Request::CancelOrder { .. }, ReadAnswer::Order(order)) => order.state != OrderState::Cancelled,
+        (_, answer) => *answer == ReadAnswer::Absent,
+    };
+    read.read_index.filter(|_| is_denied)
 }
 
 /// When a call told what is so. *Not done* tells nothing of an earlier call.

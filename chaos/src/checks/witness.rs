@@ -22,6 +22,9 @@ pub fn linearizable(case: &Case) -> Finding {
     places(case, &mut finding);
     sweep(case, &mut finding);
     finding.checked += case.replay.reads_checked;
+    if case.replay.reads_checked == 0 && case.evidence.ops.iter().any(|op| !op.invoke.request.is_write()) {
+        finding.unsure("reads were sent, and none of them could be checked");
+    }
     reads_have_a_mark(case, &mut finding);
     executed_as_often_as_answered(case, &mut finding);
     for (op, index, fault) in &case.replay.read_faults {

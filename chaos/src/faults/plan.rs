@@ -111,4 +111,23 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn some_fault_of_every_schedule_leaves_time_for_the_latency_to_be_back() {
+        // From its start until a node that was killed is ready; far above what was seen.
+        const START_MS: u64 = 500;
+        for (name, _) in crate::scenario::BUILT_IN.into_iter().filter(|(name, _)| *name != "clean") {
+            let (scenario, _) = Scenario::load(name).expect("built in");
+            let (nodes, end_ms) = (scenario.cluster.nodes, scenario.phases.faults.ms() + scenario.phases.settle.ms());
+            let down_ms = |fault: &PlannedFault| {
+                if fault.kind.nodes_left(nodes) > nodes / 2 { 0 } else { fault.restart_after_ms + START_MS }
+            };
+            for seed in 0..200 {
+                let faults = plan(&scenario, seed);
+                let ends = faults.iter().skip(1).map(|next| next.at_ms).chain([end_ms]);
+                let mut left = faults.iter().zip(ends).map(|(fault, end)| end.saturating_sub(fault.at_ms + down_ms(fault)));
+                assert!(left.any(|left_ms| left_ms >= scenario.bounds.p99_back.ms()), "{name}, seed {seed}: {faults:?}");
+            }
+        }
+    }
 }

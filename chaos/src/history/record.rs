@@ -133,7 +133,7 @@ pub enum Outcome {
     Written(Written),
     /// A read was answered. `ORDER_UNKNOWN` and `PAYMENT_UNKNOWN` answers of reads are [`ReadAnswer::Absent`], not refusals.
     Read(Read),
-    /// `effect: none` (also `INVALID_ARGUMENT`): it had no effect and never will.
+    /// `effect: none`: it had no effect and never will.
     Refused { reason: Text, field: Text, place: Option<Place>, term: u64 },
     /// `effect: retry`: nothing was proposed.
     NotDone { reason: Text },

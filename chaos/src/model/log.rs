@@ -61,8 +61,11 @@ impl Log {
     fn with_entries(mut self, entries: BTreeMap<u64, Entry>) -> Self {
         self.first_index = entries.keys().next().copied().unwrap_or(0);
         // The first entry of a log is its membership: index 0, or 1 where counting begins there.
+        // Without it, what follows would be replayed on a ledger that never was: as good as no log.
         if self.first_index > 1 {
             self.hole = Some(format!("the exported log begins at index {}", self.first_index));
+            self.first_index = 0;
+            return self;
         }
         for (expected, (index, entry)) in (self.first_index..).zip(entries) {
             if index != expected {

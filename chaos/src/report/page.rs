@@ -6,7 +6,7 @@ use super::chart::{self, Bar, Series};
 use crate::checks::timeline::{self, Acknowledged, MS};
 use crate::checks::{Evidence, Finding};
 use crate::history::{FaultStage, Outcome, Phase, ProcessStep};
-use crate::verdict::{Ruling, Verdict};
+use crate::verdict::{Pause, Ruling, Verdict};
 
 const SECOND_NS: u64 = 1_000 * MS;
 /// Seconds that the charts show: a day. A longer run is cut, not squeezed into nothing.
@@ -51,8 +51,8 @@ fn figures(verdict: &Verdict) -> Markup {
         ("faults", if faults.is_empty() { "none".into() } else { faults.join(", ") }),
         ("leader kills", verdict.leader_kills.to_string()),
     ];
-    if let Some(pause) = verdict.write_pause_ms {
-        figures.push(("write pause", format!("median {} ms, max {} ms", pause.median, pause.max)));
+    if let Pause { median: Some(median), max: Some(max), .. } = verdict.write_pause_ms {
+        figures.push(("write pause", format!("median {median} ms, max {max} ms")));
     }
     if let Some(latency) = verdict.latency_ms {
         figures.push(("latency of writes", format!("p50 {} ms, p99 {} ms, max {} ms", latency.p50, latency.p99, latency.max)));

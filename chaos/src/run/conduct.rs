@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::settle::{ask_unknowns, buy_fresh, converge};
+use super::settle::{ask_unknowns, buy_fresh, converge, outlast_what_was_given_up};
 use super::{Aftermath, Options};
 use crate::client::{Client, operator};
 use crate::cluster::{Cluster, UnexpectedExit, node_version};
@@ -171,9 +171,11 @@ impl Phases<'_> {
             let waited_s = wait.as_secs();
             aftermath.problems.push(format!("buyers or notices still waited for an answer {waited_s} s after the heal"));
         }
+        // In this order: an unknown that is not there behind a fresh write, when no node has it any more, never happened.
+        outlast_what_was_given_up(self.market).await;
+        aftermath.note(buy_fresh(self.market, scenario, self.options.seed, epoch_ms).await);
         self.enter("ask", Phase::Ask)?;
         ask_unknowns(self.market, scenario.bounds.known.get()).await?;
-        aftermath.note(buy_fresh(self.market, scenario, self.options.seed, epoch_ms).await);
         self.enter("drain", Phase::Drain)?;
         self.market.client.wait_silent().await;
         aftermath.note(converge(self.cluster, scenario.traffic.payment_window.get()).await);

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 
 use crate::cluster::{Binaries, Cluster};
 use crate::history::{HistoryWriter, RunClock, RunFolder};
@@ -39,21 +39,6 @@ pub struct Options {
     pub command: String,
 }
 
-impl Ended {
-    /// Once every node was told to end: `left` are those that did not.
-    fn healed(self, left: &[u16]) -> Self {
-        let left: Vec<String> = left.iter().map(|node| format!("node {node} still runs")).collect();
-        match self {
-            Self::Complete(mut aftermath) => {
-                aftermath.left_behind = left;
-                Self::Complete(aftermath)
-            }
-            stopped if left.is_empty() => stopped,
-            _ => Self::LeftBehind(left),
-        }
-    }
-}
-
 /// How the tool's part ended. Only [`Ended::Complete`] is worth judging.
 #[derive(Debug)]
 pub enum Ended {
@@ -63,8 +48,36 @@ pub enum Ended {
     Guard(String),
     /// Ctrl-C; the nodes are gone.
     Interrupted,
-    /// It was stopped, and these processes are still there.
+    /// It was stopped or failed, and processes are still there: which, and how it failed.
     LeftBehind(Vec<String>),
+}
+
+impl Ended {
+    /// Once every node was told to end: `left` are those that did not. That outranks why the run was stopped, or failed.
+    fn healed(ended: anyhow::Result<Self>, left: &[u16]) -> anyhow::Result<Self> {
+        if left.is_empty() {
+            return ended;
+        }
+        let left = left.iter().map(|node| format!("node {node} still runs"));
+        match ended {
+            Ok(Self::Complete(mut aftermath)) => {
+                aftermath.left_behind = left.collect();
+                Ok(Self::Complete(aftermath))
+            }
+            Ok(_) => Ok(Self::LeftBehind(left.collect())),
+            Err(error) => Ok(Self::LeftBehind([format!("{error:#}")].into_iter().chain(left).collect())),
+        }
+    }
+
+    /// Processes that are still there.
+    #[must_use]
+    pub fn left_behind(&self) -> &[String] {
+        match self {
+            Self::Complete(aftermath) => &aftermath.left_behind,
+            Self::LeftBehind(left) => left,
+            Self::Guard(_) | Self::Interrupted => &[],
+        }
+    }
 }
 
 /// What people should know beside the verdict.
@@ -89,7 +102,7 @@ pub fn run(options: &Options, interrupt: &Interrupt) -> anyhow::Result<(RunFolde
     let epoch_ms = wall.duration_since(UNIX_EPOCH).ok().and_then(|since| u64::try_from(since.as_millis()).ok());
     let (writer, recorder) = HistoryWriter::create(&folder.history(), RunClock::start()).context("making the history")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the tool's runtime")?;
-    let ended = runtime.block_on(async {
+    let (ended, left) = runtime.block_on(async {
         let cluster = Cluster::prepare(&options.scenario, options.seed, &options.binaries, &folder, &recorder)?;
         let cluster = Arc::new(cluster);
         let ended = tokio::select! {
@@ -101,18 +114,17 @@ pub fn run(options: &Options, interrupt: &Interrupt) -> anyhow::Result<(RunFolde
             }
         };
         let left = cluster.kill(limits::KILL_DEADLINE).await;
-        match ended {
-            Ok(ended) => Ok(ended.healed(&left)),
-            Err(error) if left.is_empty() => Err(error),
-            Err(error) => Err(anyhow!("{error:#}; still running: nodes {left:?}")),
-        }
-    });
+        anyhow::Ok((ended, left))
+    })?;
     // Every task goes, and with the tasks the processes that they own and the hands on the history.
     runtime.shutdown_timeout(TASKS_END);
-    if matches!(ended, Ok(Ended::Complete(_))) {
-        writer.finish().context("closing the history")?;
-    }
-    Ok((folder, ended?))
+    let ended = ended.and_then(|ended| {
+        if matches!(ended, Ended::Complete(_)) {
+            writer.finish().context("closing the history")?;
+        }
+        Ok(ended)
+    });
+    Ok((folder, Ended::healed(ended, &left)?))
 }
 
 /// For names and ids alone; everything that is judged is on the run's own clock.
@@ -130,14 +142,25 @@ fn default_folder(scenario: &str, seed: u64, wall: SystemTime) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use anyhow::anyhow;
+
     use super::*;
 
     #[test]
     fn a_process_that_is_left_behind_is_told_however_the_run_ended() {
-        assert!(matches!(Ended::Interrupted.healed(&[]), Ended::Interrupted));
-        assert!(matches!(Ended::Interrupted.healed(&[2]), Ended::LeftBehind(left) if left == ["node 2 still runs"]));
-        assert!(matches!(Ended::Guard(String::new()).healed(&[1]), Ended::LeftBehind(_)));
-        let Ended::Complete(aftermath) = Ended::Complete(Aftermath::default()).healed(&[3]) else { panic!("it was complete") };
+        let healed = |ended, left: &[u16]| Ended::healed(ended, left);
+        assert!(matches!(healed(Ok(Ended::Interrupted), &[]), Ok(Ended::Interrupted)));
+        assert!(healed(Err(anyhow!("no leader")), &[]).is_err());
+        for (ended, told) in [
+            (Ok(Ended::Interrupted), vec!["node 2 still runs"]),
+            (Ok(Ended::Guard(String::new())), vec!["node 2 still runs"]),
+            (Err(anyhow!("no leader")), vec!["no leader", "node 2 still runs"]),
+        ] {
+            assert!(matches!(healed(ended, &[2]), Ok(Ended::LeftBehind(left)) if left == told));
+        }
+        let Ok(Ended::Complete(aftermath)) = healed(Ok(Ended::Complete(Aftermath::default())), &[3]) else {
+            panic!("it was complete")
+        };
         assert_eq!(aftermath.left_behind, ["node 3 still runs"]);
     }
 }

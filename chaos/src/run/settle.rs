@@ -1,4 +1,4 @@
-//! After the heal: every unknown is asked about, fresh writes must succeed, the replicas must come together.
+//! After the heal: fresh writes must succeed, every unknown is asked about, the replicas must come together.
 
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::client::Way;
 use crate::cluster::Cluster;
 use crate::history::{Consistency, HistoryClosed, Outcome, Purpose, Request};
 use crate::limits;
-use crate::scenario::Scenario;
+use crate::scenario::{Clients, Scenario, Share};
 use crate::traffic::Market;
 use crate::traffic::persist::Wish;
 use crate::traffic::plan;
@@ -24,6 +24,23 @@ const LOOK_PAUSE: Duration = Duration::from_millis(100);
 const EXPIRY_SLACK: Duration = Duration::from_secs(5);
 /// Orders of a longer window are not waited for: they stay as they are.
 const WINDOW_AWAITED_MAX: Duration = Duration::from_secs(30);
+
+/// Waits until nobody has a call any more that was given up: what is not there from then on, behind one more write, never comes.
+pub(super) async fn outlast_what_was_given_up(market: &Market) {
+    market.client.wait_silent().await;
+    let is_any_left = !market.left_unknown.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
+    if is_any_left {
+        tokio::time::sleep(server_deadline(&market.clients)).await;
+    }
+}
+
+/// The longest that a node still works for a caller that is gone.
+fn server_deadline(clients: &Clients) -> Duration {
+    if clients.deadline_on_wire == Share::default() {
+        return limits::SERVER_DEADLINE;
+    }
+    clients.attempt_deadline.get().clamp(limits::SERVER_DEADLINE, limits::SERVER_DEADLINE_MAX)
+}
 
 /// Looks up, by the id that was sent, what became of each request that its sender gave up. What is not known at the end of
 /// `bound` stays unknown, and the judge says so.
@@ -111,5 +128,23 @@ pub(super) async fn converge(cluster: &Cluster, payment_window: Duration) -> any
         }
         before = Some(positions);
         tokio::time::sleep(LOOK_PAUSE).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::Span;
+
+    #[test]
+    fn a_node_works_for_a_caller_that_is_gone_as_long_as_it_was_told_or_by_itself() {
+        let (mut scenario, _) = Scenario::load("smoke").unwrap();
+        let mut deadline = |attempt_ms, told: &str| {
+            scenario.clients.attempt_deadline = Span::from_millis(attempt_ms);
+            scenario.clients.deadline_on_wire = Share::try_from(told.to_owned()).unwrap();
+            server_deadline(&scenario.clients).as_secs()
+        };
+        assert_eq!([deadline(400, "0%"), deadline(90_000, "0%")], [5, 5], "it was told nothing");
+        assert_eq!([deadline(400, "20%"), deadline(9_000, "20%"), deadline(90_000, "20%")], [5, 9, 60]);
     }
 }

@@ -64,8 +64,10 @@ fn check_series(scenario: &Scenario) -> anyhow::Result<()> {
     ensure!(codes.len() == series.len(), "traffic.series: two have the same code");
     let whole: u32 = series.iter().map(|one| one.share.ppm()).sum();
     ensure!(whole == Share::WHOLE, "traffic.series: the shares must add up to 100%, are {} parts per million", whole);
+    let is_crockford = |b: u8| b.is_ascii_digit() || (b.is_ascii_uppercase() && !matches!(b, b'I' | b'L' | b'O' | b'U'));
     for one in series {
-        ensure!(one.code.len() == 3 && one.code.is_ascii(), "traffic.series: code must be three characters, is {:?}", one.code);
+        let is_code = one.code.len() == 3 && one.code.bytes().all(is_crockford);
+        ensure!(is_code, "traffic.series: code must be three of 0-9 A-Z without I L O U, is {:?}", one.code);
         within("traffic.series.capacity", one.capacity, 1, 1_000_000_000)?;
         within("traffic.series.face_value_idr", one.face_value_idr, 1, 1_000_000)?;
     }
@@ -100,6 +102,12 @@ fn check_faults(scenario: &Scenario) -> anyhow::Result<()> {
         let planned = planned(scenario, *kind);
         ensure!(*count <= planned, "required.{} is {count}, but only {planned} are planned", kind.name());
     }
+    let kept = scenario.cluster.config.get("raft").and_then(|raft| raft.get("entries_kept_after_snapshot"));
+    ensure!(
+        scenario.required.snapshot_installs == 0 || kept.and_then(toml::Value::as_integer) != Some(0),
+        "required.snapshot_installs cannot be told with cluster.config.raft.entries_kept_after_snapshot = 0: \
+         the log then begins right behind a node's own snapshots too"
+    );
     let needs_others = |kind: FaultKind| kind == FaultKind::KillFollower && planned(scenario, kind) > 0;
     if scenario.cluster.nodes == 1 && needs_others(FaultKind::KillFollower) {
         bail!("faults: a cluster of one node has no follower to kill");

@@ -272,7 +272,7 @@ pub struct TimeBounds {
     pub p99_factor: f64,
     /// ... or below this.
     pub p99_floor: Span,
-    /// From the heal until every unknown is known.
+    /// From the heal until every unknown is known; of one that its sender gave up, from when the tool asks about it.
     pub known: Span,
 }
 
@@ -425,6 +425,25 @@ mod tests {
         assert!(error.contains("snapshot_instals"), "{error}");
         let text = smoke_with("kill-leader = 1\n", "kill-leader = 1\nsnapshot_installs = 2\n");
         assert_eq!(Scenario::parse(&text).expect("valid").required.snapshot_installs, 2);
+    }
+
+    #[test]
+    fn a_series_code_that_the_protocol_does_not_know_is_refused() {
+        for code in ["ILO", "em1", "EM", "EMÉ"] {
+            let error = error_of(&smoke_with("\"EM1\"", &format!("\"{code}\"")));
+            assert!(error.contains("traffic.series: code"), "{error}");
+        }
+    }
+
+    #[test]
+    fn installs_cannot_be_required_where_a_nodes_own_snapshots_look_like_them() {
+        let with = |kept: &str, installs: &str| {
+            let config = format!("nodes = 3\n\n[cluster.config.raft]\nentries_kept_after_snapshot = {kept}\n");
+            smoke_with("nodes = 3\n", &config).replace("kill-all = 1\n", &format!("kill-all = 1\nsnapshot_installs = {installs}\n"))
+        };
+        let error = error_of(&with("0", "1"));
+        assert!(error.contains("required.snapshot_installs"), "{error}");
+        assert!(Scenario::parse(&with("0", "0")).is_ok() && Scenario::parse(&with("150", "1")).is_ok());
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What calls were answered: V8 to V12, V17.
 
+use stampede_chaos::proto::{admin, v1};
+
 use super::*;
 
 #[test]
@@ -131,6 +133,53 @@ fn v9_a_refusal_that_the_protocol_does_not_list() {
 }
 
 #[test]
+fn v9_a_command_that_was_refused_in_the_log_and_that_nobody_sent() {
+    flags(&["V9"], |run| {
+        let is_reused = |outcome: &Outcome| matches!(outcome, Outcome::Refused { reason, .. } if **reason == *"ORDER_ID_REUSED");
+        let op = answer(run, 5, is_reused).op;
+        run.records.retain(|record| match record {
+            Record::Invoke(invoke) => invoke.op != op,
+            Record::Return(answer) => answer.op != op,
+            _ => true,
+        });
+        None
+    });
+}
+
+#[test]
+fn v11_a_reused_id_that_does_not_name_what_differs() {
+    flags(&["V11"], |run| {
+        let is_reused = |outcome: &Outcome| matches!(outcome, Outcome::Refused { reason, .. } if **reason == *"ORDER_ID_REUSED");
+        let answer = answer(run, 5, is_reused);
+        let Outcome::Refused { field, .. } = &mut answer.outcome else { unreachable!() };
+        *field = "".into();
+        Some(answer.op)
+    });
+}
+
+#[test]
+fn v9_a_read_that_was_refused() {
+    flags(&["V9"], |run| {
+        let answer = answer(run, 200, is_issued_order);
+        answer.outcome = Outcome::Refused { reason: "ORDER_EXPIRED".into(), field: "".into(), place: None, term: 1 };
+        Some(answer.op)
+    });
+}
+
+#[test]
+fn v11_reads_that_were_all_left_unanswered_show_nothing() {
+    doubts("V11", |run| {
+        for record in &mut run.records {
+            if let Record::Return(answer) = record
+                && matches!(answer.outcome, Outcome::Read(_))
+            {
+                answer.outcome = unknown();
+            }
+        }
+    });
+}
+
+#[test]
 fn v9_an_unknown_call_that_came_after_the_effect_was_seen_does_not_excuse_it() {
     flags(&["V9"], |run| {
         let answer = answer(run, 500, is_placed);
@@ -192,15 +241,23 @@ fn v11_times_that_the_log_does_not_make() {
     });
 }
 
-/// A call that nobody answered, a second after the heal, and what was asked about it `after_ms` later.
-fn unknown_and_asked(run: &mut Run, consistency: Consistency, after_ms: u64) -> OpId {
+/// A call that nobody answered, a second after the heal.
+fn unknown_order(run: &mut Run) -> (OpId, u64) {
     run.facts.bounds.known_within_ms = 500;
-    let (order, at_ns) = ([7; 16], heal_ns(run) + 1_000_000_000);
-    let place = Request::PlaceOrder { order, account: "buyer".into(), series: SERIES, quantity: 1 };
-    let op = append(run, at_ns, Purpose::Retry, place, at_ns + 1_000, unknown());
+    let at_ns = heal_ns(run) + 1_000_000_000;
+    let place = Request::PlaceOrder { order: [7; 16], account: "buyer".into(), series: SERIES, quantity: 1 };
+    (append(run, at_ns, Purpose::Retry, place, at_ns + 1_000, unknown()), at_ns)
+}
+
+/// What it is asked for, and that it is not there.
+fn ask_for_it(run: &mut Run, purpose: Purpose, consistency: Consistency, asked_ns: u64) {
     let absent = Outcome::Read(Read { read_index: Some(last_index(run)), ledger_time_ms: 0, answer: ReadAnswer::Absent });
-    let asked_ns = at_ns + after_ms * 1_000_000;
-    append(run, asked_ns, Purpose::Ask, Request::GetOrder { order, consistency }, asked_ns + 1_000, absent);
+    append(run, asked_ns, purpose, Request::GetOrder { order: [7; 16], consistency }, asked_ns + 1_000, absent);
+}
+
+fn unknown_and_asked(run: &mut Run, consistency: Consistency, after_ms: u64) -> OpId {
+    let (op, at_ns) = unknown_order(run);
+    ask_for_it(run, Purpose::Retry, consistency, at_ns + after_ms * 1_000_000);
     op
 }
 
@@ -210,6 +267,40 @@ fn v12_an_unknown_is_known_in_time_counted_from_its_end() {
         unknown_and_asked(run, Consistency::Linearizable, 400);
     });
     flags(&["V12"], |run| Some(unknown_and_asked(run, Consistency::Linearizable, 600)));
+}
+
+#[test]
+fn v12_the_time_before_the_tool_asks_is_not_the_systems() {
+    holds(|run| {
+        let (_, at_ns) = unknown_order(run);
+        ask_for_it(run, Purpose::Ask, Consistency::Linearizable, at_ns + 9_000_000_000);
+    });
+    flags(&["V12"], |run| {
+        let (op, at_ns) = unknown_order(run);
+        let question = Request::GetOrder { order: [7; 16], consistency: Consistency::Linearizable };
+        append(run, at_ns + 9_000_000_000, Purpose::Ask, question, at_ns + 9_400_000_000, unknown());
+        ask_for_it(run, Purpose::Ask, Consistency::Linearizable, at_ns + 9_600_000_000);
+        Some(op)
+    });
+}
+
+#[test]
+fn v12_an_unknown_that_was_not_there_and_came_all_the_same() {
+    flags(&["V12"], |run| {
+        let (op, at_ns) = unknown_order(run);
+        ask_for_it(run, Purpose::Ask, Consistency::Linearizable, at_ns + 1_000_000_000);
+        let place = v1::PlaceOrderRequest {
+            order_id: stampede_chaos::model::order_text([7; 16]),
+            account_id: "buyer".into(),
+            series_code: "A24".into(),
+            quantity: 1,
+        };
+        let command = admin::LoggedCommand { command: Some(admin::logged_command::Command::PlaceOrder(place)) };
+        let last = run.log.iter().max_by_key(|entry| entry.log_index).unwrap();
+        let (log_index, term, proposed_at_ms) = (last.log_index + 1, last.term, last.proposed_at_ms);
+        run.log.push(admin::ExportLogResponse { log_index, term, proposed_at_ms, commands: vec![command] });
+        Some(op)
+    });
 }
 
 #[test]

@@ -33,6 +33,11 @@ fn a_hole_in_the_log_is_never_read_as_clean() {
 }
 
 #[test]
+fn a_log_without_its_beginning_is_the_tools_failure_and_not_the_systems() {
+    doubts("V11", |run| run.log.retain(|entry| entry.log_index >= 300));
+}
+
+#[test]
 fn a_torn_history_is_never_read_as_clean() {
     let folder = tempfile::tempdir().unwrap();
     let run = clean(SEED, ORDERS, PER_ROUND).write(&folder.path().join("run"));

@@ -64,6 +64,41 @@ fn v3_a_code_that_does_not_verify() {
     });
 }
 
+/// All payments in one batch, of more codes than an answer has room for; the last answer to a repeated notice has none.
+fn a_batch_beyond_its_codes(orders: u32) -> Run {
+    let mut run = clean(SEED, orders, PER_ROUND);
+    for record in &mut run.records {
+        if let Record::Invoke(Invoke { batch, request: Request::RecordPayment { .. }, .. }) = record {
+            *batch = 1;
+        }
+    }
+    let repeated = run.records.iter_mut().rev().find_map(|record| match record {
+        Record::Return(answer) if is_repeated_issue(&answer.outcome) => Some(answer),
+        _ => None,
+    });
+    serials(repeated.unwrap()).codes = CodesSeen::default();
+    run
+}
+
+#[test]
+fn v3_v8_and_v17_an_answer_to_a_batch_may_lack_codes_beyond_its_bound_and_no_sooner() {
+    let verdict = judged(&a_batch_beyond_its_codes(12_000));
+    assert_eq!(verdict.exit(), Exit::Held, "{}", summary(&verdict));
+    let verdict = judged(&a_batch_beyond_its_codes(ORDERS));
+    let broken: Vec<&str> =
+        verdict.invariants.iter().filter(|finding| finding.violations > 0).map(|finding| finding.id.as_str()).collect();
+    assert_eq!(broken, ["V3"], "{}", summary(&verdict));
+}
+
+#[test]
+fn v3_an_answer_to_a_call_of_its_own_that_lacks_its_codes() {
+    flags(&["V3"], |run| {
+        let answer = answer(run, 77, is_issue);
+        serials(answer).codes = CodesSeen::default();
+        Some(answer.op)
+    });
+}
+
 #[test]
 fn v3_a_serial_outside_its_series() {
     flags(&["V3"], |run| {

@@ -130,7 +130,7 @@ fn clean_runs_are_held() {
         assert_eq!(verdict.leader_kills, 2);
         assert!(verdict.orders_issued > 2_000);
         assert!(
-            verdict.write_pause_ms.is_some_and(|pause| (300.0..400.0).contains(&pause.max)),
+            verdict.write_pause_ms.max.is_some_and(|max| (300.0..400.0).contains(&max)),
             "{:?}",
             verdict.write_pause_ms
         );
