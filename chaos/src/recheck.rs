@@ -42,8 +42,8 @@ pub fn judge(evidence: &Evidence) -> io::Result<Verdict> {
     let codes = SerialCodes::from_hex(&evidence.facts.serial_key)
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "run.json: serial_key is not 64 hexadecimal digits"))?;
     let replay = Replay::run(evidence, &codes);
-    let findings = check_all(&Case::new(evidence, &replay, &codes));
-    Ok(Verdict::of(evidence, findings))
+    let case = Case::new(evidence, &replay, &codes);
+    Ok(Verdict::of(&case, check_all(&case)))
 }
 
 #[cfg(test)]

@@ -39,7 +39,8 @@ pub fn bounded_recovery(case: &Case) -> Finding {
         }
         if leaves(bounds.p99_recovery_ms)
             && let Some(quick_ns) = quick_ns
-            && let Some(is_quick) = quick_again(&writes, window, healthy_ns, bounds.p99_recovery_ms.saturating_mul(MS), quick_ns)
+            && let Some(is_quick) =
+                quick_again(&writes, window, healthy_ns, bounds.p99_recovery_ms.saturating_mul(MS), quick_ns)
         {
             latencies += 1;
             if !is_quick {
@@ -60,13 +61,7 @@ pub fn bounded_recovery(case: &Case) -> Finding {
     finding
 }
 
-fn first_success(
-    evidence: &Evidence,
-    writes: &[Acknowledged],
-    window: &Window,
-    healthy_ns: u64,
-    finding: &mut Finding,
-) {
+fn first_success(evidence: &Evidence, writes: &[Acknowledged], window: &Window, healthy_ns: u64, finding: &mut Finding) {
     let bound_ms = evidence.facts.bounds.first_success_ms;
     // The acknowledgement must come after the majority was healthy; the call may be older and have waited.
     let at = writes.partition_point(|write| write.returned_ns < healthy_ns);
@@ -109,12 +104,7 @@ fn baseline(evidence: &Evidence, writes: &[Acknowledged]) -> Option<u64> {
 }
 
 /// What counts as back at the baseline.
-#[expect(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a latency, scaled"
-)]
+#[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a latency, scaled")]
 fn quick(baseline_ns: u64, bounds: &Bounds) -> u64 {
     ((baseline_ns as f64 * bounds.p99_factor) as u64).max(bounds.p99_floor_ms.saturating_mul(MS))
 }
