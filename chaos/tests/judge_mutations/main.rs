@@ -5,6 +5,7 @@
 #[path = "../judge_support/mod.rs"]
 mod support;
 
+mod after_issue;
 mod calls;
 mod cluster;
 mod history;
@@ -129,11 +130,7 @@ fn clean_runs_are_held() {
         assert_eq!(verdict.verdict, Ruling::Held, "seed {seed}: {}", summary(&verdict));
         assert_eq!(verdict.leader_kills, 2);
         assert!(verdict.orders_issued > 2_000);
-        assert!(
-            verdict.write_pause_ms.max.is_some_and(|max| (300.0..400.0).contains(&max)),
-            "{:?}",
-            verdict.write_pause_ms
-        );
+        assert!(verdict.write_pause_ms.max.is_some_and(|max| (300.0..400.0).contains(&max)), "{:?}", verdict.write_pause_ms);
         assert!(verdict.invariants.iter().all(|finding| finding.checked > 0), "{:?}", verdict.invariants);
     }
 }
