@@ -127,6 +127,7 @@ fn print_verdict(verdict: &Verdict) {
         "orders  {} issued, {} orders/s over the {} s of traffic",
         verdict.orders_issued, verdict.orders_per_s, verdict.traffic_s
     );
+    println!("judged  {} calls in {} ms", verdict.calls.total, verdict.judged_in_ms);
     println!("faults  {}", if faults.is_empty() { "none".to_owned() } else { faults.join(", ") });
     if let Pause { median: Some(median), max: Some(max), count } = verdict.write_pause_ms {
         println!("pauses  of writes around {count} leader kills: median {median} ms, longest {max} ms");

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -107,6 +108,8 @@ pub struct Verdict {
     /// Of acknowledged writes, from the time at which they were to be sent.
     pub latency_ms: Option<Latency>,
     pub traffic_s: f64,
+    /// To read the evidence of all calls and judge it, milliseconds; the reports left out.
+    pub judged_in_ms: u64,
     /// Prints this run again.
     pub command: String,
     pub versions: BTreeMap<String, String>,
@@ -140,8 +143,9 @@ pub struct Latency {
 }
 
 impl Verdict {
+    /// `took`: to find what was found.
     #[must_use]
-    pub fn of(case: &Case, invariants: Vec<Finding>) -> Self {
+    pub fn of(case: &Case, invariants: Vec<Finding>, took: Duration) -> Self {
         let evidence = case.evidence;
         let facts = &evidence.facts;
         let traffic_s =
@@ -164,6 +168,7 @@ impl Verdict {
             calls: calls(evidence),
             latency_ms: latency(evidence),
             traffic_s: tenths(traffic_s),
+            judged_in_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
             command: facts.command.clone(),
             versions: facts.versions.clone(),
         }

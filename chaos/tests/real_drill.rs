@@ -202,6 +202,8 @@ fn a_short_drill_holds_and_leaves_its_verdict_and_nothing_else() {
     assert!(facts.problems.is_empty());
     assert!(facts.versions["stampede"].starts_with("version "), "{:?}", facts.versions);
     assert!(printed.contains(&format!("build   stampede {}", facts.versions["stampede"])), "{printed}");
+    let judged = format!("judged  {} calls in {} ms", verdict["calls"]["total"], verdict["judged_in_ms"]);
+    assert!(printed.contains(&judged), "{printed}");
     assert_eq!(printed.lines().last(), Some("exit    0 (held)"));
     assert!(pids.len() >= 5, "two were started again: {pids:?}");
     assert!(pids.iter().all(|pid| is_gone(*pid)), "every node is gone when the tool is");

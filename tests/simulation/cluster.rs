@@ -96,6 +96,7 @@ impl Cluster {
             machine.power = Power::Starting;
             (machine.log.clone(), machine.ledger.clone(), machine.clock_offset_ms.clone())
         };
+        let life = self.network.life(node_id);
         let clock = Arc::new(move || unix_ms().saturating_add_signed(clock_offset_ms.load(Ordering::Relaxed)));
         let peers = SimPeers::new(self.network.clone(), node_id);
         trace!(self.world, "n{node_id} starts");
@@ -104,11 +105,17 @@ impl Cluster {
             Some(safeguard) => Node::start_without(safeguard, settings, log, ledger, peers, clock).await,
             None => Node::start(settings, log, ledger, peers, clock).await,
         };
+        if self.network.life(node_id) != life {
+            // Its power went meanwhile: whatever came up has neither disk nor network, and its machine may be starting again.
+            if let Ok(node) = started {
+                node.shutdown().await;
+            }
+            return;
+        }
         match started {
             Ok(node) => {
                 trace!(self.world, "n{node_id} runs");
                 self.network.attach(node_id, Arc::new(node.clone()));
-                let life = self.network.life(node_id);
                 self.lock().get_mut(&node_id).expect("a machine of this cluster").power = Power::On { node, life };
             }
             Err(error) => self.world.violate("StartFailed", format!("n{node_id}: {error}")),
@@ -132,22 +139,30 @@ impl Cluster {
         }
     }
 
-    /// The power of a running node goes.
+    /// The power of a node goes, also while it starts.
     pub fn crash(&self, node_id: u64) {
         let mut machines = self.lock();
         let machine = machines.get_mut(&node_id).expect("a machine of this cluster");
-        if !matches!(machine.power, Power::On { .. }) {
-            return;
-        }
+        let running = match std::mem::replace(&mut machine.power, Power::Off) {
+            Power::Off => return,
+            Power::Starting => {
+                self.world.count("crashes while starting");
+                None
+            }
+            Power::On { node, .. } => {
+                self.world.count("crashes");
+                Some(node)
+            }
+        };
         trace!(self.world, "n{node_id} crashes");
-        self.world.count("crashes");
-        let Power::On { node, .. } = std::mem::replace(&mut machine.power, Power::Off) else { return };
         self.network.detach(node_id);
         machine.log = machine.log.crash();
         machine.ledger = machine.ledger.crash();
         drop(machines);
         // Raft's tasks cannot be killed. Whatever they still do reaches neither disk nor network.
-        SimRuntime::spawn(async move { node.shutdown().await });
+        if let Some(node) = running {
+            SimRuntime::spawn(async move { node.shutdown().await });
+        }
     }
 
     /// A running node and its life.

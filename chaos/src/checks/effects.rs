@@ -2,8 +2,8 @@
 //!
 //! Every command of a client in the log must have been sent by one, and every effect must come from a call that may have caused
 //! it: one that was answered as the first execution at that place, or one whose outcome is unknown. If all calls that can have
-//! caused it said *refused*, *not done* or *already there*, then one of them said so wrongly. And who refuses must say why, in the words of the protocol, and where: the
-//! ledger alone refuses a valid request, and it refuses at a place in the log.
+//! caused it said *refused*, *not done* or *already there*, then one of them said so wrongly. And who refuses must say why, in
+//! the words of the protocol, and where: the ledger alone refuses a valid request, and it refuses at a place in the log.
 
 use super::differences::outcome_text;
 use super::idempotence::NaturalId;

@@ -95,6 +95,10 @@ fn v12_a_call_whose_answer_is_gone_stays_unknown() {
     });
 }
 
+fn is_reused(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Refused { reason, .. } if **reason == *"ORDER_ID_REUSED")
+}
+
 fn is_refused(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Refused { place: Some(_), .. })
 }
@@ -135,8 +139,6 @@ fn v9_a_refusal_that_the_protocol_does_not_list() {
 #[test]
 fn v9_a_command_that_was_refused_in_the_log_and_that_nobody_sent() {
     flags(&["V9"], |run| {
-        let is_reused =
-            |outcome: &Outcome| matches!(outcome, Outcome::Refused { reason, .. } if **reason == *"ORDER_ID_REUSED");
         let op = answer(run, 5, is_reused).op;
         run.records.retain(|record| match record {
             Record::Invoke(invoke) => invoke.op != op,
@@ -150,8 +152,6 @@ fn v9_a_command_that_was_refused_in_the_log_and_that_nobody_sent() {
 #[test]
 fn v11_a_reused_id_that_does_not_name_what_differs() {
     flags(&["V11"], |run| {
-        let is_reused =
-            |outcome: &Outcome| matches!(outcome, Outcome::Refused { reason, .. } if **reason == *"ORDER_ID_REUSED");
         let answer = answer(run, 5, is_reused);
         let Outcome::Refused { field, .. } = &mut answer.outcome else { unreachable!() };
         *field = "".into();

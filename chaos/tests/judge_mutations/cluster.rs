@@ -27,6 +27,16 @@ fn v13_a_replica_whose_records_are_not_what_its_digest_says() {
 fn v14_writes_that_came_back_too_late() {
     flags(&["V14"], |run| {
         run.facts.bounds.first_success_ms = 100;
+        // Who was answered 300 ms after the kill had not waited for it to call.
+        let killed_ns = last_kill_ns(run);
+        for record in &mut run.records {
+            if let Record::Invoke(invoke) = record
+                && (killed_ns..killed_ns + 350_000_000).contains(&invoke.at_ns)
+            {
+                invoke.at_ns -= 290_000_000;
+                invoke.intended_ns = invoke.at_ns;
+            }
+        }
         None
     });
 }

@@ -148,6 +148,7 @@ fn the_reports_say_what_the_verdict_says() {
     let json: serde_json::Value = serde_json::from_slice(&std::fs::read(run.verdict()).unwrap()).unwrap();
     assert_eq!((&json["schema"], &json["verdict"], &json["leader_kills"]), (&1.into(), &"violated".into(), &2.into()));
     assert_eq!(json["faults"]["kill-leader"], 2);
+    assert!(json["judged_in_ms"].as_u64().unwrap() > 0 && json["calls"]["total"].as_u64().unwrap() > 9_000, "{json:#}");
     let junit = std::fs::read_to_string(run.junit()).unwrap();
     assert!(junit.contains("tests=\"17\"") && junit.contains("failures=\"1\""), "{junit}");
     let page = std::fs::read_to_string(run.report()).unwrap();
