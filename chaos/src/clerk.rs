@@ -87,7 +87,7 @@ impl Clerk {
             amount_idr,
             reference: reference.clone(),
         };
-        let is_on_purpose = drawn % ON_PURPOSE_ONE_IN == 0;
+        let is_on_purpose = drawn.is_multiple_of(ON_PURPOSE_ONE_IN);
         if first {
             if is_on_purpose {
                 self.ask(Purpose::Conflict, settle(refund.amount_idr + 1, &reference)).await?;

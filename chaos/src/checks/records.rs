@@ -17,14 +17,14 @@ pub(super) fn compare(ledger: &Ledger, node: u16, scan: &Scan, faults: &mut Vec<
     compare_kind(
         &ledger.payments,
         &records.payments,
-        |name, model, seen| payment_difference(name, model, seen),
+        payment_difference,
         |name| format!("payment {}", name.payment_id),
         &mut fault,
     );
     compare_kind(
         &ledger.refunds,
         &records.refunds,
-        |name, model, seen| refund_difference(name, model, seen),
+        refund_difference,
         |name| format!("the refund of payment {}", name.payment_id),
         &mut fault,
     );

@@ -133,7 +133,8 @@ impl Visit<'_> {
             let stamp = Request::StampDocument { order, document };
             let (voided, stamped) =
                 tokio::join!(self.write(Purpose::Traffic, void.clone(), None), other.write(Purpose::Traffic, stamp, None));
-            (voided?, stamped?);
+            voided?;
+            stamped?;
         } else {
             self.write(Purpose::Traffic, void.clone(), None).await?;
         }
