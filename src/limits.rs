@@ -26,6 +26,15 @@ pub const FACE_VALUE_IDR_MAX: u64 = 1_000_000;
 pub const PAYMENT_WINDOW_MS_MIN: u64 = 1_000;
 pub const PAYMENT_WINDOW_MS_MAX: u64 = 31 * 24 * 60 * 60 * 1_000;
 
+/// Characters of the reference that a refund is settled under: banks use 35 and fewer.
+pub const SETTLEMENT_REFERENCE_CHARS_MAX: usize = 64;
+/// What a void gives back, in percent of what was paid, until a policy is set: the published rule of 2024.
+pub const VOID_REFUND_PERCENT_DEFAULT: u32 = 75;
+/// How long after its issue an order may be voided: a second to a year; 3 days until a policy is set, as published in 2024.
+pub const VOID_WINDOW_MS_MIN: u64 = 1_000;
+pub const VOID_WINDOW_MS_MAX: u64 = 366 * 24 * 60 * 60 * 1_000;
+pub const VOID_WINDOW_MS_DEFAULT: u64 = 3 * 24 * 60 * 60 * 1_000;
+
 /// Commands in one batch call, and in one log entry.
 pub const BATCH_COMMANDS_MAX: usize = 1_000;
 /// Orders that one `ExpireOrders` command expires: bounds the work of one log entry.
@@ -123,6 +132,10 @@ pub const LONG_ANSWERS_MAX: usize = 8;
 pub const LONG_ANSWER_RECORDS_AHEAD: usize = 64;
 /// How long one of them waits for its caller to read on: the network may stall, and a caller do something with what it has.
 pub const LONG_ANSWER_READ_WITHIN: Duration = Duration::from_secs(30);
+/// Records in one page of a list, each less than 512 bytes: half of an answer.
+pub const PAGE_SIZE_MAX: u32 = 1_000;
+/// The same, of a call that asks for none.
+pub const PAGE_SIZE_DEFAULT: u32 = 100;
 /// Log entries of an export read at once.
 pub const EXPORT_ENTRIES_PAGE: usize = 256;
 /// Digests in one answer of `ListDigests`.

@@ -116,6 +116,12 @@ fn print_verdict(verdict: &Verdict) {
         }
     }
     println!();
+    for failure in &verdict.failures_2024 {
+        let state = if failure.violations == 0 { "never".to_owned() } else { format!("{} TIMES", failure.violations) };
+        let shown_by = failure.shown_by.join(" ");
+        println!("2024    {:<18} {:>9} checked  {state}  (by {shown_by})", failure.name, failure.checked);
+    }
+    println!();
     println!("verdict {}", verdict.verdict.word());
     println!(
         "orders  {} issued, {} orders/s over the {} s of traffic",

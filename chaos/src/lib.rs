@@ -10,6 +10,7 @@
 //! - A way to judge that needs the cluster. [`recheck`] works from the files of a run's folder alone.
 
 pub mod checks;
+pub mod clerk;
 pub mod client;
 pub mod cluster;
 pub mod collect;
@@ -22,6 +23,7 @@ pub mod interrupt;
 pub mod judge;
 pub mod limits;
 pub mod model;
+pub mod operator;
 pub mod planted;
 pub mod progress;
 pub mod proto;

@@ -17,6 +17,8 @@ pub const STAMPS_PER_ORDER_MAX: u32 = 10_000;
 pub const ACCOUNTS_MAX: u32 = 10_000_000;
 /// The protocol's own bound: 31 days.
 pub const PAYMENT_WINDOW_MAX: Duration = Duration::from_secs(31 * 24 * 60 * 60);
+/// The protocol's own bound: 366 days.
+pub const VOID_WINDOW_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 /// Pauses, delays and deadlines of a scenario.
 pub const DELAY_MAX: Duration = Duration::from_secs(10 * 60);
 /// Who pays after the order expired does so within this.
@@ -28,6 +30,13 @@ pub const ATTEMPTS_MAX: u32 = 10_000;
 pub const BUYERS_IN_FLIGHT_MAX: u32 = 1_000_000;
 /// Faults of one kind.
 pub const FAULTS_MAX: u32 = 10_000;
+
+/// The refund clerk looks for what is owed back this often.
+pub const REFUND_INTERVAL: Duration = Duration::from_millis(500);
+/// Refunds of one page: small, so that a run has many pages.
+pub const REFUND_PAGE: u32 = 50;
+/// Refunds that the clerk settles at once.
+pub const SETTLEMENTS_IN_FLIGHT_MAX: usize = 16;
 
 /// The arrival schedule is looked at this often; arrivals between two looks start together, each with its intended time.
 pub const ARRIVAL_TICK: Duration = Duration::from_millis(2);

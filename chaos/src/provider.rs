@@ -62,7 +62,8 @@ impl Provider {
         self.deliveries.send_away().await;
     }
 
-    fn session(&self) -> u32 {
+    /// Of a delivery, or of a call of the clerk.
+    pub(crate) fn session(&self) -> u32 {
         self.next_session.fetch_add(1, Ordering::Relaxed)
     }
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
-use crate::checks::{Case, Evidence, Finding, Replay, check_all};
+use crate::checks::{Case, Evidence, Replay, check_all};
 use crate::history::RunFolder;
 use crate::report;
 use crate::serial_code::SerialCodes;
@@ -31,8 +31,7 @@ fn or_error_if_it_panics<T>(judging: impl FnOnce() -> io::Result<T>) -> io::Resu
 fn judge_folder(folder: &RunFolder) -> io::Result<Verdict> {
     let start = Instant::now();
     let evidence = Evidence::read(folder)?;
-    let findings = judge(&evidence)?;
-    let verdict = Verdict::of(&evidence, findings, start.elapsed());
+    let verdict = judge(&evidence, start)?;
     std::fs::write(folder.verdict(), serde_json::to_string_pretty(&verdict).map_err(io::Error::other)?)?;
     std::fs::write(folder.junit(), report::junit::render(&verdict)?)?;
     std::fs::write(folder.report(), report::page::render(&evidence, &verdict))?;
@@ -41,11 +40,13 @@ fn judge_folder(folder: &RunFolder) -> io::Result<Verdict> {
 
 /// # Errors
 /// The serial key in `run.json` is not one: codes could not be verified.
-fn judge(evidence: &Evidence) -> io::Result<Vec<Finding>> {
+fn judge(evidence: &Evidence, start: Instant) -> io::Result<Verdict> {
     let codes = SerialCodes::from_hex(&evidence.facts.serial_key)
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "run.json: serial_key is not 64 hexadecimal digits"))?;
     let replay = Replay::run(evidence, &codes);
-    Ok(check_all(&Case::new(evidence, &replay, &codes)))
+    let case = Case::new(evidence, &replay, &codes);
+    let findings = check_all(&case);
+    Ok(Verdict::of(&case, findings, start.elapsed()))
 }
 
 #[cfg(test)]

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::checks::failures_2024::{Failure2024, failures_2024};
 use crate::checks::timeline::{self, MS};
-use crate::checks::{Evidence, Finding, coverage};
+use crate::checks::{Case, Evidence, Finding, coverage};
 use crate::hash::Map;
 use crate::history::{OrderId, Outcome, PaymentOutcome, Phase, Request, WriteAnswer};
 
@@ -100,6 +101,9 @@ pub struct Verdict {
     /// Between acknowledged writes, around each leader kill that left a majority.
     pub write_pause_ms: Pause,
     pub invariants: Vec<Finding>,
+    /// The failures of September 2024, each by its name.
+    #[serde(default)]
+    pub failures_2024: Vec<Failure2024>,
     pub calls: Calls,
     /// Of acknowledged writes, from the time at which they were to be sent.
     pub latency_ms: Option<Latency>,
@@ -141,7 +145,8 @@ pub struct Latency {
 impl Verdict {
     /// `took`: to find what was found.
     #[must_use]
-    pub fn of(evidence: &Evidence, invariants: Vec<Finding>, took: Duration) -> Self {
+    pub fn of(case: &Case, invariants: Vec<Finding>, took: Duration) -> Self {
+        let evidence = case.evidence;
         let facts = &evidence.facts;
         let traffic_s =
             traffic(evidence).map_or(0.0, |traffic| float(traffic.end.saturating_sub(traffic.start)) / (1_000.0 * float(MS)));
@@ -158,6 +163,7 @@ impl Verdict {
             faults: coverage::faults_by_kind(evidence),
             leader_kills: leader_kills as u64,
             write_pause_ms: pause(timeline::write_pauses(evidence)),
+            failures_2024: failures_2024(case, &invariants),
             invariants,
             calls: calls(evidence),
             latency_ms: latency(evidence),

@@ -50,6 +50,12 @@ pub(super) fn reply_to_wire(reply: &Reply) -> raft::Reply {
         }
         Outcome::PaymentRecorded(outcome) => Wire::PaymentRecorded(payment_outcome_to_wire(outcome)),
         Outcome::OrderCancelled => Wire::OrderCancelled(raft::OrderCancelled {}),
+        Outcome::OrderVoided { refund } => Wire::OrderVoided(raft::OrderVoided { refund_idr: refund.as_idr() }),
+        Outcome::DocumentStamped { series, number } => {
+            Wire::DocumentStamped(raft::DocumentStamped { series_code: series.as_str().to_owned(), number: number.get() })
+        }
+        Outcome::RefundSettled => Wire::RefundSettled(raft::RefundSettled {}),
+        Outcome::PolicySet => Wire::PolicySet(raft::PolicySet {}),
         Outcome::OrdersExpired { count } => Wire::OrdersExpired(raft::OrdersExpired { count: *count }),
         Outcome::Refused(refusal) => Wire::Refused(raft::Refused {
             reason: refusal.reason().to_owned(),
@@ -70,6 +76,13 @@ pub(super) fn reply_from_wire(reply: raft::Reply) -> Result<Reply, WireError> {
         }
         Wire::PaymentRecorded(recorded) => Outcome::PaymentRecorded(payment_outcome_from_wire(&recorded)?),
         Wire::OrderCancelled(_) => Outcome::OrderCancelled,
+        Wire::OrderVoided(voided) => Outcome::OrderVoided { refund: Rupiah::from_idr(voided.refund_idr) },
+        Wire::DocumentStamped(stamped) => Outcome::DocumentStamped {
+            series: checked("series_code", SeriesCode::new(&stamped.series_code))?,
+            number: checked("number", StampNumber::new(stamped.number))?,
+        },
+        Wire::RefundSettled(_) => Outcome::RefundSettled,
+        Wire::PolicySet(_) => Outcome::PolicySet,
         Wire::OrdersExpired(expired) => Outcome::OrdersExpired { count: expired.count },
         Wire::Refused(refused) => Outcome::Refused(refusal_from_wire(&refused)?),
     };
@@ -82,6 +95,7 @@ fn payment_outcome_to_wire(outcome: &PaymentOutcome) -> raft::PaymentRecorded {
         PaymentOutcome::Applied(serials) => (Wire::Applied, Some(serials)),
         PaymentOutcome::OrderUnknown => (Wire::OrderUnknown, None),
         PaymentOutcome::OrderCancelled => (Wire::OrderCancelled, None),
+        PaymentOutcome::OrderVoided => (Wire::OrderVoided, None),
         PaymentOutcome::AlreadyPaid => (Wire::AlreadyPaid, None),
         PaymentOutcome::WrongAmount => (Wire::WrongAmount, None),
         PaymentOutcome::NoStock => (Wire::NoStock, None),
@@ -105,6 +119,7 @@ fn payment_outcome_from_wire(recorded: &raft::PaymentRecorded) -> Result<Payment
         }),
         Wire::OrderUnknown => PaymentOutcome::OrderUnknown,
         Wire::OrderCancelled => PaymentOutcome::OrderCancelled,
+        Wire::OrderVoided => PaymentOutcome::OrderVoided,
         Wire::AlreadyPaid => PaymentOutcome::AlreadyPaid,
         Wire::WrongAmount => PaymentOutcome::WrongAmount,
         Wire::NoStock => PaymentOutcome::NoStock,
@@ -112,7 +127,7 @@ fn payment_outcome_from_wire(recorded: &raft::PaymentRecorded) -> Result<Payment
 }
 
 /// Fields that a `*_REUSED` refusal can name.
-const FIELDS: [&str; 10] = [
+const FIELDS: [&str; 13] = [
     "first_number",
     "capacity",
     "face_value_idr",
@@ -123,6 +138,9 @@ const FIELDS: [&str; 10] = [
     "quantity",
     "order_id",
     "amount_idr",
+    "reference",
+    "void_refund_percent",
+    "void_window_ms",
 ];
 
 fn refusal_from_wire(refused: &raft::Refused) -> Result<Refusal, WireError> {
@@ -130,17 +148,12 @@ fn refusal_from_wire(refused: &raft::Refused) -> Result<Refusal, WireError> {
         let known = FIELDS.into_iter().find(|field| *field == refused.field);
         known.ok_or_else(|| WireError::new("refused field", format!("unknown field {:?}", refused.field)))
     };
-    Ok(match refused.reason.as_str() {
-        "SERIES_REUSED" => Refusal::SeriesReused { field: field()? },
-        "ORDER_ID_REUSED" => Refusal::OrderIdReused { field: field()? },
-        "PAYMENT_ID_REUSED" => Refusal::PaymentIdReused { field: field()? },
-        "SERIES_UNKNOWN" => Refusal::SeriesUnknown,
-        "STOCK_EXHAUSTED" => Refusal::StockExhausted,
-        "ORDER_UNKNOWN" => Refusal::OrderUnknown,
-        "ORDER_ISSUED" => Refusal::OrderIssued,
-        "ORDER_EXPIRED" => Refusal::OrderExpired,
-        other => return Err(WireError::new("refused reason", format!("unknown reason {other:?}"))),
-    })
+    let known = Refusal::of_reason(&refused.reason, "");
+    let refusal = known.ok_or_else(|| WireError::new("refused reason", format!("unknown reason {:?}", refused.reason)))?;
+    match refusal.field() {
+        None => Ok(refusal),
+        Some(_) => Ok(Refusal::of_reason(&refused.reason, field()?).expect("the reason is known")),
+    }
 }
 
 #[cfg(test)]
@@ -156,12 +169,22 @@ mod tests {
             None => Refusal::SeriesReused { field: FIELDS[0] },
             Some(Refusal::SeriesReused { .. }) => Refusal::OrderIdReused { field: FIELDS[7] },
             Some(Refusal::OrderIdReused { .. }) => Refusal::PaymentIdReused { field: FIELDS[9] },
-            Some(Refusal::PaymentIdReused { .. }) => Refusal::SeriesUnknown,
+            Some(Refusal::PaymentIdReused { .. }) => Refusal::RefundReused { field: FIELDS[10] },
+            Some(Refusal::RefundReused { .. }) => Refusal::PolicyVersionReused { field: FIELDS[12] },
+            Some(Refusal::PolicyVersionReused { .. }) => Refusal::SeriesUnknown,
             Some(Refusal::SeriesUnknown) => Refusal::StockExhausted,
             Some(Refusal::StockExhausted) => Refusal::OrderUnknown,
-            Some(Refusal::OrderUnknown) => Refusal::OrderIssued,
+            Some(Refusal::OrderUnknown) => Refusal::RefundUnknown,
+            Some(Refusal::RefundUnknown) => Refusal::OrderNotIssued,
+            Some(Refusal::OrderNotIssued) => Refusal::OrderIssued,
             Some(Refusal::OrderIssued) => Refusal::OrderExpired,
-            Some(Refusal::OrderExpired) => return None,
+            Some(Refusal::OrderExpired) => Refusal::OrderVoided,
+            Some(Refusal::OrderVoided) => Refusal::OrderStamped,
+            Some(Refusal::OrderStamped) => Refusal::OrderExhausted,
+            Some(Refusal::OrderExhausted) => Refusal::VoidWindowClosed,
+            Some(Refusal::VoidWindowClosed) => Refusal::RefundAmountWrong,
+            Some(Refusal::RefundAmountWrong) => Refusal::PolicyVersionSkipped,
+            Some(Refusal::PolicyVersionSkipped) => return None,
         })
     }
 
@@ -174,7 +197,8 @@ mod tests {
             }),
             Some(PaymentOutcome::Applied(_)) => PaymentOutcome::OrderUnknown,
             Some(PaymentOutcome::OrderUnknown) => PaymentOutcome::OrderCancelled,
-            Some(PaymentOutcome::OrderCancelled) => PaymentOutcome::AlreadyPaid,
+            Some(PaymentOutcome::OrderCancelled) => PaymentOutcome::OrderVoided,
+            Some(PaymentOutcome::OrderVoided) => PaymentOutcome::AlreadyPaid,
             Some(PaymentOutcome::AlreadyPaid) => PaymentOutcome::WrongAmount,
             Some(PaymentOutcome::WrongAmount) => PaymentOutcome::NoStock,
             Some(PaymentOutcome::NoStock) => return None,
@@ -188,7 +212,14 @@ mod tests {
                 Outcome::OrderPlaced { amount: Rupiah::from_idr(20_000), expires_at: LedgerTime(1_725_498_000_000) }
             }
             Some(Outcome::OrderPlaced { .. }) => Outcome::OrderCancelled,
-            Some(Outcome::OrderCancelled) => Outcome::OrdersExpired { count: 5 },
+            Some(Outcome::OrderCancelled) => Outcome::OrderVoided { refund: Rupiah::from_idr(15_000) },
+            Some(Outcome::OrderVoided { .. }) => Outcome::DocumentStamped {
+                series: SeriesCode::new("A24").expect("three of base 32"),
+                number: StampNumber::new(7).expect("in range"),
+            },
+            Some(Outcome::DocumentStamped { .. }) => Outcome::RefundSettled,
+            Some(Outcome::RefundSettled) => Outcome::PolicySet,
+            Some(Outcome::PolicySet) => Outcome::OrdersExpired { count: 5 },
             Some(Outcome::OrdersExpired { .. }) => Outcome::PaymentRecorded(payment_outcome_after(None)?),
             Some(Outcome::PaymentRecorded(outcome)) => match payment_outcome_after(Some(outcome)) {
                 Some(next) => Outcome::PaymentRecorded(next),

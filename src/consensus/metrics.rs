@@ -20,6 +20,10 @@ pub struct Metrics {
     pub replayed_orders: Counter,
     pub replayed_payments: Counter,
     pub replayed_cancellations: Counter,
+    pub replayed_voids: Counter,
+    pub replayed_stampings: Counter,
+    pub replayed_settlements: Counter,
+    pub replayed_policies: Counter,
     /// Microseconds from a payment's arrival here until its stamps were issued.
     pub issue_us: Histogram,
     /// Waiting in this node's queue now.
@@ -55,6 +59,10 @@ impl Metrics {
                 Outcome::OrderPlaced { .. } => &self.replayed_orders,
                 Outcome::PaymentRecorded(_) => &self.replayed_payments,
                 Outcome::OrderCancelled => &self.replayed_cancellations,
+                Outcome::OrderVoided { .. } => &self.replayed_voids,
+                Outcome::DocumentStamped { .. } => &self.replayed_stampings,
+                Outcome::RefundSettled => &self.replayed_settlements,
+                Outcome::PolicySet => &self.replayed_policies,
                 // A refusal is decided anew each time; nobody repeats the leader's own commands.
                 Outcome::Refused(_) | Outcome::OrdersExpired { .. } => continue,
             };

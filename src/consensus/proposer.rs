@@ -23,7 +23,7 @@ use super::calls::{Answer, Call, Formed, Progress, count_outcome};
 use super::leadership::Leadership;
 use super::metrics::Metrics;
 use super::types::TypeConfig;
-use crate::domain::{Command, Outcome, Refusal, Reply};
+use crate::domain::{Command, Outcome, Reply};
 use crate::limits;
 
 /// How one attempt at a batch ended.
@@ -424,9 +424,8 @@ impl<RT: AsyncRuntime, T: Target<RT>> Proposer<RT, T> {
     }
 }
 
-/// A refusal that does not stand for ever: an earlier attempt at the same command may still be on its way to a leader, and be
-/// done when stock is free again or the order is there. A caller may be told *refused* only of what never happens.
+/// An earlier attempt at the same command may still be on its way to a leader, and be done when its refusal has passed. A caller
+/// may be told *refused* only of what never happens.
 fn may_yet_be_done(reply: &Reply) -> bool {
-    use Refusal::{OrderUnknown, SeriesUnknown, StockExhausted};
-    matches!(reply.outcome, Outcome::Refused(SeriesUnknown | StockExhausted | OrderUnknown))
+    matches!(reply.outcome, Outcome::Refused(refusal) if refusal.may_pass())
 }

@@ -169,9 +169,17 @@ async fn a_refusal_that_an_earlier_attempt_may_yet_undo_is_unknown() {
         (Refusal::SeriesUnknown, true),
         (Refusal::StockExhausted, true),
         (Refusal::OrderUnknown, true),
+        (Refusal::RefundUnknown, true),
+        (Refusal::OrderNotIssued, true),
+        (Refusal::VoidWindowClosed, true),
+        (Refusal::PolicyVersionSkipped, true),
         (reused, false),
         (Refusal::OrderIssued, false),
         (Refusal::OrderExpired, false),
+        (Refusal::OrderVoided, false),
+        (Refusal::OrderStamped, false),
+        (Refusal::OrderExhausted, false),
+        (Refusal::RefundAmountWrong, false),
     ] {
         let refused = || End::Done(Outcome::Refused(refusal));
         let once = Bench::new(Some(ME), [refused()]);

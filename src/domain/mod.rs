@@ -11,6 +11,9 @@
 //! - **series**: a run of serial numbers of one face value that the operator opened.
 //! - **order**: an account wants a quantity of stamps of a series, under an id that the caller chose.
 //! - **payment**: one notice of received money, named by the gateway and its payment id.
+//! - **refund**: money owed back for one payment, until it is *settled*.
+//! - **stamp**: one serial number; a **stamping** puts it on one document, which the ledger knows by its digest.
+//! - **policy**: what a voluntary void gives back, and until when. What it keeps is money *held*.
 //! - **place**: where a command stands in the log, the order of everything ([`Place`]).
 //!
 //! # Invariants
@@ -18,10 +21,13 @@
 //! simulation, on every replica, at short intervals and at the end. The arrows are judged there at every entry.
 //!
 //! - A serial number belongs to at most one order, for ever.
-//! - capacity = issued + reserved + free, for every series.
-//! - received = issued value + refund due, at every log index. A payment issued stamps or is owed back, never both.
-//! - A recorded payment never changes.
-//! - An order moves only along the arrows: `AwaitingPayment → Issued | Cancelled | Expired`, `Expired → Issued`.
+//! - capacity = issued + voided + reserved + free, for every series.
+//! - received = issued value + held + refund due + refunded, at every log index. A payment stands for issued stamps or is owed back,
+//!   never both.
+//! - A recorded payment never changes; a refund changes once, when it is settled.
+//! - An order moves only along the arrows: `AwaitingPayment → Issued | Cancelled | Expired`, `Expired → Issued`,
+//!   `Issued → Voided`.
+//! - A stamp is on one document at most, for ever, and a document has at most one stamp of an order.
 
 // The types are banned by `tests/tidy.rs`; this finds what has no type written beside it.
 #![deny(clippy::float_arithmetic)]
@@ -34,8 +40,11 @@ pub mod ledger;
 pub mod names;
 pub mod order;
 pub mod payment;
+pub mod policy;
+pub mod refund;
 pub mod serial_code;
 pub mod series;
+pub mod stamping;
 pub mod totals;
 
 pub use command::Command;
@@ -43,9 +52,13 @@ pub use commands::{apply, clamp_time};
 pub use decision::{Change, Decision, Outcome, Refusal, Reply};
 pub use ledger::{LedgerView, MemoryLedger, Overlay};
 pub use names::{
-    AccountId, Gateway, LedgerTime, OrderId, PaymentId, PaymentName, Place, Quantity, Rupiah, SeriesCode, StampNumber,
+    AccountId, DocumentDigest, Gateway, LedgerTime, OrderId, PaymentId, PaymentName, Percent, Place, Quantity, Rupiah,
+    SeriesCode, SettlementReference, StampNumber,
 };
-pub use order::{Order, OrderState};
+pub use order::{Issue, Order, OrderState};
 pub use payment::{Payment, PaymentOutcome};
+pub use policy::{Policy, PolicyTerms};
+pub use refund::{Refund, RefundReason, Settlement};
 pub use series::{KeyCheck, SerialRange, Series};
-pub use totals::Totals;
+pub use stamping::Stamping;
+pub use totals::{PaymentCounts, Totals};

@@ -16,6 +16,8 @@ pub enum InvalidValue {
     Range { min: u64, max: u64, got: i128 },
     #[error("must be a UUID")]
     Uuid,
+    #[error("must have 32 bytes, has {got}")]
+    Sha256 { got: usize },
 }
 
 fn checked_text(
@@ -86,6 +88,13 @@ text_name!(
     |b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-')
 );
 
+text_name!(
+    /// What a settled refund is called in the books of whoever paid it out, such as a bank's transfer number; never a person's name
+    /// or account number.
+    SettlementReference, limits::SETTLEMENT_REFERENCE_CHARS_MAX, "A-Z a-z 0-9 . _ -",
+    |b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-')
+);
+
 /// What a payment is known by: unique for ever.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PaymentName {
@@ -128,6 +137,35 @@ impl OrderId {
 impl fmt::Display for OrderId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         uuid::Uuid::from_bytes(self.0).fmt(f)
+    }
+}
+
+/// SHA-256 of a document, as whoever draws the stamp has it: the ledger never sees the document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DocumentDigest([u8; 32]);
+
+impl DocumentDigest {
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// # Errors
+    /// `bytes` are not 32.
+    pub fn new(bytes: &[u8]) -> Result<Self, InvalidValue> {
+        bytes.try_into().map(Self).map_err(|_| InvalidValue::Sha256 { got: bytes.len() })
+    }
+
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+/// 64 lower-case hexadecimal digits.
+impl fmt::Display for DocumentDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 
@@ -194,6 +232,30 @@ impl Quantity {
     }
 }
 
+/// Of a whole: 1 to 100.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Percent(u32);
+
+impl Percent {
+    /// # Errors
+    /// `percent` is 0 or above 100.
+    pub fn new(percent: u32) -> Result<Self, InvalidValue> {
+        checked_range(percent.into(), 1, 100)?;
+        Ok(Self(percent))
+    }
+
+    /// Of a constant: anything else does not compile.
+    pub(super) const fn of_a_constant(percent: u32) -> Self {
+        assert!(percent >= 1 && percent <= 100);
+        Self(percent)
+    }
+
+    #[must_use]
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+}
+
 /// Whole rupiah; there are no sen. Never negative: debts have names of their own.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Rupiah(u64);
@@ -222,6 +284,20 @@ impl Rupiah {
     #[must_use]
     pub(super) const fn plus(self, other: Self) -> Self {
         Self(self.0.saturating_add(other.0))
+    }
+
+    /// What is left of a sum after a part of it was taken away, which is never more.
+    #[must_use]
+    pub const fn minus(self, part: Self) -> Self {
+        Self(self.0.saturating_sub(part.0))
+    }
+
+    /// A share; a fraction of a rupiah is rounded up.
+    #[must_use]
+    pub(super) fn percent_rounded_up(self, percent: Percent) -> Self {
+        // In 128 bits nothing overflows, and a share is no more than the whole.
+        let share = (u128::from(self.0) * u128::from(percent.get())).div_ceil(100);
+        Self(u64::try_from(share).expect("at most 100 percent"))
     }
 
     /// The price of so many stamps.

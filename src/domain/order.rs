@@ -17,16 +17,15 @@ pub struct Order {
     pub state: OrderState,
 }
 
-/// `AwaitingPayment → Issued | Cancelled | Expired`, `Expired → Issued` (late payment, stock left).
+/// `AwaitingPayment → Issued | Cancelled | Expired`, `Expired → Issued` (late payment, stock left), `Issued → Voided`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OrderState {
     /// Its stamps are reserved.
     AwaitingPayment,
     Issued {
-        first: StampNumber,
-        paid_by: PaymentName,
-        place: Place,
-        at: LedgerTime,
+        issue: Issue,
+        /// Stamps put on documents so far, in the order of their numbers: the next one is `issue.first + stamped`.
+        stamped: u32,
     },
     Cancelled {
         place: Place,
@@ -36,6 +35,21 @@ pub enum OrderState {
         place: Place,
         at: LedgerTime,
     },
+    /// None of its stamps was used; all of them are void for ever.
+    Voided {
+        issue: Issue,
+        place: Place,
+        at: LedgerTime,
+    },
+}
+
+/// Stamps and the payment that they were issued for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Issue {
+    pub first: StampNumber,
+    pub paid_by: PaymentName,
+    pub place: Place,
+    pub at: LedgerTime,
 }
 
 impl Order {
@@ -44,23 +58,44 @@ impl Order {
         matches!(self.state, OrderState::AwaitingPayment)
     }
 
-    /// Its stamps, once issued.
     #[must_use]
-    pub const fn serials(&self) -> Option<SerialRange> {
-        match self.state {
-            OrderState::Issued { first, .. } => Some(SerialRange { series: self.series, first, quantity: self.quantity }),
-            _ => None,
+    pub const fn is_issued(&self) -> bool {
+        matches!(self.state, OrderState::Issued { .. })
+    }
+
+    /// What was issued, also if it was voided since.
+    #[must_use]
+    pub const fn issue(&self) -> Option<&Issue> {
+        match &self.state {
+            OrderState::Issued { issue, .. } | OrderState::Voided { issue, .. } => Some(issue),
+            OrderState::AwaitingPayment | OrderState::Cancelled { .. } | OrderState::Expired { .. } => None,
         }
     }
 
-    /// The last step: issue, cancel or expiry. None while it waits for its payment.
+    /// Its stamps, once issued: they stay its own, also when they are void.
+    #[must_use]
+    pub fn serials(&self) -> Option<SerialRange> {
+        self.issue().map(|issue| SerialRange { series: self.series, first: issue.first, quantity: self.quantity })
+    }
+
+    /// Stamps put on documents.
+    #[must_use]
+    pub const fn stamped(&self) -> u32 {
+        match self.state {
+            OrderState::Issued { stamped, .. } => stamped,
+            _ => 0,
+        }
+    }
+
+    /// The last step from state to state: issue, cancel, expiry or void. None while it waits for its payment.
     #[must_use]
     pub const fn settled(&self) -> Option<(Place, LedgerTime)> {
-        match self.state {
+        match &self.state {
             OrderState::AwaitingPayment => None,
-            OrderState::Issued { place, at, .. } | OrderState::Cancelled { place, at } | OrderState::Expired { place, at } => {
-                Some((place, at))
-            }
+            OrderState::Issued { issue: Issue { place, at, .. }, .. }
+            | OrderState::Cancelled { place, at }
+            | OrderState::Expired { place, at }
+            | OrderState::Voided { place, at, .. } => Some((*place, *at)),
         }
     }
 }

@@ -13,13 +13,14 @@ pub struct Payment {
     pub recorded_at: LedgerTime,
 }
 
-/// In order of precedence after `Applied`: the first reason that applies is recorded. All but `Applied` are refunds due,
-/// whole. The proto files keep the same order.
+/// In order of precedence after `Applied`: the first reason that applies is recorded. All but `Applied` are owed back whole, as a
+/// [`Refund`](super::Refund). The proto files keep the same order.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PaymentOutcome {
     Applied(SerialRange),
     OrderUnknown,
     OrderCancelled,
+    OrderVoided,
     /// A second payment of an issued order.
     AlreadyPaid,
     WrongAmount,

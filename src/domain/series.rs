@@ -18,8 +18,10 @@ pub struct Series {
     /// How long an order waits for its payment, milliseconds.
     pub payment_window_ms: u64,
     pub key_check: KeyCheck,
-    /// Stamps issued so far: the next number is `first_number + issued`.
+    /// Stamps of issued orders.
     pub issued: u64,
+    /// Stamps of voided orders: given out once, and never again.
+    pub voided: u64,
     /// Stamps promised to orders that wait for their payment.
     pub reserved: u64,
     pub opened: Place,
@@ -30,7 +32,18 @@ impl Series {
     #[must_use]
     pub const fn opened(terms: &SeriesTerms, opened: Place) -> Self {
         let SeriesTerms { code, first_number, capacity, face_value, payment_window_ms, key_check } = *terms;
-        Self { code, first_number, capacity, face_value, payment_window_ms, key_check, issued: 0, reserved: 0, opened }
+        Self {
+            code,
+            first_number,
+            capacity,
+            face_value,
+            payment_window_ms,
+            key_check,
+            issued: 0,
+            voided: 0,
+            reserved: 0,
+            opened,
+        }
     }
 
     /// When an order placed at `now` may expire.
@@ -39,10 +52,16 @@ impl Series {
         LedgerTime(now.0.saturating_add(self.payment_window_ms))
     }
 
-    /// Stamps neither issued nor promised.
+    /// Stamps given out so far, those that are void by now among them: the next number is `first_number` and so many.
+    #[must_use]
+    pub const fn given_out(&self) -> u64 {
+        self.issued + self.voided
+    }
+
+    /// Stamps neither given out nor promised.
     #[must_use]
     pub fn free(&self) -> u64 {
-        self.capacity - self.issued - self.reserved
+        self.capacity - self.given_out() - self.reserved
     }
 
     /// Promises free stamps to an order. The caller has seen that there are enough.
@@ -58,9 +77,15 @@ impl Series {
     /// Issues the next free stamps. The caller has seen that there are enough.
     pub(super) fn issue(&mut self, quantity: Quantity) -> SerialRange {
         let first =
-            StampNumber::new(self.first_number.get() + self.issued).expect("SeriesTerms leave room for the last number");
+            StampNumber::new(self.first_number.get() + self.given_out()).expect("SeriesTerms leave room for the last number");
         self.issued += u64::from(quantity.get());
         SerialRange { series: self.code, first, quantity }
+    }
+
+    /// The stamps of an order are void. They are not free again: their numbers were seen.
+    pub(super) fn void(&mut self, quantity: Quantity) {
+        self.issued -= u64::from(quantity.get());
+        self.voided += u64::from(quantity.get());
     }
 }
 

@@ -26,8 +26,10 @@ use super::ledger::refuse_remains;
 use super::{LedgerMeta, LedgerStore, LogState, RocksLedger, RocksLog, StorageError, crash_point};
 pub use crate::proto::storage::NodeIdentity;
 
-/// Of everything under the data directory. Raised when an older program could misread what a newer one writes.
-pub const FORMAT_VERSION: u32 = 1;
+/// Of everything under the data directory, and of a snapshot. Raised when an older program could misread what a newer one writes.
+///
+/// Version 1 had no voids, refunds and stampings. It was never released, so it is refused, not migrated.
+pub const FORMAT_VERSION: u32 = 2;
 
 const NODE: &str = "NODE";
 
@@ -51,7 +53,7 @@ impl DataDir {
     /// Locks the directory for `node_id`; an empty or missing one becomes this node's.
     ///
     /// # Errors
-    /// [`StorageError::Unusable`]: another process has it, it is another node's, or of a newer format.
+    /// [`StorageError::Unusable`]: another process has it, it is another node's, or of another format.
     /// [`StorageError::Corrupt`]: `NODE` is damaged, or missing where it must be.
     pub fn open(path: &Path, node_id: u64) -> Result<Self, StorageError> {
         create_dir_durably(path)?;
@@ -142,8 +144,7 @@ impl DataDir {
         Ok(())
     }
 
-    /// Opens log and ledger, and checks that they fit together. From then on the directory is of this program's format. Blocks:
-    /// meant for start-up.
+    /// Opens log and ledger, and checks that they fit together. Blocks: meant for start-up.
     ///
     /// # Errors
     /// A store is damaged or missing, or the ledger lacks entries that the log no longer has.
@@ -152,10 +153,6 @@ impl DataDir {
         let log = RocksLog::open(&self.log_path())?;
         let ledger = RocksLedger::open(&self.ledger_path(), &self.snapshots_path())?;
         check_fit(&log.read_state()?, &ledger.meta())?;
-        let mut identity = self.identity_lock();
-        let raised = NodeIdentity { format_version: FORMAT_VERSION, ..identity.clone() };
-        self.replace_identity(&mut identity, raised, || ())?;
-        drop(identity);
         Ok((log, ledger))
     }
 
@@ -211,6 +208,15 @@ pub fn check_fit(log: &LogState, ledger: &LedgerMeta) -> Result<(), StorageError
     Err(StorageError::Unusable(message))
 }
 
+/// # Errors
+/// [`StorageError::Unusable`]: `what` is of another format than this program's.
+pub(super) fn check_format(what: &str, format_version: u32) -> Result<(), StorageError> {
+    if format_version == FORMAT_VERSION {
+        return Ok(());
+    }
+    Err(StorageError::Unusable(format!("{what} has format {format_version}, this program knows format {FORMAT_VERSION}")))
+}
+
 fn lock(path: &Path) -> Result<File, StorageError> {
     let file = OpenOptions::new().create(true).truncate(false).write(true).open(path.join("LOCK")).map_err(io("open LOCK"))?;
     match file.try_lock() {
@@ -225,11 +231,7 @@ fn lock(path: &Path) -> Result<File, StorageError> {
 fn identity_of(path: &Path, bytes: &[u8], node_id: u64) -> Result<NodeIdentity, StorageError> {
     let identity = NodeIdentity::decode(bytes)
         .map_err(|error| StorageError::Corrupt { what: path.join(NODE).display().to_string(), cause: error.to_string() })?;
-    if identity.format_version > FORMAT_VERSION {
-        let message =
-            format!("{} has format {}, this program knows up to {FORMAT_VERSION}", path.display(), identity.format_version);
-        return Err(StorageError::Unusable(message));
-    }
+    check_format(&path.display().to_string(), identity.format_version)?;
     if identity.node_id != node_id {
         let message = format!("{} belongs to node {}, not to node {node_id}", path.display(), identity.node_id);
         return Err(StorageError::Unusable(message));

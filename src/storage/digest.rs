@@ -1,17 +1,17 @@
 //! The state digest: one value for the contents of a ledger, kept as the ledger changes.
 //!
-//! It is the sum (four wrapping 64-bit lanes) of BLAKE3 over each record of the tables totals, series, orders and payments:
-//! key, which begins with the table, and value as they are stored. A sum can take a record out as well as put one in, so an entry
+//! It is the sum (four wrapping 64-bit lanes) of BLAKE3 over each record of the tables totals, series, orders, payments,
+//! refunds, stampings and policies: key, which begins with the table, and value as they are stored. A sum can take a record out as well as put one in, so an entry
 //! costs two hashes for each record that it changes, whatever the size of the ledger, and the order of writes leaves no
 //! trace. It is counted per log entry, over the entry's net effect: two nodes that group entries differently agree.
 //!
 //! What it detects: replicas that hold different records at the same log index, for whatever reason: a lost write, a bit flip
 //! in a value that passed RocksDB's checksums, a rule that is not deterministic, an install that left something behind.
-//! What it does not: indexes (they are derived from orders); damage to a record that is never read again until something
+//! What it does not: indexes (they are derived from records); damage to a record that is never read again until something
 //! scans (`LedgerScan`); and a forger. Anyone who may choose records can choose some whose hashes sum up to
 //! what he likes; authenticity is the business of the disk's and the peers' guards.
 
-use super::codec::{encode_order, encode_payment, encode_series, encode_totals};
+use super::codec::{encode_order, encode_payment, encode_policy, encode_refund, encode_series, encode_stamping, encode_totals};
 use super::{StateDigest, keys};
 use crate::domain::Change;
 
@@ -29,6 +29,11 @@ impl EncodedRecord {
             Change::Series(series) => Self { key: keys::series(series.code), value: encode_series(series) },
             Change::Order(order) => Self { key: keys::order(order.id), value: encode_order(order) },
             Change::Payment(payment) => Self { key: keys::payment(&payment.name), value: encode_payment(payment) },
+            Change::Refund(refund) => Self { key: keys::refund(&refund.payment), value: encode_refund(refund) },
+            Change::Stamping(stamping) => {
+                Self { key: keys::stamping(stamping.order, stamping.document), value: encode_stamping(stamping) }
+            }
+            Change::Policy(policy) => Self { key: keys::policy(policy.terms.version()), value: encode_policy(policy) },
             Change::Totals(totals) => Self { key: keys::TOTALS.to_vec(), value: encode_totals(totals) },
         }
     }

@@ -16,20 +16,26 @@
 //!          02 code(3)                               SeriesRecord
 //!          03 order id(16)                          OrderRecord
 //!          04 gateway 2f payment id                 PaymentRecord
-//!          05 expires at(8) order id(16)            nothing: orders that wait for their payment, oldest expiry first
-//!          06 code(3) first number(8)               order id(16) quantity(4): whose stamps begin there
+//!          05 gateway 2f payment id                 RefundRecord
+//!          06 order id(16) document(32)             StampingRecord
+//!          07 version(4)                            PolicyRecord
+//!          08 expires at(8) order id(16)            nothing: orders that wait for their payment, oldest expiry first
+//!          09 code(3) first number(8)               order id(16) quantity(4): whose stamps begin there
+//!          0a log index(8) offset(4)                key of the RefundRecord: refunds that are due, oldest first
+//!          0b code(3) number(8)                     document(32): what a stamp is on
 //! ```
 //! `tests/storage/golden.rs` freezes them.
 
 use super::StorageError;
 use super::codec::corrupt;
-use crate::domain::{LedgerTime, OrderId, PaymentName, SeriesCode, StampNumber};
+use crate::domain::{DocumentDigest, LedgerTime, OrderId, PaymentName, Place, SeriesCode, StampNumber};
 
 pub const LOG_VOTE: &[u8] = b"\x00vote";
 pub const LOG_COMMITTED: &[u8] = b"\x00committed";
 pub const LOG_PURGED: &[u8] = b"\x00purged";
 
-/// First byte of a key of the ledger. The records that the state digest covers are `Totals` to `Payments`.
+/// First byte of a key of the ledger. The records that the state digest covers are `Totals` to `Policies`; the rest are
+/// indexes derived from them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Table {
@@ -38,8 +44,13 @@ pub enum Table {
     Series = 2,
     Orders = 3,
     Payments = 4,
-    Expiry = 5,
-    Holders = 6,
+    Refunds = 5,
+    Stampings = 6,
+    Policies = 7,
+    Expiry = 8,
+    Holders = 9,
+    RefundsDue = 10,
+    Documents = 11,
 }
 
 impl Table {
@@ -90,8 +101,27 @@ pub fn order(id: OrderId) -> Vec<u8> {
 
 #[must_use]
 pub fn payment(name: &PaymentName) -> Vec<u8> {
+    named(Table::Payments, name)
+}
+
+#[must_use]
+pub fn refund(payment: &PaymentName) -> Vec<u8> {
+    named(Table::Refunds, payment)
+}
+
+fn named(table: Table, name: &PaymentName) -> Vec<u8> {
     // No gateway's name contains a slash, so no two names have one key.
-    tagged(Table::Payments, &[name.gateway.as_str().as_bytes(), b"/", name.payment_id.as_str().as_bytes()])
+    tagged(table, &[name.gateway.as_str().as_bytes(), b"/", name.payment_id.as_str().as_bytes()])
+}
+
+#[must_use]
+pub fn stamping(order: OrderId, document: DocumentDigest) -> Vec<u8> {
+    tagged(Table::Stampings, &[order.as_bytes(), document.as_bytes()])
+}
+
+#[must_use]
+pub fn policy(version: u32) -> Vec<u8> {
+    tagged(Table::Policies, &[&version.to_be_bytes()])
 }
 
 #[must_use]
@@ -112,6 +142,22 @@ pub fn decode_expiry(key: &[u8]) -> Result<(LedgerTime, OrderId), StorageError> 
 #[must_use]
 pub fn holder(series: SeriesCode, first: StampNumber) -> Vec<u8> {
     tagged(Table::Holders, &[series.as_str().as_bytes(), &first.get().to_be_bytes()])
+}
+
+#[must_use]
+pub fn refund_due(due: Place) -> Vec<u8> {
+    tagged(Table::RefundsDue, &[&due.log_index.to_be_bytes(), &due.offset.to_be_bytes()])
+}
+
+#[must_use]
+pub fn document(series: SeriesCode, number: StampNumber) -> Vec<u8> {
+    tagged(Table::Documents, &[series.as_str().as_bytes(), &number.get().to_be_bytes()])
+}
+
+/// # Errors
+/// [`StorageError::Corrupt`]: no value of the index of documents.
+pub fn decode_document_value(value: &[u8]) -> Result<DocumentDigest, StorageError> {
+    DocumentDigest::new(value).map_err(|error| corrupt("documents index", error))
 }
 
 /// The series and first number of a key of the holder index; the number as it is, for its place in the run.

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
@@ -12,10 +12,11 @@ use tonic::{Request, Response, Status};
 use crate::consensus::{Consistency, ExportError, NodeStatus, Role, TransferError};
 use crate::domain::{Change, Command, LedgerView, Outcome};
 use crate::limits;
-use crate::proto::admin;
 use crate::proto::admin::admin_service_server::AdminService;
 use crate::proto::admin::scan_ledger_response::Item;
 use crate::proto::storage::MemberNode;
+use crate::proto::{admin, v1};
+use crate::storage::codec::corrupt;
 use crate::storage::{CommittedEntry, EntryBody, LedgerScan, LogPosition, RocksView, StateDigest, StorageError};
 use crate::transport::calls::{Call, CallMetrics};
 use crate::transport::edge::Edge;
@@ -61,6 +62,24 @@ impl Admin {
         peers::join_members(&self.identity, &self.members, &cluster, |error| self.edge.stop_for(error)).await?;
         self.node().initialize(self.members.clone()).await?;
         Ok(cluster.id)
+    }
+
+    /// One command that has only `done` to answer, or a refusal, which tells what it is `about`.
+    async fn execute(
+        &self,
+        command: Command,
+        done: &Outcome,
+        about: (&'static str, String),
+        within: Duration,
+    ) -> Result<v1::Receipt, Failure> {
+        let submitted = self.edge.submit(vec![command], within).await?;
+        let reply = submitted.replies.into_iter().next();
+        let receipt = reply.as_ref().map(|reply| wire::receipt(reply.place, reply.replayed, submitted.term));
+        match (reply.map(|reply| reply.outcome), receipt) {
+            (Some(outcome), Some(receipt)) if outcome == *done => Ok(receipt),
+            (Some(Outcome::Refused(refusal)), receipt) => Err(Failure::refused(refusal, receipt).about(about.0, about.1)),
+            _ => Err(Failure::new(Reason::OutcomeUnknown, "the ledger's answer does not fit the command")),
+        }
     }
 
     async fn status(&self) -> admin::GetStatusResponse {
@@ -198,15 +217,87 @@ impl AdminService for Admin {
                 let within = deadline::within(request.metadata());
                 let request = request.into_inner();
                 let command = validate::open_series(&request, self.edge.key_check()).map_err(Failure::from)?;
-                let submitted = self.edge.submit(vec![command], within).await?;
-                let receipt = submitted.replies.first().map(|reply| wire::receipt(reply.place, reply.replayed, submitted.term));
-                match submitted.replies.into_iter().next().map(|reply| reply.outcome) {
-                    Some(Outcome::SeriesOpened) => Ok(Response::new(admin::OpenSeriesResponse { receipt })),
-                    Some(Outcome::Refused(refusal)) => {
-                        Err(Failure::refused(refusal, receipt).about("series", request.series_code).status())
+                let about = ("series", request.series_code);
+                let receipt = self.execute(command, &Outcome::SeriesOpened, about, within).await?;
+                Ok(Response::new(admin::OpenSeriesResponse { receipt: Some(receipt) }))
+            })
+            .await
+    }
+
+    async fn set_policy(
+        &self,
+        request: Request<admin::SetPolicyRequest>,
+    ) -> Result<Response<admin::SetPolicyResponse>, Status> {
+        self.calls
+            .set_policy
+            .count(async {
+                let within = deadline::within(request.metadata());
+                let command = validate::set_policy(request.get_ref()).map_err(Failure::from)?;
+                let about = ("policy", request.get_ref().version.to_string());
+                let receipt = self.execute(command, &Outcome::PolicySet, about, within).await?;
+                Ok(Response::new(admin::SetPolicyResponse { receipt: Some(receipt) }))
+            })
+            .await
+    }
+
+    async fn get_policy(
+        &self,
+        request: Request<admin::GetPolicyRequest>,
+    ) -> Result<Response<admin::GetPolicyResponse>, Status> {
+        self.calls
+            .get_policy
+            .count(async {
+                let within = deadline::within(request.metadata());
+                let in_force = |view: &RocksView| {
+                    let version = view.totals()?.policy_version;
+                    let policy = view.policy(version)?;
+                    if version > 0 && policy.is_none() {
+                        return Err(corrupt("policies", format_args!("version {version} is in force and missing")));
                     }
-                    _ => Err(Failure::new(Reason::OutcomeUnknown, "the ledger's answer does not fit the command").status()),
-                }
+                    Ok(policy)
+                };
+                let (mark, policy) = self.edge.read(Consistency::Linearizable, within, in_force).await?;
+                let policy = Some(wire::policy(policy.as_ref()));
+                Ok(Response::new(admin::GetPolicyResponse { mark: Some(mark), policy }))
+            })
+            .await
+    }
+
+    async fn settle_refund(
+        &self,
+        request: Request<admin::SettleRefundRequest>,
+    ) -> Result<Response<admin::SettleRefundResponse>, Status> {
+        self.calls
+            .settle_refund
+            .count(async {
+                let within = deadline::within(request.metadata());
+                let command = validate::settle_refund(request.get_ref()).map_err(Failure::from)?;
+                let about = ("payment", request.into_inner().payment_id);
+                let receipt = self.execute(command, &Outcome::RefundSettled, about, within).await?;
+                Ok(Response::new(admin::SettleRefundResponse { receipt: Some(receipt) }))
+            })
+            .await
+    }
+
+    async fn list_refunds_due(
+        &self,
+        request: Request<admin::ListRefundsDueRequest>,
+    ) -> Result<Response<admin::ListRefundsDueResponse>, Status> {
+        self.calls
+            .list_refunds_due
+            .count(async {
+                let within = deadline::within(request.metadata());
+                let size = validate::page_size(request.get_ref().page_size).map_err(Failure::from)?;
+                let after = validate::page_after(&request.get_ref().page_token).map_err(Failure::from)?;
+                // One more than is told: it says whether there is another page.
+                let page = move |view: &RocksView| view.refunds_due(after, size + 1);
+                let (mark, mut due) = self.edge.read(Consistency::Linearizable, within, page).await?;
+                let is_last = due.len() <= size;
+                due.truncate(size);
+                let last = due.last().filter(|_| !is_last).map(|refund| refund.due.to_string());
+                let refunds = due.iter().map(wire::refund).collect();
+                let next_page_token = last.unwrap_or_default();
+                Ok(Response::new(admin::ListRefundsDueResponse { mark: Some(mark), refunds, next_page_token }))
             })
             .await
     }
@@ -315,7 +406,10 @@ fn send_scan(
         let item = match record {
             Change::Series(series) => Item::Series(wire::series(&series)),
             Change::Order(order) => Item::Order(wire::order(&order, Vec::new())),
-            Change::Payment(payment) => Item::Payment(wire::payment(&payment)),
+            Change::Payment(payment) => Item::Payment(wire::payment(&payment, None)),
+            Change::Refund(refund) => Item::Refund(wire::refund(&refund)),
+            Change::Stamping(stamping) => Item::Stamping(wire::stamping(&stamping)),
+            Change::Policy(policy) => Item::Policy(wire::policy(Some(&policy))),
             // They stand in the header.
             Change::Totals(_) => return ControlFlow::Continue(()),
         };

@@ -167,6 +167,8 @@ methods! {
         place_order "PlaceOrder" "unary";
         record_payment "RecordPayment" "unary";
         cancel_order "CancelOrder" "unary";
+        void_order "VoidOrder" "unary";
+        stamp_document "StampDocument" "unary";
         get_order "GetOrder" "unary";
         get_payment "GetPayment" "unary";
         verify_serial "VerifySerial" "unary";
@@ -180,6 +182,10 @@ methods! {
         trigger_snapshot "TriggerSnapshot" "unary";
         open_series "OpenSeries" "unary";
         list_series "ListSeries" "unary";
+        set_policy "SetPolicy" "unary";
+        get_policy "GetPolicy" "unary";
+        settle_refund "SettleRefund" "unary";
+        list_refunds_due "ListRefundsDue" "unary";
         scan_ledger "ScanLedger" "server_stream";
         export_log "ExportLog" "server_stream";
         list_digests "ListDigests" "unary";

@@ -160,8 +160,23 @@ impl<N: LedgerNode> Edge<N> {
                 Ok(Answer::RecordPayment(v1::RecordPaymentResponse { receipt: Some(receipt), outcome, serials }))
             }
             Outcome::OrderCancelled => Ok(Answer::CancelOrder(v1::CancelOrderResponse { receipt: Some(receipt) })),
+            Outcome::OrderVoided { refund } => {
+                Ok(Answer::VoidOrder(v1::VoidOrderResponse { receipt: Some(receipt), refund_idr: wire::idr(refund) }))
+            }
+            Outcome::DocumentStamped { series, number } => {
+                // It was done, whatever keeps the code from the caller.
+                self.check_key(series, deadline).await.map_err(|failure| failure.of_executed(receipt))?;
+                Ok(Answer::StampDocument(v1::StampDocumentResponse {
+                    receipt: Some(receipt),
+                    series_code: series.to_string(),
+                    number: number.get(),
+                    code: serial_code::encode(&self.inner.key, series, number).as_str().to_owned(),
+                }))
+            }
             Outcome::Refused(refusal) => Err(Failure::refused(refusal, Some(receipt))),
-            Outcome::SeriesOpened | Outcome::OrdersExpired { .. } => Err(unanswered()),
+            Outcome::SeriesOpened | Outcome::OrdersExpired { .. } | Outcome::RefundSettled | Outcome::PolicySet => {
+                Err(unanswered())
+            }
         }
     }
 

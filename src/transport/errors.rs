@@ -83,11 +83,21 @@ reasons! {
     SeriesReused "SERIES_REUSED" AlreadyExists None;
     OrderIdReused "ORDER_ID_REUSED" AlreadyExists None;
     PaymentIdReused "PAYMENT_ID_REUSED" AlreadyExists None;
+    RefundReused "REFUND_REUSED" AlreadyExists None;
+    PolicyVersionReused "POLICY_VERSION_REUSED" AlreadyExists None;
     SeriesUnknown "SERIES_UNKNOWN" NotFound None;
     StockExhausted "STOCK_EXHAUSTED" ResourceExhausted None;
     OrderUnknown "ORDER_UNKNOWN" NotFound None;
+    RefundUnknown "REFUND_UNKNOWN" NotFound None;
+    OrderNotIssued "ORDER_NOT_ISSUED" FailedPrecondition None;
     OrderIssued "ORDER_ISSUED" FailedPrecondition None;
     OrderExpired "ORDER_EXPIRED" FailedPrecondition None;
+    OrderVoided "ORDER_VOIDED" FailedPrecondition None;
+    OrderStamped "ORDER_STAMPED" FailedPrecondition None;
+    OrderExhausted "ORDER_EXHAUSTED" FailedPrecondition None;
+    VoidWindowClosed "VOID_WINDOW_CLOSED" FailedPrecondition None;
+    RefundAmountWrong "REFUND_AMOUNT_WRONG" FailedPrecondition None;
+    PolicyVersionSkipped "POLICY_VERSION_SKIPPED" FailedPrecondition None;
     // Of reads.
     PaymentUnknown "PAYMENT_UNKNOWN" NotFound None;
     // Of the operators' calls.
@@ -151,11 +161,21 @@ impl Failure {
             Refusal::SeriesReused { .. } => Reason::SeriesReused,
             Refusal::OrderIdReused { .. } => Reason::OrderIdReused,
             Refusal::PaymentIdReused { .. } => Reason::PaymentIdReused,
+            Refusal::RefundReused { .. } => Reason::RefundReused,
+            Refusal::PolicyVersionReused { .. } => Reason::PolicyVersionReused,
             Refusal::SeriesUnknown => Reason::SeriesUnknown,
             Refusal::StockExhausted => Reason::StockExhausted,
             Refusal::OrderUnknown => Reason::OrderUnknown,
+            Refusal::RefundUnknown => Reason::RefundUnknown,
+            Refusal::OrderNotIssued => Reason::OrderNotIssued,
             Refusal::OrderIssued => Reason::OrderIssued,
             Refusal::OrderExpired => Reason::OrderExpired,
+            Refusal::OrderVoided => Reason::OrderVoided,
+            Refusal::OrderStamped => Reason::OrderStamped,
+            Refusal::OrderExhausted => Reason::OrderExhausted,
+            Refusal::VoidWindowClosed => Reason::VoidWindowClosed,
+            Refusal::RefundAmountWrong => Reason::RefundAmountWrong,
+            Refusal::PolicyVersionSkipped => Reason::PolicyVersionSkipped,
         };
         Self { field: refusal.field().map(str::to_owned), receipt, ..Self::new(reason, refusal.to_string()) }
     }
@@ -392,11 +412,21 @@ mod tests {
             Refusal::SeriesReused { field: "capacity" },
             Refusal::OrderIdReused { field: "quantity" },
             Refusal::PaymentIdReused { field: "amount_idr" },
+            Refusal::RefundReused { field: "reference" },
+            Refusal::PolicyVersionReused { field: "void_window_ms" },
             Refusal::SeriesUnknown,
             Refusal::StockExhausted,
             Refusal::OrderUnknown,
+            Refusal::RefundUnknown,
+            Refusal::OrderNotIssued,
             Refusal::OrderIssued,
             Refusal::OrderExpired,
+            Refusal::OrderVoided,
+            Refusal::OrderStamped,
+            Refusal::OrderExhausted,
+            Refusal::VoidWindowClosed,
+            Refusal::RefundAmountWrong,
+            Refusal::PolicyVersionSkipped,
         ];
         for refusal in refusals {
             let failure = Failure::refused(refusal, None);

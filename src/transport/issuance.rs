@@ -13,11 +13,12 @@ use tonic::{Code, Request, Response, Status, Streaming};
 
 use crate::consensus::Consistency;
 use crate::domain::serial_code::{self, Forged};
-use crate::domain::{LedgerView, SeriesCode, StampNumber};
+use crate::domain::{DocumentDigest, LedgerView, OrderState, SeriesCode, StampNumber};
 use crate::limits;
 use crate::proto::v1;
 use crate::proto::v1::command_result::Result as Answer;
 use crate::proto::v1::issuance_service_server::IssuanceService;
+use crate::storage::codec::corrupt;
 use crate::transport::calls::{Call, CallMetrics};
 use crate::transport::edge::{CodeRoom, Edge};
 use crate::transport::errors::{Failure, Reason};
@@ -43,32 +44,44 @@ impl<N: LedgerNode> Issuance<N> {
 
 impl<N: LedgerNode> Issuance<N> {
     /// Of a code that this node's key made: if the series was opened with another key, it is no code of the series.
-    async fn holder_of(
+    async fn status_of(
         &self,
         series: SeriesCode,
         number: StampNumber,
+        document: Option<DocumentDigest>,
         consistency: Consistency,
         within: Duration,
     ) -> Result<v1::VerifySerialResponse, Failure> {
         let look_up = move |view: &N::View| {
-            let order = match view.holder(series, number)? {
-                Some(holder) => view.order(holder)?,
+            let Some(holder) = view.holder(series, number)? else { return Ok((view.series(series)?, None, None)) };
+            let missing = |what| corrupt(what, format_args!("the record of {series} {} is missing", number.get()));
+            let order = view.order(holder)?.ok_or_else(|| missing("holder index"))?;
+            let stamping = match view.document(series, number)? {
+                Some(document) => Some(view.stamping(holder, document)?.ok_or_else(|| missing("documents index"))?),
                 None => None,
             };
-            Ok((view.series(series)?, order))
+            Ok((view.series(series)?, Some(order), stamping))
         };
-        let (mark, (series, order)) = self.edge.read(consistency, within, look_up).await?;
+        let (mark, (series, order, stamping)) = self.edge.read(consistency, within, look_up).await?;
         if let Some(series) = series {
             self.edge.learn(&series)?;
         }
         let mut response = v1::VerifySerialResponse { mark: Some(mark), ..Default::default() };
-        match order.map(|order| wire::order(&order, Vec::new())) {
-            None => response.set_status(v1::SerialStatus::Unknown),
-            Some(order) => {
-                response.set_status(v1::SerialStatus::Issued);
-                response.issued_at_ms = order.settled_at_ms;
-                response.order_id = order.order_id;
-            }
+        let Some(order) = order else {
+            response.set_status(v1::SerialStatus::Unknown);
+            return Ok(response);
+        };
+        response.order_id = order.id.to_string();
+        response.issued_at_ms = order.issue().map_or(0, |issue| wire::ms(issue.at.0));
+        if let OrderState::Voided { at, .. } = order.state {
+            response.set_status(v1::SerialStatus::Voided);
+            response.voided_at_ms = wire::ms(at.0);
+        } else if let Some(stamping) = stamping {
+            response.set_status(v1::SerialStatus::Stamped);
+            response.stamped_at_ms = wire::ms(stamping.at.0);
+            response.document_matches = document == Some(stamping.document);
+        } else {
+            response.set_status(v1::SerialStatus::Issued);
         }
         Ok(response)
     }
@@ -132,6 +145,39 @@ impl<N: LedgerNode> IssuanceService for Issuance<N> {
             .await
     }
 
+    async fn void_order(&self, request: Request<v1::VoidOrderRequest>) -> Result<Response<v1::VoidOrderResponse>, Status> {
+        self.calls
+            .void_order
+            .count(async {
+                let within = deadline::within(request.metadata());
+                let command = validate::void_order(request.get_ref()).map_err(Failure::from)?;
+                match self.edge.submit_one(command, within).await {
+                    Ok(Answer::VoidOrder(response)) => Ok(Response::new(response)),
+                    Ok(_) => Err(misanswered()),
+                    Err(failure) => Err(failure.about("order", &request.get_ref().order_id).status()),
+                }
+            })
+            .await
+    }
+
+    async fn stamp_document(
+        &self,
+        request: Request<v1::StampDocumentRequest>,
+    ) -> Result<Response<v1::StampDocumentResponse>, Status> {
+        self.calls
+            .stamp_document
+            .count(async {
+                let within = deadline::within(request.metadata());
+                let command = validate::stamp_document(request.get_ref()).map_err(Failure::from)?;
+                match self.edge.submit_one(command, within).await {
+                    Ok(Answer::StampDocument(response)) => Ok(Response::new(response)),
+                    Ok(_) => Err(misanswered()),
+                    Err(failure) => Err(failure.about("order", &request.get_ref().order_id).status()),
+                }
+            })
+            .await
+    }
+
     async fn get_order(&self, request: Request<v1::GetOrderRequest>) -> Result<Response<v1::GetOrderResponse>, Status> {
         self.calls
             .get_order
@@ -167,15 +213,17 @@ impl<N: LedgerNode> IssuanceService for Issuance<N> {
                 let name = validate::payment_name(&request.gateway, &request.payment_id).map_err(Failure::from)?;
                 let consistency = validate::consistency(request.consistency).map_err(Failure::from)?;
                 let asked = name.clone();
-                let (mark, found) = self.edge.read(consistency, within, move |view| view.payment(&asked)).await?;
-                let Some(payment) = found else {
+                let look_up = move |view: &N::View| Ok((view.payment(&asked)?, view.refund(&asked)?));
+                let (mark, (payment, refund)) = self.edge.read(consistency, within, look_up).await?;
+                let Some(payment) = payment else {
                     let message = format!("no payment {name} as of index {}", mark.read_index);
                     return Err(Failure::new(Reason::PaymentUnknown, message)
                         .about("payment", name.to_string())
                         .with("read_index", mark.read_index)
                         .status());
                 };
-                Ok(Response::new(v1::GetPaymentResponse { mark: Some(mark), payment: Some(wire::payment(&payment)) }))
+                let payment = wire::payment(&payment, refund.as_ref().map(wire::refund));
+                Ok(Response::new(v1::GetPaymentResponse { mark: Some(mark), payment: Some(payment) }))
             })
             .await
     }
@@ -190,9 +238,10 @@ impl<N: LedgerNode> IssuanceService for Issuance<N> {
                 let within = deadline::within(request.metadata());
                 let request = request.get_ref();
                 let consistency = validate::consistency(request.consistency).map_err(Failure::from)?;
+                let document = validate::asked_document(&request.document_sha256).map_err(Failure::from)?;
                 let verified = serial_code::verify(self.edge.key(), &request.code);
                 let response = match verified {
-                    Ok((series, number)) => self.holder_of(series, number, consistency, within).await?,
+                    Ok((series, number)) => self.status_of(series, number, document, consistency, within).await?,
                     Err(forged) => {
                         if let (Forged::NotOurs, Some(Ok(series))) =
                             (forged, request.code.get(..SERIES_CHARS).map(SeriesCode::new))

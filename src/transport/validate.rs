@@ -8,7 +8,8 @@ use crate::consensus::Consistency;
 use crate::domain::names::InvalidValue;
 use crate::domain::series::SeriesTerms;
 use crate::domain::{
-    AccountId, Command, Gateway, KeyCheck, OrderId, PaymentId, PaymentName, Quantity, Rupiah, SeriesCode, StampNumber,
+    AccountId, Command, DocumentDigest, Gateway, KeyCheck, OrderId, PaymentId, PaymentName, Place, PolicyTerms, Quantity,
+    Rupiah, SeriesCode, SettlementReference, StampNumber,
 };
 use crate::limits;
 use crate::proto::{admin, v1};
@@ -78,6 +79,25 @@ pub fn cancel_order(request: &v1::CancelOrderRequest) -> Result<Command, BadFiel
     Ok(Command::CancelOrder { order: order_id(&request.order_id)? })
 }
 
+pub fn void_order(request: &v1::VoidOrderRequest) -> Result<Command, BadField> {
+    Ok(Command::VoidOrder { order: order_id(&request.order_id)? })
+}
+
+pub fn stamp_document(request: &v1::StampDocumentRequest) -> Result<Command, BadField> {
+    Ok(Command::StampDocument {
+        order: order_id(&request.order_id)?,
+        document: DocumentDigest::new(&request.document_sha256).field("document_sha256")?,
+    })
+}
+
+/// Of a question about a document, which may be left out.
+pub fn asked_document(bytes: &[u8]) -> Result<Option<DocumentDigest>, BadField> {
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    DocumentDigest::new(bytes).map(Some).field("document_sha256")
+}
+
 pub fn order_id(text: &str) -> Result<OrderId, BadField> {
     OrderId::parse(text).field("order_id")
 }
@@ -114,6 +134,8 @@ pub fn batch_command(index: usize, command: &v1::Command) -> Result<Command, Fai
         Some(Kind::PlaceOrder(request)) => ("place_order", place_order(request)),
         Some(Kind::RecordPayment(request)) => ("record_payment", record_payment(request)),
         Some(Kind::CancelOrder(request)) => ("cancel_order", cancel_order(request)),
+        Some(Kind::VoidOrder(request)) => ("void_order", void_order(request)),
+        Some(Kind::StampDocument(request)) => ("stamp_document", stamp_document(request)),
         None => return Err(Failure::invalid(format!("commands[{index}].command"), "must be set")),
     };
     parsed.map_err(|bad| bad.under(&format!("commands[{index}].{name}.")))
@@ -126,6 +148,40 @@ pub fn open_series(request: &admin::OpenSeriesRequest, key_check: KeyCheck) -> R
     let (capacity, face_value_idr, window_ms) = (request.capacity, request.face_value_idr, request.payment_window_ms);
     let terms = SeriesTerms::new(code, first_number, capacity, face_value_idr, window_ms, key_check);
     terms.map(Command::OpenSeries).map_err(|term| BadField { field: term.field, limit: Limit::Value(term.limit) })
+}
+
+pub fn set_policy(request: &admin::SetPolicyRequest) -> Result<Command, BadField> {
+    let terms = PolicyTerms::new(request.version, request.void_refund_percent, request.void_window_ms);
+    terms.map(Command::SetPolicy).map_err(|term| BadField { field: term.field, limit: Limit::Value(term.limit) })
+}
+
+pub fn settle_refund(request: &admin::SettleRefundRequest) -> Result<Command, BadField> {
+    Ok(Command::SettleRefund {
+        payment: payment_name(&request.gateway, &request.payment_id)?,
+        amount: Rupiah::payment(request.amount_idr).field("amount_idr")?,
+        reference: SettlementReference::new(&request.reference).field("reference")?,
+    })
+}
+
+pub fn page_size(asked: u32) -> Result<usize, BadField> {
+    let max = limits::PAGE_SIZE_MAX;
+    match asked {
+        0 => Ok(limits::PAGE_SIZE_DEFAULT as usize),
+        asked if asked <= max => Ok(asked as usize),
+        got => Err(InvalidValue::Range { min: 0, max: max.into(), got: got.into() }).field("page_size"),
+    }
+}
+
+/// A page that goes on behind a place in the log; none is the first page.
+pub fn page_after(token: &str) -> Result<Option<Place>, BadField> {
+    if token.is_empty() {
+        return Ok(None);
+    }
+    let place = token
+        .split_once('.')
+        .and_then(|(log_index, offset)| Some(Place { log_index: log_index.parse().ok()?, offset: offset.parse().ok()? }));
+    let limit = Limit::Words("must be empty or a next_page_token");
+    place.map(Some).ok_or(BadField { field: "page_token", limit })
 }
 
 pub fn cluster_name(name: &str) -> Result<(), BadField> {

@@ -126,3 +126,43 @@ fn what_the_ledger_refuses_has_its_exit_code_and_says_what_to_try() {
     let listed = cluster.json(None, &["series", "list"]);
     assert_eq!((&listed[0]["series"], &listed[0]["free"]), (&"CPN".into(), &1_000_000.into()));
 }
+
+/// `printf "surat lamaran" | sha256sum`
+const SHA256SUM: &str = "5191ad02e92157a1fb7c04497fd102c18708d0efbe5e9321941d41530448eb6f";
+
+#[test]
+fn a_stamp_is_applied_an_order_voided_and_its_refund_settled_from_the_command_line() {
+    let cluster = Cluster::running();
+    let buy = |stamps: &str| {
+        let placed = cluster.json(None, &["order", "place", "--series", "CPN", "--quantity", stamps]);
+        let order = placed["order_id"].as_str().unwrap().to_owned();
+        let paid = cluster.json(None, &["order", "pay", &order, "--gateway", "midtrans", "--payment-id", &order]);
+        (order, paid["codes"].clone())
+    };
+    let (order, codes) = buy("2");
+    let document = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(document.path(), "surat lamaran").unwrap();
+    let file = document.path().to_str().unwrap();
+    let stamped = cluster.json(Some(2), &["stamp", "apply", &order, "--file", file]);
+    assert_eq!(stamped["code"], codes[0]);
+    assert_eq!(stamped["document_sha256"], SHA256SUM);
+    let code = codes[0].as_str().unwrap();
+    let verified = cluster.json(Some(3), &["stamp", "verify", code, "--file", file]);
+    assert_eq!((&verified["status"], &verified["document_matches"]), (&"stamped".into(), &true.into()));
+    let other = cluster.stampede(&["stamp", "verify", code, "--sha256", &"00".repeat(32)]);
+    assert_eq!(other.status.code(), Some(12), "it is on another document");
+    assert_eq!(cluster.stampede(&["order", "void", &order]).status.code(), Some(1), "a stamp of it is used");
+
+    cluster.json(None, &["settings", "set", "--void-refund-percent", "60"]);
+    let policy = cluster.json(None, &["settings", "get"]);
+    assert_eq!((&policy["policy_version"], &policy["void_window"]), (&1.into(), &"3days".into()));
+    let (order, _) = buy("1");
+    assert_eq!(cluster.json(None, &["order", "void", &order])["refund_idr"], 6_000);
+    let due = cluster.json(None, &["refund", "list"]);
+    let payment = format!("midtrans/{order}");
+    assert_eq!((&due[0]["payment"], &due[0]["reason"]), (&payment.as_str().into(), &"void".into()));
+    let settle = ["refund", "settle", &payment, "--amount-idr", "6000", "--reference", "t-1"];
+    assert_eq!(cluster.json(None, &settle)["replayed"], false);
+    assert_eq!(cluster.json(None, &settle)["replayed"], true);
+    assert_eq!(cluster.json(None, &["refund", "list"]), serde_json::json!([]));
+}

@@ -7,4 +7,5 @@ mod commands;
 mod damage;
 mod lifecycle;
 mod rejoin;
+mod september_2024;
 mod start;

@@ -17,19 +17,32 @@ fn refusals() -> Vec<Refusal> {
         Refusal::SeriesReused { field },
         Refusal::OrderIdReused { field },
         Refusal::PaymentIdReused { field },
+        Refusal::RefundReused { field },
+        Refusal::PolicyVersionReused { field },
         Refusal::SeriesUnknown,
         Refusal::StockExhausted,
         Refusal::OrderUnknown,
+        Refusal::RefundUnknown,
+        Refusal::OrderNotIssued,
         Refusal::OrderIssued,
         Refusal::OrderExpired,
+        Refusal::OrderVoided,
+        Refusal::OrderStamped,
+        Refusal::OrderExhausted,
+        Refusal::VoidWindowClosed,
+        Refusal::RefundAmountWrong,
+        Refusal::PolicyVersionSkipped,
     ];
     assert!(all.is_sorted(), "not the order of the enum");
     // A new refusal does not compile here until it stands above too.
     for refusal in &all {
         match refusal {
             Refusal::SeriesReused { .. } | Refusal::OrderIdReused { .. } | Refusal::PaymentIdReused { .. } => {}
-            Refusal::SeriesUnknown | Refusal::StockExhausted => {}
-            Refusal::OrderUnknown | Refusal::OrderIssued | Refusal::OrderExpired => {}
+            Refusal::RefundReused { .. } | Refusal::PolicyVersionReused { .. } => {}
+            Refusal::SeriesUnknown | Refusal::StockExhausted | Refusal::OrderUnknown | Refusal::RefundUnknown => {}
+            Refusal::OrderNotIssued | Refusal::OrderIssued | Refusal::OrderExpired | Refusal::OrderVoided => {}
+            Refusal::OrderStamped | Refusal::OrderExhausted | Refusal::VoidWindowClosed => {}
+            Refusal::RefundAmountWrong | Refusal::PolicyVersionSkipped => {}
         }
     }
     all
@@ -76,7 +89,8 @@ fn misplaced<'a>(methods: &[(&str, Vec<&'a str>)]) -> Vec<&'a str> {
 #[test]
 fn the_proto_files_tell_the_refusals_in_their_order() {
     // The other methods of the operators are no commands: the ledger refuses none of them.
-    let of_operators = methods(OPERATORS).into_iter().filter(|(method, _)| *method == "OpenSeries");
+    let commands = ["OpenSeries", "SetPolicy", "SettleRefund"];
+    let of_operators = methods(OPERATORS).into_iter().filter(|(method, _)| commands.contains(method));
     let methods: Vec<_> = methods(PUBLIC).into_iter().chain(of_operators).collect();
     assert_eq!(misplaced(&methods), Vec::<&str>::new());
     for refusal in refusals() {
@@ -88,6 +102,14 @@ fn the_proto_files_tell_the_refusals_in_their_order() {
     assert_eq!(of("PlaceOrder"), Some(["ORDER_ID_REUSED", "SERIES_UNKNOWN", "STOCK_EXHAUSTED"].as_slice()));
     assert_eq!(of("OpenSeries"), Some(["SERIES_REUSED"].as_slice()));
     assert_eq!(of("GetPayment"), Some([].as_slice()));
+}
+
+#[test]
+fn every_refusal_is_found_by_its_reason() {
+    for refusal in refusals() {
+        assert_eq!(Refusal::of_reason(refusal.reason(), ""), Some(refusal));
+    }
+    assert_eq!(Refusal::of_reason("NO_SUCH_REASON", ""), None);
 }
 
 #[test]
@@ -104,6 +126,7 @@ fn outcomes() -> Vec<PaymentOutcome> {
         PaymentOutcome::Applied(serials),
         PaymentOutcome::OrderUnknown,
         PaymentOutcome::OrderCancelled,
+        PaymentOutcome::OrderVoided,
         PaymentOutcome::AlreadyPaid,
         PaymentOutcome::WrongAmount,
         PaymentOutcome::NoStock,
@@ -112,6 +135,7 @@ fn outcomes() -> Vec<PaymentOutcome> {
     for outcome in &all {
         match outcome {
             PaymentOutcome::Applied(_) | PaymentOutcome::OrderUnknown | PaymentOutcome::OrderCancelled => {}
+            PaymentOutcome::OrderVoided => {}
             PaymentOutcome::AlreadyPaid | PaymentOutcome::WrongAmount | PaymentOutcome::NoStock => {}
         }
     }

@@ -2,7 +2,9 @@
 
 use crate::support::*;
 use proptest::prelude::*;
-use stampede::domain::invariants::{order_moved_along_arrows, payment_never_changed, violations};
+use stampede::domain::invariants::{
+    order_moved_along_arrows, payment_never_changed, refund_only_settled, stamping_never_changed, violations,
+};
 use stampede::domain::{
     Change, Command, LedgerTime, LedgerView, MemoryLedger, Outcome, Overlay, Place, Reply, apply, clamp_time,
 };
@@ -19,6 +21,12 @@ fn entry() -> impl Strategy<Value = (u64, Command)> {
         6 => (gateway, 0..12_u8, 0..8_u8, 1..4_u64).prop_map(|(gateway, payment, order, stamps)|
             pay_through(gateway, &format!("p{payment}"), order, stamps * FACE_VALUE_IDR)),
         2 => (0..9_u8).prop_map(cancel),
+        3 => (0..9_u8).prop_map(void),
+        3 => (0..9_u8, 0..5_u8).prop_map(|(order, document)| stamp_document(order, document)),
+        3 => (0..12_u8, 1..5_u64).prop_map(|(payment, quarters)|
+            settle(&format!("p{payment}"), quarters * FACE_VALUE_IDR / 4 * 3, "t1")),
+        2 => (0..12_u8, 1..4_u64).prop_map(|(payment, stamps)| settle(&format!("p{payment}"), stamps * FACE_VALUE_IDR, "t2")),
+        1 => (1..4_u32, 1..3_u32).prop_map(|(version, halves)| set_policy(version, halves * 50, 2_000)),
         2 => (0..4_u32).prop_map(expire),
     ];
     (0..4 * PAYMENT_WINDOW_MS, command)
@@ -81,6 +89,13 @@ proptest! {
             for payment in before.all_payments() {
                 prop_assert_eq!(payment_never_changed(Some(payment), ledger.peek_payment(&payment.name)), Ok(()));
             }
+            for refund in before.all_refunds() {
+                prop_assert_eq!(refund_only_settled(Some(refund), ledger.peek_refund(&refund.payment)), Ok(()));
+            }
+            for stamping in before.all_stampings() {
+                let Ok(after) = ledger.stamping(stamping.order, stamping.document);
+                prop_assert_eq!(stamping_never_changed(Some(stamping), after.as_ref()), Ok(()));
+            }
         }
     }
 
@@ -88,21 +103,48 @@ proptest! {
     #[test]
     fn money_adds_up_from_the_answers_alone(entries in history()) {
         let (ledger, replies) = play_one_by_one(&entries);
-        let (mut received, mut issued_value, mut refund_due) = (0, 0, 0);
-        for ((_, command), reply) in entries.iter().zip(&replies) {
-            let (Command::RecordPayment { amount, .. }, Outcome::PaymentRecorded(outcome), false) =
-                (command, &reply.outcome, reply.replayed) else { continue };
-            received += amount.as_idr();
-            match outcome {
-                stampede::domain::PaymentOutcome::Applied(serials) =>
-                    issued_value += u64::from(serials.quantity.get()) * FACE_VALUE_IDR,
-                _ => refund_due += amount.as_idr(),
+        let (mut received, mut issued, mut held, mut due, mut refunded) = (0, 0, 0, 0, 0);
+        for ((_, command), reply) in entries.iter().zip(&replies).filter(|(_, reply)| !reply.replayed) {
+            match (command, &reply.outcome) {
+                (Command::RecordPayment { amount, .. }, Outcome::PaymentRecorded(outcome)) => {
+                    received += amount.as_idr();
+                    match outcome {
+                        stampede::domain::PaymentOutcome::Applied(serials) =>
+                            issued += u64::from(serials.quantity.get()) * FACE_VALUE_IDR,
+                        _ => due += amount.as_idr(),
+                    }
+                }
+                (Command::VoidOrder { order }, Outcome::OrderVoided { refund }) => {
+                    let value = ledger.peek_order(*order).expect("voided").amount.as_idr();
+                    issued -= value;
+                    held += value - refund.as_idr();
+                    due += refund.as_idr();
+                }
+                (Command::SettleRefund { amount, .. }, Outcome::RefundSettled) => {
+                    due -= amount.as_idr();
+                    refunded += amount.as_idr();
+                }
+                _ => {}
             }
         }
         let Ok(totals) = ledger.totals();
-        let kept = (totals.received.as_idr(), totals.issued_value.as_idr(), totals.refund_due.as_idr());
-        prop_assert_eq!((received, issued_value, refund_due), kept);
-        prop_assert_eq!(received, issued_value + refund_due);
+        let kept = [totals.received, totals.issued_value(), totals.held, totals.refund_due(), totals.refunded];
+        prop_assert_eq!([received, issued, held, due, refunded], kept.map(stampede::domain::Rupiah::as_idr));
+        prop_assert_eq!(received, issued + held + due + refunded);
+    }
+
+    /// V5 from the answers alone: whatever raced, no order has serials that were issued and money that goes back for them.
+    #[test]
+    fn an_order_is_issued_or_refunded_never_both(entries in history()) {
+        let (ledger, replies) = play_one_by_one(&entries);
+        for (entry, reply) in entries.iter().zip(&replies) {
+            let (Command::RecordPayment { payment, order, .. }, Outcome::PaymentRecorded(outcome)) = (&entry.1, &reply.outcome)
+                else { continue };
+            let is_applied = matches!(outcome, stampede::domain::PaymentOutcome::Applied(_));
+            let is_issued = ledger.peek_order(*order).is_some_and(|order| order.is_issued());
+            let is_owed_back = ledger.peek_refund(payment).is_some();
+            prop_assert_eq!(is_owed_back, !(is_applied && is_issued), "payment {} of order {}", payment, order);
+        }
     }
 
     /// G5: at any later time, whatever happened since.
@@ -150,13 +192,24 @@ proptest! {
             prop_assert_eq!(overlay.series(code), whole.series(code));
             for number in (0..16).map(stamp) {
                 prop_assert_eq!(overlay.holder(code, number), whole.holder(code, number));
+                prop_assert_eq!(overlay.document(code, number), whole.document(code, number));
             }
         }
         for order in (0..10).map(order_id) {
             prop_assert_eq!(overlay.order(order), whole.order(order));
+            for document in (0..6).map(document) {
+                prop_assert_eq!(overlay.stamping(order, document), whole.stamping(order, document));
+            }
         }
         for payment in (0..13).map(|number| payment_name(&format!("p{number}"))) {
             prop_assert_eq!(overlay.payment(&payment), whole.payment(&payment));
+            prop_assert_eq!(overlay.refund(&payment), whole.refund(&payment));
+        }
+        for version in 0..5 {
+            prop_assert_eq!(overlay.policy(version), whole.policy(version));
+        }
+        for after in (0..120).map(|log_index| Place { log_index, offset: 0 }).map(Some).chain([None]) {
+            prop_assert_eq!(overlay.refunds_due(after, limit), whole.refunds_due(after, limit));
         }
         let edits = overlay.take_edits();
         for edit in &edits {
@@ -164,6 +217,15 @@ proptest! {
                 Change::Series(series) => base.peek_series(series.code).cloned().map(Change::Series),
                 Change::Order(order) => base.peek_order(order.id).cloned().map(Change::Order),
                 Change::Payment(payment) => base.peek_payment(&payment.name).cloned().map(Change::Payment),
+                Change::Refund(refund) => base.peek_refund(&refund.payment).cloned().map(Change::Refund),
+                Change::Stamping(stamping) => {
+                    let Ok(before) = base.stamping(stamping.order, stamping.document);
+                    before.map(Change::Stamping)
+                }
+                Change::Policy(policy) => {
+                    let Ok(before) = base.policy(policy.terms.version());
+                    before.map(Change::Policy)
+                }
                 Change::Totals(_) => base.totals().map(Change::Totals).ok(),
             };
             prop_assert_eq!(&edit.before, &before);

@@ -2,8 +2,8 @@
 
 use stampede::domain::series::SeriesTerms;
 use stampede::domain::{
-    AccountId, Command, Gateway, LedgerTime, LedgerView, MemoryLedger, OrderId, PaymentId, PaymentName, Place, Quantity, Reply,
-    Rupiah, SeriesCode, StampNumber, apply, clamp_time,
+    AccountId, Command, DocumentDigest, Gateway, LedgerTime, LedgerView, MemoryLedger, OrderId, PaymentId, PaymentName, Place,
+    PolicyTerms, Quantity, Reply, Rupiah, SeriesCode, SettlementReference, StampNumber, apply, clamp_time,
 };
 
 pub(crate) const FACE_VALUE_IDR: u64 = 10_000;
@@ -59,6 +59,27 @@ pub(crate) fn pay_through(gateway: &str, payment: &str, order: u8, amount_idr: u
 
 pub(crate) fn cancel(order: u8) -> Command {
     Command::CancelOrder { order: order_id(order) }
+}
+
+pub(crate) fn void(order: u8) -> Command {
+    Command::VoidOrder { order: order_id(order) }
+}
+
+pub(crate) fn document(number: u8) -> DocumentDigest {
+    DocumentDigest::from_bytes([number; 32])
+}
+
+pub(crate) fn stamp_document(order: u8, number: u8) -> Command {
+    Command::StampDocument { order: order_id(order), document: document(number) }
+}
+
+pub(crate) fn settle(payment: &str, amount_idr: u64, reference: &str) -> Command {
+    let reference = SettlementReference::new(reference).expect("valid");
+    Command::SettleRefund { payment: payment_name(payment), amount: Rupiah::from_idr(amount_idr), reference }
+}
+
+pub(crate) fn set_policy(version: u32, void_refund_percent: u32, void_window_ms: i64) -> Command {
+    Command::SetPolicy(PolicyTerms::new(version, void_refund_percent, void_window_ms).expect("valid"))
 }
 
 pub(crate) fn expire(limit: u32) -> Command {

@@ -5,7 +5,7 @@ use crate::support::*;
 use stampede::domain::invariants::violations;
 use stampede::domain::series::{SerialRange, SeriesTerms};
 use stampede::domain::{Command, LedgerTime, LedgerView, MemoryLedger, Outcome, PaymentOutcome, Refusal, Rupiah};
-use stampede::limits::{EXPIRE_ORDERS_MAX, SERIES_CAPACITY_MAX, STAMP_NUMBER_MAX};
+use stampede::limits::{EXPIRE_ORDERS_MAX, SERIES_CAPACITY_MAX, STAMP_NUMBER_MAX, VOID_WINDOW_MS_DEFAULT};
 
 enum Expect {
     Done(Outcome),
@@ -71,6 +71,22 @@ fn refused(refusal: Refusal) -> Expect {
 
 fn expired(count: u32) -> Expect {
     Done(Outcome::OrdersExpired { count })
+}
+
+fn voided(refund_idr: u64) -> Expect {
+    Done(Outcome::OrderVoided { refund: Rupiah::from_idr(refund_idr) })
+}
+
+fn stamped(number: u64) -> Expect {
+    Done(Outcome::DocumentStamped { series: series_code("A24"), number: stamp(number) })
+}
+
+fn settled() -> Expect {
+    Done(Outcome::RefundSettled)
+}
+
+fn policy_set() -> Expect {
+    Done(Outcome::PolicySet)
 }
 
 fn cancelled() -> Expect {
@@ -315,6 +331,215 @@ fn more_money_than_there_is_does_not_stop_the_ledger() {
     let reply = execute(&mut ledger, 2, 0, &pay("p2", 1, u64::MAX));
     assert_eq!(reply.outcome, Outcome::PaymentRecorded(PaymentOutcome::OrderUnknown));
     let Ok(totals) = ledger.totals();
-    assert_eq!((totals.received, totals.refund_due), (Rupiah::from_idr(u64::MAX), Rupiah::from_idr(u64::MAX)));
+    assert_eq!((totals.received, totals.refund_due()), (Rupiah::from_idr(u64::MAX), Rupiah::from_idr(u64::MAX)));
     assert_eq!(violations(&ledger), []);
+}
+
+#[test]
+fn void_order_gives_back_what_the_policy_says_and_no_serial_again() {
+    let last_moment = 20 + VOID_WINDOW_MS_DEFAULT;
+    let ledger = play(vec![
+        (10, open("A24", 100, 6), opened()),
+        (10, void(1), refused(Refusal::OrderUnknown)),
+        (10, place(1, "ani", "A24", 2), placed(20_000, 1_010)),
+        (10, place(2, "budi", "A24", 1), placed(10_000, 1_010)),
+        (10, place(3, "citra", "A24", 1), placed(10_000, 1_010)),
+        // Nothing is to be voided before the order is paid, after a cancel, after its time.
+        (10, void(1), refused(Refusal::OrderNotIssued)),
+        (10, cancel(3), cancelled()),
+        (10, void(3), refused(Refusal::OrderNotIssued)),
+        (20, pay("p1", 1, 20_000), applied(100, 2)),
+        (20, pay("p2", 2, 10_000), applied(102, 1)),
+        (1_010, place(4, "dewi", "A24", 1), placed(10_000, 2_010)),
+        (2_010, expire(10), expired(1)),
+        (2_010, void(4), refused(Refusal::OrderNotIssued)),
+        // The last moment of the window is within it: 75 % goes back.
+        (last_moment, void(1), voided(15_000)),
+        (last_moment + 1, void(1), AnswerOf(14)),
+        (last_moment + 1, void(2), refused(Refusal::VoidWindowClosed)),
+        // The retry of its payment has its answer; another payment of it is owed back.
+        (last_moment + 1, pay("p1", 1, 20_000), AnswerOf(9)),
+        (last_moment + 1, pay("p3", 1, 20_000), refund(PaymentOutcome::OrderVoided)),
+        (last_moment + 1, cancel(1), refused(Refusal::OrderVoided)),
+        (last_moment + 1, place(1, "ani", "A24", 2), AnswerOf(3)),
+        // The numbers 100 and 101 were seen: they are never sold again.
+        (last_moment + 1, place(5, "eka", "A24", 3), placed(30_000, last_moment + 1_001)),
+        (last_moment + 1, pay("p4", 5, 30_000), applied(103, 3)),
+        (last_moment + 1, place(6, "fajar", "A24", 1), refused(Refusal::StockExhausted)),
+    ]);
+    let series = ledger.peek_series(series_code("A24")).expect("opened");
+    assert_eq!((series.issued, series.voided, series.reserved, series.free()), (4, 2, 0, 0));
+    assert_eq!(ledger.holder(series_code("A24"), stamp(101)), Ok(Some(order_id(1))), "a voided stamp stays its order's");
+    let Ok(totals) = ledger.totals();
+    let money = [totals.received, totals.issued_value(), totals.held, totals.refund_due(), totals.refunded].map(Rupiah::as_idr);
+    assert_eq!(money, [80_000, 40_000, 5_000, 35_000, 0]);
+}
+
+#[test]
+fn a_stamp_that_is_used_keeps_its_order_from_being_voided_and_is_never_used_twice() {
+    let ledger = play(vec![
+        (0, open("A24", 100, 5), opened()),
+        (0, place(1, "ani", "A24", 2), placed(20_000, 1_000)),
+        (0, stamp_document(2, 7), refused(Refusal::OrderUnknown)),
+        (0, place(2, "budi", "A24", 1), placed(10_000, 1_000)),
+        (0, place(3, "citra", "A24", 1), placed(10_000, 1_000)),
+        (0, stamp_document(1, 7), refused(Refusal::OrderNotIssued)),
+        (0, cancel(3), cancelled()),
+        (0, stamp_document(3, 7), refused(Refusal::OrderNotIssued)),
+        (10, pay("p1", 1, 20_000), applied(100, 2)),
+        (10, pay("p2", 2, 10_000), applied(102, 1)),
+        (20, stamp_document(1, 7), stamped(100)),
+        // The connection broke: the same document again has the same stamp.
+        (30, stamp_document(1, 7), AnswerOf(11)),
+        (30, void(1), refused(Refusal::OrderStamped)),
+        // Used before the window closed and after: the use comes first.
+        (30 + VOID_WINDOW_MS_DEFAULT, void(1), refused(Refusal::OrderStamped)),
+        (40, stamp_document(1, 8), stamped(101)),
+        (40, stamp_document(1, 9), refused(Refusal::OrderExhausted)),
+        (40, stamp_document(1, 8), AnswerOf(15)),
+        // The same document may have a stamp of another order.
+        (40, stamp_document(2, 7), stamped(102)),
+    ]);
+    assert_eq!(ledger.document(series_code("A24"), stamp(101)), Ok(Some(document(8))));
+    assert_eq!(ledger.document(series_code("A24"), stamp(103)), Ok(None));
+}
+
+#[test]
+fn a_voided_order_stamps_no_document() {
+    play(vec![
+        (0, open("A24", 100, 5), opened()),
+        (0, place(1, "ani", "A24", 1), placed(10_000, 1_000)),
+        (0, pay("p1", 1, 10_000), applied(100, 1)),
+        (0, void(1), voided(7_500)),
+        (0, stamp_document(1, 7), refused(Refusal::OrderVoided)),
+    ]);
+}
+
+#[test]
+fn a_refund_is_settled_once_for_what_is_owed() {
+    let reused = |field| refused(Refusal::RefundReused { field });
+    let ledger = play(vec![
+        (0, open("A24", 100, 5), opened()),
+        (0, place(1, "ani", "A24", 1), placed(10_000, 1_000)),
+        (0, pay("p1", 1, 10_000), applied(100, 1)),
+        (0, pay("p2", 1, 12_345), refund(PaymentOutcome::AlreadyPaid)),
+        (0, settle("p9", 1, "t1"), refused(Refusal::RefundUnknown)),
+        // It stands for issued stamps: nothing is owed back.
+        (0, settle("p1", 10_000, "t1"), refused(Refusal::RefundUnknown)),
+        (0, settle("p2", 10_000, "t1"), refused(Refusal::RefundAmountWrong)),
+        (0, settle("p2", 12_345, "t1"), settled()),
+        (9, settle("p2", 12_345, "t1"), AnswerOf(8)),
+        (9, settle("p2", 1, "t2"), reused("amount_idr")),
+        (9, settle("p2", 12_345, "t2"), reused("reference")),
+        (9, void(1), voided(7_500)),
+        (9, settle("p1", 7_500, "t1"), settled()),
+        (9, void(1), AnswerOf(12)),
+    ]);
+    assert_eq!(ledger.refunds_due(None, 10), Ok(Vec::new()));
+    let Ok(totals) = ledger.totals();
+    let refunded = (totals.refund_due().as_idr(), totals.refunded.as_idr(), totals.held.as_idr());
+    assert_eq!(refunded, (0, 19_845, 2_500));
+}
+
+#[test]
+fn refunds_due_are_listed_from_the_oldest_on() {
+    let ledger = play(vec![
+        (0, pay("p3", 1, 30_000), refund(PaymentOutcome::OrderUnknown)),
+        (0, pay("p1", 1, 10_000), refund(PaymentOutcome::OrderUnknown)),
+        (0, pay("p2", 1, 20_000), refund(PaymentOutcome::OrderUnknown)),
+        (0, settle("p1", 10_000, "t1"), settled()),
+    ]);
+    let page = |after, limit| {
+        let Ok(due) = ledger.refunds_due(after, limit);
+        due.into_iter().map(|refund| (refund.payment.payment_id.to_string(), refund.due)).collect::<Vec<_>>()
+    };
+    let all = page(None, 9);
+    assert_eq!(all.iter().map(|(payment, _)| payment.as_str()).collect::<Vec<_>>(), ["p3", "p2"]);
+    assert_eq!(
+        (page(None, 1), page(Some(all[0].1), 9), page(Some(all[1].1), 9)),
+        (all[..1].to_vec(), all[1..].to_vec(), vec![])
+    );
+}
+
+#[test]
+fn a_policy_follows_the_one_before_and_holds_from_then_on() {
+    let reused = |field| refused(Refusal::PolicyVersionReused { field });
+    play(vec![
+        (0, open("A24", 100, 5), opened()),
+        (0, place(1, "ani", "A24", 1), placed(10_000, 1_000)),
+        (0, place(2, "budi", "A24", 1), placed(10_000, 1_000)),
+        (0, place(3, "citra", "A24", 1), placed(10_000, 1_000)),
+        (0, pay("p1", 1, 10_000), applied(100, 1)),
+        (0, pay("p2", 2, 10_000), applied(101, 1)),
+        (0, pay("p3", 3, 10_000), applied(102, 1)),
+        (1, void(1), voided(7_500)),
+        (1, set_policy(2, 50, 1_000), refused(Refusal::PolicyVersionSkipped)),
+        (1, set_policy(1, 33, 1_000), policy_set()),
+        (1, set_policy(1, 33, 1_000), AnswerOf(10)),
+        (1, set_policy(1, 34, 2_000), reused("void_refund_percent")),
+        (1, set_policy(1, 33, 2_000), reused("void_window_ms")),
+        // What is due stays as it was.
+        (1, void(1), AnswerOf(8)),
+        (1_000, void(2), voided(3_300)),
+        (1_001, void(3), refused(Refusal::VoidWindowClosed)),
+        // A longer window opens what was closed.
+        (1_001, set_policy(2, 100, 5_000), policy_set()),
+        (1_001, void(3), voided(10_000)),
+        (1_001, set_policy(1, 33, 1_000), AnswerOf(10)),
+        (1_001, set_policy(4, 33, 1_000), refused(Refusal::PolicyVersionSkipped)),
+    ]);
+}
+
+#[test]
+fn terms_of_a_policy_keep_their_limits() {
+    let terms = |version, percent, window_ms: i64| {
+        stampede::domain::PolicyTerms::new(version, percent, window_ms).map(drop).map_err(|term| term.to_string())
+    };
+    let year = 366 * 24 * 60 * 60 * 1_000;
+    let bad = |text: &str| Err(text.to_owned());
+    let rows = [
+        ((1, 1, 1_000), Ok(())),
+        ((u32::MAX, 100, year), Ok(())),
+        ((0, 0, 0), bad("version must be 1 to 4294967295, is 0")),
+        ((1, 0, 0), bad("void_refund_percent must be 1 to 100, is 0")),
+        ((1, 101, 0), bad("void_refund_percent must be 1 to 100, is 101")),
+        ((1, 1, 999), bad("void_window_ms must be 1000 to 31622400000, is 999")),
+        ((1, 1, year + 1), bad("void_window_ms must be 1000 to 31622400000, is 31622400001")),
+        ((1, 1, -1), bad("void_window_ms must be 1000 to 31622400000, is -1")),
+    ];
+    for (row, expect) in rows {
+        assert_eq!(terms(row.0, row.1, row.2), expect, "{row:?}");
+    }
+}
+
+#[test]
+fn a_share_of_a_rupiah_goes_to_the_buyer() {
+    let policy = stampede::domain::PolicyTerms::new(1, 75, 1_000).expect("valid");
+    for (paid, refund) in
+        [(1, 1), (2, 2), (3, 3), (4, 3), (10_000, 7_500), (10_001, 7_501), (u64::MAX, 13_835_058_055_282_163_712)]
+    {
+        assert_eq!(policy.refund_of(Rupiah::from_idr(paid)), Rupiah::from_idr(refund), "{paid}");
+    }
+}
+
+#[test]
+fn the_highest_clock_and_the_highest_sums_stop_no_void_and_no_settlement() {
+    let late = u64::MAX;
+    let ledger = play(vec![
+        (0, pay("p8", 8, u64::MAX), refund(PaymentOutcome::OrderUnknown)),
+        (0, pay("p9", 9, u64::MAX), refund(PaymentOutcome::OrderUnknown)),
+        (late, open("A24", 100, 3), opened()),
+        (late, place(1, "ani", "A24", 1), placed(10_000, late)),
+        (late, expire(10), expired(1)),
+        // After its time, and there is stock: it is issued, and may still be given back.
+        (late, pay("p1", 1, 10_000), applied(100, 1)),
+        (late, void(1), voided(7_500)),
+        // The void comes before the amount.
+        (late, pay("p2", 1, 1), refund(PaymentOutcome::OrderVoided)),
+        (late, settle("p8", u64::MAX, "t8"), settled()),
+        (late, settle("p9", u64::MAX, "t9"), settled()),
+        (late, settle("p1", 7_500, "t1"), settled()),
+    ]);
+    let Ok(totals) = ledger.totals();
+    assert_eq!((totals.received.as_idr(), totals.refunded.as_idr(), totals.refunds_due()), (u64::MAX, u64::MAX, 1));
 }

@@ -77,7 +77,7 @@ impl Checks {
         }
     }
 
-    /// An entry changed these records. Orders that it made anew are left out: it may move them further at once.
+    /// An entry changed these records. Those that it made anew are left out: it may move them further at once.
     pub fn moved(&self, node_id: u64, edits: &[Edit]) {
         for edit in edits {
             let judged = match (&edit.before, &edit.after) {
@@ -86,6 +86,15 @@ impl Checks {
                 }
                 (Some(Change::Payment(before)), Change::Payment(after)) => {
                     invariants::payment_never_changed(Some(before), Some(after))
+                }
+                (Some(Change::Refund(before)), Change::Refund(after)) => {
+                    invariants::refund_only_settled(Some(before), Some(after))
+                }
+                (Some(Change::Stamping(before)), Change::Stamping(after)) => {
+                    invariants::stamping_never_changed(Some(before), Some(after))
+                }
+                (Some(Change::Policy(before)), Change::Policy(after)) => {
+                    invariants::policy_never_changed(Some(before), Some(after))
                 }
                 _ => Ok(()),
             };

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use rand::RngExt;
 use stampede::domain::{
-    Change, LedgerTime, LedgerView, MemoryLedger, Order, OrderId, Overlay, Payment, PaymentName, Reply, Series, SeriesCode,
-    StampNumber, Totals,
+    Change, DocumentDigest, LedgerTime, LedgerView, MemoryLedger, Order, OrderId, Overlay, Payment, PaymentName, Place, Policy,
+    Refund, Reply, Series, SeriesCode, StampNumber, Stamping, Totals,
 };
 use stampede::storage::digest::EncodedRecord;
 use stampede::storage::{CommittedEntry, LedgerMeta, LedgerState, LedgerStore, StateDigest, StorageError, apply_entry};
@@ -281,6 +281,31 @@ impl LedgerView for SimView {
         Ok(found)
     }
 
+    fn refund(&self, payment: &PaymentName) -> Result<Option<Refund>, StorageError> {
+        let Ok(found) = self.0.records.refund(payment);
+        Ok(found)
+    }
+
+    fn stamping(&self, order: OrderId, document: DocumentDigest) -> Result<Option<Stamping>, StorageError> {
+        let Ok(found) = self.0.records.stamping(order, document);
+        Ok(found)
+    }
+
+    fn policy(&self, version: u32) -> Result<Option<Policy>, StorageError> {
+        let Ok(found) = self.0.records.policy(version);
+        Ok(found)
+    }
+
+    fn document(&self, series: SeriesCode, number: StampNumber) -> Result<Option<DocumentDigest>, StorageError> {
+        let Ok(found) = self.0.records.document(series, number);
+        Ok(found)
+    }
+
+    fn refunds_due(&self, after: Option<Place>, limit: usize) -> Result<Vec<Refund>, StorageError> {
+        let Ok(found) = self.0.records.refunds_due(after, limit);
+        Ok(found)
+    }
+
     fn totals(&self) -> Result<Totals, StorageError> {
         let Ok(found) = self.0.records.totals();
         Ok(found)
@@ -328,7 +353,7 @@ mod planted {
     pub(super) fn installed(mut snapshot: SimSnapshot) -> SimSnapshot {
         if cfg!(feature = "planted-bug-2") {
             altered(&mut snapshot, |change| match change {
-                Change::Series(series) => Some(Change::Series(Series { issued: 0, ..series })),
+                Change::Series(series) => Some(Change::Series(Series { issued: 0, voided: 0, ..series })),
                 other => Some(other),
             });
         }

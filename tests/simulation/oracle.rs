@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use stampede::domain::{
-    Command, LedgerView, MemoryLedger, Order, OrderId, OrderState, Outcome, Payment, PaymentName, PaymentOutcome, Place, Reply,
-    SerialRange, SeriesCode,
+    Command, DocumentDigest, LedgerView, MemoryLedger, Order, OrderId, OrderState, Outcome, Payment, PaymentName,
+    PaymentOutcome, Place, Reply, SerialRange, SeriesCode, StampNumber,
 };
 
 use crate::world::World;
@@ -30,6 +30,10 @@ pub enum Id {
     Order(OrderId),
     Payment(PaymentName),
     Cancel(OrderId),
+    Void(OrderId),
+    Stamp(OrderId, DocumentDigest),
+    Settle(PaymentName),
+    Policy(u32),
 }
 
 impl Id {
@@ -40,6 +44,10 @@ impl Id {
             Command::PlaceOrder { order, .. } => Some(Self::Order(*order)),
             Command::RecordPayment { payment, .. } => Some(Self::Payment(payment.clone())),
             Command::CancelOrder { order } => Some(Self::Cancel(*order)),
+            Command::VoidOrder { order } => Some(Self::Void(*order)),
+            Command::StampDocument { order, document } => Some(Self::Stamp(*order, *document)),
+            Command::SettleRefund { payment, .. } => Some(Self::Settle(payment.clone())),
+            Command::SetPolicy(terms) => Some(Self::Policy(terms.version())),
             Command::ExpireOrders { .. } => None,
         }
     }
@@ -61,6 +69,8 @@ struct State {
     attempts: BTreeMap<Id, Attempts>,
     /// Every sighting of a serial, in any answer.
     holders: BTreeMap<(SeriesCode, u64), OrderId>,
+    /// Every document that a stamp was told to be on.
+    documents: BTreeMap<(SeriesCode, StampNumber), DocumentDigest>,
     /// Orders whose payment was answered with serials, and where.
     issued: BTreeMap<OrderId, Place>,
     /// The highest place of any answer so far.
@@ -127,6 +137,11 @@ impl Oracle {
                     state.issued.insert(*order, reply.place);
                     found.extend(state.sighted(*order, *range));
                 }
+                if let Outcome::DocumentStamped { series, number } = reply.outcome
+                    && let Command::StampDocument { order, document } = command
+                {
+                    found.extend(state.stamped(*order, series, number, *document));
+                }
             }
         }
         drop(state);
@@ -150,7 +165,8 @@ impl Oracle {
         let must = [
             ("placed", done(&Id::Order(id)), state_seen.is_some()),
             ("cancelled", done(&Id::Cancel(id)), matches!(state_seen, Some(OrderState::Cancelled { .. }))),
-            ("issued", state.issued.get(&id), matches!(state_seen, Some(OrderState::Issued { .. }))),
+            ("voided", done(&Id::Void(id)), matches!(state_seen, Some(OrderState::Voided { .. }))),
+            ("issued", state.issued.get(&id), order.is_some_and(|order| order.issue().is_some())),
         ];
         for (what, place, is_seen) in must {
             if place.is_some_and(shows) && !is_seen {
@@ -185,6 +201,7 @@ impl Oracle {
                 found.push(("PhantomPayment", format!("n{node_id}: nobody can have sent {payment:?}")));
             }
         }
+        found.extend(state.phantoms_after_issue(node_id, ledger));
         for (id, attempts) in &state.attempts {
             if let Some((command, place, outcome)) = &attempts.acknowledged
                 && let Err(why) = is_kept(ledger, command, *place, outcome)
@@ -272,6 +289,54 @@ impl State {
         None
     }
 
+    /// A stamp is one of its order's, and on one document.
+    fn stamped(&mut self, order: OrderId, series: SeriesCode, number: StampNumber, document: DocumentDigest) -> Vec<Found> {
+        let first = *self.documents.entry((series, number)).or_insert(document);
+        let holder = *self.holders.entry((series, number.get())).or_insert(order);
+        let mut found = Vec::new();
+        if first != document {
+            found.push(("StampUsedTwice", format!("{series} {} is on {first} and on {document}", number.get())));
+        }
+        if holder != order {
+            let detail = format!("{series} {} of order {holder} was put on a document of order {order}", number.get());
+            found.push(("DuplicateSerial", detail));
+        }
+        found
+    }
+
+    /// What is in the ledger after an issue, and nobody can have asked for.
+    fn phantoms_after_issue(&mut self, node_id: u64, ledger: &MemoryLedger) -> Vec<Found> {
+        let mut found = Vec::new();
+        for order in ledger.all_orders() {
+            if matches!(order.state, OrderState::Voided { .. }) && !self.could_be(&Id::Void(order.id), |_| true) {
+                found.push(("PhantomVoid", format!("n{node_id}: nobody can have voided {order:?}")));
+            }
+        }
+        for stamping in ledger.all_stampings() {
+            if !self.could_be(&Id::Stamp(stamping.order, stamping.document), |_| true) {
+                found.push(("PhantomStamp", format!("n{node_id}: nobody can have asked for {stamping:?}")));
+            }
+            found.extend(self.stamped(stamping.order, stamping.series, stamping.number, stamping.document));
+        }
+        for refund in ledger.all_refunds() {
+            let Some(settled) = &refund.settled else { continue };
+            let is_body = |command: &Command| {
+                matches!(command, Command::SettleRefund { amount, reference, .. }
+                if (*amount, reference) == (refund.amount, &settled.reference))
+            };
+            if !self.could_be(&Id::Settle(refund.payment.clone()), is_body) {
+                found.push(("PhantomSettlement", format!("n{node_id}: nobody can have settled {refund:?}")));
+            }
+        }
+        for policy in ledger.all_policies() {
+            let is_body = |command: &Command| matches!(command, Command::SetPolicy(terms) if *terms == policy.terms);
+            if !self.could_be(&Id::Policy(policy.terms.version()), is_body) {
+                found.push(("PhantomPolicy", format!("n{node_id}: nobody can have set {policy:?}")));
+            }
+        }
+        found
+    }
+
     fn could_be(&self, id: &Id, is_body: impl Fn(&Command) -> bool) -> bool {
         self.attempts.get(id).is_some_and(|attempts| attempts.in_flight > 0 || attempts.possible.iter().any(is_body))
     }
@@ -306,6 +371,24 @@ fn is_kept(ledger: &MemoryLedger, command: &Command, place: Place, outcome: &Out
         Command::CancelOrder { order } => ledger.order(*order).map(|order| {
             order.is_some_and(|order| matches!(order.state, OrderState::Cancelled { place: at, .. } if at == place))
         }),
+        Command::VoidOrder { order } => Ok(ledger.peek_order(*order).is_some_and(|order| {
+            let OrderState::Voided { issue, place: at, .. } = &order.state else { return false };
+            let told = ledger.peek_refund(&issue.paid_by).map(|refund| Outcome::OrderVoided { refund: refund.amount });
+            *at == place && told.as_ref() == Some(outcome)
+        })),
+        Command::StampDocument { order, document } => ledger.stamping(*order, *document).map(|stamping| {
+            stamping.is_some_and(|stamping| {
+                let told = Outcome::DocumentStamped { series: stamping.series, number: stamping.number };
+                stamping.place == place && told == *outcome
+            })
+        }),
+        Command::SettleRefund { payment, amount, reference } => Ok(ledger.peek_refund(payment).is_some_and(|refund| {
+            let settled = refund.settled.as_ref().map(|settled| (settled.place, &settled.reference));
+            refund.amount == *amount && settled == Some((place, reference))
+        })),
+        Command::SetPolicy(terms) => ledger
+            .policy(terms.version())
+            .map(|policy| policy.is_some_and(|policy| policy.terms == *terms && policy.set == place)),
         Command::ExpireOrders { .. } => Ok(true),
     };
     if kept { Ok(()) } else { Err(format!("{command:?} is not in the ledger with {outcome:?}")) }
@@ -424,6 +507,35 @@ mod tests {
             tell(oracle, &pay(OrderId::from_bytes([2; 16])), &issued(6, 1));
         });
         assert_eq!(found, ["DuplicateSerial"]);
+    }
+
+    #[test]
+    fn one_stamp_told_for_two_documents_is_found() {
+        let stamp = |document| Command::StampDocument { order: ORDER, document: DocumentDigest::from_bytes([document; 32]) };
+        let stamped = |log_index| {
+            let number = StampNumber::new(1).expect("in range");
+            reply(log_index, Outcome::DocumentStamped { series: series(), number })
+        };
+        let found = violations(|oracle| {
+            tell(oracle, &stamp(1), &stamped(5));
+            tell(oracle, &stamp(2), &stamped(6));
+        });
+        assert_eq!(found, ["StampUsedTwice"]);
+    }
+
+    #[test]
+    fn a_void_that_nobody_asked_for_is_found() {
+        let found = violations(|oracle| {
+            tell(oracle, &place(1), &placed(5));
+            let mut order = ledger_with_the_order(5).peek_order(ORDER).expect("there").clone();
+            let (at, payment_id) = (LedgerTime(1), stampede::domain::PaymentId::new("p-1").expect("plain"));
+            let paid_by = PaymentName { gateway: stampede::domain::Gateway::new("midtrans").expect("plain"), payment_id };
+            let place = Place { log_index: 6, offset: 0 };
+            let issue = stampede::domain::Issue { first: StampNumber::new(1).expect("in range"), paid_by, place, at };
+            order.state = OrderState::Voided { issue, place: Place { log_index: 7, offset: 0 }, at };
+            oracle.final_scan(1, &MemoryLedger::from_iter([Change::Order(order)]));
+        });
+        assert_eq!(found, ["PhantomVoid"]);
     }
 
     #[test]

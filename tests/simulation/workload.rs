@@ -1,5 +1,6 @@
-//! The buyers of the rush and their payment provider: they order, pay (twice, late, too little, again), cancel, give up, ask for
-//! their order, try the same id at another node after a time-out, and sometimes use an id for something else.
+//! The buyers of the rush and their payment provider: they order, pay (twice, late, too little, again), cancel, give up, stamp
+//! documents, void what they bought, ask for their order, try the same id at another node after a time-out, and sometimes use an id
+//! for something else. What is owed back is paid back now and then.
 //!
 //! Every call goes through the oracle. A call whose node dies under it is unknown, whatever it might still have said.
 
@@ -12,8 +13,8 @@ use rand::RngExt;
 use stampede::consensus::{Consistency, SubmitError};
 use stampede::domain::series::SeriesTerms;
 use stampede::domain::{
-    AccountId, Command, Gateway, LedgerView, OrderId, Outcome, PaymentId, PaymentName, Quantity, Reply, Rupiah, SeriesCode,
-    StampNumber,
+    AccountId, Command, DocumentDigest, Gateway, LedgerView, OrderId, Outcome, PaymentId, PaymentName, PaymentOutcome,
+    PolicyTerms, Quantity, Refusal, Reply, Rupiah, SeriesCode, SettlementReference, StampNumber,
 };
 
 use crate::cluster::{Cluster, NODES};
@@ -55,16 +56,23 @@ enum Intent {
     Cancel,
     CancelAndPay,
     Forget,
+    PayAndVoid,
+    PayAndStamp,
+    /// Void and stamp at once: one of them comes first.
+    PayAndRace,
 }
 
-const INTENTS: [(Intent, u32); 7] = [
-    (Intent::Pay, 60),
+const INTENTS: [(Intent, u32); 10] = [
+    (Intent::Pay, 40),
     (Intent::PayTooLittleFirst, 8),
     (Intent::PayTwice, 8),
     (Intent::PayLate, 6),
     (Intent::Cancel, 6),
     (Intent::CancelAndPay, 6),
     (Intent::Forget, 6),
+    (Intent::PayAndVoid, 8),
+    (Intent::PayAndStamp, 10),
+    (Intent::PayAndRace, 6),
 ];
 
 impl Shop {
@@ -153,6 +161,20 @@ impl Shop {
                 self.notify(order, "p", due_idr).await;
             }
             Intent::Forget => {}
+            Intent::PayAndVoid => {
+                self.notify(order, "p", due_idr).await;
+                self.void(order).await;
+            }
+            Intent::PayAndStamp => {
+                self.notify(order, "p", due_idr).await;
+                self.stamp(order).await;
+            }
+            Intent::PayAndRace => {
+                self.notify(order, "p", due_idr).await;
+                let shop = self.clone();
+                SimRuntime::spawn(async move { shop.void(order).await });
+                self.stamp(order).await;
+            }
         }
         if self.one_in(2) {
             self.read(order).await;
@@ -161,10 +183,7 @@ impl Shop {
 
     /// The provider reports a payment, more than once, each time on its own.
     async fn notify(&self, order: OrderId, which: &str, amount_idr: u64) {
-        let payment = PaymentName {
-            gateway: Gateway::new("midtrans").expect("plain"),
-            payment_id: PaymentId::new(&format!("{which}-{order}")).expect("plain"),
-        };
+        let payment = payment_of(order, which);
         let notice = |amount_idr| Command::RecordPayment {
             payment: payment.clone(),
             order,
@@ -183,7 +202,59 @@ impl Shop {
                 shop.insist(again).await
             });
         }
-        self.insist(notice(amount_idr)).await;
+        let reply = self.insist(notice(amount_idr)).await;
+        let outcome = reply.map(|reply| reply.outcome);
+        if matches!(&outcome, Some(Outcome::PaymentRecorded(outcome)) if !matches!(outcome, PaymentOutcome::Applied(_))) {
+            self.pay_back(payment, amount_idr).await;
+        }
+    }
+
+    async fn void(&self, order: OrderId) {
+        if self.one_in(12) {
+            self.change_policy().await;
+        }
+        let reply = self.insist(Command::VoidOrder { order }).await;
+        if let Some(Reply { outcome: Outcome::OrderVoided { refund }, .. }) = reply {
+            self.pay_back(payment_of(order, "p"), refund.as_idr()).await;
+        }
+    }
+
+    /// A document or two, and one of them again.
+    async fn stamp(&self, order: OrderId) {
+        let documents = self.world.draw(Dice::Workload, |rng| rng.random_range(1..=6));
+        for number in 0..documents {
+            let document = DocumentDigest::from_bytes([number; 32]);
+            self.insist(Command::StampDocument { order, document }).await;
+        }
+        if self.one_in(2) {
+            self.insist(Command::StampDocument { order, document: DocumentDigest::from_bytes([0; 32]) }).await;
+        }
+    }
+
+    /// Every second refund is paid out; now and then two clerks do it at once, or one is wrong about the amount.
+    async fn pay_back(&self, payment: PaymentName, amount_idr: u64) {
+        if self.one_in(2) {
+            return;
+        }
+        let settle = |reference: &str, amount_idr| Command::SettleRefund {
+            payment: payment.clone(),
+            amount: Rupiah::from_idr(amount_idr),
+            reference: SettlementReference::new(reference).expect("plain"),
+        };
+        if self.one_in(8) {
+            let (shop, other) = (self.clone(), settle("t2", amount_idr));
+            SimRuntime::spawn(async move { shop.insist(other).await });
+        }
+        if self.one_in(8) {
+            self.insist(settle("t1", amount_idr + 1)).await;
+        }
+        self.insist(settle("t1", amount_idr)).await;
+    }
+
+    async fn change_policy(&self) {
+        let (version, percent) = self.world.draw(Dice::Workload, |rng| (rng.random_range(1..=3), rng.random_range(1..=100)));
+        let terms = PolicyTerms::new(version, percent, 2_000).expect("in range");
+        self.insist(Command::SetPolicy(terms)).await;
     }
 
     /// The same request at one node after the other until one answers, or patience ends.
@@ -213,9 +284,27 @@ impl Shop {
                 Answer::NotDone => "calls not done",
                 Answer::Unknown => "calls unknown",
             });
+            self.count_done(answer);
             self.oracle.answered(floor, command, answer);
         }
         answers
+    }
+
+    /// What happens after an issue, and what it must be refused for: all of it must have been met.
+    fn count_done(&self, answer: &Answer) {
+        let Answer::Replied(Reply { outcome, replayed: false, .. }) = answer else { return };
+        self.world.count(match outcome {
+            Outcome::OrderVoided { .. } => "orders voided",
+            Outcome::DocumentStamped { .. } => "documents stamped",
+            Outcome::RefundSettled => "refunds settled",
+            Outcome::PolicySet => "policies set",
+            Outcome::Refused(Refusal::OrderStamped) => "voids refused for a stamp",
+            Outcome::Refused(Refusal::OrderVoided) => "stamps refused for a void",
+            Outcome::Refused(Refusal::OrderExhausted) => "stamps refused for want of more",
+            Outcome::Refused(Refusal::VoidWindowClosed) => "voids refused for their time",
+            Outcome::Refused(Refusal::RefundReused { .. }) => "refunds settled otherwise",
+            _ => return,
+        });
     }
 
     async fn submit(&self, node_id: u64, commands: &[Command], within: Duration) -> Vec<Answer> {
@@ -271,5 +360,12 @@ impl Shop {
             drawn -= weight;
         }
         Intent::Forget
+    }
+}
+
+fn payment_of(order: OrderId, which: &str) -> PaymentName {
+    PaymentName {
+        gateway: Gateway::new("midtrans").expect("plain"),
+        payment_id: PaymentId::new(&format!("{which}-{order}")).expect("plain"),
     }
 }

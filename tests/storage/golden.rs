@@ -5,13 +5,17 @@ use std::fmt::Write;
 
 use prost::Message;
 use stampede::domain::{
-    AccountId, Command, LedgerTime, Order, OrderState, Payment, PaymentOutcome, Place, Quantity, Rupiah, SerialRange, Series,
-    StampNumber, Totals,
+    AccountId, Command, Issue, LedgerTime, Order, OrderState, Payment, PaymentCounts, PaymentOutcome, Place, Policy,
+    PolicyTerms, Quantity, Refund, RefundReason, Rupiah, SerialRange, Series, Settlement, SettlementReference, StampNumber,
+    Stamping, Totals,
 };
 use stampede::proto::storage::{AppliedMembership, MemberNode, Membership, SnapshotFile, SnapshotManifest, Vote, VoterSet};
 use stampede::storage::{CommandBatch, DataDir, EntryBody, LedgerMeta, StateDigest, StorageError, codec, keys};
 
-use crate::support::{open_series, order_id, payment_name, place_order, position, record_payment, series_code};
+use crate::support::{
+    document, open_series, order_id, payment_name, place_order, position, record_payment, series_code, set_policy,
+    settle_refund, stamp_document,
+};
 
 fn place(log_index: u64) -> Place {
     Place { log_index, offset: 3 }
@@ -26,6 +30,7 @@ fn series() -> Series {
         payment_window_ms: 900_000,
         key_check: [1, 2, 3, 4, 5, 6, 7, 8],
         issued: 40,
+        voided: 3,
         reserved: 2,
         opened: place(4),
     }
@@ -47,10 +52,12 @@ fn order(state: OrderState) -> Order {
 
 fn orders() -> Vec<(&'static str, Order)> {
     let (place, at) = (place(11), LedgerTime(1_725_000_000_500));
-    let first = StampNumber::new(1_040).unwrap();
+    let issue = || Issue { first: StampNumber::new(1_040).unwrap(), paid_by: payment_name(5), place, at };
     vec![
         ("order awaiting", order(OrderState::AwaitingPayment)),
-        ("order issued", order(OrderState::Issued { first, paid_by: payment_name(5), place, at })),
+        ("order issued", order(OrderState::Issued { issue: issue(), stamped: 0 })),
+        ("order stamped", order(OrderState::Issued { issue: issue(), stamped: 2 })),
+        ("order voided", order(OrderState::Voided { issue: issue(), place: self::place(12), at })),
         ("order cancelled", order(OrderState::Cancelled { place, at })),
         ("order expired", order(OrderState::Expired { place, at })),
     ]
@@ -63,6 +70,7 @@ fn payments() -> Vec<(&'static str, Payment)> {
         ("payment applied", PaymentOutcome::Applied(range)),
         ("payment order unknown", PaymentOutcome::OrderUnknown),
         ("payment order cancelled", PaymentOutcome::OrderCancelled),
+        ("payment order voided", PaymentOutcome::OrderVoided),
         ("payment already paid", PaymentOutcome::AlreadyPaid),
         ("payment wrong amount", PaymentOutcome::WrongAmount),
         ("payment no stock", PaymentOutcome::NoStock),
@@ -84,14 +92,72 @@ fn totals() -> Totals {
         orders_issued: 2,
         orders_cancelled: 3,
         orders_expired: 4,
-        serials_issued: 5,
-        payments_applied: 6,
-        payments_refund_due: 7,
-        received: Rupiah::from_idr(8),
-        issued_value: Rupiah::from_idr(9),
-        refund_due: Rupiah::from_idr(10),
-        ledger_time: LedgerTime(11),
+        orders_voided: 5,
+        serials_issued: 6,
+        serials_voided: 7,
+        stampings: 8,
+        payments: PaymentCounts {
+            applied: 9,
+            order_unknown: 10,
+            order_cancelled: 11,
+            order_voided: 12,
+            already_paid: 13,
+            wrong_amount: 14,
+            no_stock: 15,
+        },
+        refunds: 17,
+        refunds_settled: 16,
+        received: Rupiah::from_idr(18),
+        issued_ever: Rupiah::from_idr(19),
+        voided_value: Rupiah::from_idr(20),
+        held: Rupiah::from_idr(21),
+        due_ever: Rupiah::from_idr(22),
+        refunded: Rupiah::from_idr(23),
+        policy_version: 24,
+        ledger_time: LedgerTime(25),
     }
+}
+
+fn refunds() -> Vec<(&'static str, Refund)> {
+    let settled = Settlement {
+        reference: SettlementReference::new("transfer-1").unwrap(),
+        place: place(13),
+        at: LedgerTime(1_725_000_001_000),
+    };
+    let refund = |reason, settled| Refund {
+        payment: payment_name(5),
+        order: order_id(0x0102_0304),
+        amount: Rupiah::from_idr(20_000),
+        reason,
+        due: place(11),
+        due_at: LedgerTime(1_725_000_000_500),
+        settled,
+    };
+    vec![
+        ("refund order unknown", refund(RefundReason::OrderUnknown, None)),
+        ("refund order cancelled", refund(RefundReason::OrderCancelled, None)),
+        ("refund order voided", refund(RefundReason::OrderVoided, None)),
+        ("refund already paid", refund(RefundReason::AlreadyPaid, None)),
+        ("refund wrong amount", refund(RefundReason::WrongAmount, None)),
+        ("refund no stock", refund(RefundReason::NoStock, None)),
+        ("refund void, settled", refund(RefundReason::Void, Some(settled))),
+    ]
+}
+
+fn stamping() -> Stamping {
+    Stamping {
+        order: order_id(0x0102_0304),
+        document: document(7),
+        series: series_code(1),
+        number: StampNumber::new(1_040).unwrap(),
+        place: place(14),
+        at: LedgerTime(1_725_000_002_000),
+    }
+}
+
+fn policy() -> Policy {
+    let terms = PolicyTerms::new(3, 75, 259_200_000).unwrap();
+    Policy { terms, set: place(15), set_at: LedgerTime(1_725_000_003_000) }
 }
 
 fn membership() -> Membership {
@@ -110,8 +176,18 @@ fn meta() -> LedgerMeta {
 
 fn batch() -> CommandBatch {
     let cancel = Command::CancelOrder { order: order_id(1) };
-    let commands =
-        vec![open_series(1), place_order(1), record_payment(5, 1, 20_000), cancel, Command::ExpireOrders { limit: 9 }];
+    let void = Command::VoidOrder { order: order_id(1) };
+    let commands = vec![
+        open_series(1),
+        place_order(1),
+        record_payment(5, 1, 20_000),
+        cancel,
+        Command::ExpireOrders { limit: 9 },
+        void,
+        stamp_document(1, 7),
+        settle_refund(5, 20_000),
+        set_policy(1),
+    ];
     CommandBatch { proposed_at: LedgerTime(1_725_000_000_000), commands }
 }
 
@@ -137,11 +213,19 @@ fn all_encodings() -> Vec<(&'static str, Vec<u8>)> {
         ("key payment", keys::payment(&payment_name(5))),
         ("key expiry", keys::expiry(time, order_id(0x0102_0304))),
         ("key holder", keys::holder(series_code(1), number)),
+        ("key refund", keys::refund(&payment_name(5))),
+        ("key stamping", keys::stamping(order_id(0x0102_0304), document(7))),
+        ("key policy", keys::policy(3)),
+        ("key refund due", keys::refund_due(place(11))),
+        ("key document", keys::document(series_code(1), number)),
         ("holder", keys::holder_value(order_id(0x0102_0304), 2).to_vec()),
         ("series", codec::encode_series(&series())),
         ("totals", codec::encode_totals(&totals())),
         ("meta", codec::encode_meta(&meta())),
+        ("stamping", codec::encode_stamping(&stamping())),
+        ("policy", codec::encode_policy(&policy())),
     ];
+    all.extend(refunds().iter().map(|(name, refund)| (*name, codec::encode_refund(refund))));
     all.extend(orders().iter().map(|(name, order)| (*name, codec::encode_order(order))));
     all.extend(payments().iter().map(|(name, payment)| (*name, codec::encode_payment(payment))));
     all.extend(bodies().iter().map(|(name, body)| (*name, codec::encode_entry(&position(12), body).to_vec())));
@@ -159,7 +243,7 @@ fn files() -> Vec<(&'static str, Vec<u8>)> {
     data.set_cluster("0191c8e0-0000-7000-8000-000000000001", "rush").unwrap();
     let file = |name: &str, fill: u8| SnapshotFile { name: name.to_owned(), size_bytes: 300, blake3: vec![fill; 32].into() };
     let manifest = SnapshotManifest {
-        format_version: 1,
+        format_version: 2,
         meta: Some(codec::meta_to_proto(&meta())),
         files: vec![file("000012.sst", 1), file("CURRENT", 2)],
     };
@@ -192,6 +276,11 @@ fn what_was_encoded_is_decoded() {
     for (name, payment) in payments() {
         assert_eq!(codec::decode_payment(&codec::encode_payment(&payment)).unwrap(), payment, "{name}");
     }
+    for (name, refund) in refunds() {
+        assert_eq!(codec::decode_refund(&codec::encode_refund(&refund)).unwrap(), refund, "{name}");
+    }
+    assert_eq!(codec::decode_stamping(&codec::encode_stamping(&stamping())).unwrap(), stamping());
+    assert_eq!(codec::decode_policy(&codec::encode_policy(&policy())).unwrap(), policy());
     for (name, body) in bodies() {
         let entry = codec::decode_entry(&codec::encode_entry(&position(12), &body)).unwrap();
         assert_eq!(entry.position, position(12));
@@ -215,7 +304,7 @@ fn what_was_never_written_is_damage() {
     assert!(order(&[0xff]).starts_with("order record: "));
     let oversold = Series { issued: 499, reserved: 2, ..series() };
     let series = codec::decode_series(&codec::encode_series(&oversold)).map(|series| format!("{series:?}"));
-    assert_eq!(damaged(series), "series record: 499 issued and 2 reserved of 500 stamps");
+    assert_eq!(damaged(series), "series record: 499 issued, 3 voided and 2 reserved of 500 stamps");
     let entry = codec::decode_entry(&[]).map(|entry| format!("{entry:?}"));
     assert_eq!(damaged(entry), "log entry: position is missing");
 }

@@ -2,13 +2,13 @@
 
 use std::ops::ControlFlow;
 
-use stampede::domain::{Change, LedgerTime, LedgerView, MemoryLedger, StampNumber};
+use stampede::domain::{Change, LedgerTime, LedgerView, MemoryLedger, Place, StampNumber};
 use stampede::limits;
 use stampede::storage::{DataDir, LedgerStore, LogRecord, LogStore, LogWrite, RocksLedger, StorageError, codec};
 
 use crate::support::{
-    Dice, Twin, assert_sound, entries, entry, files_with, flip, open_ledger, order_id, payment_name, place_order, series_code,
-    write,
+    Dice, Twin, assert_sound, document, entries, entry, files_with, flip, open_ledger, order_id, payment_name, place_order,
+    series_code, write,
 };
 
 fn contents(ledger: &RocksLedger) -> MemoryLedger {
@@ -32,6 +32,8 @@ fn assert_same_answers(disk: &impl LedgerView<Error = StorageError>, twin: &Twin
             let stamp = StampNumber::new(stamp).unwrap();
             let Ok(holder) = twin.ledger.holder(series_code(number), stamp);
             assert_eq!(disk.holder(series_code(number), stamp).unwrap(), holder);
+            let Ok(document) = twin.ledger.document(series_code(number), stamp);
+            assert_eq!(disk.document(series_code(number), stamp).unwrap(), document);
         }
     }
     for number in 0..160 {
@@ -39,6 +41,24 @@ fn assert_same_answers(disk: &impl LedgerView<Error = StorageError>, twin: &Twin
         assert_eq!(disk.order(order_id(number)).unwrap(), order);
         let Ok(payment) = twin.ledger.payment(&payment_name(number));
         assert_eq!(disk.payment(&payment_name(number)).unwrap(), payment);
+        let Ok(refund) = twin.ledger.refund(&payment_name(number));
+        assert_eq!(disk.refund(&payment_name(number)).unwrap(), refund);
+        for document in (0..9).map(document) {
+            let Ok(stamping) = twin.ledger.stamping(order_id(number), document);
+            assert_eq!(disk.stamping(order_id(number), document).unwrap(), stamping);
+        }
+    }
+    for version in 0..5 {
+        let Ok(policy) = twin.ledger.policy(version);
+        assert_eq!(disk.policy(version).unwrap(), policy);
+    }
+    let Ok(all) = twin.ledger.refunds_due(None, usize::MAX);
+    assert!(all.len() > 3, "the entries leave refunds due");
+    for after in [None, Some(all[0].due), Some(all[2].due), Some(Place { log_index: u64::MAX, offset: u32::MAX })] {
+        for limit in [0, 2, 1_000] {
+            let Ok(due) = twin.ledger.refunds_due(after, limit);
+            assert_eq!(disk.refunds_due(after, limit).unwrap(), due);
+        }
     }
     for ahead_ms in [0, 500, 3_000, 1_000_000] {
         let until = LedgerTime(totals.ledger_time.0 + ahead_ms);

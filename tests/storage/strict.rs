@@ -1,5 +1,5 @@
 //! Decoding refuses what was never written: one row for each field that a bug or a damaged byte could leave empty or out of its
-//! range. And it goes on reading what may have been written: the ranges of format 1.
+//! range. And it goes on reading what may have been written: the ranges of format 2.
 
 use prost::Message;
 use stampede::proto::storage as proto;
@@ -46,6 +46,7 @@ fn series() -> proto::SeriesRecord {
         issued: 0,
         reserved: 0,
         opened: place(),
+        voided: 0,
     }
 }
 
@@ -65,7 +66,49 @@ fn order() -> proto::OrderRecord {
 
 fn issued(first_number: u64) -> Option<State> {
     let (gateway, payment_id) = ("midtrans".into(), "p1".into());
-    Some(State::Issued(proto::Issued { first_number, gateway, payment_id, place: place(), at_ms: 0 }))
+    Some(State::Issued(proto::Issued { first_number, gateway, payment_id, place: place(), at_ms: 0, stamped: 0 }))
+}
+
+fn issued_and_stamped(stamped: u32) -> Option<State> {
+    let Some(State::Issued(issued)) = issued(1) else { unreachable!("made above") };
+    Some(State::Issued(proto::Issued { stamped, ..issued }))
+}
+
+fn voided(stamped: u32, place: Option<proto::Place>) -> Option<State> {
+    let Some(State::Issued(issued)) = issued_and_stamped(stamped) else { unreachable!("made above") };
+    Some(State::Voided(proto::Voided { issued: Some(issued), place, at_ms: 0 }))
+}
+
+fn refund() -> proto::RefundRecord {
+    proto::RefundRecord {
+        gateway: "midtrans".into(),
+        payment_id: "p1".into(),
+        order_id: order_id(),
+        amount_idr: 20_000,
+        reason: proto::RefundReason::NoStock.into(),
+        due: place(),
+        due_at_ms: 0,
+        settled: None,
+    }
+}
+
+fn settlement() -> proto::Settlement {
+    proto::Settlement { reference: "transfer-1".into(), place: place(), at_ms: 0 }
+}
+
+fn stamping() -> proto::StampingRecord {
+    proto::StampingRecord {
+        order_id: order_id(),
+        document_sha256: vec![7; 32].into(),
+        series_code: "A24".into(),
+        number: 0,
+        place: place(),
+        at_ms: 0,
+    }
+}
+
+fn set_policy() -> proto::SetPolicy {
+    proto::SetPolicy { version: 1, void_refund_percent: 75, void_window_ms: 1_000 }
 }
 
 fn payment() -> proto::PaymentRecord {
@@ -137,6 +180,35 @@ fn in_payment(payment: proto::PaymentRecord, change: fn(&mut proto::PaymentRecor
     refusal(payment, change, |message| codec::decode_payment(&message.encode_to_vec()))
 }
 
+fn in_stamp_document(change: fn(&mut proto::StampDocument)) -> Option<String> {
+    let command_ = proto::StampDocument { order_id: order_id(), document_sha256: vec![7; 32].into() };
+    refusal(command_, change, |message| command(Kind::StampDocument(message.clone())))
+}
+
+fn in_settle_refund(change: fn(&mut proto::SettleRefund)) -> Option<String> {
+    let (gateway, payment_id, reference) = ("midtrans".into(), "p1".into(), "transfer-1".into());
+    let settle = proto::SettleRefund { gateway, payment_id, amount_idr: 20_000, reference };
+    refusal(settle, change, |message| command(Kind::SettleRefund(message.clone())))
+}
+
+fn in_set_policy(change: fn(&mut proto::SetPolicy)) -> Option<String> {
+    refusal(set_policy(), change, |message| command(Kind::SetPolicy(*message)))
+}
+
+fn in_refund(change: fn(&mut proto::RefundRecord)) -> Option<String> {
+    refusal(refund(), change, |message| codec::decode_refund(&message.encode_to_vec()))
+}
+
+fn in_stamping(change: fn(&mut proto::StampingRecord)) -> Option<String> {
+    refusal(stamping(), change, |message| codec::decode_stamping(&message.encode_to_vec()))
+}
+
+fn in_policy(change: fn(&mut proto::PolicyRecord)) -> Option<String> {
+    let proto::SetPolicy { version, void_refund_percent, void_window_ms } = set_policy();
+    let record = proto::PolicyRecord { version, void_refund_percent, void_window_ms, set: place(), set_at_ms: 0 };
+    refusal(record, change, |message| codec::decode_policy(&message.encode_to_vec()))
+}
+
 fn in_totals(change: fn(&mut proto::TotalsRecord)) -> Option<String> {
     refusal(proto::TotalsRecord::default(), change, |message| codec::decode_totals(&message.encode_to_vec()))
 }
@@ -168,6 +240,15 @@ fn a_command_that_was_never_written_is_damage() {
         (in_record_payment(|c| c.amount_idr = 0), "RecordPayment command: amount_idr must be 1 to 1000000000000, is 0"),
         (in_expire_orders(0), "ExpireOrders command: limit must be 1 to 1000, is 0"),
         (in_expire_orders(1_001), "ExpireOrders command: limit must be 1 to 1000, is 1001"),
+        (refusal(proto::VoidOrder::default(), |_| {}, |message| command(Kind::VoidOrder(message.clone()))), "VoidOrder command: order_id must have 16 bytes, has 0"),
+        (in_stamp_document(|c| c.order_id.clear()), "StampDocument command: order_id must have 16 bytes, has 0"),
+        (in_stamp_document(|c| c.document_sha256 = vec![7; 31].into()), "StampDocument command: document_sha256 must have 32 bytes, has 31"),
+        (in_settle_refund(|c| c.payment_id.clear()), "SettleRefund command: payment_id must have 1 to 64 characters, has 0"),
+        (in_settle_refund(|c| c.amount_idr = 0), "SettleRefund command: amount_idr must be 1 to 1000000000000, is 0"),
+        (in_settle_refund(|c| c.reference.clear()), "SettleRefund command: reference must have 1 to 64 characters, has 0"),
+        (in_set_policy(|c| c.version = 0), "SetPolicy command: version must be 1 to 4294967295, is 0"),
+        (in_set_policy(|c| c.void_refund_percent = 101), "SetPolicy command: void_refund_percent must be 1 to 100, is 101"),
+        (in_set_policy(|c| c.void_window_ms = 999), "SetPolicy command: void_window_ms must be 1000 to 31622400000, is 999"),
         (in_batch(1_001), "command batch: has 1001 commands, at most 1000 fit"),
     ];
     for (found, expect) in rows {
@@ -183,7 +264,8 @@ fn a_record_that_was_never_written_is_damage() {
         (in_series(|r| r.first_number = (1 << 45) - 9), "series record: capacity must be 1 to 9, is 10"),
         (in_series(|r| r.face_value_idr = 0), "series record: face_value_idr must be 1 to 1000000, is 0"),
         (in_series(|r| r.payment_window_ms = 0), "series record: payment_window_ms must be 1000 to 2678400000, is 0"),
-        (in_series(|r| r.issued = 11), "series record: 11 issued and 0 reserved of 10 stamps"),
+        (in_series(|r| r.issued = 11), "series record: 11 issued, 0 voided and 0 reserved of 10 stamps"),
+        (in_series(|r| (r.issued, r.voided, r.reserved) = (4, 3, 4)), "series record: 4 issued, 3 voided and 4 reserved of 10 stamps"),
         (in_series(|r| r.opened = None), "series record: opened is missing"),
         (in_order(|r| r.order_id.clear()), "order record: order_id must have 16 bytes, has 0"),
         (in_order(|r| r.account_id.clear()), "order record: account_id must have 1 to 64 characters, has 0"),
@@ -195,6 +277,23 @@ fn a_record_that_was_never_written_is_damage() {
         (in_order(|r| r.state = None), "order record: state is missing"),
         // Its second stamp would be one past the highest number.
         (in_order(|r| r.state = issued((1 << 45) - 1)), "order record: last number must be 0 to 35184372088831, is 35184372088832"),
+        (in_order(|r| r.state = issued_and_stamped(3)), "order record: 3 stamped of 2 stamps"),
+        (in_order(|r| r.state = voided(1, place())), "order record: is voided, but has stamps on documents"),
+        (in_order(|r| r.state = voided(0, None)), "order record: voided.place is missing"),
+        (in_refund(|r| r.payment_id.clear()), "refund record: payment_id must have 1 to 64 characters, has 0"),
+        (in_refund(|r| r.order_id.clear()), "refund record: order_id must have 16 bytes, has 0"),
+        (in_refund(|r| r.amount_idr = 0), "refund record: amount_idr must be 1 to 1000000000000, is 0"),
+        (in_refund(|r| r.reason = 0), "refund record: reason is missing"),
+        (in_refund(|r| r.due = None), "refund record: due is missing"),
+        (in_refund(|r| r.settled = Some(proto::Settlement { reference: String::new(), ..settlement() })), "refund record: settled.reference must have 1 to 64 characters, has 0"),
+        (in_refund(|r| r.settled = Some(proto::Settlement { place: None, ..settlement() })), "refund record: settled.place is missing"),
+        (in_stamping(|r| r.order_id.clear()), "stamping record: order_id must have 16 bytes, has 0"),
+        (in_stamping(|r| r.document_sha256.clear()), "stamping record: document_sha256 must have 32 bytes, has 0"),
+        (in_stamping(|r| r.series_code.clear()), "stamping record: series_code must have 3 to 3 characters, has 0"),
+        (in_stamping(|r| r.number = 1 << 45), "stamping record: number must be 0 to 35184372088831, is 35184372088832"),
+        (in_stamping(|r| r.place = None), "stamping record: place is missing"),
+        (in_policy(|r| r.version = 0), "policy record: version must be 1 to 4294967295, is 0"),
+        (in_policy(|r| r.set = None), "policy record: set is missing"),
         (in_payment(payment(), |r| r.gateway.clear()), "payment record: gateway must have 1 to 32 characters, has 0"),
         (in_payment(payment(), |r| r.amount_idr = 0), "payment record: amount_idr must be 1 to 1000000000000, is 0"),
         (in_payment(payment(), |r| r.outcome = 0), "payment record: outcome is missing"),
@@ -206,6 +305,7 @@ fn a_record_that_was_never_written_is_damage() {
         (in_payment(applied(1, 2), |r| r.quantity = 0), "payment record: quantity must be 1 to 10000, is 0"),
         (in_payment(applied((1 << 45) - 1, 2), |_| {}), "payment record: last number must be 0 to 35184372088831, is 35184372088832"),
         (in_totals(|_| {}), "totals record: counts nothing"),
+        (in_totals(|r| r.refunds_settled = 1), "totals record: 1 refunds settled of 0"),
         (in_meta(|r| r.digest.clear()), "ledger meta: digest must have 32 bytes, has 0"),
     ];
     for (found, expect) in rows {
@@ -213,7 +313,7 @@ fn a_record_that_was_never_written_is_damage() {
     }
 }
 
-/// The widest values of format 1, in numbers, not by the names in `limits.rs`: a narrower limit would leave a node that cannot
+/// The widest values of format 2, in numbers, not by the names in `limits.rs`: a narrower limit would leave a node that cannot
 /// read what it wrote.
 #[test]
 fn what_may_have_been_written_is_read() {
@@ -255,6 +355,26 @@ fn what_may_have_been_written_is_read() {
                 // A clock at the highest number: the expiry stays there too.
                 in_order(|r| (r.placed_at_ms, r.expires_at_ms) = (u64::MAX, u64::MAX)),
                 in_payment(applied(0, 1), |_| {}),
+            ],
+        ),
+        (
+            "after the issue",
+            [
+                in_series(|r| (r.issued, r.voided, r.reserved) = (4, 3, 3)),
+                in_order(|r| r.state = issued_and_stamped(2)),
+                in_order(|r| r.state = voided(0, place())),
+                in_refund(|r| r.settled = Some(settlement())),
+            ],
+        ),
+        (
+            "policies and documents",
+            [
+                in_set_policy(|c| {
+                    *c = proto::SetPolicy { version: u32::MAX, void_refund_percent: 100, void_window_ms: 31_622_400_000 }
+                }),
+                in_set_policy(|c| *c = proto::SetPolicy { version: 1, void_refund_percent: 1, void_window_ms: 1_000 }),
+                in_settle_refund(|c| c.reference = "r".repeat(64)),
+                in_stamping(|r| r.number = (1 << 45) - 1),
             ],
         ),
         (

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use stampede::domain::series::SeriesTerms;
 use stampede::domain::{
-    AccountId, Command, Gateway, LedgerTime, MemoryLedger, OrderId, Overlay, PaymentId, PaymentName, Quantity, Reply, Rupiah,
-    SeriesCode, StampNumber,
+    AccountId, Command, DocumentDigest, Gateway, LedgerTime, MemoryLedger, OrderId, Overlay, PaymentId, PaymentName,
+    PolicyTerms, Quantity, Reply, Rupiah, SeriesCode, SettlementReference, StampNumber,
 };
 use stampede::storage::{
     CommandBatch, CommittedEntry, EntryBody, LedgerMeta, LedgerStore, LogPosition, LogRecord, LogStore, LogWrite, Membership,
@@ -68,12 +68,30 @@ pub(crate) fn record_payment(payment: u64, order: u64, amount_idr: u64) -> Comma
     Command::RecordPayment { payment: payment_name(payment), order: order_id(order), amount: Rupiah::from_idr(amount_idr) }
 }
 
+pub(crate) fn document(number: u64) -> DocumentDigest {
+    DocumentDigest::from_bytes([u8::try_from(number).unwrap(); 32])
+}
+
+pub(crate) fn stamp_document(order: u64, number: u64) -> Command {
+    Command::StampDocument { order: order_id(order), document: document(number) }
+}
+
+pub(crate) fn settle_refund(payment: u64, amount_idr: u64) -> Command {
+    let reference = SettlementReference::new("transfer-1").unwrap();
+    Command::SettleRefund { payment: payment_name(payment), amount: Rupiah::from_idr(amount_idr), reference }
+}
+
+pub(crate) fn set_policy(version: u32) -> Command {
+    Command::SetPolicy(PolicyTerms::new(version, 50, 60_000).unwrap())
+}
+
 pub(crate) fn entry(index: u64, proposed_at_ms: u64, commands: Vec<Command>) -> CommittedEntry {
     let batch = CommandBatch { proposed_at: LedgerTime(proposed_at_ms), commands };
     CommittedEntry { position: position(index), body: EntryBody::Commands(batch) }
 }
 
-/// Blank, series, then a mix in which ids collide, stock runs out, orders expire and clocks go back.
+/// Blank, series, then a mix in which ids collide, stock runs out, orders expire, are voided and stamped, refunds are settled, the
+/// policy changes and clocks go back.
 pub(crate) fn entries(seed: u64, count: u64) -> Vec<CommittedEntry> {
     let mut dice = Dice::new(seed);
     let mut now = 1_000_000;
@@ -93,13 +111,15 @@ pub(crate) fn entries(seed: u64, count: u64) -> Vec<CommittedEntry> {
 
 fn random_command(dice: &mut Dice) -> Command {
     let order = dice.below(120);
-    match dice.below(10) {
+    let right = u64::from(quantity_of(order)) * 10_000;
+    match dice.below(15) {
         0..4 => place_order(order),
-        4..8 => {
-            let right = u64::from(quantity_of(order)) * 10_000;
-            record_payment(dice.below(160), order, if dice.below(8) == 0 { right + 1 } else { right })
-        }
+        4..8 => record_payment(dice.below(160), order, if dice.below(8) == 0 { right + 1 } else { right }),
         8 => Command::CancelOrder { order: order_id(order) },
+        9 => Command::VoidOrder { order: order_id(order) },
+        10..12 => stamp_document(order, dice.below(9)),
+        12 => settle_refund(dice.below(160), if dice.below(3) == 0 { right / 4 * 3 } else { right }),
+        13 => set_policy(u32::try_from(1 + dice.below(3)).unwrap()),
         _ => Command::ExpireOrders { limit: 5 },
     }
 }

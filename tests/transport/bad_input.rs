@@ -1,6 +1,8 @@
 //! Bad input is named by field and limit, and changes nothing.
 
-use stampede::proto::admin::{ListSeriesRequest, OpenSeriesRequest, Series, Totals};
+use stampede::proto::admin::{
+    ListRefundsDueRequest, ListSeriesRequest, OpenSeriesRequest, Series, SetPolicyRequest, SettleRefundRequest, Totals,
+};
 use stampede::proto::v1;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
@@ -29,6 +31,12 @@ enum Call {
     GetPayment(v1::GetPaymentRequest),
     Batch(usize),
     Open(OpenSeriesRequest),
+    Void(&'static str),
+    Stamp(&'static str, usize),
+    Verify(usize),
+    Settle(SettleRefundRequest),
+    Policy(SetPolicyRequest),
+    Refunds(u32, &'static str),
 }
 
 async fn send(node: &mut TestNode, call: Call) -> Result<(), Status> {
@@ -43,6 +51,21 @@ async fn send(node: &mut TestNode, call: Call) -> Result<(), Status> {
             node.client.submit_batch(v1::SubmitBatchRequest { batch_id: 1, commands }).await.map(drop)
         }
         Call::Open(request) => node.admin.open_series(request).await.map(drop),
+        Call::Void(id) => node.client.void_order(v1::VoidOrderRequest { order_id: id.into() }).await.map(drop),
+        Call::Stamp(id, bytes) => {
+            let request = v1::StampDocumentRequest { order_id: id.into(), document_sha256: vec![7; bytes] };
+            node.client.stamp_document(request).await.map(drop)
+        }
+        Call::Verify(bytes) => {
+            let request = v1::VerifySerialRequest { document_sha256: vec![7; bytes], ..Default::default() };
+            node.client.verify_serial(request).await.map(drop)
+        }
+        Call::Settle(request) => node.admin.settle_refund(request).await.map(drop),
+        Call::Policy(request) => node.admin.set_policy(request).await.map(drop),
+        Call::Refunds(page_size, token) => {
+            let request = ListRefundsDueRequest { page_size, page_token: token.into() };
+            node.admin.list_refunds_due(request).await.map(drop)
+        }
     }
 }
 
@@ -51,6 +74,13 @@ fn rows() -> Vec<(Call, &'static str, &'static str)> {
     let place = |change: fn(&mut v1::PlaceOrderRequest)| { let mut request = order(); change(&mut request); Call::Place(request) };
     let pay = |change: fn(&mut v1::RecordPaymentRequest)| { let mut request = payment(); change(&mut request); Call::Pay(request) };
     let open = |change: fn(&mut OpenSeriesRequest)| { let mut request = series("BBB"); change(&mut request); Call::Open(request) };
+    let settle = |change: fn(&mut SettleRefundRequest)| {
+        let (gateway, payment_id, reference) = ("midtrans".into(), "p-1".into(), "t-1".into());
+        let mut request = SettleRefundRequest { gateway, payment_id, amount_idr: 10_000, reference };
+        change(&mut request);
+        Call::Settle(request)
+    };
+    let policy = |version, void_refund_percent, void_window_ms| Call::Policy(SetPolicyRequest { version, void_refund_percent, void_window_ms });
     vec![
         (place(|r| r.order_id = "order-1".into()), "order_id", "must be a UUID"),
         (place(|r| r.order_id = String::new()), "order_id", "must be a UUID"),
@@ -78,6 +108,24 @@ fn rows() -> Vec<(Call, &'static str, &'static str)> {
         (open(|r| r.first_number = u64::MAX), "first_number", "must be 0 to 35184372088831"),
         (open(|r| r.first_number = 35_184_372_088_831), "capacity", "must be 1 to 1, is 100"),
         (open(|r| r.face_value_idr = -1), "face_value_idr", "must be 1 to 1000000, is -1"),
+        (Call::Void("1"), "order_id", "must be a UUID"),
+        (Call::Stamp("1", 32), "order_id", "must be a UUID"),
+        (Call::Stamp(ID, 0), "document_sha256", "must have 32 bytes, has 0"),
+        (Call::Stamp(ID, 33), "document_sha256", "must have 32 bytes, has 33"),
+        (Call::Verify(31), "document_sha256", "must have 32 bytes, has 31"),
+        (settle(|r| r.gateway = String::new()), "gateway", "must have 1 to 32 characters, has 0"),
+        (settle(|r| r.payment_id = String::new()), "payment_id", "must have 1 to 64 characters, has 0"),
+        (settle(|r| r.amount_idr = 0), "amount_idr", "must be 1 to 1000000000000, is 0"),
+        (settle(|r| r.amount_idr = -1), "amount_idr", "is -1"),
+        (settle(|r| r.reference = String::new()), "reference", "must have 1 to 64 characters, has 0"),
+        (settle(|r| r.reference = "Budi Santoso".into()), "reference", "may contain only A-Z a-z 0-9 . _ -"),
+        (policy(0, 75, 1_000), "version", "must be 1 to 4294967295, is 0"),
+        (policy(1, 0, 1_000), "void_refund_percent", "must be 1 to 100, is 0"),
+        (policy(1, 101, 1_000), "void_refund_percent", "must be 1 to 100, is 101"),
+        (policy(1, 75, -1), "void_window_ms", "must be 1000 to 31622400000, is -1"),
+        (Call::Refunds(1_001, ""), "page_size", "must be 0 to 1000, is 1001"),
+        (Call::Refunds(1, "next"), "page_token", "must be empty or a next_page_token"),
+        (Call::Refunds(1, "1.x"), "page_token", "must be empty or a next_page_token"),
         (open(|r| r.payment_window_ms = 999), "payment_window_ms", "must be 1000 to 2678400000, is 999"),
     ]
 }

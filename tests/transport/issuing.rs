@@ -39,7 +39,7 @@ async fn an_order_is_placed_paid_looked_up_and_its_codes_verify() {
     let get = v1::GetPaymentRequest { gateway: "midtrans".into(), payment_id: "p-1".into(), consistency: 2 };
     assert_eq!(node.client.get_payment(get).await.unwrap().into_inner().payment.unwrap().order_id, order(1).order_id);
 
-    let verify = |code: &str| v1::VerifySerialRequest { code: code.to_owned(), consistency: 0 };
+    let verify = |code: &str| v1::VerifySerialRequest { code: code.to_owned(), ..Default::default() };
     let verified = node.client.verify_serial(verify(&serials.codes[1])).await.unwrap().into_inner();
     assert_eq!((verified.status(), verified.order_id), (v1::SerialStatus::Issued, order(1).order_id));
     let forged = node.client.verify_serial(verify("AAA0000000010000000000")).await.unwrap().into_inner();

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use stampede::consensus::{Consistency, Read, ReadError, RetryReason, SubmitError, Submitted, UnknownReason};
 use stampede::domain::serial_code::{self, SerialKey};
 use stampede::domain::{
-    Change, Command, KeyCheck, LedgerTime, LedgerView, MemoryLedger, Order, OrderId, Outcome, Payment, PaymentName,
-    PaymentOutcome, Place, Quantity, Reply, Rupiah, SerialRange, Series, SeriesCode, StampNumber, Totals,
+    Change, Command, DocumentDigest, KeyCheck, LedgerTime, LedgerView, MemoryLedger, Order, OrderId, Outcome, Payment,
+    PaymentName, PaymentOutcome, Place, Policy, Quantity, Refund, Reply, Rupiah, SerialRange, Series, SeriesCode, StampNumber,
+    Stamping, Totals,
 };
 use stampede::limits;
 use stampede::proto::v1;
@@ -62,6 +63,26 @@ impl LedgerView for ScriptedView {
         Ok(self.ledger.peek_payment(name).cloned())
     }
 
+    fn refund(&self, payment: &PaymentName) -> Result<Option<Refund>, StorageError> {
+        Ok(self.ledger.peek_refund(payment).cloned())
+    }
+
+    fn stamping(&self, _order: OrderId, _document: DocumentDigest) -> Result<Option<Stamping>, StorageError> {
+        Ok(None)
+    }
+
+    fn policy(&self, _version: u32) -> Result<Option<Policy>, StorageError> {
+        Ok(None)
+    }
+
+    fn document(&self, _series: SeriesCode, _number: StampNumber) -> Result<Option<DocumentDigest>, StorageError> {
+        Ok(None)
+    }
+
+    fn refunds_due(&self, _after: Option<Place>, _limit: usize) -> Result<Vec<Refund>, StorageError> {
+        Ok(Vec::new())
+    }
+
     fn totals(&self) -> Result<Totals, StorageError> {
         Ok(Totals::default())
     }
@@ -110,6 +131,7 @@ fn opened_with(key_check: KeyCheck) -> ScriptedView {
         payment_window_ms: 60_000,
         key_check,
         issued: 0,
+        voided: 0,
         reserved: 0,
         opened: Place { log_index: 1, offset: 0 },
     };
@@ -222,7 +244,7 @@ async fn a_node_with_another_key_calls_no_genuine_code_forged_and_no_forged_code
     let (mut client, _port) = serve(with_another_key()).await;
     // This node's key, which the series was not opened with, then the series' own: the first look at the series tells.
     for code in [made_with([7; 32]), made_with([8; 32])] {
-        let request = v1::VerifySerialRequest { code, consistency: 0 };
+        let request = v1::VerifySerialRequest { code, ..Default::default() };
         let status = client.verify_serial(request).await.unwrap_err();
         assert_eq!(info(&status).reason, "SERIAL_KEY_MISMATCH");
     }
@@ -235,13 +257,13 @@ async fn a_made_up_code_is_told_without_a_read_whether_there_is_such_a_series_or
     let (mut client, _port) = serve(there).await;
     for series in [series_code(), SeriesCode::new("ZZZ").unwrap()] {
         let made_up = serial_code::encode(&SerialKey::from_bytes([8; 32]), series, StampNumber::new(5).unwrap());
-        let request = v1::VerifySerialRequest { code: made_up.to_string(), consistency: 0 };
+        let request = v1::VerifySerialRequest { code: made_up.to_string(), ..Default::default() };
         let answer = client.verify_serial(request).await.unwrap().into_inner();
         assert_eq!((answer.status(), answer.mark), (v1::SerialStatus::Forged, None));
         assert_eq!(reads.load(SeqCst), 0);
     }
     let genuine = serial_code::encode(&key(), series_code(), StampNumber::new(5).unwrap());
-    let request = v1::VerifySerialRequest { code: genuine.to_string(), consistency: 0 };
+    let request = v1::VerifySerialRequest { code: genuine.to_string(), ..Default::default() };
     assert_eq!(client.verify_serial(request).await.unwrap().into_inner().status(), v1::SerialStatus::Unknown);
     assert_eq!(reads.load(SeqCst), 1);
 }

@@ -1,14 +1,16 @@
 //! V7: the provider's books and the ledger, joined: each charge is a payment of the same order and amount, and nothing is a
-//! payment that nobody charged. (Refunds are not settled yet: what is owed back, V6 sums.)
+//! payment that nobody charged; each pay-out is a settled refund of the same amount and name, and no refund is settled that was
+//! not paid out, or paid out twice.
 
 use super::idempotence::NaturalId;
 use super::{Case, Evidence, Finding, Op};
 use crate::hash::{Map, Set};
-use crate::history::{Outcome, PaymentName, ProviderEvent, ProviderStep};
+use crate::history::{Outcome, PaymentName, ProviderEvent, ProviderStep, Text};
 
 #[must_use]
 pub fn provider_and_ledger_agree(case: &Case) -> Finding {
-    let mut finding = Finding::new("V7", "the provider's books equal the ledger: each charge is a payment, and the reverse");
+    let mut finding =
+        Finding::new("V7", "the provider's books equal the ledger: charges are payments, pay-outs settled refunds");
     let evidence = case.evidence;
     let mut charges: Map<&PaymentName, &ProviderEvent> = Map::default();
     for event in evidence.provider.iter().filter(|event| event.step == ProviderStep::ChargeAccepted) {
@@ -20,6 +22,9 @@ pub fn provider_and_ledger_agree(case: &Case) -> Finding {
     charged_is_recorded(case, &charges, &mut finding);
     recorded_is_charged(evidence, &charges, &mut finding);
     notices_are_calls(evidence, &mut finding);
+    let paid_out = paid_out(evidence, &mut finding);
+    paid_out_is_settled(case, &paid_out, &mut finding);
+    settled_is_paid_out(evidence, &paid_out, &mut finding);
     finding.or_unsure_if_empty("nobody was charged, and no payment is recorded")
 }
 
@@ -71,6 +76,82 @@ fn recorded_is_charged(evidence: &Evidence, charges: &Map<&PaymentName, &Provide
     }
     if uncharged > 0 {
         finding.unsure(format!("{uncharged} payments have no charge in the books, which lack a part"));
+    }
+}
+
+/// By payment, the transfer's name and amount.
+type PaidOut<'a> = Map<&'a PaymentName, (&'a Text, i64)>;
+
+fn paid_out<'a>(evidence: &'a Evidence, finding: &mut Finding) -> PaidOut<'a> {
+    let mut paid_out = PaidOut::default();
+    for event in &evidence.provider {
+        let ProviderStep::PaidOut { reference } = &event.step else { continue };
+        if paid_out.insert(&event.payment, (reference, event.amount_idr)).is_some() {
+            let id = &event.payment.payment_id;
+            finding.unsure(format!("the refund of payment {id} was paid out twice: the tool's mistake"));
+        }
+    }
+    paid_out
+}
+
+fn paid_out_is_settled(case: &Case, paid_out: &PaidOut, finding: &mut Finding) {
+    let evidence = case.evidence;
+    let mut untold = 0;
+    let furthest = evidence.scans.values().map(|scan| scan.header.applied_index).max().unwrap_or(0);
+    for (node, scan) in evidence.distinct_scans() {
+        let index = Some(scan.header.applied_index);
+        let is_behind = scan.header.applied_index < furthest;
+        for (name, (reference, amount_idr)) in paid_out {
+            finding.checked += 1;
+            let id = &name.payment_id;
+            let is_settled = scan.records.refunds.get(*name).is_some_and(|refund| refund.settled.is_some());
+            // This replica was scanned before it had got there: V1 says so.
+            if is_behind && !is_settled {
+                continue;
+            }
+            let calls = case.groups.get(&NaturalId::Settlement(name)).map_or(&[][..], Vec::as_slice);
+            let accepted: Vec<u64> = calls.iter().filter(|op| accepted_at(op).is_some()).map(|op| op.id()).collect();
+            match scan.records.refunds.get(*name) {
+                None => finding.violated(&accepted, index, || {
+                    format!("node {node}: {amount_idr} was paid out for payment {id}, which is not owed back")
+                }),
+                Some(refund) if refund.amount_idr != *amount_idr => finding.violated(&accepted, index, || {
+                    format!("node {node}: {amount_idr} was paid out for payment {id}, {} is owed back", refund.amount_idr)
+                }),
+                Some(refund) => match &refund.settled {
+                    Some(settled) if settled.reference == **reference => {}
+                    Some(settled) => finding.violated(&accepted, index, || {
+                        format!("node {node}: payment {id} was paid back as {reference}, settled as {}", settled.reference)
+                    }),
+                    // (An answer that was lost, V1 tells.)
+                    None if accepted.is_empty() => untold += 1,
+                    None => finding.violated(&accepted, index, || {
+                        format!("node {node}: payment {id} was paid back, the settlement was accepted, and it is still due")
+                    }),
+                },
+            }
+        }
+    }
+    if untold > 0 {
+        finding.unsure(format!("{untold} pay-outs are not settled in the ledger, and no settlement of them was accepted"));
+    }
+}
+
+fn settled_is_paid_out(evidence: &Evidence, paid_out: &PaidOut, finding: &mut Finding) {
+    for (node, scan) in evidence.distinct_scans() {
+        let index = Some(scan.header.applied_index);
+        for (name, refund) in scan.records.refunds.iter().filter(|(name, _)| !paid_out.contains_key(*name)) {
+            finding.checked += 1;
+            if refund.settled.is_none() {
+                continue;
+            }
+            if evidence.history_is_cut {
+                finding.unsure("settled refunds have no pay-out in the books, which lack a part");
+                continue;
+            }
+            let id = &name.payment_id;
+            finding.violated(&[], index, || format!("node {node}: the refund of payment {id} is settled, and nobody paid it"));
+        }
     }
 }
 

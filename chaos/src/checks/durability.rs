@@ -87,6 +87,31 @@ fn what_is_lost(scan: &Scan, op: &Op, written: &Written) -> Option<String> {
             Some(seen) => Some(format!("order {} is {:?}, not cancelled", order_text(*order), seen.state)),
             None => Some(format!("cancelled order {} is not there", order_text(*order))),
         },
+        (Request::VoidOrder { order }, _) => match scan.records.orders.get(order) {
+            Some(seen) if seen.state == OrderState::Voided && seen.settled == Some(place) => None,
+            Some(seen) => Some(format!("order {} is {:?}, not voided", order_text(*order), seen.state)),
+            None => Some(format!("voided order {} is not there", order_text(*order))),
+        },
+        (Request::StampDocument { order, document }, WriteAnswer::Stamped { number, .. }) => {
+            let text = order_text(*order);
+            match scan.records.stampings.get(&(*order, *document)) {
+                Some(seen) if (seen.place, seen.number) == (place, *number) => None,
+                Some(seen) => Some(format!("a document of order {text} is there with serial {}, not {number}", seen.number)),
+                None => Some(format!("serial {number} of order {text} is on no document")),
+            }
+        }
+        (Request::SettleRefund { payment, amount_idr, reference }, _) => {
+            let refund = scan.records.refunds.get(payment);
+            let settled = refund.and_then(|refund| Some((refund.amount_idr, refund.settled.as_ref()?)));
+            let kept = settled.is_some_and(|(amount, settled)| {
+                amount == *amount_idr && settled.place == place && settled.reference == *reference
+            });
+            (!kept).then(|| format!("the refund of payment {} is there as {settled:?}", payment.payment_id))
+        }
+        (Request::SetPolicy { version, .. }, _) => {
+            let set = scan.records.policies.get(version).and_then(|policy| policy.set);
+            (set != Some(place)).then(|| format!("policy {version} is there as set at {set:?}"))
+        }
         _ => None,
     }
 }
@@ -95,6 +120,8 @@ fn issue_lost(scan: &Scan, order: [u8; 16], place: Place, range: Option<(u64, u3
     let text = order_text(order);
     let Some(seen) = scan.records.orders.get(&order) else { return Some(format!("issued order {text} is not there")) };
     let there = seen.serials.as_ref().map(|serials| (serials.first_number, serials.quantity));
-    let kept = seen.state == OrderState::Issued && seen.settled == Some(place) && there == range;
+    // A void is a later step; the serials stay the order's.
+    let is_last_step = seen.state == OrderState::Issued && seen.settled == Some(place);
+    let kept = (is_last_step || seen.state == OrderState::Voided) && there == range;
     (!kept).then(|| format!("order {text} is {:?} with serials {there:?}, was issued {range:?}", seen.state))
 }

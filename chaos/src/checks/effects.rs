@@ -5,8 +5,8 @@
 //! caused it said *refused*, *not done* or *already there*, then one of them said so wrongly. And who refuses must say why, in
 //! the words of the protocol, and where: the ledger alone refuses a valid request, and it refuses at a place in the log.
 
+use super::differences::outcome_text;
 use super::idempotence::NaturalId;
-use super::replay::outcome_text;
 use super::{Case, Evidence, Finding, Op};
 use crate::history::{Outcome, Place, Request};
 
@@ -134,7 +134,15 @@ const fn refusals(request: &Request) -> &'static [&'static str] {
         Request::OpenSeries { .. } => &["SERIES_REUSED"],
         Request::PlaceOrder { .. } => &["ORDER_ID_REUSED", "SERIES_UNKNOWN", "STOCK_EXHAUSTED"],
         Request::RecordPayment { .. } => &["PAYMENT_ID_REUSED"],
-        Request::CancelOrder { .. } => &["ORDER_UNKNOWN", "ORDER_ISSUED", "ORDER_EXPIRED"],
-        Request::GetOrder { .. } | Request::GetPayment { .. } | Request::VerifySerial { .. } => &[],
+        Request::CancelOrder { .. } => &["ORDER_UNKNOWN", "ORDER_ISSUED", "ORDER_EXPIRED", "ORDER_VOIDED"],
+        Request::VoidOrder { .. } => &["ORDER_UNKNOWN", "ORDER_NOT_ISSUED", "ORDER_STAMPED", "VOID_WINDOW_CLOSED"],
+        Request::StampDocument { .. } => &["ORDER_UNKNOWN", "ORDER_NOT_ISSUED", "ORDER_VOIDED", "ORDER_EXHAUSTED"],
+        Request::SettleRefund { .. } => &["REFUND_REUSED", "REFUND_UNKNOWN", "REFUND_AMOUNT_WRONG"],
+        Request::SetPolicy { .. } => &["POLICY_VERSION_REUSED", "POLICY_VERSION_SKIPPED"],
+        Request::GetOrder { .. }
+        | Request::GetPayment { .. }
+        | Request::VerifySerial { .. }
+        | Request::GetPolicy
+        | Request::ListRefundsDue { .. } => &[],
     }
 }

@@ -4,6 +4,7 @@
 
 use crate::hash::Map;
 use std::collections::BTreeMap;
+use std::hash::Hash;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -11,8 +12,8 @@ use std::sync::Arc;
 use prost::Message;
 
 use crate::history::{
-    FaultEvent, HistoryReader, Invoke, OpId, OrderId, OrderSeen, Outcome, PaymentName, PaymentSeen, Phase, ProcessEvent,
-    ProviderEvent, Record, Return, RunFacts, RunFolder, StatusSample, Text, wire,
+    Digest, FaultEvent, HistoryReader, Invoke, OpId, OrderId, OrderSeen, Outcome, PaymentName, PaymentSeen, Phase, PolicySeen,
+    ProcessEvent, ProviderEvent, Record, RefundSeen, Return, RunFacts, RunFolder, StampingSeen, StatusSample, Text, wire,
 };
 use crate::model::Log;
 use crate::proto::admin::scan_ledger_response::Item;
@@ -58,8 +59,51 @@ pub struct ScanRecords {
     pub series: Vec<Series>,
     pub orders: Map<OrderId, OrderSeen>,
     pub payments: Map<PaymentName, PaymentSeen>,
+    pub refunds: Map<PaymentName, RefundSeen>,
+    pub stampings: Map<(OrderId, Digest), StampingSeen>,
+    pub policies: Map<u32, PolicySeen>,
     /// Keys that came more than once: no ledger can hold them.
     pub doubled: Vec<String>,
+}
+
+impl ScanRecords {
+    fn take(&mut self, item: Item) -> io::Result<()> {
+        match item {
+            Item::Header(_) => return Err(unreadable("second header", "")),
+            Item::Series(series) => self.series.push(series),
+            Item::Order(order) => {
+                let seen = wire::order(&order).ok_or_else(|| unreadable("order", &order.order_id))?;
+                keep(&mut self.orders, seen.order, seen, &mut self.doubled, || format!("order {}", order.order_id));
+            }
+            Item::Payment(payment) => {
+                let seen = wire::payment(&payment).ok_or_else(|| unreadable("payment of order", &payment.order_id))?;
+                let text = format!("payment {}/{}", seen.payment.gateway, seen.payment.payment_id);
+                keep(&mut self.payments, seen.payment.clone(), seen, &mut self.doubled, || text);
+            }
+            Item::Refund(refund) => {
+                let seen = wire::refund(&refund).ok_or_else(|| unreadable("refund of order", &refund.order_id))?;
+                let text = format!("refund of payment {}/{}", seen.payment.gateway, seen.payment.payment_id);
+                keep(&mut self.refunds, seen.payment.clone(), seen, &mut self.doubled, || text);
+            }
+            Item::Stamping(stamping) => {
+                let (key, seen) =
+                    wire::stamping(&stamping).ok_or_else(|| unreadable("stamping of order", &stamping.order_id))?;
+                keep(&mut self.stampings, key, seen, &mut self.doubled, || format!("stamping of order {}", stamping.order_id));
+            }
+            Item::Policy(policy) => {
+                let seen = wire::policy(&policy);
+                keep(&mut self.policies, seen.version, seen, &mut self.doubled, || format!("policy {}", policy.version));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Notes a key that was there before: no ledger can hold it twice.
+fn keep<K: Eq + Hash, V>(there: &mut Map<K, V>, key: K, value: V, doubled: &mut Vec<String>, text: impl FnOnce() -> String) {
+    if there.insert(key, value).is_some() {
+        doubled.push(text());
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -205,23 +249,8 @@ impl Evidence {
         }
         let mut records = ScanRecords::default();
         while !rest.is_empty() {
-            match ScanLedgerResponse::decode_length_delimited(&mut rest)?.item {
-                Some(Item::Series(series)) => records.series.push(series),
-                Some(Item::Order(order)) => {
-                    let seen = wire::order(&order).ok_or_else(|| unreadable("order", &order.order_id))?;
-                    if records.orders.insert(seen.order, seen).is_some() {
-                        records.doubled.push(format!("order {}", order.order_id));
-                    }
-                }
-                Some(Item::Payment(payment)) => {
-                    let seen = wire::payment(&payment).ok_or_else(|| unreadable("payment of order", &payment.order_id))?;
-                    let text = format!("payment {}/{}", seen.payment.gateway, seen.payment.payment_id);
-                    if records.payments.insert(seen.payment.clone(), seen).is_some() {
-                        records.doubled.push(text);
-                    }
-                }
-                Some(Item::Header(_)) | None => return Err(unreadable("record of an unknown kind", "")),
-            }
+            let item = ScanLedgerResponse::decode_length_delimited(&mut rest)?.item;
+            records.take(item.ok_or_else(|| unreadable("record of an unknown kind", ""))?)?;
         }
         Ok(Scan { header, records: Arc::new(records), fingerprint })
     }

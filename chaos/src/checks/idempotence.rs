@@ -3,7 +3,7 @@
 use crate::hash::Map;
 
 use super::{Case, Finding, Op};
-use crate::history::{OrderId, Outcome, PaymentName, Request, SeriesCode, WriteAnswer, Written};
+use crate::history::{Digest, OrderId, Outcome, PaymentName, Request, SeriesCode, WriteAnswer, Written};
 use crate::model::LoggedCommand;
 
 /// What a write is idempotent by.
@@ -13,6 +13,10 @@ pub enum NaturalId<'a> {
     Order(OrderId),
     Payment(&'a PaymentName),
     Cancel(OrderId),
+    Void(OrderId),
+    Stamp(OrderId, Digest),
+    Settlement(&'a PaymentName),
+    Policy(u32),
 }
 
 impl<'a> NaturalId<'a> {
@@ -24,7 +28,15 @@ impl<'a> NaturalId<'a> {
             Request::PlaceOrder { order, .. } => Some(Self::Order(*order)),
             Request::RecordPayment { payment, .. } => Some(Self::Payment(payment)),
             Request::CancelOrder { order } => Some(Self::Cancel(*order)),
-            Request::GetOrder { .. } | Request::GetPayment { .. } | Request::VerifySerial { .. } => None,
+            Request::VoidOrder { order } => Some(Self::Void(*order)),
+            Request::StampDocument { order, document } => Some(Self::Stamp(*order, *document)),
+            Request::SettleRefund { payment, .. } => Some(Self::Settlement(payment)),
+            Request::SetPolicy { version, .. } => Some(Self::Policy(*version)),
+            Request::GetOrder { .. }
+            | Request::GetPayment { .. }
+            | Request::VerifySerial { .. }
+            | Request::GetPolicy
+            | Request::ListRefundsDue { .. } => None,
         }
     }
 }

@@ -3,15 +3,20 @@
 //! The log gives the order of everything; [`replay`] runs the judge's own model over it once, and the checks compare what
 //! clients, replicas and samples showed with what it says.
 
+pub mod accounting;
 pub mod books;
 pub mod coverage;
+pub mod differences;
 pub mod durability;
 pub mod effects;
 pub mod evidence;
+pub mod failures_2024;
 pub mod finding;
 pub mod idempotence;
+pub mod issued_or_refunded;
 pub mod money;
 pub mod raft;
+mod reads;
 mod records;
 pub mod recovery;
 pub mod replay;
@@ -60,8 +65,8 @@ pub fn check_all(case: &Case) -> Vec<Finding> {
         durability::no_acknowledged_op_is_lost(case),
         serials::a_serial_belongs_to_one_order(case),
         serials::no_phantom_serial(case),
-        serials::serial_accounting(case),
-        money::issued_or_refunded(case),
+        accounting::serial_accounting(case),
+        issued_or_refunded::issued_or_refunded(case),
         money::money_adds_up(case),
         books::provider_and_ledger_agree(case),
         idempotence::same_id_same_answer(case),

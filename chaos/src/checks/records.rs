@@ -1,42 +1,49 @@
 //! The records of a scan, each compared with what the model holds after the same log index.
 
+use std::hash::Hash;
+
 use super::Scan;
-use super::replay::{order_difference, payment_difference};
-use crate::model::{Ledger, Series, order_text, series_code};
+use super::differences::{order_difference, payment_difference, policy_difference, refund_difference};
+use crate::hash::Map;
+use crate::history::{Digest, OrderId, OrderSeen, StampingSeen};
+use crate::model::{Ledger, Order, Policy, Series, order_text, series_code};
 use crate::proto::admin;
 
 /// Adds to `faults` what differs (node, index, how), and returns how much was compared.
 pub(super) fn compare(ledger: &Ledger, node: u16, scan: &Scan, faults: &mut Vec<(u16, u64, String)>) -> u64 {
     let mut fault = |text: String| faults.push((node, scan.header.applied_index, text));
     let records = &scan.records;
-    for (id, seen) in &records.orders {
-        let order = order_text(*id);
-        match ledger.orders.get(id) {
-            None => fault(format!("order {order} is there and not in the log")),
-            Some(model) => {
-                if let Some(field) = order_difference(*id, model, seen) {
-                    fault(format!("order {order}: {field} is not what the log makes it"));
-                }
-            }
-        }
-    }
-    for id in ledger.orders.keys().filter(|id| !records.orders.contains_key(*id)) {
-        fault(format!("order {} is in the log and not there", order_text(*id)));
-    }
-    for (name, seen) in &records.payments {
-        let payment = &name.payment_id;
-        match ledger.payments.get(name) {
-            None => fault(format!("payment {payment} is there and not in the log")),
-            Some(model) => {
-                if let Some(field) = payment_difference(name, model, seen) {
-                    fault(format!("payment {payment}: {field} is not what the log makes it"));
-                }
-            }
-        }
-    }
-    for name in ledger.payments.keys().filter(|name| !records.payments.contains_key(*name)) {
-        fault(format!("payment {} is in the log and not there", name.payment_id));
-    }
+    compare_kind(&ledger.orders, &records.orders, order_difference_of, |id| format!("order {}", order_text(*id)), &mut fault);
+    compare_kind(
+        &ledger.payments,
+        &records.payments,
+        payment_difference,
+        |name| format!("payment {}", name.payment_id),
+        &mut fault,
+    );
+    compare_kind(
+        &ledger.refunds,
+        &records.refunds,
+        refund_difference,
+        |name| format!("the refund of payment {}", name.payment_id),
+        &mut fault,
+    );
+    let policies: Map<u32, Policy> = (1..).zip(ledger.policies.iter().copied()).collect();
+    compare_kind(
+        &policies,
+        &records.policies,
+        |version, model, seen| policy_difference(*version, model, seen),
+        |version| format!("policy {version}"),
+        &mut fault,
+    );
+    let stampings = stampings(ledger);
+    compare_kind(
+        &stampings,
+        &records.stampings,
+        |_, model, seen| (model != seen).then_some("the stamp, its place or its time"),
+        |(order, _)| format!("a stamp of order {} on a document", order_text(*order)),
+        &mut fault,
+    );
     for seen in &records.series {
         let model = series_code(&seen.series_code).and_then(|code| ledger.series.get(&code));
         if !model.is_some_and(|model| same_series(model, seen)) {
@@ -50,12 +57,53 @@ pub(super) fn compare(ledger: &Ledger, node: u16, scan: &Scan, faults: &mut Vec<
     if time_ms != Some(ledger.now_ms) {
         fault(format!("the ledger's time is {time_ms:?}, the log makes it {}", ledger.now_ms));
     }
-    (ledger.orders.len() + ledger.payments.len() + ledger.series.len()) as u64
+    let kinds = [ledger.orders.len(), ledger.payments.len(), ledger.refunds.len(), stampings.len(), policies.len()];
+    (kinds.iter().sum::<usize>() + ledger.series.len()) as u64
+}
+
+fn order_difference_of(id: &OrderId, model: &Order, seen: &OrderSeen) -> Option<&'static str> {
+    order_difference(*id, model, seen)
+}
+
+/// Both ways: nothing is there that is not in the log, and nothing is in the log that is not there.
+fn compare_kind<K: Eq + Hash, M, S>(
+    model: &Map<K, M>,
+    seen: &Map<K, S>,
+    difference: impl Fn(&K, &M, &S) -> Option<&'static str>,
+    name: impl Fn(&K) -> String,
+    fault: &mut impl FnMut(String),
+) {
+    for (key, seen) in seen {
+        match model.get(key) {
+            None => fault(format!("{} is there and not in the log", name(key))),
+            Some(model) => {
+                if let Some(field) = difference(key, model, seen) {
+                    fault(format!("{}: {field} is not what the log makes it", name(key)));
+                }
+            }
+        }
+    }
+    for key in model.keys().filter(|key| !seen.contains_key(*key)) {
+        fault(format!("{} is in the log and not there", name(key)));
+    }
+}
+
+/// As a scan would show them.
+fn stampings(ledger: &Ledger) -> Map<(OrderId, Digest), StampingSeen> {
+    let mut stampings = Map::default();
+    for (id, order) in &ledger.orders {
+        let Some(issued) = &order.issued else { continue };
+        for ((document, stamped), number) in issued.documents.iter().zip(issued.first_number..) {
+            let seen = StampingSeen { series: order.series, number, place: stamped.place, stamped_at_ms: stamped.at_ms };
+            stampings.insert((*id, *document), seen);
+        }
+    }
+    stampings
 }
 
 fn same_series(model: &Series, seen: &admin::Series) -> bool {
     let opened = seen.opened.map(crate::history::wire::place);
     let terms = (model.first_number, model.capacity, model.face_value_idr, model.payment_window_ms);
     terms == (seen.first_number, seen.capacity, seen.face_value_idr, seen.payment_window_ms)
-        && (model.issued, model.reserved, Some(model.opened)) == (seen.issued, seen.reserved, opened)
+        && (model.issued, model.voided, model.reserved, Some(model.opened)) == (seen.issued, seen.voided, seen.reserved, opened)
 }

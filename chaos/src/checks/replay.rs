@@ -2,10 +2,10 @@
 //! what each read must have shown at the index that it claims to be good for, and what each replica must hold at its scan's.
 
 use super::evidence::{Evidence, Op};
-use super::records;
+use super::{reads, records};
 use crate::hash::Map;
-use crate::history::{LedgerTotals, OrderId, OrderSeen, Outcome, PaymentName, PaymentSeen, Place, Read, ReadAnswer, Request};
-use crate::model::{Answer, Ledger, Log, LoggedCommand, Order, Payment, Reply, order_text, series_text};
+use crate::history::{LedgerTotals, Outcome, Place, Read, Request};
+use crate::model::{Ledger, Log, LoggedCommand, Reply};
 use crate::serial_code::SerialCodes;
 
 pub struct Replay {
@@ -116,67 +116,10 @@ impl Replay {
 
     fn check_read(&mut self, op: &Op, read: &Read, codes: &SerialCodes) {
         self.reads_checked += 1;
-        let fault = match (&op.invoke.request, &read.answer) {
-            (Request::GetOrder { order, .. }, answer) => read_order_fault(*order, self.ledger.orders.get(order), answer),
-            (Request::GetPayment { payment, .. }, answer) => {
-                read_payment_fault(payment, self.ledger.payments.get(payment), answer)
-            }
-            (Request::VerifySerial { code, .. }, answer) => self.read_serial_fault(codes.read(code), answer),
-            _ => Some("a write was answered as a read".into()),
-        };
-        if let Some(fault) = fault.or_else(|| self.read_time_fault(read)) {
+        if let Some(fault) = reads::fault(&self.ledger, &op.invoke.request, read, codes) {
             self.read_faults.push((op.id(), read.read_index.unwrap_or(0), fault));
         }
     }
-
-    /// The ledger's time at the read's index. *Not found* is an error on the wire and carries none.
-    fn read_time_fault(&self, read: &Read) -> Option<String> {
-        let carries_none = read.answer == ReadAnswer::Absent && read.ledger_time_ms == 0;
-        let (shown, is) = (read.ledger_time_ms, self.ledger.now_ms);
-        (!carries_none && shown != is).then(|| format!("the ledger's time was shown as {shown} and was {is}"))
-    }
-
-    fn read_serial_fault(&self, stamp: Option<([u8; 3], u64)>, answer: &ReadAnswer) -> Option<String> {
-        let Some((code, number)) = stamp else {
-            // A code that is not ours: the serial checks judge what was said of it.
-            return None;
-        };
-        let issued = self
-            .ledger
-            .series
-            .get(&code)
-            .is_some_and(|series| number.checked_sub(series.first_number).is_some_and(|at| at < series.issued));
-        match answer {
-            ReadAnswer::SerialIssued { order, issued_at_ms } if issued => {
-                let holder = self.ledger.orders.get(order).filter(|holder| holds(holder, code, number));
-                match holder.and_then(|holder| holder.settled) {
-                    None => Some(format!(
-                        "stamp {}/{number} was shown for order {}, which does not hold it",
-                        series_text(code),
-                        order_text(*order)
-                    )),
-                    Some(settled) if settled.at_ms != *issued_at_ms => Some(format!(
-                        "stamp {}/{number} was issued at {} and shown as issued at {issued_at_ms}",
-                        series_text(code),
-                        settled.at_ms
-                    )),
-                    Some(_) => None,
-                }
-            }
-            ReadAnswer::SerialUnknown if !issued => None,
-            ReadAnswer::SerialForged => None,
-            ReadAnswer::SerialIssued { .. } => {
-                Some(format!("stamp {}/{number} was shown as issued and was not", series_text(code)))
-            }
-            _ => Some(format!("stamp {}/{number} was issued and was not shown", series_text(code))),
-        }
-    }
-}
-
-fn holds(order: &Order, code: [u8; 3], number: u64) -> bool {
-    let first = order.issued.as_ref().map(|(first, _)| *first);
-    let at = first.and_then(|first| number.checked_sub(first));
-    order.series == code && at.is_some_and(|at| at < u64::from(order.quantity))
 }
 
 fn reads_by_index(evidence: &Evidence) -> Vec<(u64, &Op, &Read)> {
@@ -192,101 +135,4 @@ fn reads_by_index(evidence: &Evidence) -> Vec<(u64, &Op, &Read)> {
     }
     reads.sort_by_key(|(index, op, _)| (*index, op.id()));
     reads
-}
-
-fn read_order_fault(asked: OrderId, model: Option<&Order>, answer: &ReadAnswer) -> Option<String> {
-    match (model, answer) {
-        (None, ReadAnswer::Absent) => None,
-        (Some(model), ReadAnswer::Order(seen)) => order_difference(asked, model, seen)
-            .map(|field| format!("order {}: {field} is not that of its index", order_text(asked))),
-        (Some(_), ReadAnswer::Absent) => Some("an order was not found that was there".into()),
-        (None, ReadAnswer::Order(seen)) => Some(format!("order {} was shown and was not there", order_text(seen.order))),
-        _ => Some("an order was asked for and something else answered".into()),
-    }
-}
-
-fn read_payment_fault(asked: &PaymentName, model: Option<&Payment>, answer: &ReadAnswer) -> Option<String> {
-    match (model, answer) {
-        (None, ReadAnswer::Absent) => None,
-        (Some(model), ReadAnswer::Payment(seen)) => payment_difference(asked, model, seen)
-            .map(|field| format!("payment {}: {field} is not that of its index", asked.payment_id)),
-        (Some(_), ReadAnswer::Absent) => Some("a payment was not found that was there".into()),
-        (None, ReadAnswer::Payment(seen)) => Some(format!("payment {} was shown and was not there", seen.payment.payment_id)),
-        _ => Some("a payment was asked for and something else answered".into()),
-    }
-}
-
-/// The first field in which what was seen is not what the model holds.
-#[must_use]
-pub fn order_difference(id: OrderId, model: &Order, seen: &OrderSeen) -> Option<&'static str> {
-    let serials = seen.serials.as_ref().map(|serials| (serials.series, serials.first_number, serials.quantity));
-    let issued = model.issued.as_ref();
-    let fields = [
-        ("order_id", id == seen.order),
-        ("account_id", model.account == seen.account),
-        ("series_code", model.series == seen.series),
-        ("quantity", model.quantity == seen.quantity),
-        ("amount_idr", model.amount_idr == seen.amount_idr),
-        ("state", model.state == seen.state),
-        ("placed", model.placed == seen.placed),
-        ("placed_at_ms", model.placed_at_ms == seen.placed_at_ms),
-        ("expires_at_ms", model.expires_at_ms == seen.expires_at_ms),
-        ("settled", model.settled.map(|settled| settled.place) == seen.settled),
-        ("settled_at_ms", model.settled.map_or(0, |settled| settled.at_ms) == seen.settled_at_ms),
-        ("serials", issued.map(|(first, _)| (model.series, *first, model.quantity)) == serials),
-        ("paid_by", issued.map(|(_, payment)| payment) == seen.paid_by.as_ref()),
-    ];
-    fields.iter().find(|(_, equal)| !equal).map(|(name, _)| *name)
-}
-
-/// As [`order_difference`].
-#[must_use]
-pub fn payment_difference(name: &PaymentName, model: &Payment, seen: &PaymentSeen) -> Option<&'static str> {
-    let fields = [
-        ("name", *name == seen.payment),
-        ("order_id", model.order == seen.order),
-        ("amount_idr", model.amount_idr == seen.amount_idr),
-        ("outcome", model.outcome == seen.outcome),
-        ("recorded", model.recorded == seen.recorded),
-        ("recorded_at_ms", model.recorded_at_ms == seen.recorded_at_ms),
-    ];
-    fields.iter().find(|(_, equal)| !equal).map(|(name, _)| *name)
-}
-
-/// How an answer differs from what the model says, if it does.
-#[must_use]
-pub fn answer_difference(expected: &Answer, outcome: &Outcome) -> Option<String> {
-    use crate::history::WriteAnswer;
-    let equal = match (expected, outcome) {
-        (Answer::Refused { reason, differs }, Outcome::Refused { reason: seen, field, .. }) => {
-            **seen == **reason && (differs.is_empty() || differs.contains(&&**field))
-        }
-        (expected, Outcome::Written(written)) => match (expected, &written.answer) {
-            (Answer::SeriesOpened, WriteAnswer::SeriesOpened) | (Answer::Cancelled, WriteAnswer::Cancelled) => true,
-            (
-                Answer::Placed { amount_idr, expires_at_ms },
-                WriteAnswer::Placed { amount_idr: amount, expires_at_ms: expires },
-            ) => amount_idr == amount && expires_at_ms == expires,
-            (Answer::Recorded { outcome, serials }, WriteAnswer::Recorded { outcome: seen, serials: seen_serials }) => {
-                let seen_range = seen_serials.as_ref().map(|range| (range.series, range.first_number, range.quantity));
-                outcome == seen && *serials == seen_range
-            }
-            _ => false,
-        },
-        _ => false,
-    };
-    (!equal).then(|| format!("the log says {expected:?}, the answer was {}", outcome_text(outcome)))
-}
-
-/// For violations: short, for people.
-#[must_use]
-pub fn outcome_text(outcome: &Outcome) -> String {
-    match outcome {
-        Outcome::Written(written) => format!("{:?} at {}", written.answer, written.receipt.place),
-        Outcome::Refused { reason, field, .. } if field.is_empty() => format!("refused, {reason}"),
-        Outcome::Refused { reason, field, .. } => format!("refused, {reason} ({field})"),
-        Outcome::NotDone { reason } => format!("not done, {reason}"),
-        Outcome::Unknown { why } => format!("unknown, {why}"),
-        Outcome::Read(read) => format!("{:?}", read.answer),
-    }
 }

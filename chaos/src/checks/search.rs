@@ -28,6 +28,10 @@ struct State {
     body: Option<usize>,
     first_number: Option<u64>,
     payments: Vec<(usize, PaymentOutcome)>,
+    /// The n-th is on the n-th stamp.
+    documents: Vec<usize>,
+    /// What a void was shown to give back.
+    refund_idr: Option<i64>,
 }
 
 struct Call<'a> {
@@ -36,7 +40,7 @@ struct Call<'a> {
     /// `u64::MAX`: unknown, it may take effect at any time or never.
     returned_ns: u64,
     outcome: Option<&'a Outcome>,
-    /// Of a place: number of its body; of a payment: number of its name.
+    /// Of a place: number of its body; of a payment: number of its name; of a stamp: number of its document.
     number: usize,
 }
 
@@ -80,6 +84,8 @@ fn order_of(request: &Request) -> Option<OrderId> {
         Request::PlaceOrder { order, .. }
         | Request::RecordPayment { order, .. }
         | Request::CancelOrder { order }
+        | Request::VoidOrder { order }
+        | Request::StampDocument { order, .. }
         | Request::GetOrder { order, consistency: Consistency::Linearizable } => Some(*order),
         _ => None,
     }
@@ -115,8 +121,19 @@ fn calls<'a>(ops: &[&'a Op]) -> Vec<Call<'a>> {
 }
 
 /// Refusals that tell an order's state.
-const REASONS: [&str; 6] =
-    ["ORDER_ID_REUSED", "SERIES_UNKNOWN", "STOCK_EXHAUSTED", "ORDER_UNKNOWN", "ORDER_ISSUED", "ORDER_EXPIRED"];
+const REASONS: [&str; 11] = [
+    "ORDER_ID_REUSED",
+    "SERIES_UNKNOWN",
+    "STOCK_EXHAUSTED",
+    "ORDER_UNKNOWN",
+    "ORDER_ISSUED",
+    "ORDER_EXPIRED",
+    "ORDER_VOIDED",
+    "ORDER_NOT_ISSUED",
+    "ORDER_STAMPED",
+    "ORDER_EXHAUSTED",
+    "VOID_WINDOW_CLOSED",
+];
 
 fn number_of<'a, T: PartialEq>(seen: &mut Vec<&'a T>, wanted: &'a T) -> usize {
     seen.iter().position(|there| *there == wanted).unwrap_or_else(|| {
@@ -160,14 +177,7 @@ fn expired(state: &State) -> Option<State> {
 /// lie outside the order; that is the same as never having happened.)
 fn step(mut state: State, call: &Call) -> Option<State> {
     if let Some(Outcome::Refused { reason, .. }) = call.outcome {
-        let fits = match &**reason {
-            "ORDER_ID_REUSED" => state.body.is_some_and(|body| body != call.number),
-            // Of an order that is there, the refusals to place it say that it is there.
-            "SERIES_UNKNOWN" | "STOCK_EXHAUSTED" | "ORDER_UNKNOWN" => state.order.is_none(),
-            "ORDER_ISSUED" => state.order == Some(OrderState::Issued),
-            _ => state.order == Some(OrderState::Expired),
-        };
-        return fits.then_some(state);
+        return may_refuse(&state, reason, call).then_some(state);
     }
     match &call.op.invoke.request {
         Request::PlaceOrder { .. } => {
@@ -184,12 +194,16 @@ fn step(mut state: State, call: &Call) -> Option<State> {
             _ => None,
         },
         Request::RecordPayment { .. } => pay(state, call),
+        Request::VoidOrder { .. } => void(state, call),
+        Request::StampDocument { .. } => stamp(state, call),
         Request::GetOrder { .. } => match call.outcome {
             Some(Outcome::Read(read)) => match &read.answer {
                 ReadAnswer::Absent => state.order.is_none().then_some(state),
                 ReadAnswer::Order(seen) => {
                     let first = seen.serials.as_ref().map(|serials| serials.first_number);
-                    let fits = state.order == Some(seen.state) && (state.first_number.is_none() || state.first_number == first);
+                    let fits = state.order == Some(seen.state)
+                        && (state.first_number.is_none() || state.first_number == first)
+                        && seen.stamped as usize == state.documents.len();
                     state.first_number = first;
                     fits.then_some(state)
                 }
@@ -199,6 +213,59 @@ fn step(mut state: State, call: &Call) -> Option<State> {
         },
         _ => None,
     }
+}
+
+fn may_refuse(state: &State, reason: &str, call: &Call) -> bool {
+    let is_issued = state.order == Some(OrderState::Issued);
+    match reason {
+        "ORDER_ID_REUSED" => state.body.is_some_and(|body| body != call.number),
+        // Of an order that is there, the refusals to place it say that it is there.
+        "SERIES_UNKNOWN" | "STOCK_EXHAUSTED" | "ORDER_UNKNOWN" => state.order.is_none(),
+        "ORDER_ISSUED" => is_issued,
+        "ORDER_VOIDED" => state.order == Some(OrderState::Voided),
+        "ORDER_NOT_ISSUED" => state.order.is_some_and(|order| !matches!(order, OrderState::Issued | OrderState::Voided)),
+        "ORDER_STAMPED" => is_issued && !state.documents.is_empty(),
+        // How many there are lies outside this state.
+        "ORDER_EXHAUSTED" => is_issued && !state.documents.is_empty() && !state.documents.contains(&call.number),
+        // The clock and the policy lie outside this state.
+        "VOID_WINDOW_CLOSED" => is_issued && state.documents.is_empty(),
+        _ => state.order == Some(OrderState::Expired),
+    }
+}
+
+fn void(mut state: State, call: &Call) -> Option<State> {
+    match state.order {
+        Some(OrderState::Issued) if state.documents.is_empty() => state.order = Some(OrderState::Voided),
+        Some(OrderState::Voided) => {}
+        _ => return None,
+    }
+    if let Some(Outcome::Written(written)) = call.outcome {
+        let WriteAnswer::Voided { refund_idr } = written.answer else { return None };
+        if state.refund_idr.is_some_and(|before| before != refund_idr) {
+            return None;
+        }
+        state.refund_idr = Some(refund_idr);
+    }
+    Some(state)
+}
+
+fn stamp(mut state: State, call: &Call) -> Option<State> {
+    if state.order != Some(OrderState::Issued) {
+        return None;
+    }
+    let at = state.documents.iter().position(|document| *document == call.number).unwrap_or_else(|| {
+        state.documents.push(call.number);
+        state.documents.len() - 1
+    });
+    if let Some(Outcome::Written(written)) = call.outcome {
+        let WriteAnswer::Stamped { number, .. } = written.answer else { return None };
+        let first_number = number.checked_sub(at as u64)?;
+        if state.first_number.is_some_and(|first| first != first_number) {
+            return None;
+        }
+        state.first_number = Some(first_number);
+    }
+    Some(state)
 }
 
 fn pay(mut state: State, call: &Call) -> Option<State> {
@@ -217,6 +284,7 @@ fn pay(mut state: State, call: &Call) -> Option<State> {
             let outcome = match (state.order, seen) {
                 (None, _) => PaymentOutcome::OrderUnknown,
                 (Some(OrderState::Cancelled), _) => PaymentOutcome::OrderCancelled,
+                (Some(OrderState::Voided), _) => PaymentOutcome::OrderVoided,
                 (Some(OrderState::Issued), _) => PaymentOutcome::AlreadyPaid,
                 // Amount and stock lie outside this state: believe the answer, as far as it is one of these.
                 (_, Some((PaymentOutcome::WrongAmount, _))) => PaymentOutcome::WrongAmount,

@@ -1,13 +1,13 @@
-//! V2, V3, V4: each serial has one order, an origin, and a place in its series.
+//! V2, V3: each serial has one order, at most one document, and an origin.
 //!
 //! A *sighting* is any moment at which a serial was shown with an order: replies, late ones too, reads and scans.
 
 use crate::hash::{Map, Set};
 
 use super::{Case, Evidence, Finding};
-use crate::history::{CodesSeen, OrderId, OrderState, Outcome, ReadAnswer, Request, SerialsSeen, SeriesCode, WriteAnswer};
+use crate::history::{CodesSeen, Digest, OrderId, Outcome, ReadAnswer, Request, SerialsSeen, SeriesCode, WriteAnswer};
 use crate::limits;
-use crate::model::{order_text, series_code, series_text};
+use crate::model::{order_text, series_text};
 use crate::serial_code::SerialCodes;
 
 /// The op number of a sighting in a scan.
@@ -22,7 +22,7 @@ pub struct Sighting {
     op: u64,
     /// Count and fold of the printed codes; a scan and a verified code show none.
     codes: (u32, u64),
-    /// One number of a range, seen by verifying its code.
+    /// One number of a range, seen by verifying its code or on a document.
     single: bool,
 }
 
@@ -30,6 +30,10 @@ impl Sighting {
     fn of(serials: &SerialsSeen, order: OrderId, op: u64) -> Self {
         let SerialsSeen { series, first_number: first, quantity, codes } = *serials;
         Self { series, first, quantity, order, op, codes: (codes.count, codes.fold), single: false }
+    }
+
+    fn of_one(series: SeriesCode, first: u64, order: OrderId, op: u64) -> Self {
+        Self { series, first, quantity: 1, order, op, codes: (0, 0), single: true }
     }
 
     fn end(&self) -> u64 {
@@ -52,15 +56,23 @@ pub(super) fn sightings(evidence: &Evidence, codes: &SerialCodes) -> Vec<Sightin
                         found.push(Sighting::of(serials, *order, op.id()));
                     }
                 }
+                (Request::StampDocument { order, .. }, Outcome::Written(written)) => {
+                    if let WriteAnswer::Stamped { series, number, .. } = &written.answer {
+                        found.push(Sighting::of_one(*series, *number, *order, op.id()));
+                    }
+                }
                 (_, Outcome::Read(read)) => match (&op.invoke.request, &read.answer) {
                     (_, ReadAnswer::Order(seen)) => {
                         found.extend(seen.serials.iter().map(|serials| Sighting::of(serials, seen.order, op.id())));
                     }
-                    (Request::VerifySerial { code, .. }, ReadAnswer::SerialIssued { order, .. }) => {
-                        if let Some((series, first)) = codes.read(code) {
-                            let (order, op) = (*order, op.id());
-                            found.push(Sighting { series, first, quantity: 1, order, op, codes: (0, 0), single: true });
-                        }
+                    (
+                        Request::VerifySerial { code, .. },
+                        ReadAnswer::SerialIssued { order, .. }
+                        | ReadAnswer::SerialStamped { order, .. }
+                        | ReadAnswer::SerialVoided { order, .. },
+                    ) => {
+                        let stamp = codes.read(code);
+                        found.extend(stamp.map(|(series, number)| Sighting::of_one(series, number, *order, op.id())));
                     }
                     _ => {}
                 },
@@ -71,6 +83,9 @@ pub(super) fn sightings(evidence: &Evidence, codes: &SerialCodes) -> Vec<Sightin
     for (_, scan) in evidence.distinct_scans() {
         for seen in scan.records.orders.values() {
             found.extend(seen.serials.iter().map(|serials| Sighting::of(serials, seen.order, IN_A_SCAN)));
+        }
+        for ((order, _), seen) in &scan.records.stampings {
+            found.push(Sighting::of_one(seen.series, seen.number, *order, IN_A_SCAN));
         }
     }
     found.sort_unstable();
@@ -112,7 +127,68 @@ pub fn a_serial_belongs_to_one_order(case: &Case) -> Finding {
             });
         }
     }
+    one_document_a_stamp(case, &mut finding);
     finding.or_unsure_if_empty("no serial was ever seen")
+}
+
+/// A stamp on a document, as somebody saw it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Binding {
+    stamp: (SeriesCode, u64),
+    document: Digest,
+    order: OrderId,
+    op: u64,
+}
+
+fn bindings(case: &Case) -> Vec<Binding> {
+    let mut found = Vec::new();
+    for op in &case.evidence.ops {
+        for answer in &op.answers {
+            let seen = match (&op.invoke.request, &answer.outcome) {
+                (Request::StampDocument { order, document }, Outcome::Written(written)) => match written.answer {
+                    WriteAnswer::Stamped { series, number, .. } => Some(((series, number), *document, *order)),
+                    _ => None,
+                },
+                (Request::VerifySerial { code, document: Some(document), .. }, Outcome::Read(read)) => match &read.answer {
+                    ReadAnswer::SerialStamped { order, document_matches: true, .. } => {
+                        case.codes.read(code).map(|stamp| (stamp, *document, *order))
+                    }
+                    _ => None,
+                },
+                _ => None,
+            };
+            found.extend(seen.map(|(stamp, document, order)| Binding { stamp, document, order, op: op.id() }));
+        }
+    }
+    for (_, scan) in case.evidence.distinct_scans() {
+        for ((order, document), seen) in &scan.records.stampings {
+            let stamp = (seen.series, seen.number);
+            found.push(Binding { stamp, document: *document, order: *order, op: IN_A_SCAN });
+        }
+    }
+    found
+}
+
+/// A stamp is on one document for ever, and a document of an order has one stamp.
+fn one_document_a_stamp(case: &Case, finding: &mut Finding) {
+    let mut by_stamp: Map<(SeriesCode, u64), Binding> = Map::default();
+    let mut by_document: Map<(OrderId, Digest), Binding> = Map::default();
+    for binding in bindings(case) {
+        finding.checked += 1;
+        let first = *by_stamp.entry(binding.stamp).or_insert(binding);
+        let ops = |first: &Binding| [first.op, binding.op].into_iter().filter(|op| *op != IN_A_SCAN).collect::<Vec<_>>();
+        let (series, number) = (series_text(binding.stamp.0), binding.stamp.1);
+        if first.document != binding.document {
+            finding.violated(&ops(&first), None, || format!("serial {series}/{number} was shown on two documents"));
+        }
+        let first = *by_document.entry((binding.order, binding.document)).or_insert(binding);
+        if first.stamp != binding.stamp {
+            finding.violated(&ops(&first), None, || {
+                let order = order_text(binding.order);
+                format!("a document of order {order} was shown with serial {} and with {number}", first.stamp.1)
+            });
+        }
+    }
 }
 
 #[must_use]
@@ -153,6 +229,7 @@ pub fn no_phantom_serial(case: &Case) -> Finding {
     if unasked > 0 {
         finding.unsure(format!("{unasked} serials may belong to calls that the history lacks"));
     }
+    stamped_codes(case, &mut finding);
     verdicts_on_codes(case, &mut finding);
     finding.or_unsure_if_empty("no serial was ever seen")
 }
@@ -176,6 +253,23 @@ fn beyond_the_codes(evidence: &Evidence) -> Set<u64> {
         }
     }
     beyond
+}
+
+/// A stamp that goes on a document comes with its printed code.
+fn stamped_codes(case: &Case, finding: &mut Finding) {
+    for op in &case.evidence.ops {
+        for answer in &op.answers {
+            let Outcome::Written(written) = &answer.outcome else { continue };
+            let WriteAnswer::Stamped { series, number, code } = &written.answer else { continue };
+            finding.checked += 1;
+            if case.codes.code(*series, *number) != **code {
+                let index = Some(written.receipt.place.log_index);
+                finding.violated(&[op.id()], index, || {
+                    format!("the printed code {code} is not that of serial {}/{number}", series_text(*series))
+                });
+            }
+        }
+    }
 }
 
 /// Genuine codes must not be called forged, nor forged ones issued.
@@ -236,58 +330,4 @@ impl Known {
         let is_asked = sighting.single || quantities.contains(&sighting.quantity);
         if is_asked { None } else { unasked("the order asked for another quantity") }
     }
-}
-
-/// Over the final scans; of the time before, V6 compares the sums of samples with the log's.
-#[must_use]
-pub fn serial_accounting(case: &Case) -> Finding {
-    let mut finding = Finding::new("V4", "serial accounting: capacity = issued + reserved + free, without a gap");
-    for (node, scan) in case.evidence.distinct_scans() {
-        let mut issued: Map<SeriesCode, Vec<(u64, u32)>> = Map::default();
-        let mut reserved: Map<SeriesCode, u64> = Map::default();
-        for order in scan.records.orders.values() {
-            match (order.state, &order.serials) {
-                (OrderState::Issued, Some(serials)) => {
-                    issued.entry(serials.series).or_default().push((serials.first_number, serials.quantity));
-                }
-                (OrderState::AwaitingPayment, None) => *reserved.entry(order.series).or_default() += u64::from(order.quantity),
-                (OrderState::Cancelled | OrderState::Expired, None) => {}
-                (state, _) => finding.violated(&[], Some(scan.header.applied_index), || {
-                    format!("node {node}: order {} is {state:?} and its serials do not fit that", order_text(order.order))
-                }),
-            }
-        }
-        for series in &scan.records.series {
-            finding.checked += 1;
-            let Some(code) = series_code(&series.series_code) else { continue };
-            let mut ranges = issued.remove(&code).unwrap_or_default();
-            ranges.sort_unstable();
-            let mut next = series.first_number;
-            for (first, quantity) in ranges {
-                if first != next {
-                    finding.violated(&[], Some(scan.header.applied_index), || {
-                        format!("node {node}: series {}: number {next} was to be issued next, {first} was", series.series_code)
-                    });
-                }
-                next = first.saturating_add(u64::from(quantity));
-            }
-            let sums = (next - series.first_number.min(next), reserved.remove(&code).unwrap_or(0));
-            if sums != (series.issued, series.reserved) || sums.0.saturating_add(sums.1) > series.capacity {
-                finding.violated(&[], Some(scan.header.applied_index), || {
-                    let (code, kept) = (&series.series_code, (series.issued, series.reserved));
-                    format!(
-                        "node {node}: series {code} counts (issued, reserved) {kept:?} of {}, its orders {sums:?}",
-                        series.capacity
-                    )
-                });
-            }
-        }
-        for code in issued.keys().chain(reserved.keys()) {
-            let text = series_text(*code);
-            finding.violated(&[], Some(scan.header.applied_index), || {
-                format!("node {node}: orders of series {text}, which is not there")
-            });
-        }
-    }
-    finding.or_unsure_if_empty("no replica was scanned")
 }

@@ -46,8 +46,9 @@ fn arrows(case: &Case, finding: &mut Finding) {
 fn may_become(from: OrderState, to: OrderState) -> bool {
     match from {
         OrderState::AwaitingPayment => true,
-        OrderState::Expired => matches!(to, OrderState::Expired | OrderState::Issued),
-        OrderState::Issued | OrderState::Cancelled => from == to,
+        OrderState::Expired => matches!(to, OrderState::Expired | OrderState::Issued | OrderState::Voided),
+        OrderState::Issued => matches!(to, OrderState::Issued | OrderState::Voided),
+        OrderState::Cancelled | OrderState::Voided => from == to,
     }
 }
 
@@ -72,6 +73,13 @@ fn observations(case: &Case) -> Vec<Observed> {
                     }
                     _ => None,
                 },
+                (Request::VoidOrder { order }, Outcome::Written(written)) => {
+                    Some((*order, written.receipt.place, OrderState::Voided))
+                }
+                // Whoever gets a stamp has an issued order at that place.
+                (Request::StampDocument { order, .. }, Outcome::Written(written)) => {
+                    Some((*order, written.receipt.place, OrderState::Issued))
+                }
                 _ => None,
             };
             observed.extend(seen.map(|(order, place, state)| Observed { order, place, state, op: op.id() }));

@@ -1,6 +1,7 @@
 //! What was acknowledged when, and which fault left a majority when. V14 judges it, the verdict and the page show it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use super::{Evidence, Op};
 use crate::history::{FaultStage, NodeRole, Outcome, Phase, ProcessStep, Purpose, Request, Text};
@@ -104,8 +105,21 @@ pub fn windows(evidence: &Evidence) -> Vec<Window> {
     windows.map(|window| Window { healthy_ns: health.from(window.fired_ns), ..window }).collect()
 }
 
-/// Whether a majority was up, after each change.
-struct Health(Vec<(u64, bool)>);
+/// While some node was down and a majority up.
+#[must_use]
+pub fn partial_outages(evidence: &Evidence) -> Vec<Range<u64>> {
+    let health = Health::of(evidence);
+    let ends = health.changes.iter().skip(1).map(|(at_ns, _)| *at_ns).chain([evidence.last_ns]);
+    let is_partial = |up: usize| up >= health.majority && up < evidence.facts.nodes.len();
+    let lasting = health.changes.iter().zip(ends).filter(|((_, up), _)| is_partial(*up));
+    lasting.map(|((from_ns, _), to_ns)| *from_ns..to_ns).collect()
+}
+
+/// How many nodes were up, after each change.
+struct Health {
+    changes: Vec<(u64, usize)>,
+    majority: usize,
+}
 
 impl Health {
     fn of(evidence: &Evidence) -> Self {
@@ -121,7 +135,6 @@ impl Health {
         let injected = evidence.faults.iter().filter(|event| event.stage == FaultStage::Injected);
         changes.extend(injected.map(|event| (event.at_ns, event.node, false)));
         changes.sort_unstable();
-        let majority = evidence.facts.majority();
         let mut up: BTreeSet<u16> = BTreeSet::new();
         let after = |(at_ns, node, is_up)| {
             if is_up {
@@ -129,18 +142,18 @@ impl Health {
             } else {
                 up.remove(&node);
             }
-            (at_ns, up.len() >= majority)
+            (at_ns, up.len())
         };
-        Self(changes.into_iter().map(after).collect())
+        Self { changes: changes.into_iter().map(after).collect(), majority: evidence.facts.majority() }
     }
 
     /// The first moment, from `from_ns` on, at which a majority was up.
     fn from(&self, from_ns: u64) -> Option<u64> {
-        let next = self.0.partition_point(|(at_ns, _)| *at_ns <= from_ns);
-        if next.checked_sub(1).is_some_and(|now| self.0[now].1) {
+        let next = self.changes.partition_point(|(at_ns, _)| *at_ns <= from_ns);
+        if next.checked_sub(1).is_some_and(|now| self.changes[now].1 >= self.majority) {
             return Some(from_ns);
         }
-        self.0[next..].iter().find(|(_, healthy)| *healthy).map(|(at_ns, _)| *at_ns)
+        self.changes[next..].iter().find(|(_, up)| *up >= self.majority).map(|(at_ns, _)| *at_ns)
     }
 }
 

@@ -14,16 +14,22 @@ enum Subject<'a> {
     Series([u8; 3]),
     Order([u8; 16]),
     Payment(&'a PaymentName),
+    Policy,
 }
 
 fn subject(request: &Request) -> Option<Subject<'_>> {
     match request {
         Request::OpenSeries { series, .. } => Some(Subject::Series(*series)),
-        Request::PlaceOrder { order, .. } | Request::CancelOrder { order } | Request::GetOrder { order, .. } => {
-            Some(Subject::Order(*order))
-        }
-        Request::RecordPayment { payment, .. } | Request::GetPayment { payment, .. } => Some(Subject::Payment(payment)),
-        Request::VerifySerial { .. } => None,
+        Request::PlaceOrder { order, .. }
+        | Request::CancelOrder { order }
+        | Request::VoidOrder { order }
+        | Request::StampDocument { order, .. }
+        | Request::GetOrder { order, .. } => Some(Subject::Order(*order)),
+        Request::RecordPayment { payment, .. }
+        | Request::SettleRefund { payment, .. }
+        | Request::GetPayment { payment, .. } => Some(Subject::Payment(payment)),
+        Request::SetPolicy { .. } | Request::GetPolicy => Some(Subject::Policy),
+        Request::VerifySerial { .. } | Request::ListRefundsDue { .. } => None,
     }
 }
 
@@ -52,9 +58,11 @@ pub fn unknowns_become_known(case: &Case) -> Finding {
         // A late answer of its own, or any answer to a call that was made after this one was given up.
         let asked = subject(&op.invoke.request).and_then(|subject| by_subject.get(&subject)).into_iter().flatten();
         // (What became of a cancel, the answer to another placing does not tell; a read does, unless it may be an old one.)
+        // (Which documents its stamps are on, an order does not show: that is asked by sending it again.)
+        let is_stamp = matches!(op.invoke.request, Request::StampDocument { .. });
         let tells = |other: &Op| {
             let asked = &other.invoke.request;
-            if asked.is_write() { *asked == op.invoke.request } else { is_linearizable(asked) }
+            if asked.is_write() { *asked == op.invoke.request } else { is_linearizable(asked) && !is_stamp }
         };
         let later = |other: &Op| other.invoke.at_ns >= op.ended_ns() || other.id() == op.id();
         let asked: Vec<&&Op> = asked.filter(|other| tells(other) && later(other)).collect();
@@ -121,6 +129,11 @@ fn denied_at(request: &Request, question: &Op) -> Option<u64> {
     let Outcome::Read(read) = &question.known()?.outcome else { return None };
     let is_denied = match (request, &read.answer) {
         (Request::CancelOrder { .. }, ReadAnswer::Order(order)) => order.state != OrderState::Cancelled,
+        (Request::VoidOrder { .. }, ReadAnswer::Order(order)) => order.state != OrderState::Voided,
+        (Request::SettleRefund { .. }, ReadAnswer::Payment(payment)) => {
+            payment.refund.as_ref().is_none_or(|refund| refund.settled.is_none())
+        }
+        (Request::SetPolicy { version, .. }, ReadAnswer::Policy(policy)) => policy.version < *version,
         (_, answer) => *answer == ReadAnswer::Absent,
     };
     read.read_index.filter(|_| is_denied)

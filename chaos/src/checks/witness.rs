@@ -6,7 +6,7 @@
 //! the log or never happened; the log says which, so nothing is searched. (A mistake in this reasoning would show in
 //! [`super::search`], which knows nothing of places.)
 
-use super::replay::answer_difference;
+use super::differences::answer_difference;
 use super::{Case, Evidence, Finding, Op, is_linearizable, search};
 use crate::hash::Map;
 use crate::history::{Outcome, Place, ReadAnswer, Written};

@@ -2,8 +2,10 @@
 //!
 //! An answer that lacks a part it must have is no answer: its outcome is unknown, and says what was missing.
 
-use crate::history::{Consistency, OrderId, Outcome, PaymentName, Read, ReadAnswer, Request, WriteAnswer, Written, wire};
-use crate::model::{order_text, series_text};
+use crate::history::{
+    Consistency, Digest, OrderId, Outcome, PaymentName, Read, ReadAnswer, Request, WriteAnswer, Written, wire,
+};
+use crate::model::{order_id, order_text, series_code, series_text};
 use crate::proto::v1;
 
 pub(super) fn command(request: &Request) -> v1::Command {
@@ -11,6 +13,8 @@ pub(super) fn command(request: &Request) -> v1::Command {
         Request::PlaceOrder { .. } => v1::command::Command::PlaceOrder(place_order(request)),
         Request::RecordPayment { .. } => v1::command::Command::RecordPayment(record_payment(request)),
         Request::CancelOrder { .. } => v1::command::Command::CancelOrder(cancel_order(request)),
+        Request::VoidOrder { .. } => v1::command::Command::VoidOrder(void_order(request)),
+        Request::StampDocument { .. } => v1::command::Command::StampDocument(stamp_document(request)),
         other => unreachable!("no command of a batch: {other:?}"),
     };
     v1::Command { command: Some(command) }
@@ -41,6 +45,16 @@ pub(super) fn cancel_order(request: &Request) -> v1::CancelOrderRequest {
     v1::CancelOrderRequest { order_id: order_text(*order) }
 }
 
+pub(super) fn void_order(request: &Request) -> v1::VoidOrderRequest {
+    let Request::VoidOrder { order } = request else { unreachable!("matched by the caller") };
+    v1::VoidOrderRequest { order_id: order_text(*order) }
+}
+
+pub(super) fn stamp_document(request: &Request) -> v1::StampDocumentRequest {
+    let Request::StampDocument { order, document } = request else { unreachable!("matched by the caller") };
+    v1::StampDocumentRequest { order_id: order_text(*order), document_sha256: document.to_vec() }
+}
+
 fn wire_consistency(consistency: Consistency) -> i32 {
     match consistency {
         Consistency::Linearizable => v1::ReadConsistency::Linearizable.into(),
@@ -60,16 +74,17 @@ pub(super) fn get_payment(payment: &PaymentName, consistency: Consistency) -> v1
     }
 }
 
-pub(super) fn verify_serial(code: &str, consistency: Consistency) -> v1::VerifySerialRequest {
-    v1::VerifySerialRequest { code: code.to_owned(), consistency: wire_consistency(consistency) }
+pub(super) fn verify_serial(code: &str, consistency: Consistency, document: Option<&Digest>) -> v1::VerifySerialRequest {
+    let document_sha256 = document.map(|digest| digest.to_vec()).unwrap_or_default();
+    v1::VerifySerialRequest { code: code.to_owned(), consistency: wire_consistency(consistency), document_sha256 }
 }
 
 /// `None` of a part that must be there.
-fn or_unknown(outcome: Option<Outcome>, what: &str) -> Outcome {
+pub(super) fn or_unknown(outcome: Option<Outcome>, what: &str) -> Outcome {
     outcome.unwrap_or_else(|| Outcome::Unknown { why: format!("{what} was answered without a part that it must have").into() })
 }
 
-fn written(of: Option<v1::Receipt>, answer: WriteAnswer) -> Option<Outcome> {
+pub(super) fn written(of: Option<v1::Receipt>, answer: WriteAnswer) -> Option<Outcome> {
     Some(Outcome::Written(Written { receipt: wire::receipt(of)?, answer }))
 }
 
@@ -92,7 +107,18 @@ pub(super) fn cancelled(response: v1::CancelOrderResponse) -> Outcome {
     or_unknown(written(response.receipt, WriteAnswer::Cancelled), "CancelOrder")
 }
 
-fn read(mark: Option<v1::ReadMark>, answer: ReadAnswer) -> Outcome {
+pub(super) fn voided(response: v1::VoidOrderResponse) -> Outcome {
+    let answer = WriteAnswer::Voided { refund_idr: response.refund_idr };
+    or_unknown(written(response.receipt, answer), "VoidOrder")
+}
+
+pub(super) fn stamped(response: v1::StampDocumentResponse) -> Outcome {
+    let (number, code) = (response.number, response.code.into());
+    let answer = series_code(&response.series_code).map(|series| WriteAnswer::Stamped { series, number, code });
+    or_unknown(answer.and_then(|answer| written(response.receipt, answer)), "StampDocument")
+}
+
+pub(super) fn read(mark: Option<v1::ReadMark>, answer: ReadAnswer) -> Outcome {
     // A missing mark is kept as such: the judge knows which answers may lack it.
     let ledger_time_ms = mark.map(|mark| mark.ledger_time_ms).unwrap_or_default();
     Outcome::Read(Read { read_index: mark.map(|mark| mark.read_index), ledger_time_ms, answer })
@@ -109,12 +135,16 @@ pub(super) fn payment_read(response: v1::GetPaymentResponse) -> Outcome {
 }
 
 pub(super) fn serial_read(response: v1::VerifySerialResponse) -> Outcome {
+    let v1::VerifySerialResponse { issued_at_ms, stamped_at_ms, voided_at_ms, document_matches, .. } = response;
+    let holder = || order_id(&response.order_id);
     let answer = match response.status() {
         v1::SerialStatus::Forged => Some(ReadAnswer::SerialForged),
         v1::SerialStatus::Unknown => Some(ReadAnswer::SerialUnknown),
-        v1::SerialStatus::Issued => uuid::Uuid::try_parse(&response.order_id)
-            .ok()
-            .map(|order| ReadAnswer::SerialIssued { order: order.into_bytes(), issued_at_ms: response.issued_at_ms }),
+        v1::SerialStatus::Issued => holder().map(|order| ReadAnswer::SerialIssued { order, issued_at_ms }),
+        v1::SerialStatus::Stamped => {
+            holder().map(|order| ReadAnswer::SerialStamped { order, issued_at_ms, stamped_at_ms, document_matches })
+        }
+        v1::SerialStatus::Voided => holder().map(|order| ReadAnswer::SerialVoided { order, issued_at_ms, voided_at_ms }),
         v1::SerialStatus::Unspecified => None,
     };
     or_unknown(answer.map(|answer| read(response.mark, answer)), "VerifySerial")

@@ -4,12 +4,12 @@
 //! happened is unknown. A call that is given up is still listened for ([`limits::LATE_ANSWER_MAX`]): what a late answer shows
 //! counts as a sighting. A call that is cut off, because its caller is sent away, is recorded as unknown too.
 //!
-//! Two ways to a node share these rules: one call at a time, and `stream`, on which a portal submits batches. Which requests
-//! are sent, and when again, is for [`crate::traffic`] to say.
+//! Two ways to a node share these rules: one call at a time, and `stream`, on which a portal submits batches. What the operators'
+//! port takes (`operators`) is called one at a time. Which requests are sent, and when again, is for [`crate::traffic`] to say.
 
 mod classify;
 mod convert;
-pub mod operator;
+mod operators;
 mod stream;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,17 +20,19 @@ use tonic::transport::{Channel, Endpoint};
 use crate::crowd::Crowd;
 use crate::history::{Consistency, HistoryClosed, Invoke, OpId, Outcome, Purpose, Record, Recorder, Request, Return};
 use crate::limits;
+use crate::proto::admin::admin_service_client::AdminServiceClient;
 use crate::proto::v1::issuance_service_client::IssuanceServiceClient;
 
 pub use classify::outcome_of_status;
 use stream::Stream;
 
-/// One node's client address.
+/// One node's addresses, `host:port` each.
 #[derive(Debug, Clone)]
 pub struct NodeAddress {
     pub node: u16,
-    /// `host:port`
     pub client: String,
+    /// The operators' port.
+    pub admin: String,
 }
 
 /// What to send, and why.
@@ -91,8 +93,15 @@ impl Aftermath {
 
 struct NodeClient {
     node: u16,
-    unary: IssuanceServiceClient<Channel>,
+    unary: Unary,
     stream: Stream,
+}
+
+/// Calls one by one, each to the port that takes it.
+#[derive(Clone)]
+struct Unary {
+    public: IssuanceServiceClient<Channel>,
+    operators: AdminServiceClient<Channel>,
 }
 
 /// A channel that connects when it is first used, and again after a break.
@@ -108,7 +117,11 @@ impl Client {
         let aftermath = Arc::new(Aftermath { late: Crowd::new(limits::LATE_CALLS_MAX), oddities: Mutex::default() });
         let connect = |address: &NodeAddress| NodeClient {
             node: address.node,
-            unary: IssuanceServiceClient::new(channel(&address.client)).max_decoding_message_size(limits::MESSAGE_BYTES_MAX),
+            unary: Unary {
+                public: IssuanceServiceClient::new(channel(&address.client))
+                    .max_decoding_message_size(limits::MESSAGE_BYTES_MAX),
+                operators: AdminServiceClient::new(channel(&address.admin)),
+            },
             stream: Stream::open(address, recorder.clone(), attempt_deadline, Arc::clone(&aftermath)),
         };
         Self { nodes: addresses.iter().map(connect).collect(), recorder: recorder.clone(), attempt_deadline, aftermath }
@@ -220,33 +233,48 @@ fn record_invoke(recorder: &Recorder, op: OpId, call: &Call, batch: u64, beside:
     beside.map_or(Ok(()), |beside| recorder.record(beside(op, at_ns)))
 }
 
-async fn call_unary(mut client: IssuanceServiceClient<Channel>, request: Request, deadline: Option<Duration>) -> Outcome {
-    macro_rules! call {
-        ($method:ident, $message:expr, $outcome:path) => {{
-            let mut message = tonic::Request::new($message);
-            if let Some(deadline) = deadline {
-                message.set_timeout(deadline);
-            }
-            match client.$method(message).await {
-                Ok(response) => $outcome(response.into_inner()),
-                Err(status) => outcome_of_status(&status, !request.is_write()),
-            }
-        }};
+/// Sends a message by one method of a client; `$outcome` reads the answer.
+macro_rules! call {
+    ($client:expr, $method:ident, $message:expr, $is_read:expr, $deadline:expr, $outcome:path) => {{
+        let mut message = tonic::Request::new($message);
+        if let Some(deadline) = $deadline {
+            message.set_timeout(deadline);
+        }
+        match $client.$method(message).await {
+            Ok(response) => $outcome(response.into_inner()),
+            Err(status) => $crate::client::outcome_of_status(&status, $is_read),
+        }
+    }};
+}
+use call;
+
+async fn call_unary(client: Unary, request: Request, deadline: Option<Duration>) -> Outcome {
+    let Unary { mut public, operators } = client;
+    macro_rules! public {
+        ($method:ident, $message:expr, $outcome:path) => {
+            call!(public, $method, $message, !request.is_write(), deadline, $outcome)
+        };
     }
     match &request {
-        Request::PlaceOrder { .. } => call!(place_order, convert::place_order(&request), convert::placed),
-        Request::RecordPayment { .. } => call!(record_payment, convert::record_payment(&request), convert::recorded),
-        Request::CancelOrder { .. } => call!(cancel_order, convert::cancel_order(&request), convert::cancelled),
+        Request::PlaceOrder { .. } => public!(place_order, convert::place_order(&request), convert::placed),
+        Request::RecordPayment { .. } => public!(record_payment, convert::record_payment(&request), convert::recorded),
+        Request::CancelOrder { .. } => public!(cancel_order, convert::cancel_order(&request), convert::cancelled),
+        Request::VoidOrder { .. } => public!(void_order, convert::void_order(&request), convert::voided),
+        Request::StampDocument { .. } => public!(stamp_document, convert::stamp_document(&request), convert::stamped),
         Request::GetOrder { order, consistency } => {
-            call!(get_order, convert::get_order(order, *consistency), convert::order_read)
+            public!(get_order, convert::get_order(order, *consistency), convert::order_read)
         }
         Request::GetPayment { payment, consistency } => {
-            call!(get_payment, convert::get_payment(payment, *consistency), convert::payment_read)
+            public!(get_payment, convert::get_payment(payment, *consistency), convert::payment_read)
         }
-        Request::VerifySerial { code, consistency } => {
-            call!(verify_serial, convert::verify_serial(code, *consistency), convert::serial_read)
+        Request::VerifySerial { code, consistency, document } => {
+            public!(verify_serial, convert::verify_serial(code, *consistency, document.as_ref()), convert::serial_read)
         }
-        Request::OpenSeries { .. } => unreachable!("series are opened by the operator's client"),
+        Request::OpenSeries { .. }
+        | Request::SettleRefund { .. }
+        | Request::SetPolicy { .. }
+        | Request::GetPolicy
+        | Request::ListRefundsDue { .. } => operators::call_operators(operators, request, deadline).await,
     }
 }
 

@@ -297,6 +297,8 @@ fn outcome(result: Option<CommandResult>) -> Outcome {
         Some(command_result::Result::PlaceOrder(response)) => convert::placed(response),
         Some(command_result::Result::RecordPayment(response)) => convert::recorded(response),
         Some(command_result::Result::CancelOrder(response)) => convert::cancelled(response),
+        Some(command_result::Result::VoidOrder(response)) => convert::voided(response),
+        Some(command_result::Result::StampDocument(response)) => convert::stamped(response),
         Some(command_result::Result::Error(error)) => classify::outcome_of_command(&error),
         None => Outcome::Unknown { why: "the batch was answered without a result for this command".into() },
     }

@@ -69,6 +69,7 @@ pub struct Node {
     directory: PathBuf,
     config_file: PathBuf,
     client_address: String,
+    admin_address: String,
     admin: AdminClient,
     recorder: Recorder,
     watchdog: Watchdog,
@@ -106,6 +107,7 @@ impl Node {
             directory,
             config_file,
             client_address: loopback(member.ports.client),
+            admin_address: loopback(member.ports.admin),
             admin: admin_client(&loopback(member.ports.admin)),
             recorder,
             watchdog,
@@ -120,7 +122,7 @@ impl Node {
 
     #[must_use]
     pub fn address(&self) -> NodeAddress {
-        NodeAddress { node: self.id, client: self.client_address.clone() }
+        NodeAddress { node: self.id, client: self.client_address.clone(), admin: self.admin_address.clone() }
     }
 
     #[must_use]

@@ -4,9 +4,13 @@
 //! Every read is bounded by the record, and a record must be used up: what does not decode is damage, never a default.
 
 use super::record::{
-    CodesSeen, Consistency, FaultEvent, FaultStage, Invoke, LedgerTotals, NodeRole, OpId, OrderSeen, OrderState, Outcome,
-    PaymentName, PaymentOutcome, PaymentSeen, Phase, Place, ProcessEvent, ProcessStep, ProviderEvent, ProviderStep, Purpose,
-    Read, ReadAnswer, Receipt, Record, Request, Return, SerialsSeen, StatusSample, Text, WriteAnswer, Written,
+    Consistency, FaultEvent, FaultStage, Invoke, NodeRole, OpId, Outcome, PaymentName, Phase, Place, ProcessEvent, ProcessStep,
+    ProviderEvent, ProviderStep, Purpose, Read, ReadAnswer, Receipt, Record, Request, Return, StatusSample, Text, WriteAnswer,
+    Written,
+};
+use super::seen::{
+    CodesSeen, LedgerTotals, OrderSeen, OrderState, PaymentOutcome, PaymentSeen, PolicySeen, RefundReason, RefundSeen,
+    SerialsSeen, SettlementSeen,
 };
 
 /// The record is damaged, or of a newer format: what was expected there.
@@ -160,6 +164,19 @@ impl<T: Coded> Coded for Option<T> {
     }
 }
 
+impl<T: Coded> Coded for Vec<T> {
+    fn put(&self, out: &mut Vec<u8>) {
+        (self.len() as u64).put(out);
+        self.iter().for_each(|one| one.put(out));
+    }
+
+    fn get(input: &mut &[u8]) -> Decoded<Self> {
+        let count = u64::get(input)?;
+        // One by one: a damaged count runs out of bytes, not of memory.
+        (0..count).map(|_| T::get(input)).collect()
+    }
+}
+
 impl<T: Coded> Coded for Box<T> {
     fn put(&self, out: &mut Vec<u8>) {
         (**self).put(out);
@@ -244,9 +261,13 @@ coded_struct! {
     Written { receipt, answer }
     Read { read_index, ledger_time_ms, answer }
     OrderSeen {
-        order, account, series, quantity, amount_idr, state, placed, placed_at_ms, expires_at_ms, settled, settled_at_ms, serials, paid_by
+        order, account, series, quantity, amount_idr, state, placed, placed_at_ms, expires_at_ms, settled, settled_at_ms, serials, paid_by,
+        issued_at_ms, stamped
     }
-    PaymentSeen { payment, order, amount_idr, outcome, recorded, recorded_at_ms }
+    PaymentSeen { payment, order, amount_idr, outcome, recorded, recorded_at_ms, refund }
+    RefundSeen { payment, order, amount_idr, reason, due, due_at_ms, settled }
+    SettlementSeen { reference, place, settled_at_ms }
+    PolicySeen { version, void_refund_percent, void_window_ms, set, set_at_ms }
     SerialsSeen { series, first_number, quantity, codes }
     FaultEvent { at_ns, fault, stage, kind, node, role, term }
     ProcessEvent { at_ns, node, step }
@@ -257,7 +278,8 @@ coded_struct! {
     }
     LedgerTotals {
         orders_awaiting_payment, orders_issued, orders_cancelled, orders_expired, serials_issued, payments_applied, payments_refund_due,
-        received_idr, issued_value_idr, refund_due_idr
+        received_idr, issued_value_idr, refund_due_idr, orders_voided, serials_voided, stampings, refunds_due, refunds_settled, held_idr,
+        refunded_idr, policy_version
     }
 }
 
@@ -275,23 +297,33 @@ coded_enum! {
         4 CancelOrder { order },
         5 GetOrder { order, consistency },
         6 GetPayment { payment, consistency },
-        7 VerifySerial { code, consistency },
+        7 VerifySerial { code, consistency, document },
+        8 VoidOrder { order },
+        9 StampDocument { order, document },
+        10 SettleRefund { payment, amount_idr, reference },
+        11 SetPolicy { version, void_refund_percent, void_window_ms },
+        12 GetPolicy,
+        13 ListRefundsDue { page_size, page_token, after },
     }
     Outcome {
         1 Written(written), 2 Read(read), 3 Refused { reason, field, place, term }, 4 NotDone { reason }, 5 Unknown { why },
     }
     WriteAnswer {
-        1 SeriesOpened, 2 Placed { amount_idr, expires_at_ms }, 3 Recorded { outcome, serials }, 4 Cancelled,
+        1 SeriesOpened, 2 Placed { amount_idr, expires_at_ms }, 3 Recorded { outcome, serials }, 4 Cancelled, 5 Voided { refund_idr },
+        6 Stamped { series, number, code }, 7 RefundSettled, 8 PolicySet,
     }
     ReadAnswer {
         1 Absent, 2 Order(order), 3 Payment(payment), 4 SerialForged, 5 SerialUnknown, 6 SerialIssued { order, issued_at_ms },
+        7 SerialStamped { order, issued_at_ms, stamped_at_ms, document_matches }, 8 SerialVoided { order, issued_at_ms, voided_at_ms },
+        9 Policy(policy), 10 RefundsDue { refunds, next_page_token },
     }
-    OrderState { 1 AwaitingPayment, 2 Issued, 3 Cancelled, 4 Expired }
-    PaymentOutcome { 1 Applied, 2 OrderUnknown, 3 OrderCancelled, 4 AlreadyPaid, 5 WrongAmount, 6 NoStock }
+    OrderState { 1 AwaitingPayment, 2 Issued, 3 Cancelled, 4 Expired, 5 Voided }
+    PaymentOutcome { 1 Applied, 2 OrderUnknown, 3 OrderCancelled, 4 AlreadyPaid, 5 WrongAmount, 6 NoStock, 7 OrderVoided }
+    RefundReason { 1 OrderUnknown, 2 OrderCancelled, 3 OrderVoided, 4 AlreadyPaid, 5 WrongAmount, 6 NoStock, 7 Void }
     FaultStage { 1 Planned, 2 Injected, 3 Effective, 4 Healed }
     NodeRole { 0 Unknown, 1 Uninitialized, 2 Learner, 3 Follower, 4 Candidate, 5 Leader, 6 Shutdown }
     ProcessStep { 1 Started { pid }, 2 Ready, 3 Exited { code, signal } }
-    ProviderStep { 1 ChargeAccepted, 2 NoticeSent { nth, op }, 3 NoticeAnswered { nth, op, accepted } }
+    ProviderStep { 1 ChargeAccepted, 2 NoticeSent { nth, op }, 3 NoticeAnswered { nth, op, accepted }, 4 PaidOut { reference } }
     Phase { 1 WarmUp, 2 Faults, 3 Heal, 4 Ask, 5 Drain, 6 Scan, 7 End }
 }
 
@@ -319,6 +351,22 @@ mod tests {
         [Record::Invoke(invoke), Record::Return(Return { op, at_ns: 31_004_000_000, outcome })]
     }
 
+    fn a_page_of_refunds() -> Outcome {
+        let due = Place { log_index: 7, offset: 1 };
+        let refund = |settled| RefundSeen {
+            payment: PaymentName { gateway: "xendit".into(), payment_id: "pay-1".into() },
+            order: [3; 16],
+            amount_idr: 7_500,
+            reason: RefundReason::Void,
+            due,
+            due_at_ms: 1,
+            settled,
+        };
+        let settled = SettlementSeen { reference: "back-1".into(), place: due, settled_at_ms: 2 };
+        let answer = ReadAnswer::RefundsDue { refunds: vec![refund(None), refund(Some(settled))], next_page_token: "x".into() };
+        Outcome::Read(Read { read_index: Some(8), ledger_time_ms: 3, answer })
+    }
+
     fn encoded(record: &Record) -> Vec<u8> {
         let mut bytes = Vec::new();
         encode(record, &mut bytes);
@@ -336,6 +384,7 @@ mod tests {
         let mut records = a_paid_order().to_vec();
         records.push(Record::Status(status));
         records.push(Record::Process(ProcessEvent { at_ns: u64::MAX, node: 3, step: exited }));
+        records.push(Record::Return(Return { op: OpId(9), at_ns: 5, outcome: a_page_of_refunds() }));
         for record in records {
             assert_eq!(decode(&encoded(&record)), Ok(record));
         }

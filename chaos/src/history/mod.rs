@@ -9,6 +9,7 @@ pub mod delimited;
 pub mod folder;
 pub mod reader;
 pub mod record;
+pub mod seen;
 pub mod wire;
 pub mod writer;
 
@@ -16,9 +17,12 @@ pub use delimited::{DelimitedReader, DelimitedWriter};
 pub use folder::{Bounds, RequiredFault, RunFacts, RunFolder};
 pub use reader::{HistoryError, HistoryReader};
 pub use record::{
-    CodesSeen, Consistency, FaultEvent, FaultStage, Invoke, LedgerTotals, NodeRole, OpId, OrderId, OrderSeen, OrderState,
-    Outcome, PaymentName, PaymentOutcome, PaymentSeen, Phase, Place, ProcessEvent, ProcessStep, ProviderEvent, ProviderStep,
-    Purpose, Read, ReadAnswer, Receipt, Record, Request, Return, SerialsSeen, SeriesCode, StatusSample, Text, WriteAnswer,
-    Written,
+    Consistency, Digest, FaultEvent, FaultStage, Invoke, NodeRole, OpId, OrderId, Outcome, PaymentName, Phase, Place,
+    ProcessEvent, ProcessStep, ProviderEvent, ProviderStep, Purpose, Read, ReadAnswer, Receipt, Record, Request, Return,
+    SeriesCode, StatusSample, Text, WriteAnswer, Written,
+};
+pub use seen::{
+    CodesSeen, LedgerTotals, OrderSeen, OrderState, PaymentOutcome, PaymentSeen, PolicySeen, RefundReason, RefundSeen,
+    SerialsSeen, SettlementSeen, StampingSeen,
 };
 pub use writer::{HistoryClosed, HistoryWriter, Recorder, RunClock};

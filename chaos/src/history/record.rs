@@ -3,12 +3,16 @@
 //! A record holds what was sent and what was answered, not what it meant: a time-out is [`Outcome::Unknown`], never a
 //! failure. Times are nanoseconds of the tool's one monotonic clock since the start of the run.
 
+use super::seen::{LedgerTotals, OrderSeen, PaymentOutcome, PaymentSeen, PolicySeen, RefundSeen, SerialsSeen};
+
 /// Short text, kept whole.
 pub type Text = Box<str>;
 /// A UUID's bytes.
 pub type OrderId = [u8; 16];
 /// Three ASCII characters.
 pub type SeriesCode = [u8; 3];
+/// SHA-256 of a document.
+pub type Digest = [u8; 32];
 
 /// Names one call of the tool (of a batch: one command). Unique in a run; from 1.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -100,22 +104,85 @@ pub enum Consistency {
 /// The body, whole: two requests are the same exactly if these are equal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
-    OpenSeries { series: SeriesCode, first_number: u64, capacity: u64, face_value_idr: i64, payment_window_ms: i64 },
-    PlaceOrder { order: OrderId, account: Text, series: SeriesCode, quantity: u32 },
-    RecordPayment { payment: PaymentName, order: OrderId, amount_idr: i64 },
-    CancelOrder { order: OrderId },
-    GetOrder { order: OrderId, consistency: Consistency },
-    GetPayment { payment: PaymentName, consistency: Consistency },
-    VerifySerial { code: Text, consistency: Consistency },
+    OpenSeries {
+        series: SeriesCode,
+        first_number: u64,
+        capacity: u64,
+        face_value_idr: i64,
+        payment_window_ms: i64,
+    },
+    PlaceOrder {
+        order: OrderId,
+        account: Text,
+        series: SeriesCode,
+        quantity: u32,
+    },
+    RecordPayment {
+        payment: PaymentName,
+        order: OrderId,
+        amount_idr: i64,
+    },
+    CancelOrder {
+        order: OrderId,
+    },
+    VoidOrder {
+        order: OrderId,
+    },
+    StampDocument {
+        order: OrderId,
+        document: Digest,
+    },
+    SettleRefund {
+        payment: PaymentName,
+        amount_idr: i64,
+        reference: Text,
+    },
+    SetPolicy {
+        version: u32,
+        void_refund_percent: u32,
+        void_window_ms: i64,
+    },
+    GetOrder {
+        order: OrderId,
+        consistency: Consistency,
+    },
+    GetPayment {
+        payment: PaymentName,
+        consistency: Consistency,
+    },
+    VerifySerial {
+        code: Text,
+        consistency: Consistency,
+        document: Option<Digest>,
+    },
+    GetPolicy,
+    /// `page_token` says nothing to anybody but the server; `after` is what it stands for: when the last refund of the page
+    /// before became due.
+    ListRefundsDue {
+        page_size: u32,
+        page_token: Text,
+        after: Option<Place>,
+    },
 }
 
 impl Request {
     #[must_use]
     pub const fn is_write(&self) -> bool {
-        matches!(
-            self,
-            Self::OpenSeries { .. } | Self::PlaceOrder { .. } | Self::RecordPayment { .. } | Self::CancelOrder { .. }
-        )
+        match self {
+            Self::OpenSeries { .. }
+            | Self::PlaceOrder { .. }
+            | Self::RecordPayment { .. }
+            | Self::CancelOrder { .. }
+            | Self::VoidOrder { .. }
+            | Self::StampDocument { .. }
+            | Self::SettleRefund { .. }
+            | Self::SetPolicy { .. } => true,
+            Self::GetOrder { .. }
+            | Self::GetPayment { .. }
+            | Self::VerifySerial { .. }
+            | Self::GetPolicy
+            | Self::ListRefundsDue { .. } => false,
+        }
     }
 }
 
@@ -160,6 +227,10 @@ pub enum WriteAnswer {
     Placed { amount_idr: i64, expires_at_ms: i64 },
     Recorded { outcome: PaymentOutcome, serials: Option<SerialsSeen> },
     Cancelled,
+    Voided { refund_idr: i64 },
+    Stamped { series: SeriesCode, number: u64, code: Text },
+    RefundSettled,
+    PolicySet,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -183,88 +254,22 @@ pub enum ReadAnswer {
         order: OrderId,
         issued_at_ms: i64,
     },
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum OrderState {
-    AwaitingPayment,
-    Issued,
-    Cancelled,
-    Expired,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub struct OrderSeen {
-    pub order: OrderId,
-    pub account: Text,
-    pub series: SeriesCode,
-    pub quantity: u32,
-    pub amount_idr: i64,
-    pub state: OrderState,
-    pub placed: Place,
-    pub placed_at_ms: i64,
-    pub expires_at_ms: i64,
-    pub settled: Option<Place>,
-    pub settled_at_ms: i64,
-    pub serials: Option<SerialsSeen>,
-    pub paid_by: Option<PaymentName>,
-}
-
-/// In the order of the protocol file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum PaymentOutcome {
-    Applied,
-    OrderUnknown,
-    OrderCancelled,
-    AlreadyPaid,
-    WrongAmount,
-    NoStock,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub struct PaymentSeen {
-    pub payment: PaymentName,
-    pub order: OrderId,
-    pub amount_idr: i64,
-    pub outcome: PaymentOutcome,
-    pub recorded: Place,
-    pub recorded_at_ms: i64,
-}
-
-/// Serial numbers as an answer showed them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SerialsSeen {
-    pub series: SeriesCode,
-    pub first_number: u64,
-    pub quantity: u32,
-    pub codes: CodesSeen,
-}
-
-/// The printed codes, folded: the judge makes the codes itself and compares the folds, so that ten thousand of them
-/// cost no more than one. Make it with [`CodesSeen::of`].
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct CodesSeen {
-    /// 0: the answer carried none.
-    pub count: u32,
-    /// First eight bytes of BLAKE3 over the codes, each followed by a line feed.
-    pub fold: u64,
-}
-
-impl CodesSeen {
-    pub fn of<'a>(codes: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut hasher = blake3::Hasher::new();
-        let mut count = 0;
-        for code in codes {
-            hasher.update(code.as_bytes()).update(b"\n");
-            count += 1;
-        }
-        if count == 0 {
-            return Self::default();
-        }
-        let mut first = [0; 8];
-        first.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
-        Self { count, fold: u64::from_le_bytes(first) }
-    }
+    SerialStamped {
+        order: OrderId,
+        issued_at_ms: i64,
+        stamped_at_ms: i64,
+        document_matches: bool,
+    },
+    SerialVoided {
+        order: OrderId,
+        issued_at_ms: i64,
+        voided_at_ms: i64,
+    },
+    Policy(PolicySeen),
+    RefundsDue {
+        refunds: Vec<RefundSeen>,
+        next_page_token: Text,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -349,9 +354,13 @@ pub struct ProviderEvent {
     pub step: ProviderStep,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ProviderStep {
     ChargeAccepted,
+    /// Money that was owed back left, under this name.
+    PaidOut {
+        reference: Text,
+    },
     /// The n-th delivery, from 1, is op `op`.
     NoticeSent {
         nth: u32,
@@ -383,20 +392,6 @@ pub struct StatusSample {
     pub digest: Text,
     /// At `applied_index`.
     pub totals: Option<LedgerTotals>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct LedgerTotals {
-    pub orders_awaiting_payment: u64,
-    pub orders_issued: u64,
-    pub orders_cancelled: u64,
-    pub orders_expired: u64,
-    pub serials_issued: u64,
-    pub payments_applied: u64,
-    pub payments_refund_due: u64,
-    pub received_idr: i64,
-    pub issued_value_idr: i64,
-    pub refund_due_idr: i64,
 }
 
 /// A phase lasts until the next mark.

@@ -21,7 +21,7 @@ use super::codec;
 use super::record::{OpId, Record};
 
 /// First bytes of a history file: name and format version.
-pub(super) const MAGIC: &[u8; 8] = b"STPHIS\0\x01";
+pub(super) const MAGIC: &[u8; 8] = b"STPHIS\0\x02";
 /// Before each record: its length and the CRC-32 of its bytes, both 32 bits, little-endian.
 pub(super) const FRAME_BYTES: usize = 8;
 /// Records that wait for the writer thread: a second of the heaviest load that the tool makes.

@@ -1,48 +1,13 @@
 //! State and rules. Refusals stand in the order of the protocol file; the first that applies is the answer.
 
 use crate::hash::Map;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::log::LoggedCommand;
-use crate::history::{LedgerTotals, OrderId, OrderState, PaymentName, PaymentOutcome, Place, Request, SeriesCode, Text};
-
-/// What a command must have been answered.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reply {
-    /// Of the execution; of a replay, the original's.
-    pub place: Place,
-    pub replayed: bool,
-    pub answer: Answer,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Answer {
-    SeriesOpened,
-    Placed {
-        amount_idr: i64,
-        expires_at_ms: i64,
-    },
-    /// `first_number` of the serials, if applied; their series and quantity are the order's.
-    Recorded {
-        outcome: PaymentOutcome,
-        serials: Option<(SeriesCode, u64, u32)>,
-    },
-    Cancelled,
-    Expired,
-    /// `differs`: the fields that may be named.
-    Refused {
-        reason: &'static str,
-        differs: Vec<&'static str>,
-    },
-}
-
-impl Answer {
-    /// It changed the ledger (if it is no replay).
-    #[must_use]
-    pub const fn has_effect(&self) -> bool {
-        !matches!(self, Self::Refused { .. })
-    }
-}
+use super::reply::{Answer, Reply, differing, executed, refused, replay};
+use crate::history::{
+    Digest, LedgerTotals, OrderId, OrderState, PaymentName, PaymentOutcome, Place, RefundReason, Request, SeriesCode, Text,
+};
 
 #[derive(Debug, Clone)]
 pub struct Series {
@@ -50,18 +15,27 @@ pub struct Series {
     pub capacity: u64,
     pub face_value_idr: i64,
     pub payment_window_ms: i64,
+    /// Of orders that are issued now.
     pub issued: u64,
+    /// Issued once: void for ever.
+    pub voided: u64,
     pub reserved: u64,
     pub opened: Place,
 }
 
 impl Series {
+    /// Numbers that were ever issued: the first ones of the series.
+    #[must_use]
+    pub fn given_out(&self) -> u64 {
+        self.issued + self.voided
+    }
+
     fn free(&self) -> u64 {
-        self.capacity.saturating_sub(self.issued).saturating_sub(self.reserved)
+        self.capacity.saturating_sub(self.given_out()).saturating_sub(self.reserved)
     }
 }
 
-/// The last step of an order.
+/// A step, and when it was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settled {
     pub place: Place,
@@ -79,8 +53,17 @@ pub struct Order {
     pub expires_at_ms: i64,
     pub state: OrderState,
     pub settled: Option<Settled>,
-    /// Once issued.
-    pub issued: Option<(u64, PaymentName)>,
+    /// Once issued, and still when voided.
+    pub issued: Option<Issued>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Issued {
+    pub first_number: u64,
+    pub paid_by: PaymentName,
+    pub at_ms: i64,
+    /// The n-th is on the n-th stamp.
+    pub documents: Vec<(Digest, Settled)>,
 }
 
 #[derive(Debug, Clone)]
@@ -93,11 +76,40 @@ pub struct Payment {
     pub recorded_at_ms: i64,
 }
 
+/// Money owed back for one payment.
+#[derive(Debug, Clone)]
+pub struct Refund {
+    pub order: OrderId,
+    pub amount_idr: i64,
+    pub reason: RefundReason,
+    pub due: Settled,
+    /// With the transfer's name.
+    pub settled: Option<(Text, Settled)>,
+}
+
+/// What a void gives back, and until when.
+#[derive(Debug, Clone, Copy)]
+pub struct Policy {
+    pub void_refund_percent: u32,
+    pub void_window_ms: i64,
+    /// `None` of version 0.
+    pub set: Option<Settled>,
+}
+
+/// In force until a policy is set.
+pub(super) const FIRST_POLICY: Policy = Policy { void_refund_percent: 75, void_window_ms: 3 * 24 * 60 * 60 * 1_000, set: None };
+
 #[derive(Debug, Default)]
 pub struct Ledger {
     pub series: Map<SeriesCode, Series>,
     pub orders: Map<OrderId, Order>,
     pub payments: Map<PaymentName, Payment>,
+    /// Of every payment that issued nothing, or whose stamps were voided.
+    pub refunds: Map<PaymentName, Refund>,
+    /// Not settled, oldest first. (A command makes one refund due at most.)
+    pub refunds_due: BTreeMap<Place, PaymentName>,
+    /// Version n stands at n - 1.
+    pub policies: Vec<Policy>,
     pub totals: LedgerTotals,
     /// The highest time that any entry carried.
     pub now_ms: i64,
@@ -129,9 +141,19 @@ impl Ledger {
             }
             Request::RecordPayment { payment, order, amount_idr } => self.record_payment(place, payment, *order, *amount_idr),
             Request::CancelOrder { order } => self.cancel_order(place, *order),
-            Request::GetOrder { .. } | Request::GetPayment { .. } | Request::VerifySerial { .. } => {
-                unreachable!("the log's reader makes writes alone")
+            Request::VoidOrder { order } => self.void_order(place, *order),
+            Request::StampDocument { order, document } => self.stamp_document(place, *order, *document),
+            Request::SettleRefund { payment, amount_idr, reference } => {
+                self.settle_refund(place, payment, *amount_idr, reference)
             }
+            Request::SetPolicy { version, void_refund_percent, void_window_ms } => {
+                self.set_policy(place, *version, *void_refund_percent, *void_window_ms)
+            }
+            Request::GetOrder { .. }
+            | Request::GetPayment { .. }
+            | Request::VerifySerial { .. }
+            | Request::GetPolicy
+            | Request::ListRefundsDue { .. } => unreachable!("the log's reader makes writes alone"),
         }
     }
 
@@ -151,7 +173,8 @@ impl Ledger {
             };
         }
         let opened = place;
-        let series = Series { first_number, capacity, face_value_idr, payment_window_ms, issued: 0, reserved: 0, opened };
+        let (issued, voided, reserved) = (0, 0, 0);
+        let series = Series { first_number, capacity, face_value_idr, payment_window_ms, issued, voided, reserved, opened };
         self.series.insert(code, series);
         executed(place, Answer::SeriesOpened)
     }
@@ -207,9 +230,10 @@ impl Ledger {
         if serials.is_some() {
             self.totals.payments_applied += 1;
             self.totals.issued_value_idr += amount_idr;
-        } else {
+        }
+        if let Some(reason) = RefundReason::of(outcome) {
             self.totals.payments_refund_due += 1;
-            self.totals.refund_due_idr += amount_idr;
+            self.owe(place, name, id, amount_idr, reason);
         }
         let payment = Payment { order: id, amount_idr, outcome, serials, recorded: place, recorded_at_ms: self.now_ms };
         self.payments.insert(name.clone(), payment);
@@ -221,6 +245,7 @@ impl Ledger {
         let too_few = || self.series.get(&order.series).is_none_or(|series| series.free() < u64::from(order.quantity));
         match order.state {
             OrderState::Cancelled => PaymentOutcome::OrderCancelled,
+            OrderState::Voided => PaymentOutcome::OrderVoided,
             OrderState::Issued => PaymentOutcome::AlreadyPaid,
             _ if order.amount_idr != amount_idr => PaymentOutcome::WrongAmount,
             OrderState::Expired if too_few() => PaymentOutcome::NoStock,
@@ -234,14 +259,15 @@ impl Ledger {
         self.totals.serials_issued += u64::from(settled.1);
         let (code, quantity) = settled;
         let series = self.series.get_mut(&code).expect("an order's series was there when it was placed");
-        let first_number = series.first_number + series.issued;
+        let first_number = series.first_number + series.given_out();
         series.issued += u64::from(quantity);
-        self.orders.get_mut(&id).expect("looked up by the caller").issued = Some((first_number, paid_by.clone()));
+        let issued = Issued { first_number, paid_by: paid_by.clone(), at_ms: self.now_ms, documents: Vec::new() };
+        self.orders.get_mut(&id).expect("looked up by the caller").issued = Some(issued);
         (code, first_number, quantity)
     }
 
     /// Takes an order out of its state, with its reservation if it had one.
-    fn leave_state(&mut self, id: OrderId, to: OrderState, place: Place) -> (SeriesCode, u32) {
+    pub(super) fn leave_state(&mut self, id: OrderId, to: OrderState, place: Place) -> (SeriesCode, u32) {
         let order = self.orders.get_mut(&id).expect("looked up by the caller");
         match order.state {
             OrderState::AwaitingPayment => {
@@ -251,7 +277,8 @@ impl Ledger {
                 series.reserved -= u64::from(order.quantity);
             }
             OrderState::Expired => self.totals.orders_expired -= 1,
-            OrderState::Issued | OrderState::Cancelled => unreachable!("no arrow leaves these"),
+            OrderState::Issued => self.totals.orders_issued -= 1,
+            OrderState::Cancelled | OrderState::Voided => unreachable!("no arrow leaves these"),
         }
         order.state = to;
         order.settled = Some(Settled { place, at_ms: self.now_ms });
@@ -264,6 +291,7 @@ impl Ledger {
             (OrderState::Cancelled, Some(settled)) => replay(settled.place, Answer::Cancelled),
             (OrderState::Issued, _) => refused(place, "ORDER_ISSUED", vec![]),
             (OrderState::Expired, _) => refused(place, "ORDER_EXPIRED", vec![]),
+            (OrderState::Voided, _) => refused(place, "ORDER_VOIDED", vec![]),
             _ => {
                 self.leave_state(id, OrderState::Cancelled, place);
                 self.totals.orders_cancelled += 1;
@@ -282,30 +310,14 @@ impl Ledger {
     }
 }
 
-fn executed(place: Place, answer: Answer) -> Reply {
-    Reply { place, replayed: false, answer }
-}
-
-fn replay(place: Place, answer: Answer) -> Reply {
-    Reply { place, replayed: true, answer }
-}
-
-fn refused(place: Place, reason: &'static str, differs: Vec<&'static str>) -> Reply {
-    Reply { place, replayed: false, answer: Answer::Refused { reason, differs } }
-}
-
-fn differing(fields: &[(&'static str, bool)]) -> Vec<&'static str> {
-    fields.iter().filter(|(_, differs)| *differs).map(|(name, _)| *name).collect()
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    const SERIES: SeriesCode = *b"A24";
+    pub(in super::super) const SERIES: SeriesCode = *b"A24";
 
     /// One series of five stamps at 10,000, whose orders wait for a second; each row is at its own log index and time.
-    fn replayed(rows: &[(i64, LoggedCommand)]) -> (Ledger, Vec<Reply>) {
+    pub(in super::super) fn replayed(rows: &[(i64, LoggedCommand)]) -> (Ledger, Vec<Reply>) {
         let open = Request::OpenSeries {
             series: SERIES,
             first_number: 100,
@@ -320,20 +332,24 @@ mod tests {
         (ledger, replies)
     }
 
-    fn place(order: u8, quantity: u32) -> LoggedCommand {
+    pub(in super::super) fn place(order: u8, quantity: u32) -> LoggedCommand {
         LoggedCommand::Client(Request::PlaceOrder { order: [order; 16], account: "buyer".into(), series: SERIES, quantity })
     }
 
-    fn pay(name: &str, order: u8, amount_idr: i64) -> LoggedCommand {
+    pub(in super::super) fn pay(name: &str, order: u8, amount_idr: i64) -> LoggedCommand {
         let payment = PaymentName { gateway: "g".into(), payment_id: name.into() };
         LoggedCommand::Client(Request::RecordPayment { payment, order: [order; 16], amount_idr })
     }
 
-    fn cancel(order: u8) -> LoggedCommand {
+    pub(in super::super) fn cancel(order: u8) -> LoggedCommand {
         LoggedCommand::Client(Request::CancelOrder { order: [order; 16] })
     }
 
-    fn outcomes(replies: &[Reply]) -> Vec<String> {
+    pub(in super::super) fn expire(limit: u32) -> LoggedCommand {
+        LoggedCommand::ExpireOrders { limit }
+    }
+
+    pub(in super::super) fn outcomes(replies: &[Reply]) -> Vec<String> {
         let text = |reply: &Reply| match &reply.answer {
             Answer::Recorded { outcome, .. } => format!("{outcome:?}"),
             Answer::Refused { reason, .. } => (*reason).to_owned(),
@@ -382,7 +398,6 @@ mod tests {
 
     #[test]
     fn orders_expire_oldest_first_and_a_late_payment_issues_while_stock_is_left() {
-        let expire = |limit| LoggedCommand::ExpireOrders { limit };
         let (ledger, replies) = replayed(&[
             (0, place(1, 3)),
             (1, place(2, 2)),
@@ -397,6 +412,6 @@ mod tests {
         let expected =
             ["Placed", "Placed", "STOCK_EXHAUSTED", "Expired", "Placed", "Expired", "NoStock", "Applied", "ORDER_EXPIRED"];
         assert_eq!(outcomes(&replies), expected);
-        assert_eq!(ledger.orders[&[2; 16]].issued.as_ref().map(|(first, _)| *first), Some(100));
+        assert_eq!(ledger.orders[&[2; 16]].issued.as_ref().map(|issued| issued.first_number), Some(100));
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
-use crate::history::{DelimitedReader, OrderId, PaymentName, Request, SeriesCode};
+use crate::history::{DelimitedReader, OrderId, PaymentName, Request, SeriesCode, wire};
 use crate::proto::admin::logged_command::Command;
 use crate::proto::admin::{ExportLogResponse, LoggedCommand as Exported};
 
@@ -126,6 +126,20 @@ fn parse_command(exported: Exported) -> Option<LoggedCommand> {
             amount_idr: record.amount_idr,
         },
         Command::CancelOrder(cancel) => Request::CancelOrder { order: order_id(&cancel.order_id)? },
+        Command::VoidOrder(void) => Request::VoidOrder { order: order_id(&void.order_id)? },
+        Command::StampDocument(stamp) => {
+            Request::StampDocument { order: order_id(&stamp.order_id)?, document: wire::digest(&stamp.document_sha256)? }
+        }
+        Command::SettleRefund(settle) => Request::SettleRefund {
+            payment: PaymentName { gateway: settle.gateway.into(), payment_id: settle.payment_id.into() },
+            amount_idr: settle.amount_idr,
+            reference: settle.reference.into(),
+        },
+        Command::SetPolicy(set) => Request::SetPolicy {
+            version: set.version,
+            void_refund_percent: set.void_refund_percent,
+            void_window_ms: set.void_window_ms,
+        },
     };
     Some(LoggedCommand::Client(request))
 }

@@ -4,8 +4,11 @@
 //! of nodes or of time other than the log's; where the system under test agrees with it at every place, the log's order
 //! explains every answer.
 
+mod after_issue;
 mod ledger;
 mod log;
+mod reply;
 
-pub use ledger::{Answer, Ledger, Order, Payment, Reply, Series, Settled};
+pub use ledger::{Issued, Ledger, Order, Payment, Policy, Refund, Series, Settled};
 pub use log::{Entry, Log, LoggedCommand, order_id, order_text, series_code, series_text};
+pub use reply::{Answer, Reply};

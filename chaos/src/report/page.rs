@@ -3,6 +3,7 @@
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::chart::{self, Bar, Series};
+use crate::checks::failures_2024::Failure2024;
 use crate::checks::timeline::{self, Acknowledged, MS};
 use crate::checks::{Evidence, Finding};
 use crate::history::{FaultStage, Outcome, Phase, ProcessStep};
@@ -33,6 +34,8 @@ pub fn render(evidence: &Evidence, verdict: &Verdict) -> String {
                 h2 { "Invariants" }
                 (invariants(&verdict.invariants))
                 (proofs(&verdict.invariants))
+                h2 { "The failures of September 2024" }
+                (failures_2024(&verdict.failures_2024))
                 h2 { "Over time" }
                 (over_time(evidence))
                 @if !verdict.command.is_empty() { p { "Again: " code { (verdict.command) } } }
@@ -71,6 +74,23 @@ fn invariants(findings: &[Finding]) -> Markup {
                     td.n { (finding.checked) }
                     td.n { (finding.violations) }
                     td { (state(finding)) }
+                }
+            }
+        }
+    }
+}
+
+fn failures_2024(failures: &[Failure2024]) -> Markup {
+    html! {
+        table {
+            tr { th { "failure" } th { "what must hold" } th { "shown by" } th { "checked" } th { "happened" } }
+            @for failure in failures {
+                tr {
+                    td { (failure.name) }
+                    td { (failure.what) }
+                    td { (failure.shown_by.join(", ")) }
+                    td.n { (failure.checked) }
+                    td.n { @if failure.violations == 0 { "never" } @else { span.bad { (failure.violations) } } }
                 }
             }
         }

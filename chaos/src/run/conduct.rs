@@ -12,7 +12,8 @@ use tokio::time::Instant;
 
 use super::settle::{ask_unknowns, buy_fresh, converge, outlast_what_was_given_up};
 use super::{Aftermath, Options};
-use crate::client::{Client, operator};
+use crate::clerk::Clerk;
+use crate::client::Client;
 use crate::cluster::{Cluster, UnexpectedExit, node_version};
 use crate::collect::{self, LogTail};
 use crate::faults;
@@ -20,7 +21,9 @@ use crate::faults::plan::PlannedFault;
 use crate::history::folder::RUN_SCHEMA;
 use crate::history::{HistoryClosed, Phase, Record, Recorder, RunFacts, RunFolder};
 use crate::limits;
+use crate::operator;
 use crate::progress::Progress;
+use crate::scenario::{Scenario, Share};
 use crate::serial_code::SerialCodes;
 use crate::traffic::{self, Gauges, Market};
 
@@ -55,7 +58,7 @@ pub(super) async fn conduct(
     let codes = SerialCodes::from_hex(cluster.serial_key()).context("the drill's own serial key")?;
     let market = Market::new(client, scenario, Arc::clone(&gauges), codes);
     for series in &scenario.traffic.series {
-        operator::open_series(cluster, &recorder, series, scenario.traffic.payment_window).await?;
+        operator::open_series(&market, series, scenario.traffic.payment_window).await?;
     }
 
     let collectors = Collectors::start(cluster, &recorder, folder)?;
@@ -150,6 +153,7 @@ impl Phases<'_> {
             let (market, scenario, seed) = (Arc::clone(self.market), scenario.clone(), self.options.seed);
             tokio::spawn(async move { traffic::arrive(&market, &scenario, seed, epoch_ms).await })
         };
+        let offices = Offices::open(self.market, scenario, self.options.seed);
         let faults_from = start + scenario.phases.warm_up.get();
         tokio::time::sleep_until(faults_from).await;
         self.enter("faults", Phase::Faults)?;
@@ -165,6 +169,7 @@ impl Phases<'_> {
         self.enter("heal", Phase::Heal)?;
         arrivals.await.context("the arrivals panicked")?;
         let wait = scenario.stay_max() + limits::FINISH_DEADLINE;
+        offices.close(wait).await?;
         if !self.market.wait_finished(wait).await {
             // Whatever they would still write could come after the scan.
             self.market.close().await;
@@ -179,6 +184,42 @@ impl Phases<'_> {
         self.enter("drain", Phase::Drain)?;
         self.market.client.wait_silent().await;
         aftermath.note(converge(self.cluster, scenario.traffic.payment_window.get()).await);
+        Ok(())
+    }
+}
+
+/// Who works beside the buyers: the operator, and the provider's clerk.
+struct Offices {
+    stop: watch::Sender<bool>,
+    operator: JoinHandle<Result<(), HistoryClosed>>,
+    clerk: JoinHandle<Result<(), HistoryClosed>>,
+}
+
+impl Offices {
+    fn open(market: &Arc<Market>, scenario: &Scenario, seed: u64) -> Self {
+        let (stop, stopped) = watch::channel(false);
+        let (policy, middle) = (scenario.traffic.policy, scenario.traffic_length() / 2);
+        let operators_market = Arc::clone(market);
+        let operator = tokio::spawn(async move {
+            let Some(policy) = policy else { return Ok(()) };
+            tokio::time::sleep(middle).await;
+            operator::set_policy(&operators_market, &policy).await
+        });
+        let share = scenario.traffic.shares.settle_refund;
+        let clerk = Clerk::new(market, seed, share);
+        let clerk = tokio::spawn(async move { if share == Share::default() { Ok(()) } else { clerk.work(stopped).await } });
+        Self { stop, operator, clerk }
+    }
+
+    /// Who still waits for an answer after `wait` is sent away: what they had sent is unknown, and asked about.
+    async fn close(self, wait: Duration) -> anyhow::Result<()> {
+        self.stop.send_replace(true);
+        for mut office in [self.operator, self.clerk] {
+            match tokio::time::timeout(wait, &mut office).await {
+                Ok(worked) => worked.context("an office panicked")??,
+                Err(_) => office.abort(),
+            }
+        }
         Ok(())
     }
 }

@@ -62,17 +62,24 @@ pub(super) async fn ask_unknowns(market: &Market, bound: Duration) -> Result<(),
     tokio::time::timeout(bound, asking).await.unwrap_or(Ok(()))
 }
 
-/// A read has no effect that could be unknown.
+/// A read has no effect that could be unknown. What no read shows is asked for by sending it again.
 fn question(request: &Request) -> Option<Request> {
     let consistency = Consistency::Linearizable;
     match request {
-        Request::PlaceOrder { order, .. } | Request::CancelOrder { order } => {
+        Request::PlaceOrder { order, .. } | Request::CancelOrder { order } | Request::VoidOrder { order } => {
             Some(Request::GetOrder { order: *order, consistency })
         }
-        Request::RecordPayment { payment, .. } => Some(Request::GetPayment { payment: payment.clone(), consistency }),
-        Request::OpenSeries { .. } | Request::GetOrder { .. } | Request::GetPayment { .. } | Request::VerifySerial { .. } => {
-            None
+        Request::RecordPayment { payment, .. } | Request::SettleRefund { payment, .. } => {
+            Some(Request::GetPayment { payment: payment.clone(), consistency })
         }
+        Request::SetPolicy { .. } => Some(Request::GetPolicy),
+        Request::StampDocument { .. } => Some(request.clone()),
+        Request::OpenSeries { .. }
+        | Request::GetOrder { .. }
+        | Request::GetPayment { .. }
+        | Request::VerifySerial { .. }
+        | Request::GetPolicy
+        | Request::ListRefundsDue { .. } => None,
     }
 }
 

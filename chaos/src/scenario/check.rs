@@ -46,12 +46,20 @@ fn check_traffic(scenario: &Scenario) -> anyhow::Result<()> {
         ("traffic.think_time_max", traffic.think_time_max),
         ("traffic.notice_delay_max", traffic.notice_delay_max),
         ("traffic.repeat_delay_max", traffic.repeat_delay_max),
+        ("traffic.void_delay_max", traffic.void_delay_max),
     ] {
         span_within(key, span, Duration::ZERO, limits::DELAY_MAX)?;
     }
     let shares = &traffic.shares;
     let endings = shares.cancel.ppm() + shares.never_pay.ppm() + shares.pay_late.ppm();
     ensure!(endings <= Share::WHOLE, "traffic.shares: cancel, never_pay and pay_late together must be at most 100%");
+    let after_issue = shares.void.ppm() + shares.stamp.ppm();
+    ensure!(after_issue <= Share::WHOLE, "traffic.shares: void and stamp together must be at most 100%");
+    if let Some(policy) = &traffic.policy {
+        within("traffic.policy.void_refund_percent", policy.void_refund_percent, 1, 100)?;
+        let (key, least) = ("traffic.policy.void_window", Duration::from_secs(1));
+        span_within(key, policy.void_window, least, limits::VOID_WINDOW_MAX)?;
+    }
     check_series(scenario)
 }
 

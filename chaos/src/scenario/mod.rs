@@ -92,6 +92,10 @@ pub struct Traffic {
     pub notice_delay_max: Span,
     /// A repeated notice comes up to so much after the first.
     pub repeat_delay_max: Span,
+    /// Who voids does so up to this after the payment was answered.
+    #[serde(default)]
+    pub void_delay_max: Span,
+    pub policy: Option<Policy>,
     #[serde(default)]
     pub shares: Shares,
     pub series: Vec<Series>,
@@ -130,6 +134,28 @@ pub struct Shares {
     pub ask_stale: Share,
     pub ask_payment: Share,
     pub verify_serial: Share,
+    /// Buyers who void their order once it is issued, or try to although it never was.
+    pub void: Share,
+    /// ... of those, who stamp a document at the same moment: one of the two is refused.
+    pub void_beside_stamp: Share,
+    /// Buyers who stamp documents of their issued order.
+    pub stamp: Share,
+    /// ... of those, who stamp a document again on purpose.
+    pub stamp_again: Share,
+    /// ... of those who stamp, who try to void afterwards, which must be refused.
+    pub void_after_stamp: Share,
+    /// Refunds due that the provider's clerk pays out and settles.
+    pub settle_refund: Share,
+}
+
+/// Set in the middle of the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Policy {
+    /// Of what was paid.
+    pub void_refund_percent: u32,
+    /// How long after its issue an order may be voided.
+    pub void_window: Span,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
@@ -353,7 +379,10 @@ impl Scenario {
         let traffic = &self.traffic;
         let is_ever_late = traffic.shares.pay_late > Share::default();
         let late = if is_ever_late { traffic.payment_window.get() + limits::LATE_PAYMENT_MAX } else { Duration::ZERO };
-        traffic.think_time_max.get() + late + traffic.notice_delay_max.get() + traffic.repeat_delay_max.get()
+        traffic.think_time_max.get()
+            + late
+            + traffic.notice_delay_max.get()
+            + traffic.repeat_delay_max.get().max(traffic.void_delay_max.get())
     }
 
     #[must_use]

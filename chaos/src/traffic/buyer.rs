@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use super::Market;
 use super::persist::Wish;
-use super::plan::{Buyer, Charge, Ending};
+use super::plan::{AfterIssue, Buyer, Charge, Ending};
 use crate::client::{Way, consistency};
-use crate::history::{HistoryClosed, Outcome, PaymentOutcome, Purpose, Request, SerialsSeen, WriteAnswer, Written};
+use crate::history::{Digest, HistoryClosed, Outcome, PaymentOutcome, Purpose, Request, SerialsSeen, WriteAnswer, Written};
 
 /// # Errors
 /// The history can no longer be written.
@@ -34,13 +34,21 @@ pub(super) async fn buy(market: &Arc<Market>, plan: Buyer, intended_ns: u64) -> 
             visit.write(Purpose::Traffic, Request::CancelOrder { order: plan.order }, None).await?;
             visit.ask_order().await?;
             if !pays_all_the_same {
-                return Ok(());
+                return visit.after_issue(None).await;
             }
         }
         Ending::PaysLate { after_ms } => sleep_ms(after_ms).await,
         Ending::Pays => {}
     }
-    visit.pay().await
+    let issued = visit.pay().await?;
+    visit.after_issue(issued).await
+}
+
+fn serials_of(answer: &Outcome) -> Option<SerialsSeen> {
+    match answer {
+        Outcome::Written(Written { answer: WriteAnswer::Recorded { serials, .. }, .. }) => serials.clone(),
+        _ => None,
+    }
 }
 
 async fn sleep_ms(ms: u64) {
@@ -56,19 +64,83 @@ struct Visit<'a> {
 
 impl Visit<'_> {
     /// All charges at once; then what the buyer looks at.
-    async fn pay(&mut self) -> Result<(), HistoryClosed> {
+    /// Returns the serials if any charge was answered as applied.
+    async fn pay(&mut self) -> Result<Option<SerialsSeen>, HistoryClosed> {
         let charges: Vec<_> = self
             .plan
             .payments
             .iter()
             .map(|charge| (charge, self.market.provider.charge(self.market, charge.clone())))
             .collect();
+        let mut issued = None;
         for (charge, answered) in charges {
             // A provider that ends without an answer has met a closed history.
             let outcome = answered.await.map_err(|_| HistoryClosed)?;
             if charge.order == self.plan.order {
                 self.look_at(charge, &outcome).await?;
+                issued = serials_of(&outcome).or(issued);
             }
+        }
+        Ok(issued)
+    }
+
+    /// What the buyer does with stamps, or tries to do without them.
+    async fn after_issue(&mut self, issued: Option<SerialsSeen>) -> Result<(), HistoryClosed> {
+        let plan = self.plan;
+        let order = plan.order;
+        match &plan.after_issue {
+            AfterIssue::Keeps => Ok(()),
+            AfterIssue::Voids { after_ms, beside } => {
+                sleep_ms(*after_ms).await;
+                self.void(*beside).await?;
+                self.ask_order().await?;
+                if let (Some(serials), true) = (&issued, plan.verifies_serial) {
+                    self.verify(serials, None).await?;
+                }
+                if let Some(charge) = &plan.pays_after_void {
+                    // The money is owed back: nobody waits for the answer.
+                    drop(self.market.provider.charge(self.market, charge.clone()));
+                }
+                Ok(())
+            }
+            AfterIssue::Stamps { .. } if issued.is_none() => Ok(()),
+            AfterIssue::Stamps { documents, again, then_voids } => {
+                let twice = documents.first().filter(|_| *again);
+                for (nth, document) in documents.iter().chain(twice).enumerate() {
+                    let purpose = if nth < documents.len() { Purpose::Traffic } else { Purpose::Duplicate };
+                    let document = *document;
+                    self.write(purpose, Request::StampDocument { order, document }, None).await?;
+                }
+                self.ask_order().await?;
+                if *then_voids {
+                    self.write(Purpose::Traffic, Request::VoidOrder { order }, None).await?;
+                }
+                match issued {
+                    Some(serials) if plan.verifies_serial => self.verify(&serials, documents.last().copied()).await,
+                    _ => Ok(()),
+                }
+            }
+        }
+    }
+
+    /// Voids the order, at the same moment as a stamp goes on a document `beside`. Who repeats the order repeats the void, and
+    /// tries to cancel what is void.
+    async fn void(&mut self, beside: Option<Digest>) -> Result<(), HistoryClosed> {
+        let order = self.plan.order;
+        let void = Request::VoidOrder { order };
+        if let Some(document) = beside {
+            let mut other = Visit { market: self.market, plan: self.plan, calls: self.calls + 1 };
+            let stamp = Request::StampDocument { order, document };
+            let (voided, stamped) =
+                tokio::join!(self.write(Purpose::Traffic, void.clone(), None), other.write(Purpose::Traffic, stamp, None));
+            voided?;
+            stamped?;
+        } else {
+            self.write(Purpose::Traffic, void.clone(), None).await?;
+        }
+        if self.plan.repeats_order {
+            self.write(Purpose::Duplicate, void, None).await?;
+            self.write(Purpose::Duplicate, Request::CancelOrder { order }, None).await?;
         }
         Ok(())
     }
@@ -89,17 +161,17 @@ impl Visit<'_> {
             self.read(Request::GetPayment { payment: charge.payment.clone(), consistency }).await?;
         }
         match serials {
-            Some(serials) if self.plan.verifies_serial => self.verify(serials).await,
+            Some(serials) if self.plan.verifies_serial => self.verify(serials, None).await,
             _ => Ok(()),
         }
     }
 
-    /// The first stamp's code, and a forgery of it.
-    async fn verify(&mut self, serials: &SerialsSeen) -> Result<(), HistoryClosed> {
+    /// The first stamp's code, asked about with a document, and a forgery of it.
+    async fn verify(&mut self, serials: &SerialsSeen, document: Option<Digest>) -> Result<(), HistoryClosed> {
         let consistency = consistency(self.plan.asks_stale);
         let codes = &self.market.codes;
         for code in [codes.code(serials.series, serials.first_number), codes.forged(serials.series, serials.first_number)] {
-            self.read(Request::VerifySerial { code: code.into(), consistency }).await?;
+            self.read(Request::VerifySerial { code: code.into(), consistency, document }).await?;
         }
         Ok(())
     }

@@ -142,7 +142,10 @@ pub(crate) mod tests {
         let (writer, recorder) = HistoryWriter::create(&folder.path().join("history.bin"), RunClock::start()).unwrap();
         let (mut scenario, _) = Scenario::load("smoke").unwrap();
         change(&mut scenario.clients);
-        let address = |(port, node): (&u16, u16)| NodeAddress { node, client: format!("127.0.0.1:{port}") };
+        let address = |(port, node): (&u16, u16)| {
+            let (client, admin) = (format!("127.0.0.1:{port}"), format!("127.0.0.1:{port}"));
+            NodeAddress { node, client, admin }
+        };
         let addresses: Vec<_> = ports.iter().zip(1..).map(address).collect();
         let client = Client::new(&addresses, &recorder, scenario.clients.attempt_deadline.get());
         let market = Market::new(client, &scenario, Arc::default(), SerialCodes::new([0; 32]));

@@ -5,7 +5,7 @@
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::history::{OrderId, PaymentName, Request, SeriesCode, Text};
+use crate::history::{Digest, OrderId, PaymentName, Request, SeriesCode, Text};
 use crate::limits;
 use crate::scenario::arrivals::draw;
 use crate::scenario::{Scenario, Share};
@@ -37,6 +37,27 @@ pub struct Buyer {
     pub asks_stale: bool,
     pub asks_payment: bool,
     pub verifies_serial: bool,
+    pub after_issue: AfterIssue,
+    /// Of one who voids: pays once more afterwards.
+    pub pays_after_void: Option<Charge>,
+}
+
+/// What a buyer does with stamps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AfterIssue {
+    Keeps,
+    Voids {
+        after_ms: u64,
+        /// Stamped at the same moment.
+        beside: Option<Digest>,
+    },
+    Stamps {
+        /// At most one more than the order has stamps.
+        documents: Vec<Digest>,
+        /// The first document is stamped again after the last.
+        again: bool,
+        then_voids: bool,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,7 +134,7 @@ pub fn buyer(scenario: &Scenario, seed: u64, number: u32, intended_ms: u64) -> B
         let nobody = uuid::Builder::from_unix_timestamp_millis(intended_ms, &rng.random()).into_uuid().into_bytes();
         payments.push(Charge { order: nobody, ..stray });
     }
-    Buyer {
+    let buyer = Buyer {
         number,
         order,
         account,
@@ -132,6 +153,36 @@ pub fn buyer(scenario: &Scenario, seed: u64, number: u32, intended_ms: u64) -> B
         asks_stale: draw(&mut rng, shares.ask_stale),
         asks_payment: draw(&mut rng, shares.ask_payment),
         verifies_serial: draw(&mut rng, shares.verify_serial),
+        after_issue: AfterIssue::Keeps,
+        pays_after_void: None,
+    };
+    // Drawn last: a scenario without these shares has the buyers that it always had.
+    let after_issue = after_issue(scenario, quantity, &mut rng);
+    let voids = matches!(after_issue, AfterIssue::Voids { .. });
+    let again = Charge {
+        payment: PaymentName { gateway: GATEWAYS[0].into(), payment_id: format!("p-{number}-4").into() },
+        ..buyer.payments[0].clone()
+    };
+    let pays_after_void = (voids && draw(&mut rng, shares.pay_after_cancel)).then_some(again);
+    Buyer { after_issue, pays_after_void, ..buyer }
+}
+
+fn after_issue(scenario: &Scenario, quantity: u32, rng: &mut ChaCha8Rng) -> AfterIssue {
+    let shares = &scenario.traffic.shares;
+    let drawn = rng.random_range(0..Share::WHOLE);
+    if drawn < shares.void.ppm() {
+        let after_ms = rng.random_range(0..=scenario.traffic.void_delay_max.ms());
+        return AfterIssue::Voids { after_ms, beside: draw(rng, shares.void_beside_stamp).then(|| rng.random()) };
+    }
+    if drawn >= shares.void.ppm() + shares.stamp.ppm() {
+        return AfterIssue::Keeps;
+    }
+    let one_too_many = draw(rng, shares.same_id_other_body);
+    let count = if one_too_many { quantity + 1 } else { rng.random_range(1..=quantity) };
+    AfterIssue::Stamps {
+        documents: (0..count).map(|_| rng.random()).collect(),
+        again: draw(rng, shares.stamp_again),
+        then_voids: draw(rng, shares.void_after_stamp),
     }
 }
 
@@ -223,6 +274,10 @@ mod tests {
         assert!(any(&|buyer| buyer.payments.len() > 1 && buyer.payments[1].order == buyer.order));
         assert!(any(&|buyer| buyer.payments.iter().any(|charge| charge.order != buyer.order)));
         assert!(any(&|buyer| buyer.payments[0].concurrent && buyer.payments[0].repeat_after_ms.is_some()));
+        assert!(any(&|buyer| matches!(buyer.after_issue, AfterIssue::Voids { beside: Some(_), .. })));
+        assert!(any(&|buyer| matches!(buyer.after_issue, AfterIssue::Stamps { again: true, .. })));
+        assert!(any(&|buyer| matches!(buyer.after_issue, AfterIssue::Stamps { then_voids: true, .. })));
+        assert!(any(&|buyer| buyer.pays_after_void.is_some()));
         assert!(any(&|buyer| buyer.through_stream) && any(&|buyer| !buyer.through_stream));
     }
 }

@@ -146,7 +146,7 @@ fn v6_sums_that_miss_one_rupiah() {
     });
 }
 
-fn in_scans(run: &mut Run, alter: impl Fn(&mut Vec<stampede_chaos::proto::admin::ScanLedgerResponse>)) {
+pub(super) fn in_scans(run: &mut Run, alter: impl Fn(&mut Vec<stampede_chaos::proto::admin::ScanLedgerResponse>)) {
     run.scans.values_mut().for_each(alter);
 }
 

@@ -5,6 +5,7 @@
 #[path = "../judge_support/mod.rs"]
 mod support;
 
+mod after_issue;
 mod calls;
 mod cluster;
 mod history;

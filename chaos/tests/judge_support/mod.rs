@@ -5,9 +5,10 @@
 
 #![allow(unreachable_pub, reason = "shared by test binaries")]
 
+mod after_issue;
 mod scan;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use rand::{Rng, RngExt, SeedableRng};
@@ -51,6 +52,8 @@ struct Maker {
     log: Vec<admin::ExportLogResponse>,
     /// Notices sent, of each payment.
     notices: BTreeMap<PaymentName, u32>,
+    /// By the provider's clerk.
+    paid_out: BTreeSet<PaymentName>,
 }
 
 /// An order on its way.
@@ -67,6 +70,8 @@ enum Step {
     Place,
     Pay,
     Repeat,
+    Use,
+    UseAgain,
     Look,
     Done,
 }
@@ -89,6 +94,7 @@ pub fn clean_with(seed: u64, orders: u32, per_round: usize, capacity: u64) -> Ru
         records: Vec::new(),
         log: Vec::new(),
         notices: BTreeMap::new(),
+        paid_out: BTreeSet::new(),
     };
     maker.start(capacity);
     maker.traffic(orders, per_round);
@@ -122,7 +128,7 @@ impl Maker {
     }
 
     fn traffic(&mut self, orders: u32, per_round: usize) {
-        let rounds = orders as usize * 3 / per_round;
+        let rounds = orders as usize * 5 / per_round;
         let kills = [rounds / 3, rounds * 2 / 3];
         let mut buyers: Vec<Buyer> = Vec::new();
         let mut made = 0;
@@ -154,15 +160,22 @@ impl Maker {
             for (session, request) in unknown.drain(..) {
                 calls.push((session, Purpose::Retry, request, Fate::Answered));
             }
-            if killed {
-                self.kill();
-            }
+            let down = killed.then(|| self.kill());
             self.round(&calls);
+            if let Some(node) = down {
+                self.restart(node);
+            }
             unknown.extend(calls.into_iter().filter(|call| call.3 != Fate::Answered).map(|call| (call.0, call.2)));
             for buyer in &mut buyers {
                 self.look(buyer);
             }
             buyers.retain(|buyer| buyer.next != Step::Done);
+            if round == rounds / 2 {
+                self.set_policy();
+            }
+            if round.is_multiple_of(15) {
+                self.settle_refunds();
+            }
             if round.is_multiple_of(20) {
                 self.sample();
             }
@@ -194,6 +207,8 @@ impl Maker {
             Step::Repeat if order[14] < 80 => {
                 Some((Purpose::Conflict, Request::PlaceOrder { order, account: "other".into(), series: SERIES, quantity: 1 }))
             }
+            Step::Use => after_issue::first(order).map(|request| (Purpose::Traffic, request)),
+            Step::UseAgain => after_issue::then(order, &buyer.payment, buyer.amount_idr),
             Step::Repeat | Step::Look | Step::Done => None,
         }
     }
@@ -203,7 +218,9 @@ impl Maker {
         let after = match buyer.next {
             Step::Place => Step::Pay,
             Step::Pay => Step::Repeat,
-            Step::Repeat => Step::Look,
+            Step::Repeat => Step::Use,
+            Step::Use => Step::UseAgain,
+            Step::UseAgain => Step::Look,
             Step::Look | Step::Done => Step::Done,
         };
         if self.random.random_range(0..3) == 0 || buyer.next == Step::Look {
@@ -213,17 +230,8 @@ impl Maker {
             });
             self.read(buyer.session, request, answer);
         }
-        if buyer.next == Step::Look
-            && let Some((first, _)) = self.ledger.orders.get(&buyer.order).and_then(|order| order.issued.clone())
-        {
-            let code = self.codes.code(SERIES, first);
-            let issued_at_ms = self.ledger.orders[&buyer.order].settled.unwrap().at_ms;
-            let verify = |code: &str| Request::VerifySerial { code: code.into(), consistency: Consistency::Linearizable };
-            self.read(buyer.session, verify(&code), ReadAnswer::SerialIssued { order: buyer.order, issued_at_ms });
-            // Told without a read.
-            let op = self.invoke(buyer.session, Purpose::Traffic, verify("forged"), self.now_ns);
-            let read = Read { read_index: None, ledger_time_ms: 0, answer: ReadAnswer::SerialForged };
-            self.records.push(Record::Return(Return { op, at_ns: self.now_ns + 500, outcome: Outcome::Read(read) }));
+        if buyer.next == Step::Look {
+            self.verify(buyer);
         }
         buyer.next = after;
     }
@@ -249,6 +257,7 @@ impl Maker {
             self.keep_books(at_ns, &notice, |_| ProviderStep::ChargeAccepted);
         }
         self.records.push(Record::Invoke(Invoke { op, at_ns, intended_ns: at_ns, session, node, purpose, batch: 0, request }));
+        self.pay_out(at_ns, &notice);
         if let Request::RecordPayment { payment, .. } = &notice {
             *self.notices.entry(payment.clone()).or_default() += 1;
         }
@@ -313,6 +322,13 @@ impl Maker {
                 WriteAnswer::Recorded { outcome: *outcome, serials: serials.map(seen) }
             }
             Answer::Cancelled => WriteAnswer::Cancelled,
+            Answer::Voided { refund_idr } => WriteAnswer::Voided { refund_idr: *refund_idr },
+            Answer::Stamped { series, number } => {
+                let code = self.codes.code(*series, *number).into();
+                WriteAnswer::Stamped { series: *series, number: *number, code }
+            }
+            Answer::RefundSettled => WriteAnswer::RefundSettled,
+            Answer::PolicySet => WriteAnswer::PolicySet,
             Answer::Expired => unreachable!("no client asks for it"),
             Answer::Refused { reason, differs } => {
                 let field = differs.first().copied().unwrap_or_default().into();
@@ -322,7 +338,8 @@ impl Maker {
         Outcome::Written(Written { receipt, answer })
     }
 
-    fn kill(&mut self) {
+    /// Returns the node that is down.
+    fn kill(&mut self) -> u16 {
         let node = self.leader;
         let fault = u32::try_from(self.term).unwrap();
         let event = |at_ns, stage, term| {
@@ -335,9 +352,13 @@ impl Maker {
         self.leader = node % 3 + 1;
         self.term += 1;
         self.log.push(admin::ExportLogResponse { log_index: self.log.len() as u64, term: self.term, ..Default::default() });
+        self.records.push(event(self.now_ns, FaultStage::Healed, self.term));
+        node
+    }
+
+    fn restart(&mut self, node: u16) {
         self.process(node, ProcessStep::Started { pid: 9 });
         self.process(node, ProcessStep::Ready);
-        self.records.push(event(self.now_ns, FaultStage::Healed, self.term));
     }
 
     fn sample(&mut self) {

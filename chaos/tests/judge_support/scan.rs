@@ -29,6 +29,14 @@ impl Maker {
                 issued_value_idr: totals.issued_value_idr,
                 refund_due_idr: totals.refund_due_idr,
                 ledger_time_ms: self.ledger.now_ms,
+                orders_voided: totals.orders_voided,
+                serials_voided: totals.serials_voided,
+                stampings: totals.stampings,
+                refunds_due: totals.refunds_due,
+                refunds_settled: totals.refunds_settled,
+                held_idr: totals.held_idr,
+                refunded_idr: totals.refunded_idr,
+                policy_version: totals.policy_version,
             }),
         };
         let mut items = vec![Item::Header(header)];
@@ -42,6 +50,7 @@ impl Maker {
                 issued: series.issued,
                 reserved: series.reserved,
                 opened: Some(position(series.opened)),
+                voided: series.voided,
             }));
         }
         let orders: BTreeMap<_, _> = self.ledger.orders.iter().collect();
@@ -55,19 +64,65 @@ impl Maker {
                 outcome: payment.outcome as i32 + 1,
                 recorded: Some(position(payment.recorded)),
                 recorded_at_ms: payment.recorded_at_ms,
+                refund: None,
             })
         }));
+        items.extend(self.scanned_after_issue());
         items.into_iter().map(|item| admin::ScanLedgerResponse { item: Some(item) }).collect()
     }
 
+    fn scanned_after_issue(&self) -> Vec<admin::scan_ledger_response::Item> {
+        use admin::scan_ledger_response::Item;
+        let refunds: BTreeMap<_, _> = self.ledger.refunds.iter().collect();
+        let refunds = refunds.into_iter().map(|(name, refund)| {
+            Item::Refund(v1::Refund {
+                payment: Some(wire_name(name)),
+                order_id: order_text(refund.order),
+                amount_idr: refund.amount_idr,
+                reason: refund.reason as i32 + 1,
+                due: Some(position(refund.due.place)),
+                due_at_ms: refund.due.at_ms,
+                settled: refund.settled.as_ref().map(|(reference, settled)| v1::Settlement {
+                    reference: reference.to_string(),
+                    position: Some(position(settled.place)),
+                    settled_at_ms: settled.at_ms,
+                }),
+            })
+        });
+        let orders: BTreeMap<_, _> = self.ledger.orders.iter().collect();
+        let issued = orders.into_iter().filter_map(|(id, order)| Some((id, order, order.issued.as_ref()?)));
+        let stampings = issued.flat_map(|(id, order, issued)| {
+            issued.documents.iter().zip(issued.first_number..).map(|((document, stamped), number)| {
+                Item::Stamping(admin::Stamping {
+                    order_id: order_text(*id),
+                    document_sha256: document.to_vec(),
+                    series_code: series_text(order.series),
+                    number,
+                    position: Some(position(stamped.place)),
+                    stamped_at_ms: stamped.at_ms,
+                })
+            })
+        });
+        let policies = (1..).zip(&self.ledger.policies).map(|(version, policy)| {
+            Item::Policy(admin::Policy {
+                version,
+                void_refund_percent: policy.void_refund_percent,
+                void_window_ms: policy.void_window_ms,
+                set: policy.set.map(|set| position(set.place)),
+                set_at_ms: policy.set.map_or(0, |set| set.at_ms),
+            })
+        });
+        refunds.chain(stampings).chain(policies).collect()
+    }
+
     pub(super) fn wire_order(&self, id: OrderId, order: &stampede_chaos::model::Order, with_codes: bool) -> v1::Order {
-        let serials = order.issued.as_ref().map(|(first_number, _)| v1::SerialRange {
+        let serials = order.issued.as_ref().map(|issued| v1::SerialRange {
             series_code: series_text(order.series),
-            first_number: *first_number,
+            first_number: issued.first_number,
             quantity: order.quantity,
             codes: (0..u64::from(order.quantity))
                 .filter(|_| with_codes)
-                .map(|at| self.codes.code(order.series, first_number + at))
+                .map(|at| self.codes.code(order.series, issued.first_number + at))
                 .collect(),
         });
         v1::Order {
@@ -83,7 +138,9 @@ impl Maker {
             settled: order.settled.map(|settled| position(settled.place)),
             settled_at_ms: order.settled.map_or(0, |settled| settled.at_ms),
             serials,
-            paid_by: order.issued.as_ref().map(|(_, name)| wire_name(name)),
+            paid_by: order.issued.as_ref().map(|issued| wire_name(&issued.paid_by)),
+            issued_at_ms: order.issued.as_ref().map_or(0, |issued| issued.at_ms),
+            stamped: order.issued.as_ref().map_or(0, |issued| u32::try_from(issued.documents.len()).unwrap()),
         }
     }
 }
@@ -133,6 +190,19 @@ pub(super) fn wire_command(request: &Request) -> admin::LoggedCommand {
             amount_idr,
         }),
         Request::CancelOrder { order } => Command::CancelOrder(v1::CancelOrderRequest { order_id: order_text(order) }),
+        Request::VoidOrder { order } => Command::VoidOrder(v1::VoidOrderRequest { order_id: order_text(order) }),
+        Request::StampDocument { order, document } => {
+            Command::StampDocument(v1::StampDocumentRequest { order_id: order_text(order), document_sha256: document.to_vec() })
+        }
+        Request::SettleRefund { payment, amount_idr, reference } => Command::SettleRefund(admin::SettleRefundRequest {
+            gateway: payment.gateway.into(),
+            payment_id: payment.payment_id.into(),
+            amount_idr,
+            reference: reference.into(),
+        }),
+        Request::SetPolicy { version, void_refund_percent, void_window_ms } => {
+            Command::SetPolicy(admin::SetPolicyRequest { version, void_refund_percent, void_window_ms })
+        }
         _ => unreachable!("reads are not logged"),
     };
     admin::LoggedCommand { command: Some(command) }

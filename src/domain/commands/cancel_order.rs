@@ -17,6 +17,7 @@ pub(super) fn decide<V: LedgerView>(view: &V, step: Step, id: OrderId) -> Result
         OrderState::Cancelled { place, .. } => return Ok(Decision::replayed(place, Outcome::OrderCancelled)),
         OrderState::Issued { .. } => return Ok(Decision::refused(step.place, Refusal::OrderIssued)),
         OrderState::Expired { .. } => return Ok(Decision::refused(step.place, Refusal::OrderExpired)),
+        OrderState::Voided { .. } => return Ok(Decision::refused(step.place, Refusal::OrderVoided)),
     }
 
     let mut series = series_of_order(view, order.series)?;

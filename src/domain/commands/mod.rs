@@ -9,11 +9,16 @@ mod expire_orders;
 mod open_series;
 mod place_order;
 mod record_payment;
+mod set_policy;
+mod settle_refund;
+mod stamp_document;
+mod void_order;
 
 use super::command::Command;
 use super::decision::{Change, Decision};
 use super::ledger::LedgerView;
 use super::names::{LedgerTime, Place, SeriesCode};
+use super::policy::PolicyTerms;
 use super::series::Series;
 use super::totals::Totals;
 
@@ -30,6 +35,10 @@ pub fn apply<V: LedgerView>(view: &V, place: Place, now: LedgerTime, command: &C
         }
         Command::RecordPayment { payment, order, amount } => record_payment::decide(view, step, payment, *order, *amount),
         Command::CancelOrder { order } => cancel_order::decide(view, step, *order),
+        Command::VoidOrder { order } => void_order::decide(view, step, *order),
+        Command::StampDocument { order, document } => stamp_document::decide(view, step, *order, *document),
+        Command::SettleRefund { payment, amount, reference } => settle_refund::decide(view, step, payment, *amount, reference),
+        Command::SetPolicy(terms) => set_policy::decide(view, step, *terms),
         Command::ExpireOrders { limit } => expire_orders::decide(view, step, *limit),
     }
 }
@@ -62,4 +71,12 @@ fn first_unequal<const N: usize>(fields: [(&'static str, bool); N]) -> Option<&'
 /// The series of an order.
 fn series_of_order<V: LedgerView>(view: &V, code: SeriesCode) -> Result<Series, V::Error> {
     Ok(view.series(code)?.expect("an order is placed in a series that exists, and no series is ever removed"))
+}
+
+/// The policy that holds for what is decided now.
+fn policy_in_force<V: LedgerView>(view: &V, totals: &Totals) -> Result<PolicyTerms, V::Error> {
+    if totals.policy_version == 0 {
+        return Ok(PolicyTerms::INITIAL);
+    }
+    Ok(view.policy(totals.policy_version)?.expect("the version in force was set, and no policy is ever removed").terms)
 }

@@ -7,8 +7,9 @@ use super::{Step, first_unequal, series_of_order};
 use crate::domain::decision::{Change, Decision, Outcome, Refusal};
 use crate::domain::ledger::LedgerView;
 use crate::domain::names::{OrderId, PaymentName, Rupiah};
-use crate::domain::order::{Order, OrderState};
+use crate::domain::order::{Issue, Order, OrderState};
 use crate::domain::payment::{Payment, PaymentOutcome};
+use crate::domain::refund::{Refund, RefundReason};
 use crate::domain::series::Series;
 
 pub(super) fn decide<V: LedgerView>(
@@ -29,11 +30,12 @@ pub(super) fn decide<V: LedgerView>(
 
     let mut totals = view.totals()?;
     let mut changes = Vec::with_capacity(4);
-    let outcome = match settle(view, order, amount)? {
-        Settlement::RefundDue(reason) => reason,
-        Settlement::Issue { mut order, mut series } => {
+    let outcome = match judge(view, order, amount)? {
+        Verdict::RefundDue(reason) => reason,
+        Verdict::Issue { mut order, mut series } => {
             let serials = series.issue(order.quantity);
-            let issued = OrderState::Issued { first: serials.first, paid_by: name.clone(), place: step.place, at: step.now };
+            let issue = Issue { first: serials.first, paid_by: name.clone(), place: step.place, at: step.now };
+            let issued = OrderState::Issued { issue, stamped: 0 };
             let before = std::mem::replace(&mut order.state, issued);
             totals.count_order(Some(&before), &order);
             changes.extend([Change::Series(series), Change::Order(order)]);
@@ -43,12 +45,18 @@ pub(super) fn decide<V: LedgerView>(
     let payment =
         Payment { name: name.clone(), order, amount, outcome: outcome.clone(), recorded: step.place, recorded_at: step.now };
     totals.count_payment(&payment);
+    if let Some(reason) = RefundReason::of(&payment.outcome) {
+        let (due, due_at) = (step.place, step.now);
+        let refund = Refund { payment: name.clone(), order, amount, reason, due, due_at, settled: None };
+        totals.count_refund(&refund);
+        changes.push(Change::Refund(refund));
+    }
     changes.extend([Change::Payment(payment), Change::Totals(totals)]);
     Ok(Decision::done(step.place, Outcome::PaymentRecorded(outcome), changes))
 }
 
 #[expect(clippy::large_enum_variant, reason = "lives for one call; a box would cost every issue an allocation")]
-enum Settlement {
+enum Verdict {
     /// The series has enough free stamps for the order.
     Issue {
         order: Order,
@@ -58,18 +66,19 @@ enum Settlement {
 }
 
 /// The reasons in the order of [`PaymentOutcome`]: the first that applies is recorded.
-fn settle<V: LedgerView>(view: &V, order: OrderId, amount: Rupiah) -> Result<Settlement, V::Error> {
+fn judge<V: LedgerView>(view: &V, order: OrderId, amount: Rupiah) -> Result<Verdict, V::Error> {
     let Some(order) = view.order(order)? else {
-        return Ok(Settlement::RefundDue(PaymentOutcome::OrderUnknown));
+        return Ok(Verdict::RefundDue(PaymentOutcome::OrderUnknown));
     };
     match order.state {
-        OrderState::Cancelled { .. } => return Ok(Settlement::RefundDue(PaymentOutcome::OrderCancelled)),
-        OrderState::Issued { .. } => return Ok(Settlement::RefundDue(PaymentOutcome::AlreadyPaid)),
+        OrderState::Cancelled { .. } => return Ok(Verdict::RefundDue(PaymentOutcome::OrderCancelled)),
+        OrderState::Voided { .. } => return Ok(Verdict::RefundDue(PaymentOutcome::OrderVoided)),
+        OrderState::Issued { .. } => return Ok(Verdict::RefundDue(PaymentOutcome::AlreadyPaid)),
         OrderState::AwaitingPayment | OrderState::Expired { .. } => {}
     }
     // More is wrong too: an order is paid exactly or not at all, and what is owed back is a whole payment.
     if amount != order.amount {
-        return Ok(Settlement::RefundDue(PaymentOutcome::WrongAmount));
+        return Ok(Verdict::RefundDue(PaymentOutcome::WrongAmount));
     }
     let mut series = series_of_order(view, order.series)?;
     if order.is_awaiting_payment() {
@@ -77,9 +86,9 @@ fn settle<V: LedgerView>(view: &V, order: OrderId, amount: Rupiah) -> Result<Set
         series.release(order.quantity);
     }
     if series.free() < u64::from(order.quantity.get()) {
-        return Ok(Settlement::RefundDue(PaymentOutcome::NoStock));
+        return Ok(Verdict::RefundDue(PaymentOutcome::NoStock));
     }
-    Ok(Settlement::Issue { order, series })
+    Ok(Verdict::Issue { order, series })
 }
 
 fn first_difference(recorded: &Payment, order: OrderId, amount: Rupiah) -> Option<&'static str> {

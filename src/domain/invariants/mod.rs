@@ -1,25 +1,29 @@
 //! Predicates over a whole ledger, one file for each group. They count from the records alone and share no code with the
-//! commands that they judge. Two of them compare two states, [`order_moved_along_arrows`] and [`payment_never_changed`]; the others
-//! judge one, all of them in [`violations`]. A ledger on disk is judged by absorbing its scan into a [`MemoryLedger`].
+//! commands that they judge. Five of them compare two states ([`order_moved_along_arrows`], [`payment_never_changed`],
+//! [`refund_only_settled`], [`stamping_never_changed`], [`policy_never_changed`]); the others judge one, all of them in [`violations`]. A ledger on disk is judged by absorbing its scan into a [`MemoryLedger`].
 //!
 //! Not here: what only the outside can see (lost acknowledgements, answers that differ); the drill judges that.
 
 mod arrows;
 mod money;
 mod payments;
+mod refunds;
 mod serials;
+mod stampings;
 mod stock;
 mod totals;
 
 pub use arrows::order_moved_along_arrows;
 pub use money::{each_order_is_priced_and_paid_exactly, each_payment_counts_once, money_adds_up};
 pub use payments::payment_never_changed;
+pub use refunds::{issued_or_refunded_never_both, policies_follow_each_other, policy_never_changed, refund_only_settled};
 pub use serials::{no_serial_twice, serials_within_their_series};
+pub use stampings::{a_document_has_one_stamp, stamping_never_changed};
 pub use stock::stock_adds_up;
 pub use totals::totals_are_the_sums;
 
 use super::ledger::MemoryLedger;
-use super::names::{OrderId, PaymentName, SeriesCode};
+use super::names::{DocumentDigest, OrderId, PaymentName, SeriesCode};
 
 /// What is broken, and where to look.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -30,14 +34,22 @@ pub enum Violation {
     SerialOutsideRange { order: OrderId },
     #[error("series {series}: {what} is {kept}, its orders say {counted}")]
     StockUnaccounted { series: SeriesCode, what: &'static str, kept: u64, counted: u64 },
-    #[error("Rp{received} received, but Rp{issued_value} issued and Rp{refund_due} refund due")]
-    MoneyUnaccounted { received: u128, issued_value: u128, refund_due: u128 },
+    #[error(
+        "Rp{received} received, but Rp{issued_value} issued, Rp{held} held, Rp{refund_due} refund due and Rp{refunded} refunded"
+    )]
+    MoneyUnaccounted { received: u128, issued_value: u128, held: u128, refund_due: u128, refunded: u128 },
     #[error("order {order} is issued without a payment that was applied to it")]
     IssuedWithoutPayment { order: OrderId },
     #[error("payment {payment} is applied, but order {order} is not issued for it")]
     AppliedWithoutIssue { payment: PaymentName, order: OrderId },
     #[error("payments {first} and {second} are both applied to order {order}")]
     PaymentCountedTwice { order: OrderId, first: PaymentName, second: PaymentName },
+    #[error("payment {payment} {conflict}")]
+    RefundMisplaced { payment: PaymentName, conflict: &'static str },
+    #[error("policy {version} does not follow the one before, or has changed")]
+    PolicyMisplaced { version: u32 },
+    #[error("the stamp of order {order} on document {document} {conflict}")]
+    StampMisplaced { order: OrderId, document: DocumentDigest, conflict: &'static str },
     #[error("the amount of order {order} is not its quantity times the face value, or was not what was paid")]
     AmountWrong { order: OrderId },
     #[error("the totals keep {field} as {kept}, the records say {counted}")]
@@ -46,6 +58,10 @@ pub enum Violation {
     OrderStrayed { order: OrderId, strayed: &'static str },
     #[error("payment {payment} {changed}")]
     PaymentChanged { payment: PaymentName, changed: &'static str },
+    #[error("the refund of payment {payment} {changed}")]
+    RefundChanged { payment: PaymentName, changed: &'static str },
+    #[error("the stamp of order {order} on document {document} {changed}")]
+    StampingChanged { order: OrderId, document: DocumentDigest, changed: &'static str },
 }
 
 /// Every predicate over one state; empty if all hold.
@@ -58,6 +74,9 @@ pub fn violations(ledger: &MemoryLedger) -> Vec<Violation> {
         money_adds_up(ledger),
         each_order_is_priced_and_paid_exactly(ledger),
         each_payment_counts_once(ledger),
+        issued_or_refunded_never_both(ledger),
+        policies_follow_each_other(ledger),
+        a_document_has_one_stamp(ledger),
         totals_are_the_sums(ledger),
     ]
     .concat()
@@ -68,8 +87,8 @@ pub fn violations(ledger: &MemoryLedger) -> Vec<Violation> {
 mod fixture {
     use crate::domain::series::SeriesTerms;
     use crate::domain::{
-        AccountId, Change, Command, Gateway, LedgerTime, MemoryLedger, Order, OrderId, PaymentId, PaymentName, Place, Quantity,
-        Rupiah, SeriesCode, StampNumber, apply, clamp_time,
+        AccountId, Change, Command, DocumentDigest, Gateway, LedgerTime, MemoryLedger, Order, OrderId, PaymentId, PaymentName,
+        Place, Quantity, Rupiah, SeriesCode, SettlementReference, StampNumber, apply, clamp_time,
     };
 
     pub(super) const AWAITING: OrderId = OrderId::from_bytes([1; 16]);
@@ -77,6 +96,8 @@ mod fixture {
     pub(super) const ALSO_ISSUED: OrderId = OrderId::from_bytes([3; 16]);
     const CANCELLED: OrderId = OrderId::from_bytes([4; 16]);
     const EXPIRED: OrderId = OrderId::from_bytes([5; 16]);
+    pub(super) const VOIDED: OrderId = OrderId::from_bytes([6; 16]);
+    pub(super) const DOCUMENT: DocumentDigest = DocumentDigest::from_bytes([8; 32]);
 
     pub(super) fn series() -> SeriesCode {
         SeriesCode::new("A24").expect("valid")
@@ -93,6 +114,7 @@ mod fixture {
         let quantity = Quantity::new(3).expect("valid");
         let place = |order| Command::PlaceOrder { order, account: account.clone(), series: series(), quantity };
         let pay = |id, order, idr| Command::RecordPayment { payment: payment(id), order, amount: Rupiah::from_idr(idr) };
+        let reference = SettlementReference::new("t1").expect("valid");
         let script = [
             (0, Command::OpenSeries(terms)),
             (1_000, place(EXPIRED)),
@@ -106,6 +128,12 @@ mod fixture {
             (2_000, Command::ExpireOrders { limit: 10 }),
             (2_000, place(AWAITING)),
             (2_100, pay("p4", AWAITING, 29_999)),
+            // Behind the others, so that their numbers stay.
+            (2_200, place(VOIDED)),
+            (2_300, pay("p5", VOIDED, 30_000)),
+            (2_400, Command::VoidOrder { order: VOIDED }),
+            (2_500, Command::StampDocument { order: ALSO_ISSUED, document: DOCUMENT }),
+            (2_600, Command::SettleRefund { payment: payment("p3"), amount: Rupiah::from_idr(30_000), reference }),
         ];
         let mut ledger = MemoryLedger::default();
         for (log_index, (at, command)) in (1..).zip(script) {

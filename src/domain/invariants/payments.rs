@@ -1,5 +1,5 @@
-//! A payment is recorded once and never changes: its outcome is the answer to every retry. (What becomes of a refund due will be
-//! a record of its own.)
+//! A payment is recorded once and never changes: its outcome is the answer to every retry. (What becomes of a refund due is a
+//! record of its own.)
 
 use super::Violation;
 use crate::domain::payment::Payment;

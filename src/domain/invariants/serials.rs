@@ -1,4 +1,4 @@
-//! A serial number belongs to at most one order, and comes from the run that its series opened.
+//! A serial number belongs to at most one order, for ever, and comes from the run that its series opened.
 
 use super::Violation;
 use crate::domain::ledger::MemoryLedger;
@@ -28,14 +28,14 @@ pub fn no_serial_twice(ledger: &MemoryLedger) -> Vec<Violation> {
     found
 }
 
-/// Every stamp lies in `first_number .. first_number + issued`. With no stamp twice and as many stamps as the series says
+/// Every stamp lies in `first_number .. first_number + issued + voided`. With no stamp twice and as many stamps as the series says
 /// ([`super::stock_adds_up`]), this run has no gap.
 #[must_use]
 pub fn serials_within_their_series(ledger: &MemoryLedger) -> Vec<Violation> {
     let outside = ledger.all_orders().filter(|order| {
         let Some(range) = order.serials() else { return false };
         let Some(series) = ledger.peek_series(range.series) else { return true };
-        let run = series.first_number.get()..series.first_number.get() + series.issued;
+        let run = series.first_number.get()..series.first_number.get() + series.issued + series.voided;
         let past_last = range.first.get() + u64::from(range.quantity.get());
         range.first.get() < run.start || past_last > run.end
     });
@@ -44,15 +44,15 @@ pub fn serials_within_their_series(ledger: &MemoryLedger) -> Vec<Violation> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture::{ALSO_ISSUED, AWAITING, ISSUED, clean, series};
+    use super::super::fixture::{ALSO_ISSUED, AWAITING, ISSUED, VOIDED, clean, series};
     use super::*;
     use crate::domain::{OrderState, Quantity, StampNumber};
 
     fn with_first(at: u64) -> MemoryLedger {
         let mut ledger = clean();
         ledger.damage_order(ALSO_ISSUED, |order| {
-            let OrderState::Issued { first, .. } = &mut order.state else { panic!("issued in the fixture") };
-            *first = StampNumber::new(at).expect("valid");
+            let OrderState::Issued { issue, .. } = &mut order.state else { panic!("issued in the fixture") };
+            issue.first = StampNumber::new(at).expect("valid");
         });
         ledger
     }
@@ -71,22 +71,22 @@ mod tests {
 
     #[test]
     fn an_overlap_with_a_range_that_is_no_neighbour_is_named() {
-        // In the order of their first stamps: 100..110, 103..106, 107..110. The last two share nothing with each other.
+        // In the order of their first stamps: 100..110, 103..106, 106..109, 107..110. The first shares with each of the others.
         let mut ledger = with_first(103);
         ledger.damage_order(ISSUED, |order| order.quantity = Quantity::new(10).expect("valid"));
         let issued = ledger.peek_order(ISSUED).expect("in the fixture").state.clone();
         ledger.damage_order(AWAITING, |order| order.state = issued);
         ledger.damage_order(AWAITING, |order| {
-            let OrderState::Issued { first, .. } = &mut order.state else { panic!("issued above") };
-            *first = StampNumber::new(107).expect("valid");
+            let OrderState::Issued { issue, .. } = &mut order.state else { panic!("issued above") };
+            issue.first = StampNumber::new(107).expect("valid");
         });
         let shared = |number, second| Violation::DuplicateSerial { series: series(), number, first: ISSUED, second };
-        assert_eq!(no_serial_twice(&ledger), [shared(103, ALSO_ISSUED), shared(107, AWAITING)]);
+        assert_eq!(no_serial_twice(&ledger), [shared(103, ALSO_ISSUED), shared(106, VOIDED), shared(107, AWAITING)]);
     }
 
     #[test]
     fn serials_before_and_after_the_issued_run_are_named() {
-        for first in [99, 104] {
+        for first in [99, 107] {
             let outside = Violation::SerialOutsideRange { order: ALSO_ISSUED };
             assert_eq!(serials_within_their_series(&with_first(first)), [outside]);
         }

@@ -2,13 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
+use std::ops::Bound;
 
 use super::LedgerView;
 use crate::domain::decision::Change;
-use crate::domain::names::{LedgerTime, OrderId, PaymentName, SeriesCode, StampNumber};
-use crate::domain::order::{Order, OrderState};
+use crate::domain::names::{DocumentDigest, LedgerTime, OrderId, PaymentName, Place, SeriesCode, StampNumber};
+use crate::domain::order::Order;
 use crate::domain::payment::Payment;
+use crate::domain::policy::Policy;
+use crate::domain::refund::Refund;
 use crate::domain::series::Series;
+use crate::domain::stamping::Stamping;
 use crate::domain::totals::Totals;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -16,12 +20,18 @@ pub struct MemoryLedger {
     series: BTreeMap<SeriesCode, Series>,
     orders: BTreeMap<OrderId, Order>,
     payments: BTreeMap<PaymentName, Payment>,
+    refunds: BTreeMap<PaymentName, Refund>,
+    stampings: BTreeMap<(OrderId, DocumentDigest), Stamping>,
+    policies: BTreeMap<u32, Policy>,
     totals: Option<Totals>,
     /// Orders that wait for their payment.
     expiry: BTreeSet<(LedgerTime, OrderId)>,
     /// Issued orders by their first stamp. Ranges do not overlap, so the last one that starts at or before a number is the
     /// only one that can hold it.
     issued: BTreeMap<(SeriesCode, StampNumber), OrderId>,
+    documents: BTreeMap<(SeriesCode, StampNumber), DocumentDigest>,
+    /// Refunds that are not settled.
+    due: BTreeMap<Place, PaymentName>,
 }
 
 impl MemoryLedger {
@@ -34,21 +44,26 @@ impl MemoryLedger {
             Change::Payment(payment) => {
                 self.payments.insert(payment.name.clone(), payment);
             }
+            Change::Refund(refund) => self.absorb_refund(refund),
+            Change::Stamping(stamping) => {
+                self.documents.insert((stamping.series, stamping.number), stamping.document);
+                self.stampings.insert((stamping.order, stamping.document), stamping);
+            }
+            Change::Policy(policy) => {
+                self.policies.insert(policy.terms.version(), policy);
+            }
             Change::Totals(totals) => self.totals = Some(totals),
         }
     }
 
     fn absorb_order(&mut self, order: Order) {
-        match order.state {
-            OrderState::AwaitingPayment => {
-                self.expiry.insert((order.expires_at, order.id));
-            }
-            OrderState::Issued { first, .. } => {
-                self.issued.insert((order.series, first), order.id);
-            }
-            OrderState::Cancelled { .. } | OrderState::Expired { .. } => {}
+        if let Some(issue) = order.issue() {
+            self.issued.insert((order.series, issue.first), order.id);
         }
         let waits = order.is_awaiting_payment();
+        if waits {
+            self.expiry.insert((order.expires_at, order.id));
+        }
         // The only index entry that an arrow takes away: nothing leads back to waiting, and issued is for ever.
         if let Some(before) = self.orders.insert(order.id, order)
             && before.is_awaiting_payment()
@@ -56,6 +71,15 @@ impl MemoryLedger {
         {
             self.expiry.remove(&(before.expires_at, before.id));
         }
+    }
+
+    fn absorb_refund(&mut self, refund: Refund) {
+        if refund.settled.is_none() {
+            self.due.insert(refund.due, refund.payment.clone());
+        } else {
+            self.due.remove(&refund.due);
+        }
+        self.refunds.insert(refund.payment.clone(), refund);
     }
 
     /// By code.
@@ -71,6 +95,21 @@ impl MemoryLedger {
     /// By name.
     pub fn all_payments(&self) -> impl Iterator<Item = &Payment> {
         self.payments.values()
+    }
+
+    /// By the name of the payment.
+    pub fn all_refunds(&self) -> impl Iterator<Item = &Refund> {
+        self.refunds.values()
+    }
+
+    /// By order, then document.
+    pub fn all_stampings(&self) -> impl Iterator<Item = &Stamping> {
+        self.stampings.values()
+    }
+
+    /// By version.
+    pub fn all_policies(&self) -> impl Iterator<Item = &Policy> {
+        self.policies.values()
     }
 
     /// Without a copy; `None` if there is no such series.
@@ -89,13 +128,22 @@ impl MemoryLedger {
         self.payments.get(name)
     }
 
+    #[must_use]
+    pub fn peek_refund(&self, payment: &PaymentName) -> Option<&Refund> {
+        self.refunds.get(payment)
+    }
+
     /// Every record, as the changes that would make this ledger out of an empty one.
     #[must_use]
     pub fn into_changes(self) -> Vec<Change> {
         let series = self.series.into_values().map(Change::Series);
         let orders = self.orders.into_values().map(Change::Order);
         let payments = self.payments.into_values().map(Change::Payment);
-        series.chain(orders).chain(payments).chain(self.totals.map(Change::Totals)).collect()
+        let refunds = self.refunds.into_values().map(Change::Refund);
+        let stampings = self.stampings.into_values().map(Change::Stamping);
+        let policies = self.policies.into_values().map(Change::Policy);
+        let totals = self.totals.map(Change::Totals);
+        series.chain(orders).chain(payments).chain(refunds).chain(stampings).chain(policies).chain(totals).collect()
     }
 }
 
@@ -122,6 +170,18 @@ impl LedgerView for MemoryLedger {
         Ok(self.peek_payment(name).cloned())
     }
 
+    fn refund(&self, payment: &PaymentName) -> Result<Option<Refund>, Infallible> {
+        Ok(self.peek_refund(payment).cloned())
+    }
+
+    fn stamping(&self, order: OrderId, document: DocumentDigest) -> Result<Option<Stamping>, Infallible> {
+        Ok(self.stampings.get(&(order, document)).copied())
+    }
+
+    fn policy(&self, version: u32) -> Result<Option<Policy>, Infallible> {
+        Ok(self.policies.get(&version).copied())
+    }
+
     fn totals(&self) -> Result<Totals, Infallible> {
         Ok(self.totals.clone().unwrap_or_default())
     }
@@ -136,5 +196,15 @@ impl LedgerView for MemoryLedger {
         let nearest = self.issued.range(..=(series, number)).next_back().map(|(_, id)| &self.orders[id]);
         let holds = |order: &&Order| order.serials().is_some_and(|serials| serials.contains(series, number));
         Ok(nearest.filter(holds).map(|order| order.id))
+    }
+
+    fn document(&self, series: SeriesCode, number: StampNumber) -> Result<Option<DocumentDigest>, Infallible> {
+        Ok(self.documents.get(&(series, number)).copied())
+    }
+
+    fn refunds_due(&self, after: Option<Place>, limit: usize) -> Result<Vec<Refund>, Infallible> {
+        let after = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let due = self.due.range((after, Bound::Unbounded));
+        Ok(due.take(limit).map(|(_, payment)| self.refunds[payment].clone()).collect())
     }
 }

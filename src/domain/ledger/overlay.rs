@@ -8,10 +8,13 @@ use std::collections::BTreeMap;
 
 use super::LedgerView;
 use crate::domain::decision::Change;
-use crate::domain::names::{LedgerTime, OrderId, PaymentName, SeriesCode, StampNumber};
+use crate::domain::names::{DocumentDigest, LedgerTime, OrderId, PaymentName, Place, SeriesCode, StampNumber};
 use crate::domain::order::Order;
 use crate::domain::payment::Payment;
+use crate::domain::policy::Policy;
+use crate::domain::refund::Refund;
 use crate::domain::series::Series;
+use crate::domain::stamping::Stamping;
 use crate::domain::totals::Totals;
 
 #[derive(Debug)]
@@ -20,6 +23,9 @@ pub struct Overlay<'a, V> {
     series: RefCell<Table<SeriesCode, Series>>,
     orders: RefCell<Table<OrderId, Order>>,
     payments: RefCell<Table<PaymentName, Payment>>,
+    refunds: RefCell<Table<PaymentName, Refund>>,
+    stampings: RefCell<Table<(OrderId, DocumentDigest), Stamping>>,
+    policies: RefCell<Table<u32, Policy>>,
     totals: RefCell<Table<(), Totals>>,
 }
 
@@ -96,6 +102,11 @@ impl<K: Ord + Clone, R: Clone> Table<K, R> {
         }
     }
 
+    /// The record is not as the base has it.
+    fn differs(&self, key: &K) -> bool {
+        self.places.get(key).is_some_and(|place| self.slots[*place].differs)
+    }
+
     /// Records that are not as the base has them, in no order that means anything.
     fn differing(&self) -> impl Iterator<Item = &R> {
         self.slots.iter().filter(|slot| slot.differs).filter_map(|slot| slot.now.as_ref())
@@ -110,6 +121,9 @@ impl<'a, V: LedgerView> Overlay<'a, V> {
             series: RefCell::default(),
             orders: RefCell::default(),
             payments: RefCell::default(),
+            refunds: RefCell::default(),
+            stampings: RefCell::default(),
+            policies: RefCell::default(),
             totals: RefCell::default(),
         }
     }
@@ -122,17 +136,28 @@ impl<'a, V: LedgerView> Overlay<'a, V> {
             Change::Series(series) => self.series.get_mut().put(series.code, series, |code| base.series(*code)),
             Change::Order(order) => self.orders.get_mut().put(order.id, order, |id| base.order(*id)),
             Change::Payment(payment) => self.payments.get_mut().put(payment.name.clone(), payment, |name| base.payment(name)),
+            Change::Refund(refund) => self.refunds.get_mut().put(refund.payment.clone(), refund, |name| base.refund(name)),
+            Change::Stamping(stamping) => {
+                let key = (stamping.order, stamping.document);
+                self.stampings.get_mut().put(key, stamping, |(order, document)| base.stamping(*order, *document))
+            }
+            Change::Policy(policy) => {
+                self.policies.get_mut().put(policy.terms.version(), policy, |version| base.policy(*version))
+            }
             Change::Totals(totals) => self.totals.get_mut().put((), totals, |()| base.totals().map(Some)),
         }
     }
 
-    /// The net edits since the last call: one for each record that was changed, in the order series, orders, payments, totals,
-    /// each by key.
+    /// The net edits since the last call: one for each record that was changed, in the order of [`Change`], each kind
+    /// by key.
     pub fn take_edits(&mut self) -> Vec<Edit> {
         let mut edits = Vec::new();
         self.series.get_mut().take_edits(&mut edits, Change::Series);
         self.orders.get_mut().take_edits(&mut edits, Change::Order);
         self.payments.get_mut().take_edits(&mut edits, Change::Payment);
+        self.refunds.get_mut().take_edits(&mut edits, Change::Refund);
+        self.stampings.get_mut().take_edits(&mut edits, Change::Stamping);
+        self.policies.get_mut().take_edits(&mut edits, Change::Policy);
         self.totals.get_mut().take_edits(&mut edits, Change::Totals);
         edits
     }
@@ -153,6 +178,19 @@ impl<V: LedgerView> LedgerView for Overlay<'_, V> {
         self.payments.borrow_mut().get(name, |name| self.base.payment(name))
     }
 
+    fn refund(&self, payment: &PaymentName) -> Result<Option<Refund>, V::Error> {
+        self.refunds.borrow_mut().get(payment, |name| self.base.refund(name))
+    }
+
+    fn stamping(&self, order: OrderId, document: DocumentDigest) -> Result<Option<Stamping>, V::Error> {
+        let read = |(order, document): &(OrderId, DocumentDigest)| self.base.stamping(*order, *document);
+        self.stampings.borrow_mut().get(&(order, document), read)
+    }
+
+    fn policy(&self, version: u32) -> Result<Option<Policy>, V::Error> {
+        self.policies.borrow_mut().get(&version, |version| self.base.policy(*version))
+    }
+
     fn totals(&self) -> Result<Totals, V::Error> {
         let totals = self.totals.borrow_mut().get(&(), |()| self.base.totals().map(Some))?;
         Ok(totals.unwrap_or_default())
@@ -165,8 +203,7 @@ impl<V: LedgerView> LedgerView for Overlay<'_, V> {
         let changed: Vec<_> = orders.differing().filter(|order| order.expires_at <= until).collect();
         // The base still lists those, so it is asked for as many more.
         let mut expiring = self.base.expiring(until, limit.saturating_add(changed.len()))?;
-        let is_changed = |order: &Order| orders.places.get(&order.id).is_some_and(|place| orders.slots[*place].differs);
-        expiring.retain(|order| !is_changed(order));
+        expiring.retain(|order| !orders.differs(&order.id));
         expiring.extend(changed.into_iter().filter(|order| order.is_awaiting_payment()).cloned());
         expiring.sort_unstable_by_key(|order| (order.expires_at, order.id));
         expiring.truncate(limit);
@@ -181,5 +218,27 @@ impl<V: LedgerView> LedgerView for Overlay<'_, V> {
             Some(order) => Ok(Some(order.id)),
             None => self.base.holder(series, number),
         }
+    }
+
+    /// Looks at every stamping of the batch: no command asks.
+    fn document(&self, series: SeriesCode, number: StampNumber) -> Result<Option<DocumentDigest>, V::Error> {
+        let stampings = self.stampings.borrow();
+        match stampings.differing().find(|stamping| (stamping.series, stamping.number) == (series, number)) {
+            Some(stamping) => Ok(Some(stamping.document)),
+            None => self.base.document(series, number),
+        }
+    }
+
+    /// Looks at every refund of the batch: no command asks.
+    fn refunds_due(&self, after: Option<Place>, limit: usize) -> Result<Vec<Refund>, V::Error> {
+        let refunds = self.refunds.borrow();
+        let changed: Vec<_> = refunds.differing().filter(|refund| Some(refund.due) > after).collect();
+        // The base still lists those that were settled, so it is asked for as many more.
+        let mut due = self.base.refunds_due(after, limit.saturating_add(changed.len()))?;
+        due.retain(|refund| !refunds.differs(&refund.payment));
+        due.extend(changed.into_iter().filter(|refund| refund.settled.is_none()).cloned());
+        due.sort_unstable_by_key(|refund| refund.due);
+        due.truncate(limit);
+        Ok(due)
     }
 }

@@ -11,6 +11,7 @@ use tonic::{Code as GrpcCode, Request, Response, Status};
 use tonic_types::StatusExt;
 
 use super::exit::{Code, Failure};
+use crate::domain::Refusal;
 use crate::limits::{CLI_ATTEMPT_TIMEOUT, CLI_CONNECT_TIMEOUT, CLI_RETRY_PAUSE};
 
 /// The servers of one kind, and how long a command may take.
@@ -175,10 +176,9 @@ fn is_of_an_init(status: &Status) -> bool {
     [ALREADY_INITIALIZED, MEMBERS_INVALID].contains(&reason_of(status).as_str())
 }
 
-/// A refusal that does not stand for ever: when stock is free again, or the series or the order is there, an earlier attempt that
-/// is still on its way will be done.
+/// An earlier attempt that is still on its way will be done when its refusal has passed.
 fn may_yet_be_done(status: &Status) -> bool {
-    matches!(reason_of(status).as_str(), "SERIES_UNKNOWN" | "STOCK_EXHAUSTED" | "ORDER_UNKNOWN")
+    Refusal::of_reason(&reason_of(status), "").is_some_and(Refusal::may_pass)
 }
 
 fn reason_of(status: &Status) -> String {
@@ -217,6 +217,19 @@ fn refusal(call: &Call, status: &Status) -> Failure {
         ("SERIES_UNKNOWN", _) => (Code::NotFound, "see which there are with `stampede series list`"),
         ("ORDER_ID_REUSED" | "PAYMENT_ID_REUSED" | "SERIES_REUSED", _) => {
             (Code::Failed, "the id stands for another request: look it up, or choose a new id")
+        }
+        ("REFUND_REUSED", _) => {
+            (Code::Failed, "it was settled otherwise before: if you paid it out too, it went back twice; compare your books")
+        }
+        ("REFUND_UNKNOWN", _) => (Code::NotFound, "see what is owed back with `stampede refund list`"),
+        ("REFUND_AMOUNT_WRONG", _) => (Code::Failed, "nothing was settled; see the amount with `stampede refund list`"),
+        ("ORDER_NOT_ISSUED" | "ORDER_VOIDED" | "ORDER_ISSUED" | "ORDER_EXPIRED", _) => {
+            (Code::Failed, "see what became of it with `stampede order get`")
+        }
+        ("ORDER_STAMPED" | "VOID_WINDOW_CLOSED", _) => (Code::Failed, "it can no longer be voided; its stamps stay good"),
+        ("ORDER_EXHAUSTED", _) => (Code::Failed, "order more stamps with `stampede order place`"),
+        ("POLICY_VERSION_REUSED" | "POLICY_VERSION_SKIPPED", _) => {
+            (Code::Failed, "somebody else may have set it; see `stampede settings get`")
         }
         (_, GrpcCode::NotFound) => (Code::NotFound, "check the id"),
         (_, GrpcCode::InvalidArgument) => (Code::Usage, "correct the named value; --help says what is accepted"),
@@ -287,6 +300,12 @@ mod tests {
             ("SERIES_UNKNOWN", Code::OutcomeUnknown),
             ("STOCK_EXHAUSTED", Code::OutcomeUnknown),
             ("ORDER_UNKNOWN", Code::OutcomeUnknown),
+            ("REFUND_UNKNOWN", Code::OutcomeUnknown),
+            ("ORDER_NOT_ISSUED", Code::OutcomeUnknown),
+            ("VOID_WINDOW_CLOSED", Code::OutcomeUnknown),
+            ("POLICY_VERSION_SKIPPED", Code::OutcomeUnknown),
+            ("ORDER_STAMPED", Code::Failed),
+            ("REFUND_REUSED", Code::Failed),
             (ALREADY_INITIALIZED, Code::OutcomeUnknown),
             (MEMBERS_INVALID, Code::OutcomeUnknown),
             ("ORDER_ID_REUSED", Code::Failed),

@@ -8,7 +8,9 @@ mod demo;
 mod node;
 mod order;
 mod output;
+mod refund;
 mod series;
+mod settings;
 mod stamp;
 mod version;
 
@@ -81,15 +83,21 @@ enum Command {
     /// Who leads
     #[command(subcommand)]
     Leader(cluster::LeaderCommand),
-    /// Place, pay, show and cancel orders
+    /// Place, pay, show, cancel and void orders
     #[command(subcommand)]
     Order(order::OrderCommand),
-    /// Look at stamps
+    /// Put stamps on documents, and look at them
     #[command(subcommand)]
     Stamp(stamp::StampCommand),
     /// Open and list series of serial numbers
     #[command(subcommand)]
     Series(series::SeriesCommand),
+    /// What is owed back: which payments have no stamps, and why
+    #[command(subcommand)]
+    Refund(refund::RefundCommand),
+    /// Show and set what is the same on all nodes
+    #[command(subcommand)]
+    Settings(settings::SettingsCommand),
     /// Check and show a node's configuration
     #[command(subcommand)]
     Config(configuration::ConfigCommand),
@@ -122,6 +130,8 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Order(command) => block_on(order::run(&global, command)),
         Command::Stamp(command) => block_on(stamp::run(&global, command)),
         Command::Series(command) => block_on(series::run(&global, command)),
+        Command::Refund(command) => block_on(refund::run(&global, command)),
+        Command::Settings(command) => block_on(settings::run(&global, command)),
         Command::Config(command) => configuration::run(&command),
         Command::Version => {
             version::print(global.output);

@@ -1,4 +1,4 @@
-//! `order place|pay|get|cancel`.
+//! `order place|pay|get|cancel|void`.
 //!
 //! Ids are made here, before the first send, and told at once: whatever happens to the connection, the caller can ask.
 
@@ -13,7 +13,7 @@ use super::output::{self, Record};
 use crate::proto::v1::issuance_service_client::IssuanceServiceClient as Client;
 use crate::proto::v1::{
     CancelOrderRequest, GetOrderRequest, Order, OrderState, PaymentOutcome, PlaceOrderRequest, ReadConsistency, Receipt,
-    RecordPaymentRequest, SerialRange,
+    RecordPaymentRequest, SerialRange, VoidOrderRequest,
 };
 
 #[derive(Debug, Subcommand)]
@@ -26,6 +26,8 @@ pub(super) enum OrderCommand {
     Get(GetArgs),
     /// Give up an order that waits for its payment
     Cancel { order_id: Uuid },
+    /// Give an issued order back, whole, before any of its stamps is used
+    Void { order_id: Uuid },
 }
 
 #[derive(Debug, Args)]
@@ -71,6 +73,7 @@ pub(super) async fn run(global: &Global, command: OrderCommand) -> Result<(), Fa
         OrderCommand::Pay(args) => pay(global, args).await?,
         OrderCommand::Get(args) => describe(get(global, args.order_id, args.stale).await?),
         OrderCommand::Cancel { order_id } => cancel(global, order_id).await?,
+        OrderCommand::Void { order_id } => void(global, order_id).await?,
     };
     output::print_record(global.output, record);
     Ok(())
@@ -159,6 +162,20 @@ async fn cancel(global: &Global, order_id: Uuid) -> Result<Record, Failure> {
     Ok(record)
 }
 
+async fn void(global: &Global, order_id: Uuid) -> Result<Record, Failure> {
+    let again = format!("stampede order void {order_id}");
+    let call = Call::write("voiding the order", format!("stampede order get {order_id}"), again);
+    let message = VoidOrderRequest { order_id: order_id.to_string() };
+    let voided = global
+        .servers()
+        .call(&call, async |to| Client::new(to.channel()).void_order(to.request(message.clone())).await)
+        .await?;
+    let mut record =
+        vec![("order_id", json!(order_id.to_string())), ("state", json!("voided")), ("refund_idr", json!(voided.refund_idr))];
+    record.extend(describe_receipt(voided.receipt));
+    Ok(record)
+}
+
 fn describe(order: Order) -> Record {
     let state = OrderState::try_from(order.state).unwrap_or_default();
     let paid_by = order.paid_by.map(|name| format!("{}/{}", name.gateway, name.payment_id));
@@ -172,6 +189,7 @@ fn describe(order: Order) -> Record {
         ("placed_at_ms", json!(order.placed_at_ms)),
         ("expires_at_ms", json!(order.expires_at_ms)),
         ("paid_by", json!(paid_by)),
+        ("stamped", json!(order.stamped)),
     ];
     record.extend(describe_serials(order.serials));
     record

@@ -79,18 +79,22 @@ async fn list(global: &Global) -> Result<(), Failure> {
         .call(&call, async |to| Client::new(to.channel()).list_series(to.request(ListSeriesRequest {})).await)
         .await?;
     let rows = listed.series.into_iter().map(|series| {
+        let taken = [series.issued, series.voided, series.reserved].into_iter().fold(0, u64::saturating_add);
+        let free = series.capacity.saturating_sub(taken);
         vec![
             ("series", json!(series.series_code)),
             ("first_number", json!(series.first_number)),
             ("capacity", json!(series.capacity)),
             ("issued", json!(series.issued)),
+            ("voided", json!(series.voided)),
             ("reserved", json!(series.reserved)),
-            ("free", json!(series.capacity.saturating_sub(series.issued).saturating_sub(series.reserved))),
+            ("free", json!(free)),
             ("face_value_idr", json!(series.face_value_idr)),
             ("payment_window_ms", json!(series.payment_window_ms)),
         ]
     });
-    let columns = ["series", "first_number", "capacity", "issued", "reserved", "free", "face_value_idr", "payment_window_ms"];
+    let columns =
+        ["series", "first_number", "capacity", "issued", "voided", "reserved", "free", "face_value_idr", "payment_window_ms"];
     output::print_records(global.output, &columns, rows.collect());
     Ok(())
 }

@@ -1,49 +1,157 @@
-//! `stamp verify`: is this code one of ours, and is it issued?
+//! `stamp apply|verify`: put a stamp on a document; is this code one of ours, and what became of it?
 
-use clap::Subcommand;
+use std::path::{Path, PathBuf};
+
+use clap::{ArgGroup, Args, Subcommand};
 use serde_json::json;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 use super::Global;
 use super::connection::Call;
 use super::exit::{Code, Failure};
-use super::order::short_name;
+use super::order::{describe_receipt, short_name};
 use super::output;
 use crate::proto::v1::issuance_service_client::IssuanceServiceClient as Client;
-use crate::proto::v1::{SerialStatus, VerifySerialRequest};
+use crate::proto::v1::{SerialStatus, StampDocumentRequest, VerifySerialRequest};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum StampCommand {
-    /// Tell forged, unknown and issued codes apart; exit code 12 unless it is issued
+    /// Put the order's next unused stamp on a document; the same document again gets the same stamp
+    #[command(group = ArgGroup::new("document").required(true).args(["file", "sha256"]))]
+    Apply {
+        order_id: Uuid,
+        #[command(flatten)]
+        document: Document,
+    },
+    /// Tell forged, unknown, issued, stamped and voided codes apart; exit code 12 unless it is issued or stamped. With a document
+    /// also whether the stamp is on it; exit code 12 if it is not
     Verify {
         /// 22 characters, as printed
         code: String,
+        #[command(flatten)]
+        document: Document,
     },
 }
 
+/// The document never leaves this machine: its digest does.
+#[derive(Debug, Clone, Args)]
+#[group(multiple = false)]
+pub(super) struct Document {
+    /// The document, whose SHA-256 is made here
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// SHA-256 of the document: 64 hexadecimal digits
+    #[arg(long, value_name = "HEX", value_parser = parse_sha256)]
+    sha256: Option<Sha256Digest>,
+}
+
+type Sha256Digest = [u8; 32];
+
+fn parse_sha256(text: &str) -> Result<Sha256Digest, String> {
+    let mut digest = Sha256Digest::default();
+    hex::decode_to_slice(text, &mut digest).map_err(|error| format!("must have 64 hexadecimal digits: {error}"))?;
+    Ok(digest)
+}
+
+impl Document {
+    /// None if no document is named.
+    fn digest(&self) -> Result<Option<Sha256Digest>, Failure> {
+        match (&self.file, self.sha256) {
+            (_, Some(digest)) => Ok(Some(digest)),
+            (Some(path), None) => digest_of(path).map(Some),
+            (None, None) => Ok(None),
+        }
+    }
+}
+
+fn digest_of(path: &Path) -> Result<Sha256Digest, Failure> {
+    let unreadable = |error: std::io::Error| {
+        Failure::new(Code::Failed, format!("cannot read {}: {error}", path.display()), "name a file that can be read")
+    };
+    let mut hasher = Sha256::new();
+    let mut file = std::fs::File::open(path).map_err(unreadable)?;
+    std::io::copy(&mut file, &mut hasher).map_err(unreadable)?;
+    Ok(hasher.finalize().into())
+}
+
 pub(super) async fn run(global: &Global, command: StampCommand) -> Result<(), Failure> {
-    let StampCommand::Verify { code } = command;
-    let message = VerifySerialRequest { code: code.clone(), ..VerifySerialRequest::default() };
+    match command {
+        StampCommand::Apply { order_id, document } => {
+            let digest = document.digest()?.expect("the group is required");
+            apply(global, order_id, digest).await
+        }
+        StampCommand::Verify { code, document } => verify(global, code, document.digest()?).await,
+    }
+}
+
+async fn apply(global: &Global, order_id: Uuid, document: Sha256Digest) -> Result<(), Failure> {
+    let again = format!("stampede stamp apply {order_id} --sha256 {}", hex::encode(document));
+    // The same command is also how to ask: it has no second effect.
+    let call = Call::write("stamping the document", again.clone(), again);
+    let message = StampDocumentRequest { order_id: order_id.to_string(), document_sha256: document.to_vec() };
+    let stamped = global
+        .servers()
+        .call(&call, async |to| Client::new(to.channel()).stamp_document(to.request(message.clone())).await)
+        .await?;
+    let mut record = vec![
+        ("order_id", json!(order_id.to_string())),
+        ("document_sha256", json!(hex::encode(document))),
+        ("series", json!(stamped.series_code)),
+        ("number", json!(stamped.number)),
+        ("code", json!(stamped.code)),
+    ];
+    record.extend(describe_receipt(stamped.receipt));
+    output::print_record(global.output, record);
+    Ok(())
+}
+
+async fn verify(global: &Global, code: String, document: Option<Sha256Digest>) -> Result<(), Failure> {
+    let document_sha256 = document.map_or_else(Vec::new, |digest| digest.to_vec());
+    let message = VerifySerialRequest { code: code.clone(), document_sha256, ..VerifySerialRequest::default() };
     let call = Call::read("verifying the code");
     let answer = global
         .servers()
         .call(&call, async |to| Client::new(to.channel()).verify_serial(to.request(message.clone())).await)
         .await?;
     let status = SerialStatus::try_from(answer.status).unwrap_or_default();
-    let order_id = (status == SerialStatus::Issued).then_some(answer.order_id);
-    let issued_at_ms = (status == SerialStatus::Issued).then_some(answer.issued_at_ms);
-    output::print_record(
-        global.output,
-        vec![
-            ("code", json!(code)),
-            ("status", short_name(status.as_str_name(), "SERIAL_STATUS_")),
-            ("order_id", json!(order_id)),
-            ("issued_at_ms", json!(issued_at_ms)),
-        ],
-    );
-    let message = match status {
-        SerialStatus::Issued => return Ok(()),
-        SerialStatus::Unknown => "the code is genuine, but its stamp is not issued",
+    let told = |at_ms: i64| (at_ms > 0).then_some(at_ms);
+    let mut record = vec![
+        ("code", json!(code)),
+        ("status", short_name(status.as_str_name(), "SERIAL_STATUS_")),
+        ("order_id", json!(Some(answer.order_id).filter(|id| !id.is_empty()))),
+        ("issued_at_ms", json!(told(answer.issued_at_ms))),
+        ("stamped_at_ms", json!(told(answer.stamped_at_ms))),
+        ("voided_at_ms", json!(told(answer.voided_at_ms))),
+    ];
+    if document.is_some() {
+        record.push(("document_matches", json!(answer.document_matches)));
+    }
+    output::print_record(global.output, record);
+    let message = match (status, document.is_some()) {
+        (SerialStatus::Issued, false) | (SerialStatus::Stamped, false) => return Ok(()),
+        (SerialStatus::Stamped, true) if answer.document_matches => return Ok(()),
+        (SerialStatus::Stamped, true) => "the stamp is on another document",
+        (SerialStatus::Issued, true) => "the stamp is issued, and on no document yet",
+        (SerialStatus::Voided, _) => "the stamp was voided: it is good for no document",
+        (SerialStatus::Unknown, _) => "the code is genuine, but its stamp is not issued",
         _ => "the code was never given out by this system",
     };
     Err(Failure::new(Code::VerificationFailed, message, "compare it with the document, character by character"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_has_64_hexadecimal_digits() {
+        let text = "00ff".repeat(16);
+        let digest = parse_sha256(&text).unwrap();
+        assert_eq!((digest[0], digest[1], hex::encode(digest)), (0, 255, text.clone()));
+        assert_eq!(parse_sha256(&text.to_uppercase()), Ok(digest));
+        for bad in [&text[1..], "", &"é".repeat(32), &"zz".repeat(32)] {
+            assert!(parse_sha256(bad).is_err(), "{bad}");
+        }
+    }
 }

@@ -86,6 +86,10 @@ pub(super) fn encode_answers(page: &mut Page<'_>, metrics: &Metrics) -> fmt::Res
             ([("kind", "place_order")], metrics.replayed_orders.get()),
             ([("kind", "record_payment")], metrics.replayed_payments.get()),
             ([("kind", "cancel_order")], metrics.replayed_cancellations.get()),
+            ([("kind", "void_order")], metrics.replayed_voids.get()),
+            ([("kind", "stamp_document")], metrics.replayed_stampings.get()),
+            ([("kind", "settle_refund")], metrics.replayed_settlements.get()),
+            ([("kind", "set_policy")], metrics.replayed_policies.get()),
         ],
     )?;
     page.histogram(

@@ -6,7 +6,7 @@ use super::LedgerFigures;
 use super::page::Page;
 
 pub(super) fn encode(page: &mut Page<'_>, figures: &LedgerFigures) -> fmt::Result {
-    let totals = &figures.totals;
+    let (totals, payments) = (&figures.totals, &figures.totals.payments);
     page.gauges(
         "stampede_orders",
         "Orders by state",
@@ -15,31 +15,68 @@ pub(super) fn encode(page: &mut Page<'_>, figures: &LedgerFigures) -> fmt::Resul
             ([("state", "issued")], totals.orders_issued),
             ([("state", "cancelled")], totals.orders_cancelled),
             ([("state", "expired")], totals.orders_expired),
+            ([("state", "voided")], totals.orders_voided),
         ],
     )?;
     page.counters(
         "stampede_payments",
         "Payments recorded, by what became of them",
-        [([("outcome", "applied")], totals.payments_applied), ([("outcome", "refund_due")], totals.payments_refund_due)],
+        [
+            ([("outcome", "applied")], payments.applied),
+            ([("outcome", "refund_due_order_unknown")], payments.order_unknown),
+            ([("outcome", "refund_due_order_cancelled")], payments.order_cancelled),
+            ([("outcome", "refund_due_order_voided")], payments.order_voided),
+            ([("outcome", "refund_due_already_paid")], payments.already_paid),
+            ([("outcome", "refund_due_wrong_amount")], payments.wrong_amount),
+            ([("outcome", "refund_due_no_stock")], payments.no_stock),
+        ],
     )?;
-    page.gauge("stampede_refunds_due_orders", "Payments that are owed back", totals.payments_refund_due)?;
-    page.gauge("stampede_refunds_due_amount_idr", "Money owed back", totals.refund_due.as_idr())?;
-    page.gauge("stampede_received_idr", "Money received: issued value and refunds due together", totals.received.as_idr())?;
-    page.gauge("stampede_issued_value_idr", "Money that stamps were issued for", totals.issued_value.as_idr())?;
+    encode_money(page, figures)?;
     // A payment and its stamps are one step of the ledger. Every payment that was applied issued one order.
-    let paid_not_issued = totals.payments_applied.saturating_sub(totals.orders_issued);
+    let paid_not_issued = payments.applied.saturating_sub(totals.orders_issued + totals.orders_voided);
     page.gauge("stampede_paid_not_issued_orders", "Paid orders without stamps: 0 by design", paid_not_issued)?;
     page.gauge(
         "stampede_ledger_time_seconds",
         "The ledger's clock, Unix time",
         super::page::as_f64(totals.ledger_time.0) / 1e3,
     )?;
+    page.counter("stampede_documents_stamped", "Stamps put on documents", totals.stampings)?;
     encode_series(page, figures)
+}
+
+fn encode_money(page: &mut Page<'_>, figures: &LedgerFigures) -> fmt::Result {
+    let totals = &figures.totals;
+    page.gauge("stampede_refunds_due_orders", "Payments that are owed back", totals.refunds_due())?;
+    page.gauge("stampede_refunds_due_amount_idr", "Money owed back", totals.refund_due().as_idr())?;
+    let oldest = figures.oldest_refund_due_at.map_or(0, |due_at| totals.ledger_time.0.saturating_sub(due_at.0));
+    page.gauge(
+        "stampede_oldest_refund_due_age_seconds",
+        "How long the oldest refund is due, by the ledger's clock; 0 if none is",
+        super::page::as_f64(oldest) / 1e3,
+    )?;
+    page.counter("stampede_refunds_settled", "Refunds that were paid out", totals.refunds_settled)?;
+    page.gauge("stampede_refunded_idr", "Money paid back", totals.refunded.as_idr())?;
+    page.gauge("stampede_held_idr", "Money that voids did not give back", totals.held.as_idr())?;
+    page.gauge(
+        "stampede_received_idr",
+        "Money received: issued value, held, refunds due and refunded together",
+        totals.received.as_idr(),
+    )?;
+    page.gauge("stampede_issued_value_idr", "Money that stamps are issued for", totals.issued_value().as_idr())
 }
 
 fn encode_series(page: &mut Page<'_>, figures: &LedgerFigures) -> fmt::Result {
     let all = || figures.series.iter().map(|series| ([("series", series.code.as_str())], series));
-    page.counters("stampede_serials_issued", "Stamps issued", all().map(|(labels, series)| (labels, series.issued)))?;
+    page.counters(
+        "stampede_serials_issued",
+        "Stamps issued, also those that are void since",
+        all().map(|(labels, series)| (labels, series.given_out())),
+    )?;
+    page.counters(
+        "stampede_serials_voided",
+        "Stamps issued once and void since",
+        all().map(|(labels, series)| (labels, series.voided)),
+    )?;
     page.gauges(
         "stampede_stock_capacity_serials",
         "Stamps of the series, whatever became of them",

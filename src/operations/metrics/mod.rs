@@ -22,7 +22,7 @@ use super::health::{Check, Lifecycle};
 use super::watch::Seen;
 use crate::consensus::NodeStatus;
 use crate::counters::Histogram;
-use crate::domain::{Series, Totals};
+use crate::domain::{LedgerTime, Series, Totals};
 use crate::storage::StorageError;
 use crate::transport::{CallMetrics, OnStorageError};
 
@@ -43,6 +43,7 @@ pub trait Observed: Send + Sync + 'static {
 pub struct LedgerFigures {
     pub totals: Totals,
     pub series: Vec<Series>,
+    pub oldest_refund_due_at: Option<LedgerTime>,
 }
 
 /// Who this node is, as labels.

@@ -67,12 +67,23 @@ fn series(page: &str, name: &str) -> Vec<String> {
 #[test]
 fn series_of_closed_label_sets_are_there_at_zero() {
     let page = page();
-    let states = ["awaiting_payment", "issued", "cancelled", "expired"];
+    let states = ["awaiting_payment", "issued", "cancelled", "expired", "voided"];
     assert_eq!(series(&page, "stampede_orders"), states.map(|state| format!("{{state=\"{state}\"}} 0")), "{page}");
-    assert_eq!(series(&page, "stampede_payments_total"), ["{outcome=\"applied\"} 0", "{outcome=\"refund_due\"} 0"]);
+    let reasons = ["order_unknown", "order_cancelled", "order_voided", "already_paid", "wrong_amount", "no_stock"];
+    let refunds_due = reasons.map(|reason| format!("{{outcome=\"refund_due_{reason}\"}} 0"));
+    assert_eq!(series(&page, "stampede_payments_total"), [&["{outcome=\"applied\"} 0".to_owned()], &refunds_due[..]].concat());
     assert_eq!(series(&page, "stampede_raft_replication_lag_entries"), ["{peer=\"1\"} 0", "{peer=\"3\"} 0"]);
     assert_eq!(series(&page, "stampede_raft_proposals_total").len(), 4);
-    let kinds = ["open_series", "place_order", "record_payment", "cancel_order"];
+    let kinds = [
+        "open_series",
+        "place_order",
+        "record_payment",
+        "cancel_order",
+        "void_order",
+        "stamp_document",
+        "settle_refund",
+        "set_policy",
+    ];
     let suppressed = kinds.map(|kind| format!("{{kind=\"{kind}\"}} 0"));
     assert_eq!(series(&page, "stampede_duplicates_suppressed_total"), suppressed);
     assert!(series(&page, "grpc_server_handled_total").iter().all(|line| line.ends_with(" 0")));

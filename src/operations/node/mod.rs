@@ -260,7 +260,8 @@ impl Observed for ClusterNode {
 
     fn ledger(&self) -> Result<LedgerFigures, StorageError> {
         let view = self.ledger().view();
-        Ok(LedgerFigures { totals: view.totals()?, series: view.all_series()? })
+        let oldest = view.refunds_due(None, 1)?.first().map(|refund| refund.due_at);
+        Ok(LedgerFigures { totals: view.totals()?, series: view.all_series()?, oldest_refund_due_at: oldest })
     }
 }
 

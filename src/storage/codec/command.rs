@@ -1,8 +1,8 @@
 //! Commands, as they stand in log entries and in proposals between peers.
 
-use super::{checked, corrupt, fixed, order_id, order_id_bytes, present};
+use super::{checked, corrupt, document, document_bytes, fixed, order_id, order_id_bytes, payment_name, present};
 use crate::domain::series::SeriesTerms;
-use crate::domain::{AccountId, Command, Gateway, PaymentId, PaymentName, Quantity, Rupiah, SeriesCode, StampNumber};
+use crate::domain::{AccountId, Command, PolicyTerms, Quantity, Rupiah, SeriesCode, SettlementReference, StampNumber};
 use crate::limits;
 use crate::proto::storage as proto;
 use crate::proto::storage::command::Command as Kind;
@@ -32,6 +32,22 @@ pub fn command_to_proto(command: &Command) -> proto::Command {
             amount_idr: amount.as_idr(),
         }),
         Command::CancelOrder { order } => Kind::CancelOrder(proto::CancelOrder { order_id: order_id_bytes(*order) }),
+        Command::VoidOrder { order } => Kind::VoidOrder(proto::VoidOrder { order_id: order_id_bytes(*order) }),
+        Command::StampDocument { order, document } => Kind::StampDocument(proto::StampDocument {
+            order_id: order_id_bytes(*order),
+            document_sha256: document_bytes(*document),
+        }),
+        Command::SettleRefund { payment, amount, reference } => Kind::SettleRefund(proto::SettleRefund {
+            gateway: payment.gateway.as_str().to_owned(),
+            payment_id: payment.payment_id.as_str().to_owned(),
+            amount_idr: amount.as_idr(),
+            reference: reference.as_str().to_owned(),
+        }),
+        Command::SetPolicy(terms) => Kind::SetPolicy(proto::SetPolicy {
+            version: terms.version(),
+            void_refund_percent: terms.void_refund_percent().get(),
+            void_window_ms: terms.void_window_ms(),
+        }),
         Command::ExpireOrders { limit } => Kind::ExpireOrders(proto::ExpireOrders { limit: *limit }),
     };
     proto::Command { command: Some(kind) }
@@ -54,15 +70,27 @@ pub fn command_from_proto(command: &proto::Command) -> Result<Command, StorageEr
         Kind::RecordPayment(command) => {
             let what = "RecordPayment command";
             Ok(Command::RecordPayment {
-                payment: PaymentName {
-                    gateway: checked(what, "gateway", Gateway::new(&command.gateway))?,
-                    payment_id: checked(what, "payment_id", PaymentId::new(&command.payment_id))?,
-                },
+                payment: payment_name(what, &command.gateway, &command.payment_id)?,
                 order: order_id(what, &command.order_id)?,
                 amount: paid_amount(what, command.amount_idr)?,
             })
         }
         Kind::CancelOrder(command) => Ok(Command::CancelOrder { order: order_id("CancelOrder command", &command.order_id)? }),
+        Kind::VoidOrder(command) => Ok(Command::VoidOrder { order: order_id("VoidOrder command", &command.order_id)? }),
+        Kind::StampDocument(command) => {
+            let what = "StampDocument command";
+            let document = document(what, &command.document_sha256)?;
+            Ok(Command::StampDocument { order: order_id(what, &command.order_id)?, document })
+        }
+        Kind::SettleRefund(command) => {
+            let what = "SettleRefund command";
+            Ok(Command::SettleRefund {
+                payment: payment_name(what, &command.gateway, &command.payment_id)?,
+                amount: paid_amount(what, command.amount_idr)?,
+                reference: checked(what, "reference", SettlementReference::new(&command.reference))?,
+            })
+        }
+        Kind::SetPolicy(command) => policy_terms("SetPolicy command", command).map(Command::SetPolicy),
         Kind::ExpireOrders(command) if (1..=limits::EXPIRE_ORDERS_MAX).contains(&command.limit) => {
             Ok(Command::ExpireOrders { limit: command.limit })
         }
@@ -82,6 +110,11 @@ pub(super) fn series_terms(what: &str, terms: &proto::OpenSeries) -> Result<Seri
         terms.payment_window_ms,
         fixed(what, "key_check", &terms.key_check)?,
     );
+    terms.map_err(|term| corrupt(what, term))
+}
+
+pub(super) fn policy_terms(what: &str, terms: &proto::SetPolicy) -> Result<PolicyTerms, StorageError> {
+    let terms = PolicyTerms::new(terms.version, terms.void_refund_percent, terms.void_window_ms);
     terms.map_err(|term| corrupt(what, term))
 }
 

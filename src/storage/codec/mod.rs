@@ -13,19 +13,25 @@
 mod command;
 mod entry;
 mod record;
+mod refund;
+mod stamping;
+mod totals;
 
 use std::fmt::Display;
 
 pub use command::{command_from_proto, command_to_proto};
 pub use entry::{decode_batch, decode_entry, encode_batch, encode_entry, entry_from_proto, entry_to_proto};
 pub use record::{
-    decode_meta, decode_order, decode_payment, decode_series, decode_totals, encode_meta, encode_order, encode_payment,
-    encode_series, encode_totals, meta_from_proto, meta_to_proto,
+    decode_meta, decode_order, decode_payment, decode_series, encode_meta, encode_order, encode_payment, encode_series,
+    meta_from_proto, meta_to_proto,
 };
+pub use refund::{decode_policy, decode_refund, encode_policy, encode_refund};
+pub use stamping::{decode_stamping, encode_stamping};
+pub use totals::{decode_totals, encode_totals};
 
 use super::StorageError;
 use crate::domain::names::InvalidValue;
-use crate::domain::{OrderId, Quantity, SerialRange, SeriesCode, StampNumber};
+use crate::domain::{DocumentDigest, Gateway, OrderId, PaymentId, PaymentName, Quantity, SerialRange, SeriesCode, StampNumber};
 use crate::proto::storage as proto;
 
 /// `field` of `what` cannot be what was written.
@@ -64,6 +70,21 @@ fn order_id(what: &str, bytes: &[u8]) -> Result<OrderId, StorageError> {
 
 fn order_id_bytes(id: OrderId) -> bytes::Bytes {
     bytes::Bytes::copy_from_slice(id.as_bytes())
+}
+
+fn document(what: &str, bytes: &[u8]) -> Result<DocumentDigest, StorageError> {
+    checked(what, "document_sha256", DocumentDigest::new(bytes))
+}
+
+fn document_bytes(document: DocumentDigest) -> bytes::Bytes {
+    bytes::Bytes::copy_from_slice(document.as_bytes())
+}
+
+fn payment_name(what: &str, gateway: &str, payment_id: &str) -> Result<PaymentName, StorageError> {
+    Ok(PaymentName {
+        gateway: checked(what, "gateway", Gateway::new(gateway))?,
+        payment_id: checked(what, "payment_id", PaymentId::new(payment_id))?,
+    })
 }
 
 fn place_to_proto(place: crate::domain::Place) -> proto::Place {

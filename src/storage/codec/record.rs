@@ -1,13 +1,12 @@
-//! The ledger's records.
+//! Series, orders, payments, and what the ledger knows of itself.
 
 use prost::Message;
 
 use super::command::{paid_amount, series_terms};
-use super::{checked, corrupt, fixed, message, order_id, order_id_bytes, place, place_to_proto, present, serial_range};
-use crate::domain::{
-    AccountId, Gateway, LedgerTime, Order, OrderState, Payment, PaymentId, PaymentName, PaymentOutcome, Quantity, Rupiah,
-    Series, SeriesCode, Totals,
+use super::{
+    checked, corrupt, fixed, message, order_id, order_id_bytes, payment_name, place, place_to_proto, present, serial_range,
 };
+use crate::domain::{AccountId, Issue, LedgerTime, Order, OrderState, Payment, PaymentOutcome, Quantity, Series, SeriesCode};
 use crate::limits;
 use crate::proto::storage as proto;
 use crate::proto::storage::order_record::State;
@@ -24,6 +23,7 @@ pub fn encode_series(series: &Series) -> Vec<u8> {
         key_check: bytes::Bytes::copy_from_slice(&series.key_check),
         issued: series.issued,
         reserved: series.reserved,
+        voided: series.voided,
         opened: Some(place_to_proto(series.opened)),
     };
     record.encode_to_vec()
@@ -44,12 +44,13 @@ pub fn decode_series(bytes: &[u8]) -> Result<Series, StorageError> {
     };
     let terms = series_terms(what, &terms)?;
     // `Series::free` subtracts: a record that would make it negative was never written.
-    if record.issued.checked_add(record.reserved).is_none_or(|taken| taken > record.capacity) {
-        let cause = format_args!("{} issued and {} reserved of {} stamps", record.issued, record.reserved, record.capacity);
+    let proto::SeriesRecord { issued, voided, reserved, capacity, .. } = record;
+    if [issued, voided, reserved].iter().map(|stamps| u128::from(*stamps)).sum::<u128>() > capacity.into() {
+        let cause = format_args!("{issued} issued, {voided} voided and {reserved} reserved of {capacity} stamps");
         return Err(corrupt(what, cause));
     }
     let opened = place(what, "opened", record.opened)?;
-    Ok(Series { issued: record.issued, reserved: record.reserved, ..Series::opened(&terms, opened) })
+    Ok(Series { issued, voided, reserved, ..Series::opened(&terms, opened) })
 }
 
 #[must_use]
@@ -57,10 +58,9 @@ pub fn encode_order(order: &Order) -> Vec<u8> {
     let ended = |place, at: LedgerTime| proto::Ended { place: Some(place_to_proto(place)), at_ms: at.0 };
     let state = match &order.state {
         OrderState::AwaitingPayment => State::Awaiting(proto::Awaiting {}),
-        OrderState::Issued { first, paid_by, place, at } => State::Issued(proto::Issued {
-            first_number: first.get(),
-            gateway: paid_by.gateway.as_str().to_owned(),
-            payment_id: paid_by.payment_id.as_str().to_owned(),
+        OrderState::Issued { issue, stamped } => State::Issued(issue_to_proto(issue, *stamped)),
+        OrderState::Voided { issue, place, at } => State::Voided(proto::Voided {
+            issued: Some(issue_to_proto(issue, 0)),
             place: Some(place_to_proto(*place)),
             at_ms: at.0,
         }),
@@ -91,12 +91,19 @@ pub fn decode_order(bytes: &[u8]) -> Result<Order, StorageError> {
     let quantity = checked(what, "quantity", Quantity::new(record.quantity))?;
     let state = match state {
         State::Awaiting(proto::Awaiting {}) => OrderState::AwaitingPayment,
-        State::Issued(issued) => OrderState::Issued {
-            first: serial_range(what, series, issued.first_number, quantity)?.first,
-            paid_by: payment_name(what, &issued.gateway, &issued.payment_id)?,
-            place: place(what, "issued.place", issued.place)?,
-            at: LedgerTime(issued.at_ms),
-        },
+        State::Issued(issued) if issued.stamped > quantity.get() => {
+            let cause = format_args!("{} stamped of {} stamps", issued.stamped, quantity.get());
+            return Err(corrupt(what, cause));
+        }
+        State::Issued(issued) => OrderState::Issued { issue: issue(what, series, quantity, &issued)?, stamped: issued.stamped },
+        State::Voided(voided) => {
+            let issued = present(what, "voided.issued", voided.issued)?;
+            if issued.stamped > 0 {
+                return Err(corrupt(what, "is voided, but has stamps on documents"));
+            }
+            let issue = issue(what, series, quantity, &issued)?;
+            OrderState::Voided { issue, place: place(what, "voided.place", voided.place)?, at: LedgerTime(voided.at_ms) }
+        }
         State::Cancelled(ended) => {
             OrderState::Cancelled { place: place(what, "cancelled.place", ended.place)?, at: LedgerTime(ended.at_ms) }
         }
@@ -123,10 +130,23 @@ pub fn decode_order(bytes: &[u8]) -> Result<Order, StorageError> {
     })
 }
 
-fn payment_name(what: &str, gateway: &str, payment_id: &str) -> Result<PaymentName, StorageError> {
-    Ok(PaymentName {
-        gateway: checked(what, "gateway", Gateway::new(gateway))?,
-        payment_id: checked(what, "payment_id", PaymentId::new(payment_id))?,
+fn issue_to_proto(issue: &Issue, stamped: u32) -> proto::Issued {
+    proto::Issued {
+        first_number: issue.first.get(),
+        gateway: issue.paid_by.gateway.as_str().to_owned(),
+        payment_id: issue.paid_by.payment_id.as_str().to_owned(),
+        place: Some(place_to_proto(issue.place)),
+        at_ms: issue.at.0,
+        stamped,
+    }
+}
+
+fn issue(what: &str, series: SeriesCode, quantity: Quantity, issued: &proto::Issued) -> Result<Issue, StorageError> {
+    Ok(Issue {
+        first: serial_range(what, series, issued.first_number, quantity)?.first,
+        paid_by: payment_name(what, &issued.gateway, &issued.payment_id)?,
+        place: place(what, "issued.place", issued.place)?,
+        at: LedgerTime(issued.at_ms),
     })
 }
 
@@ -136,6 +156,7 @@ pub fn encode_payment(payment: &Payment) -> Vec<u8> {
         PaymentOutcome::Applied(_) => proto::PaymentOutcome::Applied,
         PaymentOutcome::OrderUnknown => proto::PaymentOutcome::OrderUnknown,
         PaymentOutcome::OrderCancelled => proto::PaymentOutcome::OrderCancelled,
+        PaymentOutcome::OrderVoided => proto::PaymentOutcome::OrderVoided,
         PaymentOutcome::AlreadyPaid => proto::PaymentOutcome::AlreadyPaid,
         PaymentOutcome::WrongAmount => proto::PaymentOutcome::WrongAmount,
         PaymentOutcome::NoStock => proto::PaymentOutcome::NoStock,
@@ -177,6 +198,7 @@ pub fn decode_payment(bytes: &[u8]) -> Result<Payment, StorageError> {
         }
         proto::PaymentOutcome::OrderUnknown => PaymentOutcome::OrderUnknown,
         proto::PaymentOutcome::OrderCancelled => PaymentOutcome::OrderCancelled,
+        proto::PaymentOutcome::OrderVoided => PaymentOutcome::OrderVoided,
         proto::PaymentOutcome::AlreadyPaid => PaymentOutcome::AlreadyPaid,
         proto::PaymentOutcome::WrongAmount => PaymentOutcome::WrongAmount,
         proto::PaymentOutcome::NoStock => PaymentOutcome::NoStock,
@@ -188,47 +210,6 @@ pub fn decode_payment(bytes: &[u8]) -> Result<Payment, StorageError> {
         outcome,
         recorded: place(what, "recorded", record.recorded)?,
         recorded_at: LedgerTime(record.recorded_at_ms),
-    })
-}
-
-#[must_use]
-pub fn encode_totals(totals: &Totals) -> Vec<u8> {
-    let record = proto::TotalsRecord {
-        orders_awaiting_payment: totals.orders_awaiting_payment,
-        orders_issued: totals.orders_issued,
-        orders_cancelled: totals.orders_cancelled,
-        orders_expired: totals.orders_expired,
-        serials_issued: totals.serials_issued,
-        payments_applied: totals.payments_applied,
-        payments_refund_due: totals.payments_refund_due,
-        received_idr: totals.received.as_idr(),
-        issued_value_idr: totals.issued_value.as_idr(),
-        refund_due_idr: totals.refund_due.as_idr(),
-        ledger_time_ms: totals.ledger_time.0,
-    };
-    record.encode_to_vec()
-}
-
-/// # Errors
-/// [`StorageError::Corrupt`]: not a totals record, or all zero: totals are first written when there is something to count.
-pub fn decode_totals(bytes: &[u8]) -> Result<Totals, StorageError> {
-    let what = "totals record";
-    let record: proto::TotalsRecord = message(what, bytes)?;
-    if record == proto::TotalsRecord::default() {
-        return Err(corrupt(what, "counts nothing"));
-    }
-    Ok(Totals {
-        orders_awaiting_payment: record.orders_awaiting_payment,
-        orders_issued: record.orders_issued,
-        orders_cancelled: record.orders_cancelled,
-        orders_expired: record.orders_expired,
-        serials_issued: record.serials_issued,
-        payments_applied: record.payments_applied,
-        payments_refund_due: record.payments_refund_due,
-        received: Rupiah::from_idr(record.received_idr),
-        issued_value: Rupiah::from_idr(record.issued_value_idr),
-        refund_due: Rupiah::from_idr(record.refund_due_idr),
-        ledger_time: LedgerTime(record.ledger_time_ms),
     })
 }
 

@@ -8,7 +8,9 @@ use rocksdb::{DB, ReadOptions};
 use super::RocksView;
 use super::view::{Source, within};
 use crate::domain::{Change, LedgerView, Totals};
-use crate::storage::codec::{corrupt, decode_order, decode_payment, decode_series};
+use crate::storage::codec::{
+    corrupt, decode_order, decode_payment, decode_policy, decode_refund, decode_series, decode_stamping,
+};
 use crate::storage::files::rocks;
 use crate::storage::keys::Table;
 use crate::storage::{LedgerMeta, StateDigest, StorageError};
@@ -43,17 +45,20 @@ impl LedgerScan {
         digest_of(self.view.state())
     }
 
-    /// Shows every series, order and payment to `visit` (never [`Change::Totals`]), in this order and each by its key, until
-    /// it breaks off.
+    /// Shows every record but the totals to `visit`, in the order of keys: series, orders, payments, refunds, stampings, policies,
+    /// until it breaks off.
     ///
     /// # Errors
     /// A record could not be read.
     pub fn visit(&self, mut visit: impl FnMut(Change) -> ControlFlow<()>) -> Result<(), StorageError> {
-        let _ended = each(self.view.state(), Table::Series, Table::Payments, |key, value| {
+        let _ended = each(self.view.state(), Table::Series, Table::Policies, |key, value| {
             let record = match key.first() {
                 Some(&tag) if tag == Table::Series as u8 => Change::Series(decode_series(value)?),
                 Some(&tag) if tag == Table::Orders as u8 => Change::Order(decode_order(value)?),
                 Some(&tag) if tag == Table::Payments as u8 => Change::Payment(decode_payment(value)?),
+                Some(&tag) if tag == Table::Refunds as u8 => Change::Refund(decode_refund(value)?),
+                Some(&tag) if tag == Table::Stampings as u8 => Change::Stamping(decode_stamping(value)?),
+                Some(&tag) if tag == Table::Policies as u8 => Change::Policy(decode_policy(value)?),
                 _ => return Err(corrupt("ledger", "a key of no table")),
             };
             Ok(visit(record))
@@ -68,7 +73,7 @@ pub(super) fn digest_of_database(db: &DB) -> Result<StateDigest, StorageError> {
 
 fn digest_of(source: &impl Source) -> Result<StateDigest, StorageError> {
     let mut digest = StateDigest::default();
-    let _ended = each(source, Table::Totals, Table::Payments, |key, value| {
+    let _ended = each(source, Table::Totals, Table::Policies, |key, value| {
         digest.add(key, value);
         Ok(ControlFlow::Continue(()))
     })?;

@@ -7,8 +7,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rocksdb::{DB, DBPinnableSlice, DBRawIterator, ReadOptions, Snapshot};
 
 use super::Generation;
-use crate::domain::{LedgerTime, LedgerView, Order, OrderId, Payment, PaymentName, Series, SeriesCode, StampNumber, Totals};
-use crate::storage::codec::{corrupt, decode_meta, decode_order, decode_payment, decode_series, decode_totals};
+use crate::domain::{
+    DocumentDigest, LedgerTime, LedgerView, Order, OrderId, Payment, PaymentName, Place, Policy, Refund, Series, SeriesCode,
+    StampNumber, Stamping, Totals,
+};
+use crate::storage::codec::{
+    corrupt, decode_meta, decode_order, decode_payment, decode_policy, decode_refund, decode_series, decode_stamping,
+    decode_totals,
+};
 use crate::storage::files::rocks;
 use crate::storage::keys::{self, Table};
 use crate::storage::{LedgerMeta, LedgerState, StorageError};
@@ -27,13 +33,13 @@ pub(super) struct Published {
     pub(super) meta: LedgerMeta,
     pub(super) totals: Totals,
     state: Pinned,
-    expired_through: ExpiredThrough,
+    passed: Passed,
 }
 
 impl Published {
-    pub(super) fn new(generation: &Arc<Generation>, meta: LedgerMeta, totals: Totals, expired_through: ExpiredThrough) -> Self {
+    pub(super) fn new(generation: &Arc<Generation>, meta: LedgerMeta, totals: Totals, passed: Passed) -> Self {
         let state = Pinned::new(Arc::clone(generation), |generation| generation.snapshot());
-        Self { meta, totals, state, expired_through }
+        Self { meta, totals, state, passed }
     }
 
     /// As the database says.
@@ -41,39 +47,54 @@ impl Published {
         let db: &DB = generation;
         let meta = db.find(&keys::META)?.map(|bytes| decode_meta(&bytes)).transpose()?.unwrap_or_default();
         let totals = totals(db)?;
-        Ok(Self::new(generation, meta, totals, ExpiredThrough::default()))
+        Ok(Self::new(generation, meta, totals, Passed::default()))
     }
 
     pub(super) fn state(&self) -> &Snapshot<'_> {
         self.state.borrow_dependent()
     }
 
-    pub(super) fn expired_through(&self) -> ExpiredThrough {
-        self.expired_through.clone()
+    pub(super) fn passed(&self) -> Passed {
+        self.passed.clone()
     }
 }
 
-/// No order waits that could have expired before this time, Unix milliseconds: what was found once holds for every later state,
-/// because a new order expires after the ledger's time. It spares each look at the expiry index the way over
-/// all the entries that were removed before.
+/// How far the two queues of the ledger are worked off: what was found once holds for every later state, because what is new comes
+/// behind the ledger's time and its applied index. It spares each look at an index the way over all the entries that were
+/// removed before.
 #[derive(Default)]
-pub(super) struct ExpiredThrough(AtomicU64);
+pub(super) struct Passed {
+    /// No order waits that could have expired before this time, Unix milliseconds.
+    expired: AtomicU64,
+    /// No refund is due that fell due before this log index.
+    settled: AtomicU64,
+}
 
-impl Clone for ExpiredThrough {
+impl Clone for Passed {
     fn clone(&self) -> Self {
-        Self(AtomicU64::new(self.0.load(Ordering::Relaxed)))
+        let copy = |passed: &AtomicU64| AtomicU64::new(passed.load(Ordering::Relaxed));
+        Self { expired: copy(&self.expired), settled: copy(&self.settled) }
     }
 }
 
-impl ExpiredThrough {
-    fn start(&self) -> LedgerTime {
-        LedgerTime(self.0.load(Ordering::Relaxed))
+impl Passed {
+    fn expired(&self) -> LedgerTime {
+        LedgerTime(self.expired.load(Ordering::Relaxed))
     }
 
     /// Nothing was found before `at`.
-    fn advance(&self, at: LedgerTime, ledger_time: LedgerTime) {
+    fn expired_through(&self, at: LedgerTime, ledger_time: LedgerTime) {
         // Past the ledger's time a new order may still get an expiry.
-        self.0.fetch_max(at.min(ledger_time).0, Ordering::Relaxed);
+        self.expired.fetch_max(at.min(ledger_time).0, Ordering::Relaxed);
+    }
+
+    fn settled(&self) -> u64 {
+        self.settled.load(Ordering::Relaxed)
+    }
+
+    /// Nothing is due before this log index, which is not past the first one that is not applied.
+    fn settled_through(&self, log_index: u64) {
+        self.settled.fetch_max(log_index, Ordering::Relaxed);
     }
 }
 
@@ -131,16 +152,40 @@ impl LedgerView for RocksView {
         payment(self.state(), name)
     }
 
+    fn refund(&self, payment: &PaymentName) -> Result<Option<Refund>, StorageError> {
+        refund(self.state(), payment)
+    }
+
+    fn stamping(&self, order: OrderId, document: DocumentDigest) -> Result<Option<Stamping>, StorageError> {
+        stamping(self.state(), order, document)
+    }
+
+    fn policy(&self, version: u32) -> Result<Option<Policy>, StorageError> {
+        policy(self.state(), version)
+    }
+
     fn totals(&self) -> Result<Totals, StorageError> {
         Ok(self.0.totals.clone())
     }
 
     fn expiring(&self, until: LedgerTime, limit: usize) -> Result<Vec<Order>, StorageError> {
-        expiring(self.state(), until, limit, &self.0.expired_through, self.0.totals.ledger_time)
+        expiring(self.state(), until, limit, &self.0.passed, self.0.totals.ledger_time)
     }
 
     fn holder(&self, series: SeriesCode, number: StampNumber) -> Result<Option<OrderId>, StorageError> {
         holder(self.state(), series, number)
+    }
+
+    fn document(&self, series: SeriesCode, number: StampNumber) -> Result<Option<DocumentDigest>, StorageError> {
+        document(self.state(), series, number)
+    }
+
+    fn refunds_due(&self, after: Option<Place>, limit: usize) -> Result<Vec<Refund>, StorageError> {
+        // With none left, the whole index is what was removed.
+        if self.0.totals.refunds_due() == 0 {
+            return Ok(Vec::new());
+        }
+        refunds_due(self.state(), after, limit, &self.0.passed)
     }
 }
 
@@ -178,6 +223,61 @@ pub(super) fn payment(source: &impl Source, name: &PaymentName) -> Result<Option
     source.find(&keys::payment(name))?.map(|bytes| decode_payment(&bytes)).transpose()
 }
 
+pub(super) fn refund(source: &impl Source, payment: &PaymentName) -> Result<Option<Refund>, StorageError> {
+    source.find(&keys::refund(payment))?.map(|bytes| decode_refund(&bytes)).transpose()
+}
+
+pub(super) fn stamping(
+    source: &impl Source,
+    order: OrderId,
+    document: DocumentDigest,
+) -> Result<Option<Stamping>, StorageError> {
+    source.find(&keys::stamping(order, document))?.map(|bytes| decode_stamping(&bytes)).transpose()
+}
+
+pub(super) fn policy(source: &impl Source, version: u32) -> Result<Option<Policy>, StorageError> {
+    source.find(&keys::policy(version))?.map(|bytes| decode_policy(&bytes)).transpose()
+}
+
+pub(super) fn document(
+    source: &impl Source,
+    series: SeriesCode,
+    number: StampNumber,
+) -> Result<Option<DocumentDigest>, StorageError> {
+    source.find(&keys::document(series, number))?.map(|value| keys::decode_document_value(&value)).transpose()
+}
+
+pub(super) fn refunds_due(
+    source: &impl Source,
+    after: Option<Place>,
+    limit: usize,
+    passed: &Passed,
+) -> Result<Vec<Refund>, StorageError> {
+    let oldest = Place { log_index: passed.settled(), offset: 0 };
+    // The next place at the earliest: `after` itself was told already.
+    let next = |after: Place| Place { offset: after.offset.saturating_add(1), ..after };
+    let start = after.map_or(oldest, next).max(oldest);
+    let mut cursor = source.cursor(within(keys::refund_due(start), Table::RefundsDue.end()));
+    cursor.seek_to_first();
+    let mut found: Vec<Refund> = Vec::new();
+    while found.len() < limit
+        && let Some(key) = cursor.value()
+    {
+        let record = source.find(key)?.map(|bytes| decode_refund(&bytes)).transpose()?;
+        let due = record.filter(|refund| refund.settled.is_none());
+        found.push(due.ok_or_else(|| corrupt("index of refunds due", "names a refund that is not due"))?);
+        cursor.next();
+    }
+    cursor.status().map_err(rocks("read the ledger"))?;
+    // From the beginning: what comes before the first one is settled.
+    if start == oldest
+        && let Some(first) = found.first()
+    {
+        passed.settled_through(first.due.log_index);
+    }
+    Ok(found)
+}
+
 pub(super) fn totals(source: &impl Source) -> Result<Totals, StorageError> {
     Ok(source.find(&keys::TOTALS)?.map(|bytes| decode_totals(&bytes)).transpose()?.unwrap_or_default())
 }
@@ -198,11 +298,11 @@ pub(super) fn expiring(
     source: &impl Source,
     until: LedgerTime,
     limit: usize,
-    expired_through: &ExpiredThrough,
+    passed: &Passed,
     ledger_time: LedgerTime,
 ) -> Result<Vec<Order>, StorageError> {
     let no_id = OrderId::from_bytes([0; 16]);
-    let start = keys::expiry(expired_through.start(), no_id);
+    let start = keys::expiry(passed.expired(), no_id);
     // Bounded by `until`, not by the first order beyond it: an order that was paid leaves a tombstone at its expiry, and
     // RocksDB would pass over all of those on its way there. At its expiry an order may expire, so `until` is included.
     let end = until.0.checked_add(1).map_or(Table::Expiry.end().to_vec(), |end| keys::expiry(LedgerTime(end), no_id));
@@ -220,7 +320,7 @@ pub(super) fn expiring(
     cursor.status().map_err(rocks("read the ledger"))?;
     if limit > 0 {
         let none_before = found.first().map_or(until, |order: &Order| order.expires_at);
-        expired_through.advance(none_before, ledger_time);
+        passed.expired_through(none_before, ledger_time);
     }
     Ok(found)
 }

@@ -14,12 +14,12 @@ use rocksdb::{DB, WriteBatch};
 use tokio::sync::oneshot;
 
 use super::scan::digest_of_database;
-use super::view::{self, ExpiredThrough, Published, RocksView};
+use super::view::{self, Passed, Published, RocksView};
 use super::{Digests, Generation};
 use crate::domain::ledger::Edit;
 use crate::domain::{
-    Change, LedgerTime, LedgerView, Order, OrderId, OrderState, Overlay, Payment, PaymentName, Reply, Series, SeriesCode,
-    StampNumber, Totals,
+    Change, DocumentDigest, LedgerTime, LedgerView, Order, OrderId, Overlay, Payment, PaymentName, Place, Policy, Refund,
+    Reply, Series, SeriesCode, StampNumber, Stamping, Totals,
 };
 use crate::limits;
 use crate::storage::apply::apply_entry;
@@ -111,8 +111,8 @@ impl Worker {
     }
 
     fn apply(&mut self, entries: &[CommittedEntry]) -> Result<Vec<Vec<Reply>>, StorageError> {
-        let expired_through = self.published.load().expired_through();
-        let base = Base { db: &self.generation, series: &self.series, totals: &self.totals, expired_through: &expired_through };
+        let passed = self.published.load().passed();
+        let base = Base { db: &self.generation, series: &self.series, totals: &self.totals, passed: &passed };
         let mut overlay = Overlay::new(&base);
         let mut meta = self.meta.clone();
         let mut batch = WriteBatch::default();
@@ -128,7 +128,7 @@ impl Worker {
                 match edit.after {
                     Change::Series(changed) => drop(series.insert(changed.code, changed)),
                     Change::Totals(changed) => totals = Some(changed),
-                    Change::Order(_) | Change::Payment(_) => {}
+                    Change::Order(_) | Change::Payment(_) | Change::Refund(_) | Change::Stamping(_) | Change::Policy(_) => {}
                 }
             }
             digests.push((entry.position.index, meta.digest));
@@ -144,13 +144,13 @@ impl Worker {
         self.meta = meta;
         self.series.append(&mut series);
         self.totals = totals.unwrap_or_else(|| self.totals.clone());
-        self.publish(expired_through);
+        self.publish(passed);
         remember(&self.recent, &digests);
         Ok(replies)
     }
 
-    fn publish(&self, expired_through: ExpiredThrough) {
-        let state = Published::new(&self.generation, self.meta.clone(), self.totals.clone(), expired_through);
+    fn publish(&self, passed: Passed) {
+        let state = Published::new(&self.generation, self.meta.clone(), self.totals.clone(), passed);
         self.published.store(Arc::new(state));
     }
 
@@ -254,8 +254,20 @@ fn add_to_indexes(batch: &mut WriteBatch, edits: &[Edit]) {
         }
     }
     for edit in edits {
-        if let Change::Order(Order { id, series, quantity, state: OrderState::Issued { first, .. }, .. }) = &edit.after {
-            batch.put(keys::holder(*series, *first), keys::holder_value(*id, quantity.get()));
+        let Change::Order(order) = &edit.after else { continue };
+        let had_stamps = matches!(&edit.before, Some(Change::Order(before)) if before.issue().is_some());
+        if let Some(issue) = order.issue().filter(|_| !had_stamps) {
+            batch.put(keys::holder(order.series, issue.first), keys::holder_value(order.id, order.quantity.get()));
+        }
+    }
+    for edit in edits {
+        match &edit.after {
+            Change::Refund(refund) if refund.settled.is_some() => batch.delete(keys::refund_due(refund.due)),
+            Change::Refund(refund) => batch.put(keys::refund_due(refund.due), keys::refund(&refund.payment)),
+            Change::Stamping(stamping) => {
+                batch.put(keys::document(stamping.series, stamping.number), stamping.document.as_bytes());
+            }
+            Change::Series(_) | Change::Order(_) | Change::Payment(_) | Change::Policy(_) | Change::Totals(_) => {}
         }
     }
 }
@@ -265,7 +277,7 @@ struct Base<'a> {
     db: &'a DB,
     series: &'a BTreeMap<SeriesCode, Series>,
     totals: &'a Totals,
-    expired_through: &'a ExpiredThrough,
+    passed: &'a Passed,
 }
 
 impl LedgerView for Base<'_> {
@@ -283,16 +295,36 @@ impl LedgerView for Base<'_> {
         view::payment(self.db, name)
     }
 
+    fn refund(&self, payment: &PaymentName) -> Result<Option<Refund>, StorageError> {
+        view::refund(self.db, payment)
+    }
+
+    fn stamping(&self, order: OrderId, document: DocumentDigest) -> Result<Option<Stamping>, StorageError> {
+        view::stamping(self.db, order, document)
+    }
+
+    fn policy(&self, version: u32) -> Result<Option<Policy>, StorageError> {
+        view::policy(self.db, version)
+    }
+
     fn totals(&self) -> Result<Totals, StorageError> {
         Ok(self.totals.clone())
     }
 
     fn expiring(&self, until: LedgerTime, limit: usize) -> Result<Vec<Order>, StorageError> {
-        view::expiring(self.db, until, limit, self.expired_through, self.totals.ledger_time)
+        view::expiring(self.db, until, limit, self.passed, self.totals.ledger_time)
     }
 
     fn holder(&self, series: SeriesCode, number: StampNumber) -> Result<Option<OrderId>, StorageError> {
         view::holder(self.db, series, number)
+    }
+
+    fn document(&self, series: SeriesCode, number: StampNumber) -> Result<Option<DocumentDigest>, StorageError> {
+        view::document(self.db, series, number)
+    }
+
+    fn refunds_due(&self, after: Option<Place>, limit: usize) -> Result<Vec<Refund>, StorageError> {
+        view::refunds_due(self.db, after, limit, self.passed)
     }
 }
 
@@ -300,7 +332,7 @@ impl LedgerView for Base<'_> {
 #[cfg(feature = "planted-bug-2")]
 fn forget_serial_counters(db: &DB) -> Result<(), StorageError> {
     for series in view::all_series(db)? {
-        let forgotten = Series { issued: 0, ..series };
+        let forgotten = Series { issued: 0, voided: 0, ..series };
         db.put(keys::series(forgotten.code), crate::storage::codec::encode_series(&forgotten))
             .map_err(io("write the ledger"))?;
     }

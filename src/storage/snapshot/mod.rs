@@ -28,7 +28,7 @@ use prost::Message;
 pub use transfer::SnapshotReceiver;
 
 use super::codec::{corrupt, meta_from_proto, meta_to_proto};
-use super::data_dir::FORMAT_VERSION;
+use super::data_dir::{FORMAT_VERSION, check_format};
 use super::files::{create_dir, io, names_in, off_the_workers, read_file, remove_dir, replace_file, sync_dir};
 use super::{LedgerMeta, StorageError, crash_point};
 use crate::limits;
@@ -282,10 +282,7 @@ fn write_manifest(dir: &Path, manifest: &SnapshotManifest) -> Result<(), Storage
 
 /// A manifest may come from a peer: its names become paths.
 fn acceptable(manifest: &SnapshotManifest) -> Result<(), StorageError> {
-    if manifest.format_version > FORMAT_VERSION {
-        let message = format!("the snapshot has format {}, this program knows up to {FORMAT_VERSION}", manifest.format_version);
-        return Err(StorageError::Unusable(message));
-    }
+    check_format("the snapshot", manifest.format_version)?;
     let refuse = |cause: String| Err(corrupt("snapshot manifest", cause));
     if manifest.files.len() > limits::SNAPSHOT_FILES_MAX {
         return refuse(format!("{} files, at most {} are taken", manifest.files.len(), limits::SNAPSHOT_FILES_MAX));

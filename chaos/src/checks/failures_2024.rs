@@ -1,0 +1,166 @@
+//! The five failures of September 2024, each counted by its name: how often the run was in the situation that broke then, and how
+//! often it broke here. The invariants judge; this says what they mean to a buyer.
+
+use serde::{Deserialize, Serialize};
+
+use super::idempotence::NaturalId;
+use super::{Case, Finding, Op, ScanRecords, timeline};
+use crate::hash::{Map, Set};
+use crate::history::{OrderId, Outcome, PaymentName, PaymentOutcome, Request, WriteAnswer};
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure2024 {
+    pub name: String,
+    /// What it was, for a buyer, and what counts here.
+    pub what: String,
+    /// Invariants that break with it.
+    pub shown_by: Vec<String>,
+    /// How often the run was in that situation.
+    pub checked: u64,
+    pub violations: u64,
+}
+
+/// In the order of the published accounts.
+#[must_use]
+pub fn failures_2024(case: &Case, findings: &[Finding]) -> Vec<Failure2024> {
+    let failure = |name: &str, what: &str, shown_by: &[&str], (checked, violations): (u64, u64)| Failure2024 {
+        name: name.into(),
+        what: what.into(),
+        shown_by: shown_by.iter().map(|id| (*id).to_owned()).collect(),
+        checked,
+        violations,
+    };
+    let broken = |id: &str| findings.iter().find(|finding| finding.id == id).map_or(0, |finding| finding.violations);
+    vec![
+        failure(
+            "paid-but-no-quota",
+            "a payment that was taken has its serials, or is owed back",
+            &["V1", "V5"],
+            paid_but_no_quota(case),
+        ),
+        failure("paid-twice", "a second payment of an order is owed back, whole", &["V5", "V6", "V7"], paid_twice(case)),
+        failure(
+            "burned-stamp",
+            "a document that is stamped again after a broken call gets the same serial",
+            &["V2", "V8"],
+            burned_stamp(case),
+        ),
+        failure(
+            "unreachable",
+            "while a node was down and a majority up, writes were accepted",
+            &["V14"],
+            (accepted_in_outages(case), broken("V14")),
+        ),
+        failure(
+            "unknown",
+            "a call without an answer became known by asking, and the list of what is owed back was right",
+            &["V12", "V11"],
+            unknown(case, findings.iter().find(|finding| finding.id == "V12")),
+        ),
+    ]
+}
+
+fn paid_but_no_quota(case: &Case) -> (u64, u64) {
+    let (mut checked, mut violations) = (0, 0);
+    for (id, group) in &case.groups {
+        let NaturalId::Payment(name) = id else { continue };
+        let Some(index) = group.iter().find_map(|op| accepted_at(op)) else { continue };
+        checked += 1;
+        let mut scans = case.evidence.distinct_scans().filter(|(_, scan)| scan.header.applied_index >= index);
+        violations += u64::from(scans.any(|(_, scan)| !has_stamps_or_money(&scan.records, name)));
+    }
+    (checked, violations)
+}
+
+/// At which log index.
+fn accepted_at(op: &Op) -> Option<u64> {
+    match &op.known()?.outcome {
+        Outcome::Written(written) => Some(written.receipt.place.log_index),
+        _ => None,
+    }
+}
+
+fn has_stamps_or_money(records: &ScanRecords, name: &PaymentName) -> bool {
+    let Some(payment) = records.payments.get(name) else { return false };
+    let order = records.orders.get(&payment.order);
+    let stands = order.is_some_and(|order| order.serials.is_some() && order.paid_by.as_ref() == Some(name));
+    (payment.outcome == PaymentOutcome::Applied && stands) || records.refunds.contains_key(name)
+}
+
+fn paid_twice(case: &Case) -> (u64, u64) {
+    let mut payments: Set<&PaymentName> = Set::default();
+    let mut broken: Set<&PaymentName> = Set::default();
+    for (_, scan) in case.evidence.distinct_scans() {
+        let mut applied: Map<OrderId, &PaymentName> = Map::default();
+        for (name, payment) in &scan.records.payments {
+            let whole = || scan.records.refunds.get(name).is_some_and(|refund| refund.amount_idr == payment.amount_idr);
+            match payment.outcome {
+                PaymentOutcome::AlreadyPaid => {
+                    payments.insert(name);
+                    if !whole() {
+                        broken.insert(name);
+                    }
+                }
+                PaymentOutcome::Applied if applied.insert(payment.order, name).is_some() => {
+                    payments.insert(name);
+                    broken.insert(name);
+                }
+                _ => {}
+            }
+        }
+    }
+    (payments.len() as u64, broken.len() as u64)
+}
+
+fn burned_stamp(case: &Case) -> (u64, u64) {
+    let (mut checked, mut violations) = (0, 0);
+    for (id, group) in &case.groups {
+        let NaturalId::Stamp(order, document) = id else { continue };
+        let was_broken = group.iter().any(|op| op.answers.first().is_none_or(|answer| is_unknown(&answer.outcome)));
+        let answers = group.iter().flat_map(|op| &op.answers);
+        let mut numbers: Vec<u64> = answers.filter_map(|answer| stamped(&answer.outcome)).collect();
+        if !was_broken || numbers.is_empty() {
+            continue;
+        }
+        checked += 1;
+        for (_, scan) in case.evidence.distinct_scans() {
+            numbers.extend(scan.records.stampings.get(&(*order, *document)).map(|seen| seen.number));
+        }
+        violations += u64::from(numbers.iter().any(|number| *number != numbers[0]));
+    }
+    (checked, violations)
+}
+
+const fn is_unknown(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Unknown { .. })
+}
+
+fn stamped(outcome: &Outcome) -> Option<u64> {
+    match outcome {
+        Outcome::Written(written) => match written.answer {
+            WriteAnswer::Stamped { number, .. } => Some(number),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn accepted_in_outages(case: &Case) -> u64 {
+    let outages = timeline::partial_outages(case.evidence);
+    let writes = timeline::acknowledged_writes(case.evidence);
+    let within = |outage: &std::ops::Range<u64>| {
+        let from = writes.partition_point(|write| write.returned_ns < outage.start);
+        let to = writes.partition_point(|write| write.returned_ns < outage.end);
+        writes[from..to].iter().filter(|write| write.invoked_ns >= outage.start).count() as u64
+    };
+    outages.iter().map(within).sum()
+}
+
+/// Calls that ended without an answer, and lists of what is owed back.
+fn unknown(case: &Case, known: Option<&Finding>) -> (u64, u64) {
+    let is_list = |op: &&Op| matches!(op.invoke.request, Request::ListRefundsDue { .. });
+    let lists: Set<u64> = case.evidence.ops.iter().filter(is_list).map(Op::id).collect();
+    let wrong = case.replay.read_faults.iter().filter(|(op, ..)| lists.contains(op)).count() as u64;
+    let (checked, violations) = known.map_or((0, 0), |finding| (finding.checked, finding.violations));
+    (checked + lists.len() as u64, violations + wrong)
+}
