@@ -41,7 +41,6 @@ drill: build ## Rush three real nodes, kill their leaders, judge what is left (S
 	$(BIN)/stampede-chaos run $(SCENARIO) $(DRILL_ARGS)
 
 test: setup ## Run every test
-	$(CARGO) build --locked --workspace --bins
 	$(CARGO) test --locked --workspace --no-fail-fast
 
 demo: build ## Three nodes on this machine until Ctrl-C, with what to try (DEMO_ARGS="--port-base 8700")

@@ -130,6 +130,7 @@ impl Acknowledgements {
                         // A node that is down takes no connection: nothing was sent, and nobody was let down.
                         if !matches!(&answer, Ok(Err(status)) if load::was_never_sent(status)) {
                             not_ok.fetch_add(1, Ordering::Relaxed);
+                            eprintln!("let down by node {}: {answer:?}", at + 1);
                         }
                         at = (at + 1) % clients.len();
                         tokio::time::sleep(Duration::from_millis(1)).await;

@@ -29,11 +29,11 @@ pub async fn channels(address: &str, count: usize) -> Vec<Channel> {
     (0..count).map(|_| lazy_channel(address)).collect()
 }
 
-/// Whether no connection could be made for the call.
+/// Whether no connection could be made for the call, or the one it waited for was closed before it went out.
 pub fn was_never_sent(status: &tonic::Status) -> bool {
     let mut source = std::error::Error::source(status);
     while let Some(error) = source {
-        if error.is::<tonic::ConnectError>() {
+        if error.is::<tonic::ConnectError>() || error.downcast_ref().is_some_and(hyper::Error::is_canceled) {
             return true;
         }
         source = error.source();

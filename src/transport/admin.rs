@@ -1,28 +1,25 @@
 //! `stampede.admin.v1.AdminService`: operators, auditors, drills. Its port is not the clients'.
 
-use std::fmt::Write;
-use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use tonic::{Request, Response, Status};
 
-use crate::consensus::{Consistency, ExportError, NodeStatus, Role, TransferError};
-use crate::domain::{Change, Command, LedgerView, Outcome};
+use crate::consensus::{Consistency, NodeStatus, Role, TransferError};
+use crate::domain::{Command, LedgerView, Outcome};
 use crate::limits;
 use crate::proto::admin::admin_service_server::AdminService;
-use crate::proto::admin::scan_ledger_response::Item;
 use crate::proto::storage::MemberNode;
 use crate::proto::{admin, v1};
 use crate::storage::codec::corrupt;
-use crate::storage::{CommittedEntry, EntryBody, LedgerScan, LogPosition, RocksView, StateDigest, StorageError};
+use crate::storage::{LogPosition, RocksView};
 use crate::transport::calls::{Call, CallMetrics};
 use crate::transport::edge::Edge;
 use crate::transport::errors::{Failure, Reason};
+use crate::transport::exports::{export, send_scan, unexported};
 use crate::transport::ledger_node::ClusterNode;
-use crate::transport::long_answers::{LongAnswers, Reader};
+use crate::transport::long_answers::LongAnswers;
 use crate::transport::peers::{self, ClusterIdentity};
 use crate::transport::{deadline, validate, wire};
 
@@ -111,7 +108,7 @@ impl Admin {
             applied_index: index(applied),
             snapshot_index: index(earlier.snapshot),
             purged_index: index(earlier.purged),
-            digest: hex(digest),
+            digest: digest.to_string(),
             members: members(status.members),
             draining: status.draining,
             totals,
@@ -141,14 +138,6 @@ fn members(members: Vec<crate::consensus::MemberStatus>) -> Vec<admin::Member> {
         matched_index: member.matched.unwrap_or(0),
     };
     members.into_iter().map(member).collect()
-}
-
-fn hex(digest: StateDigest) -> String {
-    digest.to_bytes().iter().fold(String::with_capacity(64), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[tonic::async_trait]
@@ -369,7 +358,7 @@ impl AdminService for Admin {
                 let digests = self.node().recent_digests(request.into_inner().from_index);
                 let digests = digests.into_iter().take(limits::DIGESTS_LISTED_MAX);
                 let digests =
-                    digests.map(|(log_index, digest)| admin::IndexDigest { log_index, digest: hex(digest) }).collect();
+                    digests.map(|(log_index, digest)| admin::IndexDigest { log_index, digest: digest.to_string() }).collect();
                 Ok(Response::new(admin::ListDigestsResponse { digests }))
             })
             .await
@@ -381,91 +370,4 @@ fn ended(call: Call, failure: Failure) -> Status {
     let status = failure.status();
     call.end(status.code());
     status
-}
-
-/// The inner error: why it ended before it was complete.
-fn send_scan(
-    scan: &LedgerScan,
-    node_id: u64,
-    reader: &Reader<admin::ScanLedgerResponse>,
-) -> Result<Result<(), Status>, StorageError> {
-    let send = |item| reader.give_blocking(admin::ScanLedgerResponse { item: Some(item) });
-    let meta = scan.meta();
-    let header = Item::Header(admin::ScanHeader {
-        node_id,
-        applied_index: meta.applied.map_or(0, |applied| applied.index),
-        digest: hex(meta.digest),
-        scanned_digest: hex(scan.digest()?),
-        totals: Some(wire::totals(&scan.totals()?)),
-    });
-    let mut sent = send(header);
-    if sent.is_err() {
-        return Ok(sent);
-    }
-    scan.visit(|record| {
-        let item = match record {
-            Change::Series(series) => Item::Series(wire::series(&series)),
-            Change::Order(order) => Item::Order(wire::order(&order, Vec::new())),
-            Change::Payment(payment) => Item::Payment(wire::payment(&payment, None)),
-            Change::Refund(refund) => Item::Refund(wire::refund(&refund)),
-            Change::Stamping(stamping) => Item::Stamping(wire::stamping(&stamping)),
-            Change::Policy(policy) => Item::Policy(wire::policy(Some(&policy))),
-            // They stand in the header.
-            Change::Totals(_) => return ControlFlow::Continue(()),
-        };
-        sent = send(item);
-        if sent.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-    })?;
-    Ok(sent)
-}
-
-/// Page after page up to `until`.
-fn export(
-    edge: Edge<ClusterNode>,
-    first: Vec<CommittedEntry>,
-    until: u64,
-) -> BoxStream<'static, Result<admin::ExportLogResponse, Status>> {
-    let next_page = move |page: Option<Vec<CommittedEntry>>| {
-        let edge = edge.clone();
-        async move {
-            let page = page?;
-            let last = page.last()?.position.index;
-            let rest = if last >= until {
-                Ok(None)
-            } else {
-                edge.node().export_log(last + 1, limits::EXPORT_ENTRIES_PAGE).await.map(Some)
-            };
-            let mut answers: Vec<_> =
-                page.into_iter().filter(|entry| entry.position.index <= until).map(|entry| Ok(exported(entry))).collect();
-            match rest {
-                Ok(rest) => Some((stream::iter(answers), rest)),
-                Err(error) => {
-                    answers.push(Err(unexported(&edge, error).status()));
-                    Some((stream::iter(answers), None))
-                }
-            }
-        }
-    };
-    stream::unfold(Some(first), next_page).flatten().boxed()
-}
-
-fn unexported(edge: &Edge<ClusterNode>, error: ExportError) -> Failure {
-    match error {
-        ExportError::Purged { first_index } => {
-            Failure::new(Reason::LogPurged, error.to_string()).with("first_index", first_index)
-        }
-        ExportError::Storage(error) => edge.stop_for(error),
-    }
-}
-
-fn exported(entry: CommittedEntry) -> admin::ExportLogResponse {
-    let (proposed_at_ms, commands) = match entry.body {
-        EntryBody::Commands(batch) => (wire::ms(batch.proposed_at.0), batch.commands.iter().map(logged).collect()),
-        EntryBody::Blank | EntryBody::Membership(_) => (0, Vec::new()),
-    };
-    admin::ExportLogResponse { log_index: entry.position.index, term: entry.position.term, proposed_at_ms, commands }
-}
-
-fn logged(command: &Command) -> admin::LoggedCommand {
-    admin::LoggedCommand { command: Some(wire::logged_command(command)) }
 }

@@ -14,6 +14,7 @@ pub mod calls;
 pub mod deadline;
 pub mod edge;
 pub mod errors;
+mod exports;
 pub mod issuance;
 pub mod ledger_node;
 mod long_answers;

@@ -156,14 +156,18 @@ pub fn buyer(scenario: &Scenario, seed: u64, number: u32, intended_ms: u64) -> B
         after_issue: AfterIssue::Keeps,
         pays_after_void: None,
     };
-    // Drawn last: a scenario without these shares has the buyers that it always had.
-    let after_issue = after_issue(scenario, quantity, &mut rng);
+    use_stamps(buyer, scenario, &mut rng)
+}
+
+/// What becomes of the stamps. Drawn last: a scenario without these shares has the buyers that it always had.
+fn use_stamps(buyer: Buyer, scenario: &Scenario, rng: &mut ChaCha8Rng) -> Buyer {
+    let after_issue = after_issue(scenario, buyer.quantity, rng);
     let voids = matches!(after_issue, AfterIssue::Voids { .. });
     let again = Charge {
-        payment: PaymentName { gateway: GATEWAYS[0].into(), payment_id: format!("p-{number}-4").into() },
+        payment: PaymentName { gateway: GATEWAYS[0].into(), payment_id: format!("p-{}-4", buyer.number).into() },
         ..buyer.payments[0].clone()
     };
-    let pays_after_void = (voids && draw(&mut rng, shares.pay_after_cancel)).then_some(again);
+    let pays_after_void = (voids && draw(rng, scenario.traffic.shares.pay_after_cancel)).then_some(again);
     Buyer { after_issue, pays_after_void, ..buyer }
 }
 
