@@ -28,7 +28,7 @@
 
 use super::StorageError;
 use super::codec::corrupt;
-use crate::domain::{DocumentDigest, LedgerTime, OrderId, PaymentName, Place, SeriesCode, StampNumber};
+use crate::domain::{DocumentDigest, Gateway, LedgerTime, OrderId, PaymentId, PaymentName, Place, SeriesCode, StampNumber};
 
 pub const LOG_VOTE: &[u8] = b"\x00vote";
 pub const LOG_COMMITTED: &[u8] = b"\x00committed";
@@ -99,9 +99,32 @@ pub fn order(id: OrderId) -> Vec<u8> {
     tagged(Table::Orders, &[id.as_bytes()])
 }
 
+/// # Errors
+/// [`StorageError::Corrupt`]: no key of an order.
+pub fn decode_order(key: &[u8]) -> Result<OrderId, StorageError> {
+    match key.get(1..).map(<[u8; 16]>::try_from) {
+        Some(Ok(id)) => Ok(OrderId::from_bytes(id)),
+        _ => Err(corrupt("orders", format_args!("a key has {} bytes, must have 17", key.len()))),
+    }
+}
+
 #[must_use]
 pub fn payment(name: &PaymentName) -> Vec<u8> {
     named(Table::Payments, name)
+}
+
+/// The keys of one gateway's payments: from the first, and up to but without the second.
+#[must_use]
+pub fn payments_of(gateway: &Gateway) -> (Vec<u8>, Vec<u8>) {
+    let bounded = |separator: u8| tagged(Table::Payments, &[gateway.as_str().as_bytes(), &[separator]]);
+    (bounded(b'/'), bounded(b'/' + 1))
+}
+
+/// # Errors
+/// [`StorageError::Corrupt`]: no key of a payment.
+pub fn decode_payment_id(key: &[u8]) -> Result<PaymentId, StorageError> {
+    let id = key.splitn(2, |byte| *byte == b'/').nth(1).unwrap_or_default();
+    PaymentId::new(&String::from_utf8_lossy(id)).map_err(|error| corrupt("payments", format_args!("a key's id {error}")))
 }
 
 #[must_use]

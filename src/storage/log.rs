@@ -268,6 +268,7 @@ fn options() -> Options {
     options.set_compression_type(DBCompressionType::None);
     options.set_write_buffer_size(limits::LOG_WRITE_BUFFER_BYTES);
     options.set_max_write_buffer_number(limits::LOG_WRITE_BUFFERS);
+    options.set_bytes_per_sync(limits::WRITE_BACK_BYTES);
     options.set_keep_log_file_num(limits::ROCKSDB_INFO_LOGS);
     options.set_max_log_file_size(limits::ROCKSDB_INFO_LOG_BYTES);
     let mut table = BlockBasedOptions::default();

@@ -148,10 +148,21 @@ impl<'a, V: LedgerView> Overlay<'a, V> {
         }
     }
 
+    /// Records that were changed since edits were last taken.
+    fn edited(&mut self) -> usize {
+        self.series.get_mut().edited.len()
+            + self.orders.get_mut().edited.len()
+            + self.payments.get_mut().edited.len()
+            + self.refunds.get_mut().edited.len()
+            + self.stampings.get_mut().edited.len()
+            + self.policies.get_mut().edited.len()
+            + self.totals.get_mut().edited.len()
+    }
+
     /// The net edits since the last call: one for each record that was changed, in the order of [`Change`], each kind
     /// by key.
     pub fn take_edits(&mut self) -> Vec<Edit> {
-        let mut edits = Vec::new();
+        let mut edits = Vec::with_capacity(self.edited());
         self.series.get_mut().take_edits(&mut edits, Change::Series);
         self.orders.get_mut().take_edits(&mut edits, Change::Order);
         self.payments.get_mut().take_edits(&mut edits, Change::Payment);

@@ -149,6 +149,9 @@ fn options() -> Options {
     options.set_compression_type(DBCompressionType::None);
     options.set_write_buffer_size(limits::LEDGER_WRITE_BUFFER_BYTES);
     options.set_max_write_buffer_number(limits::LEDGER_WRITE_BUFFERS);
+    options.set_bytes_per_sync(limits::WRITE_BACK_BYTES);
+    options.set_wal_bytes_per_sync(limits::WRITE_BACK_BYTES);
+    options.set_level_zero_file_num_compaction_trigger(limits::LEDGER_COMPACTION_FILES);
     options.set_memtable_prefix_bloom_ratio(limits::LEDGER_WRITE_BUFFER_BLOOM_SHARE);
     options.set_memtable_whole_key_filtering(true);
     options.set_keep_log_file_num(limits::ROCKSDB_INFO_LOGS);

@@ -13,6 +13,7 @@ use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{DB, WriteBatch};
 use tokio::sync::oneshot;
 
+use super::recent::{Known, Recent};
 use super::scan::digest_of_database;
 use super::view::{self, Passed, Published, RocksView};
 use super::{Digests, Generation};
@@ -46,8 +47,9 @@ pub(super) struct Worker {
     totals: Totals,
     /// All of them: a code has three characters, so there are at most 32,768.
     series: BTreeMap<SeriesCode, Series>,
+    recent: Recent,
     published: Arc<ArcSwap<Published>>,
-    recent: Digests,
+    recent_digests: Digests,
     snapshots: Arc<Snapshots>,
     /// A write failed: what the database holds is not known any more.
     failed: Option<StorageError>,
@@ -58,12 +60,12 @@ impl Worker {
         ledger_dir: &Path,
         generation: Arc<Generation>,
         published: &Arc<ArcSwap<Published>>,
-        recent: &Digests,
+        recent_digests: &Digests,
         snapshots: &Arc<Snapshots>,
     ) -> Result<Self, StorageError> {
         #[cfg(feature = "planted-bug-3")]
         forget_payments(&generation)?;
-        let series = series_of(&generation)?;
+        let (series, recent) = (series_of(&generation)?, Recent::of(&generation)?);
         let (meta, totals) = {
             let start = published.load();
             (start.meta.clone(), start.totals.clone())
@@ -74,8 +76,9 @@ impl Worker {
             meta,
             totals,
             series,
+            recent,
             published: Arc::clone(published),
-            recent: Arc::clone(recent),
+            recent_digests: Arc::clone(recent_digests),
             snapshots: Arc::clone(snapshots),
             failed: None,
         })
@@ -112,25 +115,20 @@ impl Worker {
 
     fn apply(&mut self, entries: &[CommittedEntry]) -> Result<Vec<Vec<Reply>>, StorageError> {
         let passed = self.published.load().passed();
-        let base = Base { db: &self.generation, series: &self.series, totals: &self.totals, passed: &passed };
+        let base =
+            Base { db: &self.generation, series: &self.series, recent: &self.recent, totals: &self.totals, passed: &passed };
         let mut overlay = Overlay::new(&base);
         let mut meta = self.meta.clone();
         let mut batch = WriteBatch::default();
         let mut digests = Vec::with_capacity(entries.len());
         let mut replies = Vec::with_capacity(entries.len());
-        let (mut series, mut totals) = (BTreeMap::new(), None);
+        let mut edits = Vec::with_capacity(entries.len());
         for entry in entries {
             follows(&meta, entry)?;
             let applied = apply_entry(&mut overlay, &mut meta, entry)?;
             applied.records.iter().for_each(|record| batch.put(&record.key, &record.value));
             add_to_indexes(&mut batch, &applied.edits);
-            for edit in applied.edits {
-                match edit.after {
-                    Change::Series(changed) => drop(series.insert(changed.code, changed)),
-                    Change::Totals(changed) => totals = Some(changed),
-                    Change::Order(_) | Change::Payment(_) | Change::Refund(_) | Change::Stamping(_) | Change::Policy(_) => {}
-                }
-            }
+            edits.push(applied.edits);
             digests.push((entry.position.index, meta.digest));
             replies.push(applied.replies);
         }
@@ -142,11 +140,24 @@ impl Worker {
         crash_point::reach("ledger.apply.before_write");
         self.generation.write(batch).map_err(io("write the ledger"))?;
         self.meta = meta;
-        self.series.append(&mut series);
-        self.totals = totals.unwrap_or_else(|| self.totals.clone());
+        for Edit { after, .. } in edits.into_iter().flatten() {
+            self.remember(after)?;
+        }
         self.publish(passed);
-        remember(&self.recent, &digests);
+        remember_digests(&self.recent_digests, &digests);
         Ok(replies)
+    }
+
+    /// `written` is in the database now.
+    fn remember(&mut self, written: Change) -> Result<(), StorageError> {
+        match written {
+            Change::Series(series) => drop(self.series.insert(series.code, series)),
+            Change::Totals(totals) => self.totals = totals,
+            Change::Order(order) => self.recent.order_written(order),
+            Change::Payment(payment) => self.recent.payment_written(&self.generation, payment.name)?,
+            Change::Refund(_) | Change::Stamping(_) | Change::Policy(_) => {}
+        }
+        Ok(())
     }
 
     fn publish(&self, passed: Passed) {
@@ -178,7 +189,8 @@ impl Worker {
             }
         };
         crash_point::reach("snapshot.install.after_verify");
-        let (series, next) = (series_of(&generation)?, Published::of(&generation)?);
+        let (series, recent) = (series_of(&generation)?, Recent::of(&generation)?);
+        let next = Published::of(&generation)?;
         let before_rename = || crash_point::reach("snapshot.install.before_switch");
         if let Err(error) = generation.make_current(&self.ledger_dir, before_rename) {
             // Which of the two the next start will use is not known: this one must not go on.
@@ -188,10 +200,10 @@ impl Worker {
         crash_point::reach("snapshot.install.after_switch");
         let replaced = std::mem::replace(&mut self.generation, generation);
         replaced.retire();
-        self.series = series;
+        (self.series, self.recent) = (series, recent);
         (self.meta, self.totals) = (next.meta.clone(), next.totals.clone());
         self.published.store(Arc::new(next));
-        remember_only(&self.recent, &self.meta);
+        remember_only(&self.recent_digests, &self.meta);
         self.snapshots.adopt(snapshot)?;
         crash_point::reach("snapshot.install.after_adopt");
         Ok(self.meta.clone())
@@ -228,10 +240,10 @@ fn follows(meta: &LedgerMeta, entry: &CommittedEntry) -> Result<(), StorageError
 /// Of a ledger that was opened or installed: what came before is not known.
 pub(super) fn remember_only(recent: &Mutex<VecDeque<(u64, StateDigest)>>, meta: &LedgerMeta) {
     recent.lock().unwrap_or_else(PoisonError::into_inner).clear();
-    remember(recent, meta.applied.map(|applied| (applied.index, meta.digest)).as_slice());
+    remember_digests(recent, meta.applied.map(|applied| (applied.index, meta.digest)).as_slice());
 }
 
-fn remember(recent: &Mutex<VecDeque<(u64, StateDigest)>>, digests: &[(u64, StateDigest)]) {
+fn remember_digests(recent: &Mutex<VecDeque<(u64, StateDigest)>>, digests: &[(u64, StateDigest)]) {
     let mut recent = recent.lock().unwrap_or_else(PoisonError::into_inner);
     recent.extend(digests);
     let surplus = recent.len().saturating_sub(limits::RECENT_DIGESTS_MAX);
@@ -276,6 +288,7 @@ fn add_to_indexes(batch: &mut WriteBatch, edits: &[Edit]) {
 struct Base<'a> {
     db: &'a DB,
     series: &'a BTreeMap<SeriesCode, Series>,
+    recent: &'a Recent,
     totals: &'a Totals,
     passed: &'a Passed,
 }
@@ -288,11 +301,18 @@ impl LedgerView for Base<'_> {
     }
 
     fn order(&self, id: OrderId) -> Result<Option<Order>, StorageError> {
-        view::order(self.db, id)
+        match self.recent.order(id) {
+            Known::Record(order) => Ok(Some(order.clone())),
+            Known::Absent => Ok(None),
+            Known::No => view::order(self.db, id),
+        }
     }
 
     fn payment(&self, name: &PaymentName) -> Result<Option<Payment>, StorageError> {
-        view::payment(self.db, name)
+        match self.recent.payment(name) {
+            Known::Absent => Ok(None),
+            Known::Record(()) | Known::No => view::payment(self.db, name),
+        }
     }
 
     fn refund(&self, payment: &PaymentName) -> Result<Option<Refund>, StorageError> {
