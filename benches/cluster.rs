@@ -21,6 +21,8 @@ const WINDOW: Duration = Duration::from_secs(10);
 /// Leaders killed, and leaders asked to stop.
 const FAILOVERS: usize = 20;
 const HANDOVERS: usize = 10;
+/// Of a rush: more than HTTP/2 alone would hold back.
+const OVERLOAD_CONNECTIONS: usize = 32;
 
 #[tokio::main]
 async fn main() {
@@ -38,6 +40,9 @@ async fn main() {
     }
     if wanted("batches") {
         batches(&cluster).await;
+    }
+    if wanted("overload") {
+        overload(&cluster).await;
     }
     memory(&cluster);
     if wanted("failover") {
@@ -76,6 +81,27 @@ async fn batches(cluster: &Cluster) {
     let window = load::streams(&channels, 2, 4, 250, WINDOW).await;
     println!("2 streams, 4 x 250 in flight{:6} {window}", "");
     println!();
+}
+
+/// The peak with callers who wait for their answers, then three times as many who do not.
+async fn overload(cluster: &Cluster) {
+    let leader = cluster.leader().await;
+    let channels = load::channels(&cluster.client_address(leader), OVERLOAD_CONNECTIONS).await;
+    let peak = load::unary(&channels, 256, WINDOW).await.orders_per_second();
+    let start = Instant::now();
+    let seen = load::rush(&channels, 3.0 * peak, WINDOW).await;
+    let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    let goodput = of(&seen.issued) as f64 / start.elapsed().as_secs_f64();
+    println!(
+        "peak {peak:.0} orders/s; three times that offered: {goodput:.0} orders/s issued ({:.0} %)",
+        100.0 * goodput / peak
+    );
+    println!(
+        "turned away: {} new orders, {} payments; failed: {}\n",
+        of(&seen.orders_shed),
+        of(&seen.payments_shed),
+        of(&seen.failed)
+    );
 }
 
 fn memory(cluster: &Cluster) {

@@ -118,9 +118,9 @@ pub const RETRY_DELAY: Duration = Duration::from_millis(50);
 pub const RETRY_DELAY_OVERLOADED: Duration = Duration::from_millis(250);
 /// Batches of one stream that are under way at once; the next is taken in when one is answered.
 pub const STREAM_BATCHES_IN_FLIGHT_MAX: usize = 256;
-/// Commands of one stream that are under way at once: ten full batches keep the log busy, and five such streams still fit
-/// into `QUEUE_COMMANDS_MAX`.
-pub const STREAM_COMMANDS_IN_FLIGHT_MAX: usize = 10 * BATCH_COMMANDS_MAX;
+/// Commands of one stream that are under way at once: five full batches keep the log busy, and two such streams fit into
+/// `QUEUE_BATCH_COMMANDS_MAX`.
+pub const STREAM_COMMANDS_IN_FLIGHT_MAX: usize = 5 * BATCH_COMMANDS_MAX;
 /// Calls of one connection that are under way at once; HTTP/2 holds the others back.
 pub const CONNECTION_CALLS_MAX: u32 = 1_024;
 /// Threads that read the ledger for calls. A point read takes microseconds; two keep one slow read from blocking all.
@@ -182,9 +182,15 @@ pub const PEER_BACKOFF: Duration = Duration::from_millis(50);
 /// Entries and commands in one atomic write of the ledger.
 pub const APPLY_ENTRIES_MAX: usize = 64;
 pub const APPLY_COMMANDS_MAX: usize = 4_000;
-/// Commands that wait to be proposed, over all callers: a second or less of full load. A command is less than 300 bytes, so
-/// this bounds the memory too.
+/// Commands that wait to be proposed, over all callers, when a confirmation of money comes (`consensus::admission`): a few seconds
+/// of full load. A command is less than 300 bytes, so this bounds the memory too.
 pub const QUEUE_COMMANDS_MAX: usize = 50_000;
+/// The same, when a command on an existing order comes: half of the room is for money alone.
+pub const QUEUE_STAMPING_COMMANDS_MAX: usize = 25_000;
+/// The same, when a new order comes: half a second of one order a call, so that those who are let in have time to pay.
+pub const QUEUE_NEW_ORDER_COMMANDS_MAX: usize = 12_000;
+/// The same, when a batch comes: two full streams.
+pub const QUEUE_BATCH_COMMANDS_MAX: usize = 10_000;
 /// Batches that a node which does not lead has sent to the leader and that are not answered.
 pub const FORWARDS_IN_FLIGHT_MAX: usize = 4;
 /// How long such a batch waits for its answer: one that does not come is asked for again. A leader that cannot be reached, but

@@ -70,10 +70,16 @@ pub struct Window {
     latencies_us: Vec<u64>,
 }
 
+impl Window {
+    pub fn orders_per_second(&self) -> f64 {
+        self.orders as f64 / self.length.as_secs_f64()
+    }
+}
+
 impl fmt::Display for Window {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let at = |share: usize| self.latencies_us.get(self.latencies_us.len() * share / 100).map_or(0.0, |us| *us as f64 / 1e3);
-        write!(f, "{:>10.0} {:>9.2} {:>9.2}", self.orders as f64 / self.length.as_secs_f64(), at(50), at(99))
+        write!(f, "{:>10.0} {:>9.2} {:>9.2}", self.orders_per_second(), at(50), at(99))
     }
 }
 
@@ -123,6 +129,69 @@ pub async fn unary(channels: &[Channel], in_flight: usize, length: Duration) -> 
         }
     })
     .await
+}
+
+/// What became of buyers who came faster than they could be served.
+#[derive(Default)]
+pub struct Rush {
+    pub issued: AtomicU64,
+    /// New orders, and confirmations of money, that were turned away as too much.
+    pub orders_shed: AtomicU64,
+    pub payments_shed: AtomicU64,
+    /// Anything else, such as a deadline.
+    pub failed: AtomicU64,
+}
+
+/// Buyers who come at `per_second`, whether or not those before them were served. One who is turned away leaves; one whose order
+/// is placed pays until the payment is taken. Ends when the last has left.
+pub async fn rush(channels: &[Channel], per_second: f64, length: Duration) -> Arc<Rush> {
+    const TICK: Duration = Duration::from_millis(5);
+    let (seen, start) = (Arc::new(Rush::default()), Instant::now());
+    let mut buyers = tokio::task::JoinSet::new();
+    let mut came = 0_u64;
+    let mut ticks = tokio::time::interval(TICK);
+    while start.elapsed() < length {
+        ticks.tick().await;
+        while came < (start.elapsed().as_secs_f64() * per_second) as u64 {
+            let client = IssuanceServiceClient::new(channels[came as usize % channels.len()].clone());
+            buyers.spawn(buy_once(client, seen.clone()));
+            came += 1;
+        }
+        while buyers.try_join_next().is_some() {}
+    }
+    while buyers.join_next().await.is_some() {}
+    seen
+}
+
+async fn buy_once(mut client: IssuanceServiceClient<Channel>, seen: Arc<Rush>) {
+    const PAYMENT_TRIES_MAX: usize = 20;
+    let order = Buyer::order();
+    let payment = Buyer::payment(&order.order_id);
+    match client.place_order(order).await {
+        Ok(_) => {}
+        Err(status) if status.code() == tonic::Code::ResourceExhausted => {
+            seen.orders_shed.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        Err(_) => {
+            seen.failed.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+    }
+    for _ in 0..PAYMENT_TRIES_MAX {
+        match client.record_payment(payment.clone()).await {
+            Ok(_) => {
+                seen.issued.fetch_add(1, Ordering::Relaxed);
+                return;
+            }
+            Err(status) if status.code() == tonic::Code::ResourceExhausted => {
+                seen.payments_shed.fetch_add(1, Ordering::Relaxed);
+                tokio::time::sleep(Duration::from_millis(250)).await;
+            }
+            Err(_) => {}
+        }
+    }
+    seen.failed.fetch_add(1, Ordering::Relaxed);
 }
 
 fn commands(count: usize) -> (Vec<v1::Command>, Vec<v1::Command>) {

@@ -7,6 +7,7 @@ use openraft::AsyncRuntime;
 use openraft::type_config::alias::InstantOf;
 use tokio::sync::oneshot;
 
+use super::admission::Class;
 use super::api::{RetryReason, SubmitError, Submitted};
 use super::metrics::Metrics;
 use super::types::TypeConfig;
@@ -46,6 +47,7 @@ pub(super) struct Call<RT: AsyncRuntime> {
     pub(super) commands: Vec<Command>,
     /// Of `commands`; stays when they are on their way.
     pub(super) count: usize,
+    pub(super) class: Class,
     pub(super) queued_at: InstantOf<TypeConfig<RT>>,
     pub(super) deadline: InstantOf<TypeConfig<RT>>,
     pub(super) progress: Arc<Progress>,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::admission::Shed;
 pub use crate::counters::{Counter, Gauge, Histogram};
 use crate::domain::{Outcome, PaymentOutcome, Reply};
 
@@ -13,6 +14,8 @@ pub struct Metrics {
     pub submits_retry: Counter,
     pub submits_overloaded: Counter,
     pub submits_unknown: Counter,
+    /// Those of them that found too much waiting when they came.
+    pub shed: Shed,
     /// Commands that came back with replies.
     pub commands_answered: Counter,
     /// Commands of this node's own callers that were answered with what the same command did before, by what it did.

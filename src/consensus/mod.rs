@@ -4,6 +4,7 @@
 //! [`LedgerStore`](crate::storage::LedgerStore), and over [`PeerLink`], so that the same code runs under a seeded simulation.
 //! Callers see [`Node`] and the plain values of [`api`]; no openraft type leaves this module, except the runtimes.
 
+pub mod admission;
 pub mod api;
 mod calls;
 mod codec;

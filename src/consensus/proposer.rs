@@ -18,6 +18,7 @@ use openraft::type_config::alias::InstantOf;
 use openraft::{AsyncRuntime, Instant};
 use tokio::sync::{Notify, oneshot};
 
+use super::admission::Class;
 use super::api::{RetryReason, SubmitError, Submitted, UnknownReason};
 use super::calls::{Answer, Call, Formed, Progress, count_outcome};
 use super::leadership::Leadership;
@@ -117,9 +118,12 @@ impl<RT: AsyncRuntime, T: Target<RT>> Proposer<RT, T> {
         let progress = Progress::queued();
         let (answer, answered) = oneshot::channel();
         let count = commands.len();
+        // A peer has shed what there was to shed: it sends on what it let in, of all classes in one batch.
+        let class = if from_peer { Class::Confirmation } else { Class::of(&commands) };
         let call = Call {
             commands,
             count,
+            class,
             queued_at,
             deadline,
             progress: progress.clone(),
@@ -151,7 +155,8 @@ impl<RT: AsyncRuntime, T: Target<RT>> Proposer<RT, T> {
             return Err(RetryReason::Draining);
         }
         // An empty queue takes any call: one call may be as large as a batch.
-        if queue.commands > 0 && queue.commands + call.count > limits::QUEUE_COMMANDS_MAX {
+        if queue.commands > 0 && queue.commands + call.count > call.class.queue_commands_max() {
+            self.metrics.shed.of(call.class).add(1);
             return Err(RetryReason::Overloaded);
         }
         queue.commands += call.count;

@@ -12,12 +12,13 @@ use openraft::type_config::alias::{WatchReceiverOf, WatchSenderOf};
 use openraft_rt_tokio::TokioRuntime;
 use tokio::sync::{Semaphore, mpsc};
 
+use super::admission::Class;
 use super::api::{RetryReason, SubmitError, UnknownReason};
 use super::leadership::Leadership;
 use super::metrics::Metrics;
 use super::proposer::{Attempt, Proposer, Returned, Target};
 use super::types::{TypeConfig, vote};
-use crate::domain::{Command, Outcome, Place, Refusal, Reply};
+use crate::domain::{AccountId, Command, OrderId, Outcome, Place, Quantity, Refusal, Reply, SeriesCode};
 use crate::limits;
 
 type Config = TypeConfig<TokioRuntime>;
@@ -26,6 +27,9 @@ type Seen = RaftServerMetrics<Config>;
 /// Nothing takes so long, except what waits for ever.
 const LONG: Duration = Duration::from_secs(60);
 const SHORT: Duration = Duration::from_millis(50);
+
+/// Of the class that is shed last.
+const CONFIRMATION: Command = Command::ExpireOrders { limit: 1 };
 
 const ME: u64 = 1;
 const OTHER: u64 = 2;
@@ -118,8 +122,12 @@ impl Bench {
     }
 
     fn submit(&self, within: Duration) -> Submitting {
+        self.submit_all(vec![CONFIRMATION], within, false)
+    }
+
+    fn submit_all(&self, commands: Vec<Command>, within: Duration, from_peer: bool) -> Submitting {
         let proposer = self.proposer.clone();
-        Config::spawn(async move { proposer.submit(vec![Command::ExpireOrders { limit: 1 }], within, false).await })
+        Config::spawn(async move { proposer.submit(commands, within, from_peer).await })
     }
 
     async fn batch(&mut self) -> usize {
@@ -131,6 +139,12 @@ impl Bench {
             tokio::task::yield_now().await;
         }
     }
+}
+
+fn place_order() -> Command {
+    let (account, series) = (AccountId::new("portal").expect("valid"), SeriesCode::new("A24").expect("valid"));
+    let quantity = Quantity::new(1).expect("valid");
+    Command::PlaceOrder { order: OrderId::from_bytes([7; 16]), account, series, quantity }
 }
 
 async fn answer(submitting: Submitting) -> super::calls::Answer {
@@ -268,4 +282,36 @@ async fn a_leader_that_does_not_answer_does_not_hold_a_batch_until_its_callers_g
     let (_, within) = bench.batches.recv().await.expect("it is sent");
     assert!(within.is_some_and(|within| within <= limits::FORWARD_ANSWER_WITHIN), "{within:?}");
     submitting.abort();
+}
+
+#[tokio::test]
+async fn money_is_shed_last_and_a_new_order_before_it() {
+    let mut bench = Bench::new(Some(ME), []);
+    let mut waiting = vec![bench.submit(LONG)];
+    assert_eq!(bench.batch().await, 1, "there is room for one entry alone, and it stalls");
+    let cancel = Command::CancelOrder { order: OrderId::from_bytes([7; 16]) };
+    let one_of = |class| match class {
+        Class::Confirmation => vec![CONFIRMATION],
+        Class::Stamping => vec![cancel.clone()],
+        Class::NewOrder => vec![place_order()],
+        Class::Batch => vec![place_order(), cancel.clone()],
+    };
+    let overloaded = SubmitError::Retry { leader: Some(ME), reason: RetryReason::Overloaded };
+    let mut queued = 0;
+    for full in Class::ALL.into_iter().rev() {
+        let fill = full.queue_commands_max() - queued;
+        waiting.push(bench.submit_all(vec![CONFIRMATION; fill], LONG, false));
+        queued += fill;
+        bench.queued(queued as u64).await;
+        for class in Class::ALL.into_iter().filter(|class| *class >= full) {
+            assert_eq!(answer(bench.submit_all(one_of(class), LONG, false)).await, Err(overloaded.clone()), "{class:?}");
+            assert!(bench.metrics.shed.of(class).get() > 0);
+        }
+        for class in Class::ALL.into_iter().filter(|class| *class < full) {
+            assert_eq!(bench.metrics.shed.of(class).get(), 0, "{class:?} has room while {full:?} has none");
+        }
+    }
+    let forwarded = bench.submit_all(vec![place_order(); 2], LONG, true);
+    assert_eq!(answer(forwarded).await, Err(overloaded), "a peer's batch is bounded by the whole queue");
+    waiting.iter().for_each(Submitting::abort);
 }

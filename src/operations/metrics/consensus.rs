@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::page::Page;
+use crate::consensus::admission::Class;
 use crate::consensus::metrics::Metrics;
 use crate::consensus::{NodeStatus, Role};
 use crate::counters::Histogram;
@@ -110,6 +111,16 @@ pub(super) fn encode_work(page: &mut Page<'_>, metrics: &Metrics, log_sync_us: &
             ([("outcome", "overloaded")], metrics.submits_overloaded.get()),
             ([("outcome", "unknown")], metrics.submits_unknown.get()),
         ],
+    )?;
+    page.counters(
+        "stampede_admission_shed",
+        "Calls that were turned away early because too much waited for their class",
+        Class::ALL.map(|class| ([("class", class.name())], metrics.shed.of(class).get())),
+    )?;
+    page.gauges(
+        "stampede_admission_queue_commands_max",
+        "Waiting commands, of all classes, up to which a class is let in",
+        Class::ALL.map(|class| ([("class", class.name())], class.queue_commands_max() as u64)),
     )?;
     page.counter("stampede_raft_commands_answered", "Commands that came back with a reply", metrics.commands_answered.get())?;
     page.gauge("stampede_raft_proposals_queued_commands", "Commands that wait to be proposed", metrics.queued_commands.get())?;

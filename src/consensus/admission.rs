@@ -1,0 +1,128 @@
+//! Who may still join the proposer's queue as it fills up. Money that was paid is shed last: a buyer who was told to come back
+//! later has lost a moment, a payment that finds no entrance has no stamps.
+//!
+//! Each class has a bound on the *whole* queue, and the bounds are nested. So whenever a call of one class is let in, one of a
+//! higher class that came at that moment would be, too: no confirmation is shed while a new order is admitted by the same node.
+//! Once in, everyone waits in one line: a client may send a payment behind its order without waiting for the order's answer.
+//!
+//! Reads have bounds of their own (`READS_WAITING_MAX`): they wait elsewhere and take nothing from the log.
+
+use crate::counters::Counter;
+use crate::domain::Command;
+use crate::limits;
+
+/// In the order in which they are shed, last first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Class {
+    /// Money that moved already: payments and settled refunds, also many in one call. And the operator's own commands: few, and
+    /// what opens stock must not wait for stock.
+    Confirmation,
+    /// One command on an order that is there: stamping, voiding, cancelling.
+    Stamping,
+    /// One new order.
+    NewOrder,
+    /// Any other call with several commands: its sender has time, or would not have collected them.
+    Batch,
+}
+
+impl Class {
+    pub const ALL: [Self; 4] = [Self::Confirmation, Self::Stamping, Self::NewOrder, Self::Batch];
+
+    pub(super) fn of(commands: &[Command]) -> Self {
+        match commands {
+            all if all.iter().all(confirms) => Self::Confirmation,
+            [Command::PlaceOrder { .. }] => Self::NewOrder,
+            [_] => Self::Stamping,
+            _ => Self::Batch,
+        }
+    }
+
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Confirmation => "confirmation",
+            Self::Stamping => "stamping",
+            Self::NewOrder => "new_order",
+            Self::Batch => "batch",
+        }
+    }
+
+    /// Commands of all classes that may wait, those of the call that asks included.
+    #[must_use]
+    pub fn queue_commands_max(self) -> usize {
+        match self {
+            Self::Confirmation => limits::QUEUE_COMMANDS_MAX,
+            Self::Stamping => limits::QUEUE_STAMPING_COMMANDS_MAX,
+            Self::NewOrder => limits::QUEUE_NEW_ORDER_COMMANDS_MAX,
+            Self::Batch => limits::QUEUE_BATCH_COMMANDS_MAX,
+        }
+    }
+}
+
+fn confirms(command: &Command) -> bool {
+    match command {
+        Command::RecordPayment { .. }
+        | Command::SettleRefund { .. }
+        | Command::OpenSeries(_)
+        | Command::SetPolicy(_)
+        | Command::ExpireOrders { .. } => true,
+        Command::PlaceOrder { .. }
+        | Command::CancelOrder { .. }
+        | Command::VoidOrder { .. }
+        | Command::StampDocument { .. } => false,
+    }
+}
+
+/// Calls that were turned away because too much waited, by class.
+#[derive(Debug, Default)]
+pub struct Shed([Counter; Class::ALL.len()]);
+
+impl Shed {
+    #[must_use]
+    pub fn of(&self, class: Class) -> &Counter {
+        &self.0[class as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{AccountId, Gateway, OrderId, PaymentId, PaymentName, Quantity, Rupiah, SeriesCode};
+
+    fn order() -> OrderId {
+        OrderId::from_bytes([7; 16])
+    }
+
+    fn place() -> Command {
+        let (account, series) = (AccountId::new("portal").expect("valid"), SeriesCode::new("A24").expect("valid"));
+        Command::PlaceOrder { order: order(), account, series, quantity: Quantity::new(1).expect("valid") }
+    }
+
+    fn pay() -> Command {
+        let (gateway, payment_id) = (Gateway::new("midtrans").expect("valid"), PaymentId::new("p").expect("valid"));
+        let payment = PaymentName { gateway, payment_id };
+        Command::RecordPayment { payment, order: order(), amount: Rupiah::payment(10_000).expect("valid") }
+    }
+
+    #[test]
+    fn a_call_is_of_the_class_of_what_it_carries() {
+        let cancel = || Command::CancelOrder { order: order() };
+        for (commands, class) in [
+            (vec![pay()], Class::Confirmation),
+            (vec![pay(), pay()], Class::Confirmation),
+            (vec![Command::ExpireOrders { limit: 1 }], Class::Confirmation),
+            (vec![cancel()], Class::Stamping),
+            (vec![place()], Class::NewOrder),
+            (vec![place(), pay()], Class::Batch),
+            (vec![cancel(), cancel()], Class::Batch),
+        ] {
+            assert_eq!(Class::of(&commands), class, "{commands:?}");
+        }
+    }
+
+    #[test]
+    fn where_a_class_has_room_every_higher_one_has() {
+        assert!(Class::ALL.is_sorted_by(|higher, lower| higher.queue_commands_max() > lower.queue_commands_max()));
+        assert!(Class::Batch.queue_commands_max() >= 2 * limits::STREAM_COMMANDS_IN_FLIGHT_MAX);
+    }
+}
