@@ -144,6 +144,12 @@ pub const LONG_ANSWERS_MAX: usize = 8;
 pub const LONG_ANSWER_RECORDS_AHEAD: usize = 64;
 /// How long one of them waits for its caller to read on: the network may stall, and a caller do something with what it has.
 pub const LONG_ANSWER_READ_WITHIN: Duration = Duration::from_secs(30);
+/// Bytes of a payment gateway's notice; theirs have two thousand and fewer.
+pub const WEBHOOK_BODY_BYTES_MAX: usize = 64 * 1024;
+/// From a notice's first byte to its answer: gateways want one within five seconds, and two is what they are promised.
+pub const WEBHOOK_ANSWER_WITHIN: Duration = Duration::from_millis(1_900);
+/// Secrets of one gateway that are good at once: the one that goes and the one that comes.
+pub const GATEWAY_SECRETS_MAX: usize = 2;
 /// Records in one page of a list, each less than 512 bytes: half of an answer.
 pub const PAGE_SIZE_MAX: u32 = 1_000;
 /// The same, of a call that asks for none.

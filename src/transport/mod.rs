@@ -1,10 +1,11 @@
-//! gRPC: the three ports of a node, and its calls to other nodes.
+//! What a node answers on: three ports of gRPC, one of HTTP, and its calls to other nodes.
 //!
 //! The only place that parses what callers send (`validate`) and the only one that names an error on the wire (`errors`). What a
 //! call means is the domain's affair, where it is executed is consensus': a service here converts, asks the node, converts back.
 //!
 //! - client port: `IssuanceService` ([`issuance`]); writes of all three forms share one path ([`edge`]).
 //! - operators' port: `AdminService` ([`admin`]).
+//! - webhook port: notices of payment gateways over HTTP ([`gateways`]).
 //! - peers' port: `PeerService` ([`peers`]), and [`peers::GrpcPeers`], the other end of it.
 //!
 //! Not here: TLS and roles (they come with the transport security), the HTTP port of metrics and probes (`operations`).
@@ -15,6 +16,7 @@ pub mod deadline;
 pub mod edge;
 pub mod errors;
 mod exports;
+pub mod gateways;
 pub mod issuance;
 pub mod ledger_node;
 mod long_answers;

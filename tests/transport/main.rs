@@ -6,6 +6,7 @@
 
 mod after_issue;
 mod bad_input;
+mod gateways;
 mod identity;
 mod issuing;
 mod reflection;

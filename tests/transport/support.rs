@@ -11,6 +11,8 @@ use stampede::proto::storage::MemberNode;
 use stampede::proto::v1::issuance_service_client::IssuanceServiceClient;
 use stampede::storage::{DataDir, StorageError};
 use stampede::transport::admin::Admin;
+use stampede::transport::gateways::http::serve_webhooks;
+use stampede::transport::gateways::{NoticeMetrics, Secret, Secrets};
 use stampede::transport::{
     CallMetrics, ClusterIdentity, ClusterNode, Edge, GrpcPeers, OnStorageError, Signals, serve_admin, serve_client, serve_peers,
 };
@@ -24,12 +26,19 @@ use tonic_types::{ErrorInfo, StatusExt};
 /// Everything must have happened by then; a test that reaches it has failed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Of the gateways: two keys are active while one replaces the other.
+pub(crate) const OLD_KEY: &str = "server-key-of-may";
+pub(crate) const NEW_KEY: &str = "server-key-of-june";
+pub(crate) const TOKEN: &str = "callback-token";
+
 pub(crate) struct TestNode {
     pub(crate) client: IssuanceServiceClient<Channel>,
     pub(crate) admin: AdminServiceClient<Channel>,
     pub(crate) client_address: String,
     pub(crate) admin_address: String,
     pub(crate) peer_address: String,
+    pub(crate) webhook_address: String,
+    pub(crate) notices: Arc<NoticeMetrics>,
     pub(crate) identity: ClusterIdentity,
     pub(crate) calls: Arc<CallMetrics>,
     pub(crate) dir: TempDir,
@@ -79,6 +88,8 @@ pub(crate) async fn start() -> TestNode {
     let client = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let admin = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let peer = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let webhook = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let webhook_address = webhook.local_addr().unwrap().to_string();
     let address = |listener: &TcpListener| listener.local_addr().unwrap().to_string();
     let (client_address, admin_address, peer_address) = (address(&client), address(&admin), address(&peer));
 
@@ -92,6 +103,9 @@ pub(crate) async fn start() -> TestNode {
     let edge = Edge::start(node.clone(), key(), on_storage_error.clone()).unwrap();
     let member = MemberNode { node_id: 1, peer_address: peer_address.clone(), client_address: client_address.clone() };
     let service = Admin::new(edge.clone(), identity.clone(), vec![member], calls.clone(), Instant::now());
+    let notices = Arc::<NoticeMetrics>::default();
+    let secrets = Secrets { midtrans: [OLD_KEY, NEW_KEY].map(Secret::new).to_vec(), xendit: vec![Secret::new(TOKEN)] };
+    tokio::spawn(serve_webhooks(webhook, edge.clone(), secrets, notices.clone(), signals.stop.clone()));
     tokio::spawn(serve_client(client, edge, calls.clone(), signals.clone()));
     tokio::spawn(serve_admin(admin, service, signals.clone()));
     tokio::spawn(serve_peers(peer, node.clone(), identity.clone(), calls.clone(), on_storage_error, signals.stop));
@@ -101,6 +115,8 @@ pub(crate) async fn start() -> TestNode {
         client_address,
         admin_address,
         peer_address,
+        webhook_address,
+        notices,
         identity,
         calls,
         dir,

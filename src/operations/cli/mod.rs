@@ -13,6 +13,7 @@ mod series;
 mod settings;
 mod stamp;
 mod version;
+mod webhook;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -95,6 +96,9 @@ enum Command {
     /// What is owed back: which payments have no stamps, and why
     #[command(subcommand)]
     Refund(refund::RefundCommand),
+    /// Notices of payment gateways
+    #[command(subcommand)]
+    Webhook(webhook::WebhookCommand),
     /// Show and set what is the same on all nodes
     #[command(subcommand)]
     Settings(settings::SettingsCommand),
@@ -131,6 +135,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Stamp(command) => block_on(stamp::run(&global, command)),
         Command::Series(command) => block_on(series::run(&global, command)),
         Command::Refund(command) => block_on(refund::run(&global, command)),
+        Command::Webhook(command) => block_on(webhook::run(&global, command)),
         Command::Settings(command) => block_on(settings::run(&global, command)),
         Command::Config(command) => configuration::run(&command),
         Command::Version => {

@@ -66,7 +66,11 @@ fn check_members(config: &Config, problems: &mut Vec<String>) {
 
 fn check_listeners(config: &Config, problems: &mut Vec<String>) -> Vec<String> {
     let listen = &config.listen;
-    let listeners = [("client", listen.client), ("peer", listen.peer), ("admin", listen.admin), ("metrics", listen.metrics)];
+    let mut listeners =
+        vec![("client", listen.client), ("peer", listen.peer), ("admin", listen.admin), ("metrics", listen.metrics)];
+    if config.gateways.midtrans_keys_file.is_some() || config.gateways.xendit_tokens_file.is_some() {
+        listeners.push(("webhook", listen.webhook));
+    }
     let mut taken: Vec<(&str, SocketAddr)> = Vec::new();
     let mut warnings = Vec::new();
     for (name, address) in listeners {

@@ -15,7 +15,8 @@ const ENVIRONMENT_PREFIX: &str = "STAMPEDE_";
 /// Between section and field.
 const ENVIRONMENT_SEPARATOR: &str = "__";
 /// Variables with our prefix that are no keys of a node: of the commands, the build, the tests.
-const OTHER_VARIABLES: [&str; 7] = ["SERVER", "ADMIN", "REVISION", "SIM_SEED", "SIM_TRACE", "CRASH_POINT", "CRASH_TEST_DIR"];
+const OTHER_VARIABLES: [&str; 8] =
+    ["SERVER", "ADMIN", "WEBHOOK", "REVISION", "SIM_SEED", "SIM_TRACE", "CRASH_POINT", "CRASH_TEST_DIR"];
 /// In the names of variables that Kubernetes sets for each service beside it, one named `stampede` among them.
 const KUBERNETES_MARKS: [&str; 3] = ["SERVICE_HOST", "SERVICE_PORT", "PORT_"];
 
@@ -236,6 +237,7 @@ from_value! {
     bool: Value::Flag(flag) => *flag;
     SocketAddr: Value::Listen(address) => *address;
     PathBuf: Value::Path(path) => path.clone();
+    Option<PathBuf>: Value::OptionalPath(path) => path.clone();
     Vec<MemberAddresses>: Value::Members(members) => members.clone();
     LogFormat: Value::Text(text) => if text == "text" { Self::Text } else { Self::Json };
     LogLevel: Value::Text(text) => match text.as_str() {

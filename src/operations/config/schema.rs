@@ -90,6 +90,8 @@ sections! {
         client: SocketAddr = loopback(7700);
         /// The other nodes, gRPC.
         peer: SocketAddr = loopback(7701);
+        /// Notices of payment gateways, HTTP. Opened only if `gateways` names a secret.
+        webhook: SocketAddr = loopback(7702);
         /// Operators, gRPC.
         admin: SocketAddr = loopback(7703);
         /// Metrics and probes, HTTP.
@@ -118,6 +120,15 @@ sections! {
     serials: Serials {
         /// 64 hexadecimal digits, secret, equal on all nodes. Lines that begin with # are comments.
         key_file: PathBuf = Kind::Path;
+    }
+
+    /// Payment gateways that send their notices here. A file holds one secret a line, two while one replaces the other; lines that
+    /// begin with # are comments. Read at the start. A gateway without a file is not listened to.
+    gateways: Gateways {
+        /// Server keys of the Midtrans merchant.
+        midtrans_keys_file: Option<PathBuf> = Kind::OptionalPath;
+        /// Callback tokens (x-callback-token) of the Xendit account.
+        xendit_tokens_file: Option<PathBuf> = Kind::OptionalPath;
     }
 
     /// Who may reach this node.

@@ -31,6 +31,8 @@ pub(super) enum Kind {
         default: SocketAddr,
     },
     Path,
+    /// Empty stands for none.
+    OptionalPath,
     Choice {
         default: &'static str,
         among: &'static [&'static str],
@@ -46,6 +48,7 @@ pub(super) enum Value {
     Flag(bool),
     Listen(SocketAddr),
     Path(PathBuf),
+    OptionalPath(Option<PathBuf>),
     Members(Vec<MemberAddresses>),
 }
 
@@ -90,6 +93,9 @@ impl Kind {
             }
             (Self::Flag { .. }, toml::Value::Boolean(flag)) => Ok(Value::Flag(*flag)),
             (Self::Path, toml::Value::String(text)) => Ok(Value::Path(directory.join(checked_path(text)?))),
+            (Self::OptionalPath, toml::Value::String(text)) => {
+                Ok(Value::OptionalPath((!text.is_empty()).then(|| directory.join(text))))
+            }
             (Self::Members, toml::Value::Array(_)) => read_members(value),
             (Self::Integer { .. } | Self::Flag { .. } | Self::Members, other) => {
                 Err(format!("{} expected, found {}", self.describe(), describe_toml(other)))
@@ -108,6 +114,7 @@ impl Kind {
             Self::Flag { .. } => Value::Flag(text.parse().map_err(|_| unreadable())?),
             Self::Listen { .. } => Value::Listen(text.parse().map_err(|_| unreadable())?),
             Self::Path => Value::Path(PathBuf::from(checked_path(text)?)),
+            Self::OptionalPath => Value::OptionalPath((!text.is_empty()).then(|| PathBuf::from(text))),
             Self::Name { .. } | Self::Choice { .. } => Value::Text(text.to_owned()),
             Self::Members => {
                 let table = format!("members = {text}").parse::<toml::Table>().map_err(|_| unreadable())?;
@@ -139,6 +146,7 @@ impl Kind {
             Self::Name { default, .. } | Self::Choice { default, .. } => Some(Value::Text((*default).to_owned())),
             Self::Flag { default } => Some(Value::Flag(*default)),
             Self::Listen { default } => Some(Value::Listen(*default)),
+            Self::OptionalPath => Some(Value::OptionalPath(None)),
             Self::Path | Self::Members => None,
         }
     }
@@ -154,6 +162,7 @@ impl Kind {
             Self::Flag { .. } => "true or false".to_owned(),
             Self::Listen { .. } => "an address, ip:port".to_owned(),
             Self::Path => "a path".to_owned(),
+            Self::OptionalPath => "a path, or nothing".to_owned(),
             Self::Choice { among, .. } => format!("one of {}", among.join(", ")),
             Self::Members => "a list of { id, client, peer, admin }".to_owned(),
         }
@@ -170,6 +179,10 @@ impl Value {
             Self::Flag(flag) => flag.to_string(),
             Self::Listen(address) => format!("\"{address}\""),
             Self::Path(path) => toml::Value::String(path.display().to_string()).to_string(),
+            Self::OptionalPath(path) => {
+                let shown = path.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
+                toml::Value::String(shown).to_string()
+            }
             Self::Members(members) => {
                 let lines: Vec<String> = members.iter().map(print_member).collect();
                 format!("[\n{}]", lines.concat())

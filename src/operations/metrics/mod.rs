@@ -7,6 +7,7 @@
 mod calls;
 mod consensus;
 mod ledger;
+mod notices;
 mod page;
 mod process;
 
@@ -24,6 +25,7 @@ use crate::consensus::NodeStatus;
 use crate::counters::Histogram;
 use crate::domain::{LedgerTime, Series, Totals};
 use crate::storage::StorageError;
+use crate::transport::gateways::NoticeMetrics;
 use crate::transport::{CallMetrics, OnStorageError};
 
 /// What the page is made of.
@@ -60,6 +62,7 @@ pub struct Metrics<O> {
     /// The cluster's name is known once it is made.
     pub names: Box<dyn Fn() -> Names + Send + Sync>,
     pub calls: Arc<CallMetrics>,
+    pub notices: Arc<NoticeMetrics>,
     /// Microseconds.
     pub log_sync_us: Arc<Histogram>,
     pub lifecycle: Arc<Lifecycle>,
@@ -119,6 +122,7 @@ impl<O: Observed> Collector for Moment<O> {
         consensus::encode_answers(&mut page, observed.counters())?;
         consensus::encode_work(&mut page, observed.counters(), &self.metrics.log_sync_us)?;
         calls::encode(&mut page, &self.metrics.calls)?;
+        notices::encode(&mut page, &self.metrics.notices)?;
         process::encode(&mut page, self.metrics.started_at_ms)
     }
 }

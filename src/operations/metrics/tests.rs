@@ -38,6 +38,7 @@ fn render(ledger: Result<LedgerFigures, StorageError>, on_storage_error: OnStora
         observed: Fresh { counters: crate::consensus::Metrics::default(), ledger },
         names: Box::new(move || names.clone()),
         calls: CallMetrics::new(),
+        notices: Arc::default(),
         log_sync_us: Arc::default(),
         lifecycle: Arc::default(),
         seen: Arc::new(Seen::new([1, 3])),

@@ -21,6 +21,7 @@ use self::ports::Ports;
 use self::stop::{Leads, StopRequests, hand_over};
 use super::config::{Config, Loaded, MemberAddresses};
 use super::exit::{Code, Failure};
+use super::gateway_secrets;
 use super::health::Lifecycle;
 use super::metrics::{LedgerFigures, Metrics, Names, Observed};
 use super::serial_key::{self, KeyFile};
@@ -31,6 +32,7 @@ use crate::counters::Histogram;
 use crate::domain::LedgerView as _;
 use crate::proto::storage::MemberNode;
 use crate::storage::{DataDir, LedgerStore as _, StorageError};
+use crate::transport::gateways::{self, NoticeMetrics};
 use crate::transport::{CallMetrics, ClusterIdentity, ClusterNode, GrpcPeers, OnStorageError};
 
 /// Everything that lives as long as the node.
@@ -53,7 +55,7 @@ struct Running {
 /// Why it could not start, or stopped by itself.
 pub async fn run(loaded: &Loaded, mut requests: StopRequests) -> Result<(), Failure> {
     let config = &loaded.config;
-    let key = read_key(config)?;
+    let secrets = Secrets { serial_key: read_key(config)?, gateways: read_gateway_secrets(config)? };
     tracing::info!(event = "node_starting", node = config.node.id, version = env!("CARGO_PKG_VERSION"), "starting");
     let features = super::build::features().join(",");
     for warning in &loaded.warnings {
@@ -63,7 +65,7 @@ pub async fn run(loaded: &Loaded, mut requests: StopRequests) -> Result<(), Fail
         tracing::warn!(event = "defects_built_in", features, "this build is for drills: it is broken on purpose");
     }
     let running = start(config).await?;
-    let ports = Ports::open(config, &running, &key, features).await?;
+    let ports = Ports::open(config, &running, secrets, features).await?;
     running.lifecycle.started();
     if !running.node.status().initialized {
         tracing::info!(event = "waiting_for_init", "the cluster is not made yet: `stampede init` on one node makes it");
@@ -104,6 +106,19 @@ pub fn read_key(config: &Config) -> Result<KeyFile, Failure> {
         );
     }
     Ok(key)
+}
+
+/// What files hold and nobody else may see.
+struct Secrets {
+    serial_key: KeyFile,
+    gateways: gateways::Secrets,
+}
+
+/// # Errors
+/// Names the file and the key.
+pub fn read_gateway_secrets(config: &Config) -> Result<gateways::Secrets, Failure> {
+    gateway_secrets::read(&config.gateways)
+        .map_err(|problem| Failure::new(Code::Configuration, problem, "one secret a line, as the gateway's dashboard shows it"))
 }
 
 async fn start(config: &Config) -> Result<Running, Failure> {
@@ -276,7 +291,13 @@ fn members(config: &Config) -> Vec<MemberNode> {
 }
 
 /// What `/metrics` needs of a running node.
-fn metrics_of(config: &Config, running: &Running, calls: Arc<CallMetrics>, features: String) -> Metrics<ClusterNode> {
+fn metrics_of(
+    config: &Config,
+    running: &Running,
+    calls: Arc<CallMetrics>,
+    notices: Arc<NoticeMetrics>,
+    features: String,
+) -> Metrics<ClusterNode> {
     let others = config.cluster.members.iter().map(|member| member.id).filter(|id| *id != config.node.id);
     let data = running.data.clone();
     let node_name = if config.node.name.is_empty() { format!("node-{}", config.node.id) } else { config.node.name.clone() };
@@ -292,6 +313,7 @@ fn metrics_of(config: &Config, running: &Running, calls: Arc<CallMetrics>, featu
             }
         }),
         calls,
+        notices,
         log_sync_us: running.log_sync_us.clone(),
         lifecycle: running.lifecycle.clone(),
         seen: Arc::new(Seen::new(others)),

@@ -10,23 +10,24 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, timeout_at};
 
-use super::Running;
+use super::{Running, Secrets};
 use crate::limits::{HEALTH_INTERVAL, SERIAL_KEY_INTERVAL};
 use crate::operations::config::Config;
 use crate::operations::exit::{Code, Failure};
 use crate::operations::health::Lifecycle;
 use crate::operations::http;
 use crate::operations::metrics::Metrics;
-use crate::operations::serial_key::KeyFile;
 use crate::operations::watch::Seen;
 use crate::transport::admin::Admin;
+use crate::transport::gateways::NoticeMetrics;
+use crate::transport::gateways::http::serve_webhooks;
 use crate::transport::{CallMetrics, ClusterNode, Edge, Signals, serve_admin, serve_client, serve_peers};
 
 /// Name of a port, and how its task ended.
 type Ended = (&'static str, Result<(), String>);
 
 pub(super) struct Ports {
-    /// Clients, operators, metrics.
+    /// Clients, gateways, operators, metrics.
     outer: JoinSet<Ended>,
     peers: JoinSet<Ended>,
     close_outer: watch::Sender<bool>,
@@ -35,10 +36,10 @@ pub(super) struct Ports {
 }
 
 impl Ports {
-    pub(super) async fn open(config: &Config, running: &Running, key: &KeyFile, features: String) -> Result<Self, Failure> {
+    pub(super) async fn open(config: &Config, running: &Running, secrets: Secrets, features: String) -> Result<Self, Failure> {
         let listen = &config.listen;
-        let calls = CallMetrics::new();
-        let metrics = Arc::new(super::metrics_of(config, running, calls.clone(), features));
+        let (calls, notices) = (CallMetrics::new(), Arc::<NoticeMetrics>::default());
+        let metrics = Arc::new(super::metrics_of(config, running, calls.clone(), notices.clone(), features));
         let (close_outer, close_peers) = (watch::Sender::new(false), watch::Sender::new(false));
         let is_ready = watch_readiness(metrics.clone());
         let signals = |close: &watch::Sender<bool>| Signals { serving: is_ready.clone(), stop: close.subscribe() };
@@ -55,7 +56,7 @@ impl Ports {
         );
         peers.spawn(async { ("peer", served.await.map_err(|error| error.to_string())) });
 
-        let edge = Edge::start(running.node.clone(), key.key.clone(), running.on_storage_error());
+        let edge = Edge::start(running.node.clone(), secrets.serial_key.key, running.on_storage_error());
         let edge = edge.map_err(|error| {
             Failure::new(Code::Failed, format!("cannot start threads: {error}"), "look at the machine's limits")
         })?;
@@ -69,6 +70,11 @@ impl Ports {
         let metrics_listener = bind("metrics", listen.metrics).await?;
         let served = serve_client(client, edge.clone(), calls.clone(), signals(&close_outer));
         outer.spawn(async { ("client", served.await.map_err(|error| error.to_string())) });
+        if !secrets.gateways.is_empty() {
+            let listener = bind("webhook", listen.webhook).await?;
+            let served = serve_webhooks(listener, edge.clone(), secrets.gateways, notices, close_outer.subscribe());
+            outer.spawn(async { ("webhook", served.await.map_err(|error| error.to_string())) });
+        }
         let service = Admin::new(edge, running.identity.clone(), super::members(config), calls, running.started);
         let served = serve_admin(admin, service, signals(&close_outer));
         outer.spawn(async { ("admin", served.await.map_err(|error| error.to_string())) });

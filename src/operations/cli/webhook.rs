@@ -1,0 +1,122 @@
+//! `webhook replay`: sends notices of payment gateways that were kept while nobody could take them.
+//!
+//! Safe to run again, and to stop half-way: a notice that was recorded is answered as `replayed` and changes nothing.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use clap::Subcommand;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+
+use super::Global;
+use super::exit::{Code, Failure};
+use super::output;
+use crate::limits::{CLI_ATTEMPT_TIMEOUT, CLI_CONNECT_TIMEOUT, CLI_RETRY_PAUSE, WEBHOOK_BODY_BYTES_MAX};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum WebhookCommand {
+    /// Send the notices of a file, one after another, as the gateways would: one JSON object a line, such as
+    /// {"gateway":"midtrans","headers":{},"body":"<the body as it came>"}. Exit code 12 if one was not taken
+    Replay {
+        file: PathBuf,
+        /// Webhook addresses of nodes, host:port separated by commas; one after another is asked
+        #[arg(long, env = "STAMPEDE_WEBHOOK", default_value = "127.0.0.1:7702", value_delimiter = ',')]
+        webhook: Vec<String>,
+    },
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Kept {
+    gateway: String,
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
+    body: String,
+}
+
+pub(super) async fn run(global: &Global, command: WebhookCommand) -> Result<(), Failure> {
+    let WebhookCommand::Replay { file, webhook } = command;
+    let unreadable = |error: std::io::Error| {
+        Failure::new(Code::Failed, format!("cannot read {}: {error}", file.display()), "name a file that can be read")
+    };
+    let (mut records, mut not_taken) = (Vec::new(), 0);
+    for (line, text) in (1..).zip(BufReader::new(File::open(&file).map_err(unreadable)?).lines()) {
+        let text = text.map_err(unreadable)?;
+        if text.trim().is_empty() {
+            continue;
+        }
+        let kept: Kept = serde_json::from_str(&text).map_err(|error| {
+            let message = format!("{} line {line} is no notice: {error}", file.display());
+            Failure::new(Code::Usage, message, "mend the line and run it again: what was sent before has no second effect")
+        })?;
+        let (status, answer) = send(global, &webhook, &kept).await?;
+        not_taken += usize::from(!status.is_success());
+        records.push(vec![
+            ("line", json!(line)),
+            ("gateway", json!(kept.gateway)),
+            ("status", json!(status.as_u16())),
+            ("outcome", answer.get("outcome").cloned().unwrap_or_default()),
+            ("message", answer.get("message").cloned().unwrap_or_default()),
+        ]);
+    }
+    let sent = records.len();
+    output::print_records(global.output, &["line", "gateway", "status", "outcome", "message"], records);
+    eprintln!("{sent} notices sent, {not_taken} not taken");
+    if not_taken > 0 {
+        let message = format!("{not_taken} of {sent} notices were not taken");
+        return Err(Failure::new(
+            Code::VerificationFailed,
+            message,
+            "look at their messages; run it again when they are mended",
+        ));
+    }
+    Ok(())
+}
+
+/// Until a node has an answer other than "later", or the time is up.
+async fn send(global: &Global, addresses: &[String], kept: &Kept) -> Result<(StatusCode, Value), Failure> {
+    let deadline = Instant::now() + global.timeout;
+    let mut last = String::new();
+    loop {
+        for address in addresses {
+            match timeout_at(deadline, timeout(CLI_ATTEMPT_TIMEOUT, post(address, kept))).await {
+                Ok(Ok(Ok((StatusCode::SERVICE_UNAVAILABLE, answer)))) => last = format!("{address}: {answer}"),
+                Ok(Ok(Ok(answered))) => return Ok(answered),
+                Ok(Ok(Err(error))) => last = format!("{address}: {error}"),
+                Ok(Err(_)) => last = format!("{address}: no answer within {CLI_ATTEMPT_TIMEOUT:?}"),
+                Err(_) => break,
+            }
+        }
+        if Instant::now() + CLI_RETRY_PAUSE >= deadline {
+            let message = format!("no node took the notice within {:?}: {last}", global.timeout);
+            return Err(Failure::new(Code::Unreachable, message, "name nodes with --webhook, and run it again: it is safe"));
+        }
+        sleep(CLI_RETRY_PAUSE).await;
+    }
+}
+
+type AnyError = Box<dyn std::error::Error + Send + Sync>;
+
+async fn post(address: &str, kept: &Kept) -> Result<(StatusCode, Value), AnyError> {
+    let stream = timeout(CLI_CONNECT_TIMEOUT, TcpStream::connect(address)).await??;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(connection);
+    let mut request = Request::builder().method(Method::POST).uri(format!("/v1/webhooks/{}", kept.gateway));
+    request = request.header("host", address).header("content-type", "application/json");
+    for (name, value) in &kept.headers {
+        request = request.header(name, value);
+    }
+    let answer = sender.send_request(request.body(Full::new(Bytes::from(kept.body.clone())))?).await?;
+    let status = answer.status();
+    let body = Limited::new(answer.into_body(), WEBHOOK_BODY_BYTES_MAX).collect().await?.to_bytes();
+    Ok((status, serde_json::from_slice(&body).unwrap_or_default()))
+}

@@ -1,0 +1,16 @@
+//! Notices of payment gateways.
+
+use std::fmt;
+
+use super::page::Page;
+use crate::transport::gateways::{NoticeMetrics, Outcome, Source};
+
+pub(super) fn encode(page: &mut Page<'_>, notices: &NoticeMetrics) -> fmt::Result {
+    let all = Source::ALL.into_iter().flat_map(|source| {
+        Outcome::ALL.map(|outcome| {
+            let labels = [("gateway", source.name()), ("outcome", outcome.name())];
+            (labels, notices.of(source, outcome).get())
+        })
+    });
+    page.counters("stampede_webhook_notices", "Notices of payment gateways, by what became of them", all)
+}

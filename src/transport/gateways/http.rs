@@ -1,0 +1,184 @@
+//! The webhook port: `POST /v1/webhooks/midtrans` and `/v1/webhooks/xendit`.
+//!
+//! In this order: size → raw bytes → origin → contents → `RecordPayment`, committed and applied → 2xx. Gateways send a notice again
+//! until they see a 2xx, and give up on a silent server: whatever keeps the payment from being recorded is a 503 within
+//! [`limits::WEBHOOK_ANSWER_WITHIN`], and the same notice again is a 200 without a second effect.
+//!
+//! | status | `outcome` | what happened |
+//! |---|---|---|
+//! | 200 | `recorded`, `refund_due` | the money is in the ledger: stamps were issued, or it is owed back |
+//! | 200 | `replayed` | it was there already |
+//! | 200 | `ignored` | a genuine notice of a payment that is not made |
+//! | 400 | `malformed` | genuine or not to be told apart, but no notice: `message` names the field |
+//! | 401 | `forged` | not of this merchant |
+//! | 404 | | no secret for this gateway is configured |
+//! | 409 | `conflict` | the id was told before with another order or amount |
+//! | 413 | `oversized` | |
+//! | 503 | `unavailable` | not recorded, or not known: send it again |
+
+use std::sync::Arc;
+
+use axum::body::{Body, to_bytes};
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use axum::{Json, Router};
+use bytes::Bytes;
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+
+use super::{Notice, NoticeMetrics, Outcome, Rejected, Secrets, Source, midtrans, xendit};
+use crate::domain::{self, Command, PaymentOutcome, Reply};
+use crate::limits;
+use crate::transport::edge::Edge;
+use crate::transport::errors::{Effect, Failure, Reason};
+use crate::transport::ledger_node::LedgerNode;
+
+struct Port<N> {
+    edge: Edge<N>,
+    secrets: Secrets,
+    metrics: Arc<NoticeMetrics>,
+}
+
+/// Until `stop` turns true; then those under way are answered.
+///
+/// # Errors
+/// The listener failed.
+pub async fn serve_webhooks<N: LedgerNode>(
+    listener: TcpListener,
+    edge: Edge<N>,
+    secrets: Secrets,
+    metrics: Arc<NoticeMetrics>,
+    mut stop: watch::Receiver<bool>,
+) -> std::io::Result<()> {
+    let router = Router::new()
+        .route("/v1/webhooks/midtrans", post(midtrans_notice::<N>))
+        .route("/v1/webhooks/xendit", post(xendit_notice::<N>))
+        .with_state(Arc::new(Port { edge, secrets, metrics }));
+    let stopped = async move {
+        // A sender that is gone closes nothing.
+        if stop.wait_for(|stop| *stop).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    axum::serve(listener, router).with_graceful_shutdown(stopped).await
+}
+
+async fn midtrans_notice<N: LedgerNode>(State(port): State<Arc<Port<N>>>, body: Body) -> Response {
+    if port.secrets.midtrans.is_empty() {
+        return not_configured("gateways.midtrans_keys_file");
+    }
+    let read = |body: &Bytes| midtrans::read(body, &port.secrets.midtrans);
+    port.answer(Source::Midtrans, body, read).await
+}
+
+async fn xendit_notice<N: LedgerNode>(State(port): State<Arc<Port<N>>>, headers: HeaderMap, body: Body) -> Response {
+    if port.secrets.xendit.is_empty() {
+        return not_configured("gateways.xendit_tokens_file");
+    }
+    let token = headers.get(xendit::TOKEN_HEADER).map(HeaderValue::as_bytes);
+    let read = |body: &Bytes| xendit::read(token, body, &port.secrets.xendit);
+    port.answer(Source::Xendit, body, read).await
+}
+
+fn not_configured(key: &str) -> Response {
+    let message = format!("this node takes no notices of this gateway: {key} is not set");
+    (StatusCode::NOT_FOUND, Json(json!({ "message": message }))).into_response()
+}
+
+/// An outcome, and the words for it if it is no success.
+type Answer = (Outcome, Option<String>);
+
+impl<N: LedgerNode> Port<N> {
+    async fn answer(&self, source: Source, body: Body, read: impl Fn(&Bytes) -> Result<Notice, Rejected>) -> Response {
+        let deadline = Instant::now() + limits::WEBHOOK_ANSWER_WITHIN;
+        let (outcome, message) = match self.take_in(body, deadline, read).await {
+            Ok(command) => self.record(command, deadline).await,
+            Err(answer) => answer,
+        };
+        self.metrics.of(source, outcome).add(1);
+        if !matches!(outcome, Outcome::Recorded | Outcome::Replayed | Outcome::Ignored) {
+            let told = message.as_deref().unwrap_or_default();
+            tracing::warn!(
+                event = "webhook_notice",
+                gateway = source.name(),
+                outcome = outcome.name(),
+                message = told,
+                "a notice"
+            );
+        }
+        response(outcome, message)
+    }
+
+    /// The payment that the notice tells of.
+    async fn take_in(
+        &self,
+        body: Body,
+        deadline: Instant,
+        read: impl Fn(&Bytes) -> Result<Notice, Rejected>,
+    ) -> Result<Command, Answer> {
+        let body = match timeout_at(deadline, to_bytes(body, limits::WEBHOOK_BODY_BYTES_MAX)).await {
+            Ok(Ok(body)) => body,
+            Ok(Err(error)) if is_too_long(&error) => {
+                let limit = limits::WEBHOOK_BODY_BYTES_MAX;
+                return Err((Outcome::Oversized, Some(format!("body must have at most {limit} bytes"))));
+            }
+            Ok(Err(error)) => return Err((Outcome::Malformed, Some(format!("body ended early: {error}")))),
+            Err(_) => return Err((Outcome::Unavailable, Some("body did not come in time".to_owned()))),
+        };
+        match read(&body) {
+            Ok(Notice::Paid(command)) => Ok(command),
+            Ok(Notice::NotPaid) => Err((Outcome::Ignored, None)),
+            Err(Rejected::Forged(why)) => Err((Outcome::Forged, Some(why.to_owned()))),
+            Err(Rejected::Malformed(failure)) => Err((Outcome::Malformed, Some(failure.message))),
+        }
+    }
+
+    async fn record(&self, command: Command, deadline: Instant) -> Answer {
+        let within = deadline.saturating_duration_since(Instant::now());
+        let reply = match self.edge.submit(vec![command], within).await {
+            Ok(submitted) => submitted.replies.into_iter().next(),
+            Err(failure) => return (Outcome::Unavailable, Some(failure.message)),
+        };
+        match reply {
+            Some(Reply { replayed: true, outcome: domain::Outcome::PaymentRecorded(_), .. }) => (Outcome::Replayed, None),
+            Some(Reply { outcome: domain::Outcome::PaymentRecorded(PaymentOutcome::Applied(_)), .. }) => {
+                (Outcome::Recorded, None)
+            }
+            Some(Reply { outcome: domain::Outcome::PaymentRecorded(_), .. }) => (Outcome::RefundDue, None),
+            Some(Reply { outcome: domain::Outcome::Refused(refusal), .. }) => {
+                let failure = Failure::refused(refusal, None);
+                debug_assert!(failure.reason == Reason::PaymentIdReused && failure.reason.effect() == Effect::None);
+                (Outcome::Conflict, Some(failure.message))
+            }
+            _ => (Outcome::Unavailable, Some("the ledger's answer does not fit the command".to_owned())),
+        }
+    }
+}
+
+fn is_too_long(error: &axum::Error) -> bool {
+    std::error::Error::source(error).is_some_and(|source| source.is::<http_body_util::LengthLimitError>())
+}
+
+fn response(outcome: Outcome, message: Option<String>) -> Response {
+    let status = match outcome {
+        Outcome::Recorded | Outcome::RefundDue | Outcome::Replayed | Outcome::Ignored => StatusCode::OK,
+        Outcome::Malformed => StatusCode::BAD_REQUEST,
+        Outcome::Forged => StatusCode::UNAUTHORIZED,
+        Outcome::Conflict => StatusCode::CONFLICT,
+        Outcome::Oversized => StatusCode::PAYLOAD_TOO_LARGE,
+        Outcome::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    let mut body = json!({ "outcome": outcome.name() });
+    if let Some(message) = message {
+        body["message"] = message.into();
+    }
+    let mut response = (status, Json(body)).into_response();
+    if outcome == Outcome::Unavailable {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
+}

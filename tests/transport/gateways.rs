@@ -1,0 +1,173 @@
+//! Notices of payment gateways, as they come over HTTP.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::header::RETRY_AFTER;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha512};
+use stampede::limits;
+use stampede::proto::admin::ListRefundsDueRequest;
+use stampede::proto::v1::{GetPaymentRequest, GetPaymentResponse, PaymentOutcome, PlaceOrderRequest};
+use stampede::transport::gateways::{Outcome, Source};
+use tokio::net::TcpStream;
+use tonic::{Code, Status};
+
+use crate::support::{NEW_KEY, OLD_KEY, TOKEN, TestNode, start, start_with_series};
+
+const ORDER: &str = "0192f8c0-0000-7000-8000-000000000001";
+const PROMISED: Duration = Duration::from_secs(2);
+
+async fn send(node: &TestNode, gateway: &str, token: &str, body: impl Into<Bytes>) -> Response<Bytes> {
+    let stream = TcpStream::connect(&node.webhook_address).await.unwrap();
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let request = Request::post(format!("/v1/webhooks/{gateway}")).header("host", "node").header("x-callback-token", token);
+    let answer = sender.send_request(request.body(Full::new(body.into())).unwrap()).await.unwrap();
+    let (head, body) = answer.into_parts();
+    Response::from_parts(head, body.collect().await.unwrap().to_bytes())
+}
+
+fn told(answer: &Response<Bytes>) -> (u16, String) {
+    let body: Value = serde_json::from_slice(answer.body()).unwrap();
+    (answer.status().as_u16(), body["outcome"].as_str().unwrap_or_default().to_owned())
+}
+
+async fn midtrans(node: &TestNode, body: impl Into<Bytes>) -> (u16, String) {
+    told(&send(node, "midtrans", "", body).await)
+}
+
+async fn xendit(node: &TestNode, token: &str, body: Value) -> (u16, String) {
+    told(&send(node, "xendit", token, body.to_string()).await)
+}
+
+fn midtrans_notice(key: &str, order_id: &str, status_code: &str, gross_amount: &str, transaction_status: &str) -> String {
+    let signature = hex::encode(Sha512::digest(format!("{order_id}{status_code}{gross_amount}{key}")));
+    json!({
+        "order_id": order_id, "status_code": status_code, "gross_amount": gross_amount, "signature_key": signature,
+        "transaction_status": transaction_status, "transaction_id": "9aed5972-5b6a-401e-894b-a32c91ed1a3a",
+        "fraud_status": "accept", "currency": "IDR", "a_field_of_next_year": [1, 2, 3],
+    })
+    .to_string()
+}
+
+fn paid(order_id: &str, gross_amount: &str) -> String {
+    midtrans_notice(NEW_KEY, order_id, "200", gross_amount, "settlement")
+}
+
+async fn place(node: &mut TestNode, order_id: &str) {
+    let order = PlaceOrderRequest {
+        order_id: order_id.to_owned(),
+        account_id: "portal-1".to_owned(),
+        series_code: "AAA".to_owned(),
+        quantity: 2,
+    };
+    node.client.place_order(order).await.unwrap();
+}
+
+async fn payment(node: &mut TestNode, gateway: &str, payment_id: &str) -> Result<GetPaymentResponse, Status> {
+    let request =
+        GetPaymentRequest { gateway: gateway.to_owned(), payment_id: payment_id.to_owned(), ..GetPaymentRequest::default() };
+    node.client.get_payment(request).await.map(tonic::Response::into_inner)
+}
+
+async fn outcome(node: &mut TestNode, gateway: &str, payment_id: &str) -> PaymentOutcome {
+    payment(node, gateway, payment_id).await.unwrap().payment.unwrap().outcome()
+}
+
+fn recorded() -> (u16, String) {
+    (200, "recorded".to_owned())
+}
+
+#[tokio::test]
+async fn a_paid_notice_issues_once_however_often_and_in_whatever_order_it_comes() {
+    let mut node = start_with_series().await;
+    place(&mut node, ORDER).await;
+    assert_eq!(midtrans(&node, paid(ORDER, "20000.00")).await, recorded());
+    for _ in 0..2 {
+        assert_eq!(midtrans(&node, paid(ORDER, "20000.00")).await, (200, "replayed".to_owned()));
+    }
+    let with_old_key = midtrans_notice(OLD_KEY, ORDER, "200", "20000.00", "settlement");
+    assert_eq!(midtrans(&node, with_old_key).await, (200, "replayed".to_owned()), "two keys are active");
+    let late = midtrans_notice(NEW_KEY, ORDER, "201", "20000.00", "pending");
+    assert_eq!(midtrans(&node, late).await, (200, "ignored".to_owned()), "it was sent before the payment, and comes after it");
+    assert_eq!(outcome(&mut node, "midtrans", ORDER).await, PaymentOutcome::Applied);
+    assert_eq!(node.notices.of(Source::Midtrans, Outcome::Recorded).get(), 1);
+    assert_eq!(node.notices.of(Source::Midtrans, Outcome::Replayed).get(), 3);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn an_invoice_that_is_paid_and_settled_is_one_payment() {
+    let mut node = start_with_series().await;
+    place(&mut node, ORDER).await;
+    let invoice = |status: &str| json!({ "id": "inv-1", "external_id": ORDER, "status": status, "amount": 20_000 });
+    assert_eq!(xendit(&node, TOKEN, invoice("PENDING")).await, (200, "ignored".to_owned()));
+    assert_eq!(xendit(&node, TOKEN, invoice("PAID")).await, recorded());
+    assert_eq!(xendit(&node, TOKEN, invoice("SETTLED")).await, (200, "replayed".to_owned()));
+    assert_eq!(xendit(&node, "guessed", invoice("PAID")).await, (401, "forged".to_owned()));
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn money_that_fits_no_order_is_recorded_and_owed_back() {
+    let mut node = start_with_series().await;
+    place(&mut node, ORDER).await;
+    let refund_due = || (200, "refund_due".to_owned());
+    assert_eq!(midtrans(&node, paid(ORDER, "15000.00")).await, refund_due());
+    assert_eq!(midtrans(&node, paid("shop-17", "20000.00")).await, refund_due());
+    let unknown = "0192f8c0-0000-7000-8000-00000000ffff";
+    assert_eq!(midtrans(&node, paid(unknown, "20000.00")).await, refund_due());
+    assert_eq!(midtrans(&node, paid("shop-17", "20000.00")).await, (200, "replayed".to_owned()));
+    assert_eq!(outcome(&mut node, "midtrans", ORDER).await, PaymentOutcome::RefundDueWrongAmount);
+    assert_eq!(outcome(&mut node, "midtrans", "shop-17").await, PaymentOutcome::RefundDueOrderUnknown);
+    let due = node.admin.list_refunds_due(ListRefundsDueRequest::default()).await.unwrap().into_inner().refunds;
+    assert_eq!(due.iter().map(|refund| refund.amount_idr).collect::<Vec<_>>(), [15_000, 20_000, 20_000]);
+    // A second charge of the same order, in time and of the right amount.
+    assert_eq!(midtrans(&node, paid(&format!("{ORDER}-2"), "20000.00")).await, recorded());
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_forged_broken_or_too_long_changes_nothing() {
+    let mut node = start_with_series().await;
+    place(&mut node, ORDER).await;
+    let genuine = paid(ORDER, "20000.00");
+    for (body, answer) in [
+        (genuine.replace("20000.00", "20000"), (401, "forged")),
+        (midtrans_notice("server-key-of-april", ORDER, "200", "20000.00", "settlement"), (401, "forged")),
+        (genuine[..genuine.len() / 2].to_owned(), (400, "malformed")),
+        (String::new(), (400, "malformed")),
+        (paid(ORDER, "20000.50"), (400, "malformed")),
+        (genuine.replace('}', &format!(r#","more":"{}"}}"#, "x".repeat(limits::WEBHOOK_BODY_BYTES_MAX))), (413, "oversized")),
+    ] {
+        assert_eq!(midtrans(&node, body).await, (answer.0, answer.1.to_owned()));
+    }
+    assert_eq!(payment(&mut node, "midtrans", ORDER).await.unwrap_err().code(), Code::NotFound);
+    assert_eq!(midtrans(&node, genuine).await, recorded(), "the genuine one still counts");
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn an_id_that_was_told_with_another_amount_is_a_conflict_and_changes_nothing() {
+    let mut node = start_with_series().await;
+    place(&mut node, ORDER).await;
+    assert_eq!(midtrans(&node, paid(ORDER, "20000.00")).await, recorded());
+    assert_eq!(midtrans(&node, paid(ORDER, "30000.00")).await, (409, "conflict".to_owned()));
+    assert_eq!(payment(&mut node, "midtrans", ORDER).await.unwrap().payment.unwrap().amount_idr, 20_000);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn without_a_leader_the_gateway_is_told_in_time_to_send_it_again() {
+    let node = start().await;
+    let begun = Instant::now();
+    let answer = send(&node, "midtrans", "", paid(ORDER, "20000.00")).await;
+    assert!(begun.elapsed() < PROMISED, "{:?}", begun.elapsed());
+    assert_eq!((answer.status(), told(&answer).1.as_str()), (StatusCode::SERVICE_UNAVAILABLE, "unavailable"));
+    assert_eq!(answer.headers()[RETRY_AFTER], "1");
+    assert_eq!(node.notices.of(Source::Midtrans, Outcome::Unavailable).get(), 1);
+}
