@@ -154,6 +154,12 @@ pub const GATEWAY_SECRETS_MAX: usize = 2;
 pub const PAGE_SIZE_MAX: u32 = 1_000;
 /// The same, of a call that asks for none.
 pub const PAGE_SIZE_DEFAULT: u32 = 100;
+/// Records that one page of a list looks at, most of them passed over by a filter: some ten milliseconds of a reading thread.
+pub const LIST_RECORDS_EXAMINED_MAX: usize = 20_000;
+/// Lists that are being read page by page at once: each keeps a state of the ledger, and with it old records and files.
+pub const LISTS_KEPT_MAX: usize = 16;
+/// How long such a state is kept after its last page was read.
+pub const LIST_KEPT_FOR: Duration = Duration::from_secs(60);
 /// Log entries of an export read at once.
 pub const EXPORT_ENTRIES_PAGE: usize = 256;
 /// Digests in one answer of `ListDigests`.

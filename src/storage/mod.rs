@@ -25,7 +25,7 @@ use bytes::Bytes;
 
 pub use apply::{AppliedEntry, apply_entry};
 pub use data_dir::DataDir;
-pub use ledger::{LedgerScan, RocksLedger, RocksView};
+pub use ledger::{LedgerScan, Page, RocksLedger, RocksView};
 pub use log::RocksLog;
 pub use snapshot::{RocksSnapshot, SnapshotReceiver};
 

@@ -19,6 +19,7 @@ use crate::transport::edge::Edge;
 use crate::transport::errors::{Failure, Reason};
 use crate::transport::exports::{export, send_scan, unexported};
 use crate::transport::ledger_node::ClusterNode;
+use crate::transport::lists::Lists;
 use crate::transport::long_answers::LongAnswers;
 use crate::transport::peers::{self, ClusterIdentity};
 use crate::transport::{deadline, validate, wire};
@@ -30,6 +31,7 @@ pub struct Admin {
     members: Vec<MemberNode>,
     calls: Arc<CallMetrics>,
     long_answers: LongAnswers,
+    lists: Lists,
     started: Instant,
 }
 
@@ -42,7 +44,7 @@ impl Admin {
         calls: Arc<CallMetrics>,
         started: Instant,
     ) -> Self {
-        Self { edge, identity, members, calls, long_answers: LongAnswers::new(), started }
+        Self { edge, identity, members, calls, long_answers: LongAnswers::new(), lists: Lists::default(), started }
     }
 
     fn node(&self) -> &ClusterNode {
@@ -287,6 +289,47 @@ impl AdminService for Admin {
                 let refunds = due.iter().map(wire::refund).collect();
                 let next_page_token = last.unwrap_or_default();
                 Ok(Response::new(admin::ListRefundsDueResponse { mark: Some(mark), refunds, next_page_token }))
+            })
+            .await
+    }
+
+    async fn list_orders(
+        &self,
+        request: Request<admin::ListOrdersRequest>,
+    ) -> Result<Response<admin::ListOrdersResponse>, Status> {
+        self.calls
+            .list_orders
+            .count(async {
+                let (within, request) = (deadline::within(request.metadata()), request.get_ref());
+                let size = validate::page_size(request.page_size).map_err(Failure::from)?;
+                let filter = validate::order_filter(request).map_err(Failure::from)?;
+                let (token, shown) = (&request.page_token, format!("{filter:?}"));
+                let read = move |view: &RocksView, from: &[u8]| view.orders_page(from, size, |order| filter.wants(order));
+                let (mark, orders, next_page_token) = self.lists.page(&self.edge, token, shown, within, read).await?;
+                let orders = orders.iter().map(|order| wire::order(order, Vec::new())).collect();
+                Ok(Response::new(admin::ListOrdersResponse { mark: Some(mark), orders, next_page_token }))
+            })
+            .await
+    }
+
+    async fn list_payments(
+        &self,
+        request: Request<admin::ListPaymentsRequest>,
+    ) -> Result<Response<admin::ListPaymentsResponse>, Status> {
+        self.calls
+            .list_payments
+            .count(async {
+                let (within, request) = (deadline::within(request.metadata()), request.get_ref());
+                let size = validate::page_size(request.page_size).map_err(Failure::from)?;
+                let filter = validate::payment_filter(request).map_err(Failure::from)?;
+                let (token, shown) = (&request.page_token, format!("{filter:?}"));
+                let read = move |view: &RocksView, from: &[u8]| {
+                    view.payments_page(from, size, |payment, refund| filter.wants(payment, refund))
+                };
+                let (mark, payments, next_page_token) = self.lists.page(&self.edge, token, shown, within, read).await?;
+                let told = |(payment, refund): &(_, Option<_>)| wire::payment(payment, refund.as_ref().map(wire::refund));
+                let payments = payments.iter().map(told).collect();
+                Ok(Response::new(admin::ListPaymentsResponse { mark: Some(mark), payments, next_page_token }))
             })
             .await
     }

@@ -186,6 +186,8 @@ methods! {
         get_policy "GetPolicy" "unary";
         settle_refund "SettleRefund" "unary";
         list_refunds_due "ListRefundsDue" "unary";
+        list_orders "ListOrders" "unary";
+        list_payments "ListPayments" "unary";
         scan_ledger "ScanLedger" "server_stream";
         export_log "ExportLog" "server_stream";
         list_digests "ListDigests" "unary";

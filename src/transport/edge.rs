@@ -285,11 +285,20 @@ impl<N: LedgerNode> Edge<N> {
         let index = read.index;
         let view = read.view;
         // The view is dropped on that thread too: it holds a snapshot of the store.
-        let job = self.inner.reads.run(move || Ok((view.totals()?.ledger_time, look_up(&view)?)));
-        let slow = |_| Failure::new(Reason::Overloaded, "the ledger was not read within the deadline: its disk may be slow");
-        let looked_up = tokio::time::timeout_at(deadline, job).await.map_err(slow)?.map_err(|error| self.unread(error))?;
-        let (ledger_time, found) = looked_up.map_err(|error: StorageError| self.stop_for(error))?;
+        let both = move || Ok((view.totals()?.ledger_time, look_up(&view)?));
+        let (ledger_time, found) = self.look_up(deadline, both).await?;
         Ok((v1::ReadMark { read_index: index, ledger_time_ms: wire::ms(ledger_time.0) }, found))
+    }
+
+    /// Reads what `look_up` has at hand, away from the async workers.
+    pub(super) async fn look_up<T: Send + 'static>(
+        &self,
+        deadline: tokio::time::Instant,
+        look_up: impl FnOnce() -> Result<T, StorageError> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let slow = |_| Failure::new(Reason::Overloaded, "the ledger was not read within the deadline: its disk may be slow");
+        let looked_up = tokio::time::timeout_at(deadline, self.inner.reads.run(look_up)).await.map_err(slow)?;
+        looked_up.map_err(|error| self.unread(error))?.map_err(|error| self.stop_for(error))
     }
 
     fn unread(&self, error: NotRun) -> Failure {

@@ -19,6 +19,7 @@ mod exports;
 pub mod gateways;
 pub mod issuance;
 pub mod ledger_node;
+pub mod lists;
 mod long_answers;
 pub mod peers;
 pub mod read_threads;

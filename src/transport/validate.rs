@@ -8,12 +8,13 @@ use crate::consensus::Consistency;
 use crate::domain::names::InvalidValue;
 use crate::domain::series::SeriesTerms;
 use crate::domain::{
-    AccountId, Command, DocumentDigest, Gateway, KeyCheck, OrderId, PaymentId, PaymentName, Place, PolicyTerms, Quantity,
-    Rupiah, SeriesCode, SettlementReference, StampNumber,
+    AccountId, Command, DocumentDigest, Gateway, KeyCheck, LedgerTime, OrderId, PaymentId, PaymentName, Place, PolicyTerms,
+    Quantity, Rupiah, SeriesCode, SettlementReference, StampNumber,
 };
 use crate::limits;
 use crate::proto::{admin, v1};
 use crate::transport::errors::Failure;
+use crate::transport::lists::{OrderFilter, PaymentFilter, Period};
 
 /// A field and the limit that it breaks. The field is named within its own message; [`BadField::under`] puts the path before it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -170,6 +171,51 @@ pub fn page_size(asked: u32) -> Result<usize, BadField> {
         asked if asked <= max => Ok(asked as usize),
         got => Err(InvalidValue::Range { min: 0, max: max.into(), got: got.into() }).field("page_size"),
     }
+}
+
+/// Empty stands for none.
+fn asked<T>(text: &str, parse: impl Fn(&str) -> Result<T, InvalidValue>) -> Result<Option<T>, InvalidValue> {
+    if text.is_empty() { Ok(None) } else { parse(text).map(Some) }
+}
+
+/// Unix milliseconds; 0 stands for no bound.
+fn period(from: i64, until: i64, names: [&'static str; 2]) -> Result<Period, BadField> {
+    let bound = |ms, unset, field| match u64::try_from(ms) {
+        Ok(0) => Ok(LedgerTime(unset)),
+        Ok(ms) => Ok(LedgerTime(ms)),
+        Err(_) => Err(BadField { field, limit: Limit::Words("must be 0 or a Unix time in milliseconds") }),
+    };
+    let period = Period { from: bound(from, 0, names[0])?, until: bound(until, u64::MAX, names[1])? };
+    if period.from >= period.until {
+        return Err(BadField { field: names[1], limit: Limit::Words("must be later than the beginning of the period") });
+    }
+    Ok(period)
+}
+
+pub fn order_filter(request: &admin::ListOrdersRequest) -> Result<OrderFilter, BadField> {
+    let bad = BadField { field: "states", limit: Limit::Words("must be of the values of OrderState, not UNSPECIFIED") };
+    let states = request.states.iter().map(|state| match v1::OrderState::try_from(*state) {
+        Ok(state) if state != v1::OrderState::Unspecified => Ok(state),
+        _ => Err(bad.clone()),
+    });
+    Ok(OrderFilter {
+        states: states.collect::<Result<_, _>>()?,
+        account: asked(&request.account_id, AccountId::new).field("account_id")?,
+        placed: period(request.placed_from_ms, request.placed_until_ms, ["placed_from_ms", "placed_until_ms"])?,
+    })
+}
+
+pub fn payment_filter(request: &admin::ListPaymentsRequest) -> Result<PaymentFilter, BadField> {
+    let bad = BadField { field: "states", limit: Limit::Words("must be of the values of PaymentState, not UNSPECIFIED") };
+    let states = request.states.iter().map(|state| match admin::PaymentState::try_from(*state) {
+        Ok(state) if state != admin::PaymentState::Unspecified => Ok(state),
+        _ => Err(bad.clone()),
+    });
+    Ok(PaymentFilter {
+        states: states.collect::<Result<_, _>>()?,
+        gateway: asked(&request.gateway, Gateway::new).field("gateway")?,
+        recorded: period(request.recorded_from_ms, request.recorded_until_ms, ["recorded_from_ms", "recorded_until_ms"])?,
+    })
 }
 
 /// A page that goes on behind a place in the log; none is the first page.

@@ -60,16 +60,30 @@ pub fn payment_name(name: &PaymentName) -> v1::PaymentName {
     v1::PaymentName { gateway: name.gateway.as_str().to_owned(), payment_id: name.payment_id.as_str().to_owned() }
 }
 
-/// `codes` of the order's stamps; empty where they are left out.
 #[must_use]
-pub fn order(order: &Order, codes: Vec<String>) -> v1::Order {
-    let state = match &order.state {
+pub fn order_state(state: &OrderState) -> v1::OrderState {
+    match state {
         OrderState::AwaitingPayment => v1::OrderState::AwaitingPayment,
         OrderState::Issued { .. } => v1::OrderState::Issued,
         OrderState::Cancelled { .. } => v1::OrderState::Cancelled,
         OrderState::Expired { .. } => v1::OrderState::Expired,
         OrderState::Voided { .. } => v1::OrderState::Voided,
-    };
+    }
+}
+
+/// `refund` is what is or was owed back for the payment.
+#[must_use]
+pub fn payment_state(refund: Option<&Refund>) -> admin::PaymentState {
+    match refund {
+        None => admin::PaymentState::Applied,
+        Some(refund) if refund.settled.is_none() => admin::PaymentState::RefundDue,
+        Some(_) => admin::PaymentState::Refunded,
+    }
+}
+
+/// `codes` of the order's stamps; empty where they are left out.
+#[must_use]
+pub fn order(order: &Order, codes: Vec<String>) -> v1::Order {
     let (settled, issue) = (order.settled(), order.issue());
     v1::Order {
         order_id: order.id.to_string(),
@@ -77,7 +91,7 @@ pub fn order(order: &Order, codes: Vec<String>) -> v1::Order {
         series_code: order.series.as_str().to_owned(),
         quantity: order.quantity.get(),
         amount_idr: idr(order.amount),
-        state: state.into(),
+        state: order_state(&order.state).into(),
         placed: Some(position(order.placed)),
         placed_at_ms: ms(order.placed_at.0),
         expires_at_ms: ms(order.expires_at.0),

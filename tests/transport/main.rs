@@ -9,6 +9,7 @@ mod bad_input;
 mod gateways;
 mod identity;
 mod issuing;
+mod lists;
 mod reflection;
 mod scans;
 mod scripted;

@@ -5,6 +5,7 @@ mod cluster;
 mod configuration;
 mod connection;
 mod demo;
+mod list;
 mod node;
 mod order;
 mod output;
@@ -84,9 +85,12 @@ enum Command {
     /// Who leads
     #[command(subcommand)]
     Leader(cluster::LeaderCommand),
-    /// Place, pay, show, cancel and void orders
+    /// Place, pay, show, list, cancel and void orders
     #[command(subcommand)]
     Order(order::OrderCommand),
+    /// List payments
+    #[command(subcommand)]
+    Payment(PaymentCommand),
     /// Put stamps on documents, and look at them
     #[command(subcommand)]
     Stamp(stamp::StampCommand),
@@ -107,6 +111,12 @@ enum Command {
     Config(configuration::ConfigCommand),
     /// Version, revision and features of this binary
     Version,
+}
+
+#[derive(Debug, Subcommand)]
+enum PaymentCommand {
+    /// Payments and what became of them, by gateway and id, as of one moment
+    List(list::PaymentsArgs),
 }
 
 /// The whole program.
@@ -132,6 +142,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Status => block_on(cluster::status(&global)),
         Command::Leader(command) => block_on(cluster::leader(&global, command)),
         Command::Order(command) => block_on(order::run(&global, command)),
+        Command::Payment(PaymentCommand::List(args)) => block_on(list::payments(&global, args)),
         Command::Stamp(command) => block_on(stamp::run(&global, command)),
         Command::Series(command) => block_on(series::run(&global, command)),
         Command::Refund(command) => block_on(refund::run(&global, command)),

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::Global;
 use super::connection::Call;
 use super::exit::Failure;
+use super::list;
 use super::output::{self, Record};
 use crate::proto::v1::issuance_service_client::IssuanceServiceClient as Client;
 use crate::proto::v1::{
@@ -22,6 +23,8 @@ pub(super) enum OrderCommand {
     Place(PlaceArgs),
     /// Record a payment, which issues the stamps
     Pay(PayArgs),
+    /// Orders by their id, as of one moment
+    List(list::OrdersArgs),
     /// Show an order
     Get(GetArgs),
     /// Give up an order that waits for its payment
@@ -71,6 +74,7 @@ pub(super) async fn run(global: &Global, command: OrderCommand) -> Result<(), Fa
     let record = match command {
         OrderCommand::Place(args) => place(global, args).await?,
         OrderCommand::Pay(args) => pay(global, args).await?,
+        OrderCommand::List(args) => return list::orders(global, args).await,
         OrderCommand::Get(args) => describe(get(global, args.order_id, args.stale).await?),
         OrderCommand::Cancel { order_id } => cancel(global, order_id).await?,
         OrderCommand::Void { order_id } => void(global, order_id).await?,

@@ -21,6 +21,7 @@
 //! wrong with the write-ahead log, the ledger goes back to a state that it had.
 
 mod generation;
+mod list;
 mod recent;
 mod scan;
 mod view;
@@ -35,6 +36,7 @@ use std::thread::JoinHandle;
 use arc_swap::ArcSwap;
 use tokio::sync::oneshot;
 
+pub use list::Page;
 pub use scan::LedgerScan;
 pub use view::RocksView;
 

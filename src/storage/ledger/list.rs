@@ -1,0 +1,79 @@
+//! Pages of a table in the order of its keys, with a filter. Blocks, but not for long: a page looks at no more than
+//! [`limits::LIST_RECORDS_EXAMINED_MAX`] records, and says where to go on.
+
+use super::RocksView;
+use super::view::{Source, within};
+use crate::domain::{LedgerView, Order, Payment, Refund};
+use crate::limits;
+use crate::storage::StorageError;
+use crate::storage::codec::{decode_order, decode_payment};
+use crate::storage::files::rocks;
+use crate::storage::keys::Table;
+
+/// A part of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page<R> {
+    pub records: Vec<R>,
+    /// The key where the next page begins; None: this was the last.
+    pub next: Option<Vec<u8>>,
+}
+
+impl RocksView {
+    /// Orders by id, from the key `from` on (empty: all), at most `size`.
+    ///
+    /// # Errors
+    /// A record could not be read.
+    pub fn orders_page(
+        &self,
+        from: &[u8],
+        size: usize,
+        is_wanted: impl Fn(&Order) -> bool,
+    ) -> Result<Page<Order>, StorageError> {
+        page(self, Table::Orders, from, size, |value| Ok(Some(decode_order(value)?).filter(&is_wanted)))
+    }
+
+    /// Payments by gateway and id, each with what is or was owed back for it.
+    ///
+    /// # Errors
+    /// A record could not be read.
+    pub fn payments_page(
+        &self,
+        from: &[u8],
+        size: usize,
+        is_wanted: impl Fn(&Payment, Option<&Refund>) -> bool,
+    ) -> Result<Page<(Payment, Option<Refund>)>, StorageError> {
+        page(self, Table::Payments, from, size, |value| {
+            let payment = decode_payment(value)?;
+            let refund = self.refund(&payment.name)?;
+            Ok(is_wanted(&payment, refund.as_ref()).then_some((payment, refund)))
+        })
+    }
+}
+
+fn page<R>(
+    view: &RocksView,
+    table: Table,
+    from: &[u8],
+    size: usize,
+    pick: impl Fn(&[u8]) -> Result<Option<R>, StorageError>,
+) -> Result<Page<R>, StorageError> {
+    let start = from.max(&table.start()).to_vec();
+    let mut options = within(start, table.end());
+    // A list must not push out what the look-ups need.
+    options.fill_cache(false);
+    let mut cursor = view.state().cursor(options);
+    cursor.seek_to_first();
+    let mut page = Page { records: Vec::new(), next: None };
+    let mut examined = 0;
+    while let Some((key, value)) = cursor.item() {
+        if page.records.len() == size || examined == limits::LIST_RECORDS_EXAMINED_MAX {
+            page.next = Some(key.to_vec());
+            break;
+        }
+        examined += 1;
+        page.records.extend(pick(value)?);
+        cursor.next();
+    }
+    cursor.status().map_err(rocks("list the ledger"))?;
+    Ok(page)
+}
