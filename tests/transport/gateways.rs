@@ -171,3 +171,34 @@ async fn without_a_leader_the_gateway_is_told_in_time_to_send_it_again() {
     assert_eq!(answer.headers()[RETRY_AFTER], "1");
     assert_eq!(node.notices.of(Source::Midtrans, Outcome::Unavailable).get(), 1);
 }
+
+/// The command's exit code, and what it printed.
+async fn replay(node: &TestNode, notices: &[(&str, &str)]) -> (i32, Value) {
+    let lines: Vec<String> = notices
+        .iter()
+        .map(|(gateway, body)| {
+            json!({ "gateway": gateway, "headers": { "x-callback-token": TOKEN }, "body": body }).to_string()
+        })
+        .collect();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), lines.join("\n")).unwrap();
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_stampede"));
+    command.args(["webhook", "replay", "--output", "json", "--webhook", &node.webhook_address]).arg(file.path());
+    let output = command.kill_on_drop(true).output().await.unwrap();
+    (output.status.code().unwrap(), serde_json::from_slice(&output.stdout).unwrap_or_default())
+}
+
+#[tokio::test]
+async fn notices_that_were_kept_can_be_sent_later_and_once_more() {
+    let mut node = start_with_series().await;
+    place(&mut node, ORDER).await;
+    let genuine = paid(ORDER, "20000.00");
+    let forged = genuine.replace("20000.00", "90000.00");
+    let (code, told) = replay(&node, &[("midtrans", &genuine), ("midtrans", &forged)]).await;
+    assert_eq!((code, &told[0]["outcome"], &told[1]["status"]), (12, &json!("recorded"), &json!(401)), "{told}");
+    let (code, told) = replay(&node, &[("midtrans", &genuine)]).await;
+    assert_eq!((code, &told[0]["outcome"]), (0, &json!("replayed")), "{told}");
+    assert_eq!(replay(&node, &[("xendit", "{}")]).await.0, 0, "nothing was paid");
+    assert_eq!(replay(&node, &[("nobody", "{}")]).await.0, 12, "no such gateway");
+    node.stop().await;
+}

@@ -100,15 +100,16 @@ impl<N: LedgerNode> Port<N> {
             Err(answer) => answer,
         };
         self.metrics.of(source, outcome).add(1);
-        if !matches!(outcome, Outcome::Recorded | Outcome::Replayed | Outcome::Ignored) {
-            let told = message.as_deref().unwrap_or_default();
-            tracing::warn!(
-                event = "webhook_notice",
-                gateway = source.name(),
-                outcome = outcome.name(),
-                message = told,
-                "a notice"
-            );
+        let (gateway, told) = (source.name(), message.as_deref().unwrap_or_default());
+        match outcome {
+            Outcome::Recorded | Outcome::Replayed | Outcome::Ignored => {}
+            Outcome::RefundDue | Outcome::Conflict | Outcome::Unavailable => {
+                tracing::warn!(event = "webhook_notice", gateway, outcome = outcome.name(), "a gateway's notice: {told}");
+            }
+            // Anyone can send these: the metric counts them, the log is not theirs to fill.
+            Outcome::Forged | Outcome::Malformed | Outcome::Oversized => {
+                tracing::debug!(event = "webhook_notice", gateway, outcome = outcome.name(), "a notice: {told}");
+            }
         }
         response(outcome, message)
     }
