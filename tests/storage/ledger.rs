@@ -98,6 +98,24 @@ async fn disk_and_memory_agree_on_every_reply_digest_and_record() {
 }
 
 #[tokio::test]
+async fn what_was_applied_before_a_restart_is_known_after_it() {
+    for seed in 10..14 {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut ledger, mut twin) = (open_ledger(dir.path()).unwrap(), Twin::default());
+        // Ids come again and again: behind a restart they are answered from the files, or from what came since.
+        for (number, entry) in entries(seed, 150).into_iter().enumerate() {
+            let expected = twin.apply(std::slice::from_ref(&entry));
+            assert_eq!(ledger.apply(vec![entry]).await.unwrap(), expected, "seed {seed}, entry {number}");
+            if number % 10 == 9 {
+                drop(ledger);
+                ledger = open_ledger(dir.path()).unwrap();
+            }
+        }
+        assert_eq!((ledger.meta(), contents(&ledger)), (twin.meta, twin.ledger));
+    }
+}
+
+#[tokio::test]
 async fn entries_have_one_digest_however_they_are_grouped() {
     let (one, many) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (at_once, one_by_one) = (open_ledger(one.path()).unwrap(), open_ledger(many.path()).unwrap());
