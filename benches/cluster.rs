@@ -16,6 +16,10 @@ use stampede::proto::v1;
 use support::cluster::Cluster;
 use support::load::{self, Buyer};
 
+/// As the nodes have: the client shares their cores, and should take as little of them as it can.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Length of each throughput window.
 const WINDOW: Duration = Duration::from_secs(10);
 /// Leaders killed, and leaders asked to stop.
