@@ -48,6 +48,12 @@ impl SerialKey {
         [a, b, c, d, e, f, g, h]
     }
 
+    /// A key for another purpose, which tells nothing of this one: `context` names the purpose, as BLAKE3's `derive_key` wants it.
+    #[must_use]
+    pub fn derive(&self, context: &str) -> [u8; 32] {
+        blake3::derive_key(context, &self.0)
+    }
+
     fn tag(&self, series: SeriesCode, number: StampNumber) -> [u8; TAG_CHARS] {
         let mut hasher = blake3::Hasher::new_keyed(&self.0);
         hasher.update(series.as_str().as_bytes()).update(&number.get().to_be_bytes());

@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::Global;
 use super::exit::{Code, Failure};
-use super::output;
+use super::output::{self, Record};
 use crate::limits::{CLI_ATTEMPT_TIMEOUT, CLI_CONNECT_TIMEOUT, CLI_RETRY_PAUSE, WEBHOOK_BODY_BYTES_MAX};
 
 #[derive(Debug, Subcommand)]
@@ -48,29 +48,14 @@ pub(super) async fn run(global: &Global, command: WebhookCommand) -> Result<(), 
     let unreadable = |error: std::io::Error| {
         Failure::new(Code::Failed, format!("cannot read {}: {error}", file.display()), "name a file that can be read")
     };
-    let (mut records, mut not_taken) = (Vec::new(), 0);
-    for (line, text) in (1..).zip(BufReader::new(File::open(&file).map_err(unreadable)?).lines()) {
-        let text = text.map_err(unreadable)?;
-        if text.trim().is_empty() {
-            continue;
-        }
-        let kept: Kept = serde_json::from_str(&text).map_err(|error| {
-            let message = format!("{} line {line} is no notice: {error}", file.display());
-            Failure::new(Code::Usage, message, "mend the line and run it again: what was sent before has no second effect")
-        })?;
-        let (status, answer) = send(global, &webhook, &kept).await?;
-        not_taken += usize::from(!status.is_success());
-        records.push(vec![
-            ("line", json!(line)),
-            ("gateway", json!(kept.gateway)),
-            ("status", json!(status.as_u16())),
-            ("outcome", answer.get("outcome").cloned().unwrap_or_default()),
-            ("message", answer.get("message").cloned().unwrap_or_default()),
-        ]);
-    }
-    let sent = records.len();
+    let mut records = Vec::new();
+    let ended = replay(global, &webhook, BufReader::new(File::open(&file).map_err(unreadable)?), &mut records).await;
+    // Also what was sent before something went wrong.
+    let (sent, not_taken) = (records.len(), records.iter().filter(|(is_taken, _)| !is_taken).count());
+    let records = records.into_iter().map(|(_, record)| record).collect();
     output::print_records(global.output, &["line", "gateway", "status", "outcome", "message"], records);
     eprintln!("{sent} notices sent, {not_taken} not taken");
+    ended?;
     if not_taken > 0 {
         let message = format!("{not_taken} of {sent} notices were not taken");
         return Err(Failure::new(
@@ -78,6 +63,37 @@ pub(super) async fn run(global: &Global, command: WebhookCommand) -> Result<(), 
             message,
             "look at their messages; run it again when they are mended",
         ));
+    }
+    Ok(())
+}
+
+/// Adds each notice that was answered: whether it was taken, and what to show.
+async fn replay(
+    global: &Global,
+    webhook: &[String],
+    file: impl BufRead,
+    records: &mut Vec<(bool, Record)>,
+) -> Result<(), Failure> {
+    for (line, text) in (1..).zip(file.lines()) {
+        let text = text.map_err(|error| {
+            Failure::new(Code::Failed, format!("cannot read on behind line {line}: {error}"), "name a file that can be read")
+        })?;
+        if text.trim().is_empty() {
+            continue;
+        }
+        let kept: Kept = serde_json::from_str(&text).map_err(|error| {
+            let message = format!("line {line} is no notice: {error}");
+            Failure::new(Code::Usage, message, "mend the line and run it again: what was sent before has no second effect")
+        })?;
+        let (status, answer) = send(global, webhook, &kept).await?;
+        let record = vec![
+            ("line", json!(line)),
+            ("gateway", json!(kept.gateway)),
+            ("status", json!(status.as_u16())),
+            ("outcome", answer.get("outcome").cloned().unwrap_or_default()),
+            ("message", answer.get("message").cloned().unwrap_or_default()),
+        ];
+        records.push((status.is_success(), record));
     }
     Ok(())
 }

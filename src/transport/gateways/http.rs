@@ -30,7 +30,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Notice, NoticeMetrics, Outcome, Rejected, Secrets, Source, midtrans, xendit};
+use super::{ForeignOrders, Notice, NoticeMetrics, Outcome, Rejected, Secrets, Source, midtrans, xendit};
 use crate::domain::{self, Command, PaymentOutcome, Reply};
 use crate::limits;
 use crate::transport::edge::Edge;
@@ -40,6 +40,7 @@ use crate::transport::ledger_node::LedgerNode;
 struct Port<N> {
     edge: Edge<N>,
     secrets: Secrets,
+    foreign: ForeignOrders,
     metrics: Arc<NoticeMetrics>,
 }
 
@@ -54,10 +55,11 @@ pub async fn serve_webhooks<N: LedgerNode>(
     metrics: Arc<NoticeMetrics>,
     mut stop: watch::Receiver<bool>,
 ) -> std::io::Result<()> {
+    let foreign = ForeignOrders::of(edge.key());
     let router = Router::new()
         .route("/v1/webhooks/midtrans", post(midtrans_notice::<N>))
         .route("/v1/webhooks/xendit", post(xendit_notice::<N>))
-        .with_state(Arc::new(Port { edge, secrets, metrics }));
+        .with_state(Arc::new(Port { edge, secrets, foreign, metrics }));
     let stopped = async move {
         // A sender that is gone closes nothing.
         if stop.wait_for(|stop| *stop).await.is_err() {
@@ -71,7 +73,7 @@ async fn midtrans_notice<N: LedgerNode>(State(port): State<Arc<Port<N>>>, body: 
     if port.secrets.midtrans.is_empty() {
         return not_configured("gateways.midtrans_keys_file");
     }
-    let read = |body: &Bytes| midtrans::read(body, &port.secrets.midtrans);
+    let read = |body: &Bytes| midtrans::read(body, &port.secrets.midtrans, &port.foreign);
     port.answer(Source::Midtrans, body, read).await
 }
 
@@ -80,7 +82,7 @@ async fn xendit_notice<N: LedgerNode>(State(port): State<Arc<Port<N>>>, headers:
         return not_configured("gateways.xendit_tokens_file");
     }
     let token = headers.get(xendit::TOKEN_HEADER).map(HeaderValue::as_bytes);
-    let read = |body: &Bytes| xendit::read(token, body, &port.secrets.xendit);
+    let read = |body: &Bytes| xendit::read(token, body, &port.secrets.xendit, &port.foreign);
     port.answer(Source::Xendit, body, read).await
 }
 

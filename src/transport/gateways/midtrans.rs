@@ -6,11 +6,14 @@
 //!   payment that is pending (201) or denied (202) cannot be made one of a paid one.
 //! - The payment's id in the ledger is Midtrans' `order_id`, unique for each charge and signed: whoever sends a signed notice again
 //!   under another `transaction_id` repeats the same payment and makes no second one.
+//! - The fields are joined without anything between them, so that a signed notice can be cut into other fields: a longer
+//!   `order_id`, a shorter `gross_amount`. What comes of that names no order of ours (`order_of`); before a refund of a *foreign* order
+//!   is paid out, ask Midtrans for its status.
 
 use serde::Deserialize;
 use sha2::{Digest, Sha512};
 
-use super::{Field, Notice, Rejected, Secret, Source, check_currency, is_equal, parse, record_payment};
+use super::{Field, ForeignOrders, Notice, Rejected, Secret, Source, check_currency, is_equal, parse, record_payment};
 
 /// What the signature is made of: taken from the body before anything in it is believed, and used for nothing else.
 #[derive(Deserialize)]
@@ -35,7 +38,7 @@ struct Status {
 
 /// # Errors
 /// See [`Rejected`].
-pub fn read(body: &[u8], server_keys: &[Secret]) -> Result<Notice, Rejected> {
+pub fn read(body: &[u8], server_keys: &[Secret], foreign: &ForeignOrders) -> Result<Notice, Rejected> {
     let signed: Signed = parse(body)?;
     if !server_keys.iter().fold(false, |proved, key| proved | is_signed_with(&signed, key)) {
         return Err(Rejected::Forged("signature_key is not made with a server key of this merchant"));
@@ -53,7 +56,7 @@ pub fn read(body: &[u8], server_keys: &[Secret]) -> Result<Notice, Rejected> {
     check_currency(status.currency.as_deref())?;
     let order_id = Field { name: "order_id", text: &signed.order_id };
     let amount = Field { name: "gross_amount", text: &signed.gross_amount };
-    record_payment(Source::Midtrans, order_id, order_id, amount).map(Notice::Paid)
+    record_payment(Source::Midtrans, foreign, order_id, order_id, amount).map(Notice::Paid)
 }
 
 fn is_signed_with(signed: &Signed, server_key: &Secret) -> bool {
@@ -70,6 +73,7 @@ fn is_signed_with(signed: &Signed, server_key: &Secret) -> bool {
 mod tests {
     use super::*;
     use crate::domain::Command;
+    use crate::domain::serial_code::SerialKey;
 
     const KEY: &str = "SB-Mid-server-abc123";
     const ORDER: &str = "0192f8c0-0000-7000-8000-000000000001";
@@ -84,6 +88,10 @@ mod tests {
                 "transaction_id":"9aed5972-5b6a-401e-894b-a32c91ed1a3a","va_numbers":[{{"bank":"bca"}}]{rest}}}"#
         )
         .into_bytes()
+    }
+
+    fn read(body: &[u8], keys: &[Secret]) -> Result<Notice, Rejected> {
+        super::read(body, keys, &ForeignOrders::of(&SerialKey::from_bytes([7; 32])))
     }
 
     fn keys() -> [Secret; 2] {
@@ -154,5 +162,25 @@ mod tests {
         assert!(matches!(read(&twice, &keys()), Err(Rejected::Malformed(_))));
         let dollars = body("200", SIGNATURE, r#","transaction_status":"settlement","currency":"USD""#);
         assert!(matches!(read(&dollars, &keys()), Err(Rejected::Malformed(failure)) if failure.message.contains("currency")));
+    }
+
+    #[test]
+    fn a_signed_notice_that_is_cut_otherwise_pays_no_order_of_ours() {
+        let cut = |order_id: &str, status_code: &str, gross_amount: &str| {
+            let digest = Sha512::digest(format!("{order_id}{status_code}{gross_amount}{KEY}"));
+            let signature = hex::encode(digest);
+            let notice = serde_json::json!({
+                "order_id": order_id, "status_code": status_code, "gross_amount": gross_amount, "signature_key": signature,
+                "transaction_status": "settlement",
+            });
+            (signature, notice.to_string())
+        };
+        let (pending, _) = cut(&format!("{ORDER}-2"), "201", "20010000.00");
+        let (signature, notice) = cut(&format!("{ORDER}-2201"), "200", "10000.00");
+        assert_eq!(signature, pending, "the same signature fits both");
+        let Ok(Notice::Paid(Command::RecordPayment { order, .. })) = read(notice.as_bytes(), &keys()) else {
+            panic!("it is signed");
+        };
+        assert_ne!(order.to_string(), ORDER);
     }
 }

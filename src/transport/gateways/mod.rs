@@ -4,7 +4,7 @@
 //! afterwards. What a payment means is the ledger's affair: a notice becomes the same `RecordPayment` that a gRPC call makes.
 //!
 //! Money is never dropped. A payment for an order that is none of ours is recorded all the same, under an id that no buyer can
-//! have made ([`order_of`]), and is a refund due.
+//! have made ([`ForeignOrders`]), and is a refund due.
 //!
 //! Not here: asking the gateway back (its GET Status), payouts.
 
@@ -19,6 +19,7 @@ use serde::de::Error as _;
 use sha2::{Digest, Sha256};
 
 use crate::counters::Counter;
+use crate::domain::serial_code::SerialKey;
 use crate::domain::{Command, Gateway, OrderId, PaymentId, PaymentName, Rupiah};
 use crate::transport::errors::Failure;
 
@@ -159,13 +160,19 @@ impl NoticeMetrics {
 }
 
 /// The command that a proved and paid notice stands for. The fields are named as the gateway names them.
-fn record_payment(source: Source, payment_id: Field<'_>, order_id: Field<'_>, amount: Field<'_>) -> Result<Command, Rejected> {
+fn record_payment(
+    source: Source,
+    foreign: &ForeignOrders,
+    payment_id: Field<'_>,
+    order_id: Field<'_>,
+    amount: Field<'_>,
+) -> Result<Command, Rejected> {
     Ok(Command::RecordPayment {
         payment: PaymentName {
             gateway: Gateway::new(source.name()).expect("a gateway's name is one"),
             payment_id: payment_of(payment_id)?,
         },
-        order: order_of(source, order_id)?,
+        order: order_of(source, foreign, order_id)?,
         amount: Rupiah::payment(whole_rupiah(amount)?).map_err(|limit| malformed(amount.name, limit))?,
     })
 }
@@ -189,23 +196,41 @@ fn payment_of(id: Field<'_>) -> Result<PaymentId, Rejected> {
     }))
 }
 
-/// The order that a gateway's order id names: a UUID, alone or with a suffix behind a dash, which a portal gives to a second
-/// charge for the same order. Any other id is of no order here; the payment is recorded under a UUIDv8 made of its SHA-256, which
-/// is no order's, and so comes to be owed back.
-fn order_of(source: Source, id: Field<'_>) -> Result<OrderId, Rejected> {
+/// Makes the ids that foreign money is recorded under. Keyed, so that nobody can place an order of such an id before the money
+/// comes, and be issued stamps for it; equal on all nodes, so that a notice is the same payment at each.
+pub struct ForeignOrders([u8; 32]);
+
+impl ForeignOrders {
+    #[must_use]
+    pub fn of(key: &SerialKey) -> Self {
+        Self(key.derive("stampede 2026-11-26 orders of foreign payments v1"))
+    }
+
+    /// A UUIDv8.
+    fn id(&self, source: Source, raw: &str) -> OrderId {
+        let mut hasher = blake3::Hasher::new_keyed(&self.0);
+        hasher.update(source.name().as_bytes()).update(b"/").update(raw.as_bytes());
+        let bytes = *hasher.finalize().as_bytes().first_chunk().expect("a hash has 32 bytes");
+        OrderId::from_bytes(uuid::Builder::from_custom_bytes(bytes).into_uuid().into_bytes())
+    }
+}
+
+/// The order that a gateway's order id names: a UUID, alone or with a dash and one or two digits, which a portal gives to a second
+/// charge for the same order. More digits could be what a signature that only joins its fields takes for the next field. Any other
+/// id is of no order here: its payment comes to be owed back.
+fn order_of(source: Source, foreign: &ForeignOrders, id: Field<'_>) -> Result<OrderId, Rejected> {
     const UUID_CHARS: usize = 36;
+    const SUFFIX_DIGITS_MAX: usize = 2;
     if id.text.is_empty() {
         return Err(malformed(id.name, "is missing"));
     }
     let (uuid, suffix) = id.text.split_at_checked(UUID_CHARS).unwrap_or((id.text, ""));
-    if let Ok(order) = OrderId::parse(uuid)
-        && (suffix.is_empty() || suffix.starts_with('-'))
-    {
-        return Ok(order);
+    let is_charge =
+        |digits: &str| (1..=SUFFIX_DIGITS_MAX).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
+    match OrderId::parse(uuid) {
+        Ok(order) if suffix.is_empty() || suffix.strip_prefix('-').is_some_and(is_charge) => Ok(order),
+        _ => Ok(foreign.id(source, id.text)),
     }
-    let digest = Sha256::new().chain_update(source.name()).chain_update("/").chain_update(id.text).finalize();
-    let bytes = *digest.first_chunk().expect("SHA-256 has 32 bytes");
-    Ok(OrderId::from_bytes(uuid::Builder::from_custom_bytes(bytes).into_uuid().into_bytes()))
 }
 
 /// `20000` or `20000.00`. Rupiah have no cents: anything else behind the point is not rounded but refused.
@@ -248,20 +273,29 @@ mod tests {
         Field { name: "field", text }
     }
 
+    fn foreign() -> ForeignOrders {
+        ForeignOrders::of(&SerialKey::from_bytes([7; 32]))
+    }
+
     #[test]
     fn an_order_id_may_carry_a_suffix_and_a_foreign_one_gets_an_id_of_its_own() {
         let uuid = "0192f8c0-0000-7000-8000-000000000001";
         let ours = OrderId::parse(uuid).unwrap();
         for text in [uuid.to_owned(), format!("{uuid}-2"), uuid.to_uppercase()] {
-            assert_eq!(order_of(Source::Midtrans, field(&text)).unwrap(), ours, "{text}");
+            assert_eq!(order_of(Source::Midtrans, &foreign(), field(&text)).unwrap(), ours, "{text}");
         }
-        let foreign = |source, text| order_of(source, field(text)).unwrap();
-        let shop = foreign(Source::Midtrans, "shop-17");
-        assert_eq!(shop, foreign(Source::Midtrans, "shop-17"), "the same each time");
-        assert_ne!(shop, foreign(Source::Xendit, "shop-17"));
-        assert_ne!(foreign(Source::Midtrans, &format!("{uuid}x")), ours);
+        let order = |source, text: &str| order_of(source, &foreign(), field(text)).unwrap();
+        let shop = order(Source::Midtrans, "shop-17");
+        assert_eq!(shop, order(Source::Midtrans, "shop-17"), "the same each time");
+        assert_ne!(shop, order(Source::Xendit, "shop-17"));
+        let other_key = ForeignOrders::of(&SerialKey::from_bytes([8; 32]));
+        assert_ne!(shop, order_of(Source::Midtrans, &other_key, field("shop-17")).unwrap(), "nobody else can make it");
+        for text in [format!("{uuid}x"), format!("{uuid}-"), format!("{uuid}-x"), format!("{uuid}-2201"), format!("{uuid}201")]
+        {
+            assert_ne!(order(Source::Midtrans, &text), ours, "{text}");
+        }
         assert_eq!(uuid::Uuid::from_bytes(*shop.as_bytes()).get_version_num(), 8);
-        assert!(matches!(order_of(Source::Midtrans, field("")), Err(Rejected::Malformed(_))));
+        assert!(matches!(order_of(Source::Midtrans, &foreign(), field("")), Err(Rejected::Malformed(_))));
     }
 
     #[test]

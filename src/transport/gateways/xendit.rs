@@ -9,10 +9,14 @@
 use serde::Deserialize;
 
 use super::{
-    Field, Notice, Rejected, Secret, Source, check_currency, is_equal, malformed, parse, record_payment, text_of_number,
+    Field, ForeignOrders, Notice, Rejected, Secret, Source, check_currency, is_equal, malformed, parse, record_payment,
+    text_of_number,
 };
 
 pub const TOKEN_HEADER: &str = "x-callback-token";
+
+/// Of the older and the newer API: what tells that a payment was made. A refund says SUCCEEDED, too.
+const PAYMENT_EVENTS: [&str; 2] = ["payment.succeeded", "payment.capture"];
 
 /// An invoice callback, or the envelope of an event.
 #[derive(Deserialize)]
@@ -47,37 +51,41 @@ struct Payment {
 
 /// # Errors
 /// See [`Rejected`].
-pub fn read(token: Option<&[u8]>, body: &[u8], tokens: &[Secret]) -> Result<Notice, Rejected> {
+pub fn read(token: Option<&[u8]>, body: &[u8], tokens: &[Secret], foreign: &ForeignOrders) -> Result<Notice, Rejected> {
     let given = token.unwrap_or_default();
     if !tokens.iter().fold(false, |proved, secret| proved | is_equal(given, secret.as_str().as_bytes())) {
         return Err(Rejected::Forged("x-callback-token is not one of this account"));
     }
     let body: Body = parse(body)?;
     match (&body.event, &body.data) {
-        (Some(_), Some(payment)) => read_event(payment),
+        // Of refunds, pay-outs and the like: no money that came.
+        (Some(event), _) if !PAYMENT_EVENTS.contains(&event.as_str()) => Ok(Notice::NotPaid),
+        (Some(_), Some(payment)) => read_event(payment, foreign),
         (Some(_), None) => Err(malformed("data", "is missing")),
-        (None, _) => read_invoice(&body),
+        (None, _) => read_invoice(&body, foreign),
     }
 }
 
-fn read_event(payment: &Payment) -> Result<Notice, Rejected> {
+fn read_event(payment: &Payment, foreign: &ForeignOrders) -> Result<Notice, Rejected> {
     if payment.status != "SUCCEEDED" {
         return Ok(Notice::NotPaid);
     }
     check_currency(payment.currency.as_deref())?;
     record(
+        foreign,
         ("data.id", payment.payment_id.as_ref().or(payment.id.as_ref())),
         ("data.reference_id", payment.reference_id.as_ref()),
         ("data.amount", payment.request_amount.as_ref().or(payment.amount.as_ref())),
     )
 }
 
-fn read_invoice(invoice: &Body) -> Result<Notice, Rejected> {
+fn read_invoice(invoice: &Body, foreign: &ForeignOrders) -> Result<Notice, Rejected> {
     if !matches!(invoice.status.as_str(), "PAID" | "SETTLED") {
         return Ok(Notice::NotPaid);
     }
     check_currency(invoice.currency.as_deref())?;
     record(
+        foreign,
         ("id", invoice.id.as_ref()),
         ("external_id", invoice.external_id.as_ref()),
         // What came, where it differs from what was asked for.
@@ -87,18 +95,23 @@ fn read_invoice(invoice: &Body) -> Result<Notice, Rejected> {
 
 type Given<'a> = (&'static str, Option<&'a String>);
 
-fn record(payment_id: Given<'_>, order_id: Given<'_>, amount: Given<'_>) -> Result<Notice, Rejected> {
+fn record(foreign: &ForeignOrders, payment_id: Given<'_>, order_id: Given<'_>, amount: Given<'_>) -> Result<Notice, Rejected> {
     let [payment_id, order_id, amount] =
         [payment_id, order_id, amount].map(|(name, text)| Field { name, text: text.map_or("", String::as_str) });
-    record_payment(Source::Xendit, payment_id, order_id, amount).map(Notice::Paid)
+    record_payment(Source::Xendit, foreign, payment_id, order_id, amount).map(Notice::Paid)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::domain::Command;
+    use crate::domain::serial_code::SerialKey;
 
     const ORDER: &str = "0192f8c0-0000-7000-8000-000000000001";
+
+    fn read(token: Option<&[u8]>, body: &[u8], tokens: &[Secret]) -> Result<Notice, Rejected> {
+        super::read(token, body, tokens, &ForeignOrders::of(&SerialKey::from_bytes([7; 32])))
+    }
 
     fn read_with(token: &str, body: &str) -> Result<Notice, Rejected> {
         read(Some(token.as_bytes()), body.as_bytes(), &[Secret::new("older"), Secret::new("token")])
@@ -144,6 +157,11 @@ mod tests {
         }
         let failed = r#"{"event":"payment.failed","data":{"id":"p","status":"FAILED"}}"#;
         assert!(matches!(read_with("token", failed), Ok(Notice::NotPaid)));
+        for event in ["refund.succeeded", "payout.succeeded", "payment.pending", ""] {
+            let data = format!(r#"{{"id":"r","payment_id":"p","reference_id":"{ORDER}","status":"SUCCEEDED","amount":20000}}"#);
+            let notice = format!(r#"{{"event":"{event}","data":{data}}}"#);
+            assert!(matches!(read_with("token", &notice), Ok(Notice::NotPaid)), "{event} is no payment");
+        }
     }
 
     #[test]
