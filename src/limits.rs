@@ -146,7 +146,7 @@ pub const LONG_ANSWER_RECORDS_AHEAD: usize = 64;
 pub const LONG_ANSWER_READ_WITHIN: Duration = Duration::from_secs(30);
 /// Bytes of a payment gateway's notice; theirs have two thousand and fewer.
 pub const WEBHOOK_BODY_BYTES_MAX: usize = 64 * 1024;
-/// From a notice's first byte to its answer: gateways want one within five seconds, and two is what they are promised.
+/// From a notice's headers to its answer: gateways want one within five seconds, and two is what they are promised.
 pub const WEBHOOK_ANSWER_WITHIN: Duration = Duration::from_millis(1_900);
 /// Secrets of one gateway that are good at once: the one that goes and the one that comes.
 pub const GATEWAY_SECRETS_MAX: usize = 2;

@@ -1,9 +1,9 @@
 //! Who may still join the proposer's queue as it fills up. Money that was paid is shed last: a buyer who was told to come back
 //! later has lost a moment, a payment that finds no entrance has no stamps.
 //!
-//! Each class has a bound on the *whole* queue, and the bounds are nested. So whenever a call of one class is let in, one of a
-//! higher class that came at that moment would be, too: no confirmation is shed while a new order is admitted by the same node.
-//! Once in, everyone waits in one line: a client may send a payment behind its order without waiting for the order's answer.
+//! Each class has a bound on the *whole* queue, and the bounds are nested. So whenever a call of one class finds room, one of its size
+//! and of a higher class that came at that moment would, too. What a peer sends on was let in there, and is bounded here by the whole
+//! queue alone; and a call whose deadline passes in the line is not done, of whatever class. Once in, everyone waits in one line: a client may send a payment behind its order without waiting for the order's answer.
 //!
 //! Reads have bounds of their own (`READS_WAITING_MAX`): they wait elsewhere and take nothing from the log.
 
@@ -14,14 +14,14 @@ use crate::limits;
 /// In the order in which they are shed, last first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
-    /// Money that moved already: payments and settled refunds, also many in one call. And the operator's own commands: few, and
+    /// Money that moved already: payments and settled refunds, also many in one call, also beside other commands. And the operator's own commands: few, and
     /// what opens stock must not wait for stock.
     Confirmation,
     /// One command on an order that is there: stamping, voiding, cancelling.
     Stamping,
     /// One new order.
     NewOrder,
-    /// Any other call with several commands: its sender has time, or would not have collected them.
+    /// Several commands without money in them: its sender has time, or would not have collected them.
     Batch,
 }
 
@@ -30,7 +30,7 @@ impl Class {
 
     pub(super) fn of(commands: &[Command]) -> Self {
         match commands {
-            all if all.iter().all(confirms) => Self::Confirmation,
+            some if some.iter().any(confirms) => Self::Confirmation,
             [Command::PlaceOrder { .. }] => Self::NewOrder,
             [_] => Self::Stamping,
             _ => Self::Batch,
@@ -113,7 +113,8 @@ mod tests {
             (vec![Command::ExpireOrders { limit: 1 }], Class::Confirmation),
             (vec![cancel()], Class::Stamping),
             (vec![place()], Class::NewOrder),
-            (vec![place(), pay()], Class::Batch),
+            (vec![place(), pay()], Class::Confirmation),
+            (vec![place(), place()], Class::Batch),
             (vec![cancel(), cancel()], Class::Batch),
         ] {
             assert_eq!(Class::of(&commands), class, "{commands:?}");
