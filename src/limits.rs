@@ -160,6 +160,8 @@ pub const LIST_RECORDS_EXAMINED_MAX: usize = 20_000;
 pub const LISTS_KEPT_MAX: usize = 16;
 /// How long such a state is kept after its last page was read.
 pub const LIST_KEPT_FOR: Duration = Duration::from_secs(60);
+/// Bytes of audit records read at once; one record of a full batch has less than 300 KiB.
+pub const AUDIT_PAGE_BYTES: usize = 256 * 1024;
 /// Log entries of an export read at once.
 pub const EXPORT_ENTRIES_PAGE: usize = 256;
 /// Digests in one answer of `ListDigests`.

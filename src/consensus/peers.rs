@@ -23,6 +23,7 @@ use crate::proto::raft::{
     ReadIndexResponse, SnapshotResponse, TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
     propose_response, read_index_response,
 };
+use crate::storage::codec::reply_to_proto;
 use crate::storage::{LedgerMeta, LedgerStore, LogStore, Vote};
 
 impl From<WireError> for PeerError {
@@ -128,7 +129,7 @@ where
         let result = match self.inner.proposer.submit(commands, within, true).await {
             Ok(submitted) => propose_response::Result::Proposed(Proposed {
                 term: submitted.term,
-                replies: submitted.replies.iter().map(codec::reply_to_wire).collect(),
+                replies: submitted.replies.iter().map(reply_to_proto).collect(),
             }),
             Err(SubmitError::Retry { reason: RetryReason::Overloaded, .. }) => {
                 propose_response::Result::Overloaded(Overloaded {})

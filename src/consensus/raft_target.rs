@@ -100,16 +100,13 @@ impl<RT: AsyncRuntime, S: LedgerStore, P: Peers> Target<RT> for RaftTarget<RT, S
 
 fn forwarded(response: ProposeResponse) -> Attempt {
     match response.result {
-        Some(propose_response::Result::Proposed(proposed)) => {
-            let replies = proposed.replies.into_iter().map(codec::reply_from_wire).collect::<Result<_, _>>();
-            match replies {
-                Ok(replies) => Attempt::Done { term: proposed.term, replies },
-                Err(error) => {
-                    tracing::error!(%error, "the leader's answer makes no sense");
-                    Attempt::Unknown
-                }
+        Some(propose_response::Result::Proposed(proposed)) => match codec::replies_from_wire(&proposed.replies) {
+            Ok(replies) => Attempt::Done { term: proposed.term, replies },
+            Err(error) => {
+                tracing::error!(%error, "the leader's answer makes no sense");
+                Attempt::Unknown
             }
-        }
+        },
         Some(propose_response::Result::Overloaded(_)) => Attempt::NotDone(RetryReason::Overloaded),
         Some(propose_response::Result::NotLeader(_)) => Attempt::NotDone(RetryReason::NoLeader),
         None => Attempt::Unknown,

@@ -28,8 +28,9 @@ pub use crate::proto::storage::NodeIdentity;
 
 /// Of everything under the data directory, and of a snapshot. Raised when an older program could misread what a newer one writes.
 ///
-/// Version 1 had no voids, refunds and stampings. It was never released, so it is refused, not migrated.
-pub const FORMAT_VERSION: u32 = 2;
+/// Version 1 had no voids, refunds and stampings, version 2 no audit records. Neither was released, so they are refused, not
+/// migrated.
+pub const FORMAT_VERSION: u32 = 3;
 
 const NODE: &str = "NODE";
 

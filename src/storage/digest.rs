@@ -1,7 +1,8 @@
 //! The state digest: one value for the contents of a ledger, kept as the ledger changes.
 //!
 //! It is the sum (four wrapping 64-bit lanes) of BLAKE3 over each record of the tables totals, series, orders, payments,
-//! refunds, stampings and policies: key, which begins with the table, and value as they are stored. A sum can take a record out as well as put one in, so an entry
+//! refunds, stampings and policies: key, which begins with the table, and value as they are stored. The audit records count as
+//! one: the name of the newest, which stands for all of them. A sum can take a record out as well as put one in, so an entry
 //! costs two hashes for each record that it changes, whatever the size of the ledger, and the order of writes leaves no
 //! trace. It is counted per log entry, over the entry's net effect: two nodes that group entries differently agree.
 //!
@@ -12,7 +13,7 @@
 //! what he likes; authenticity is the business of the disk's and the peers' guards.
 
 use super::codec::{encode_order, encode_payment, encode_policy, encode_refund, encode_series, encode_stamping, encode_totals};
-use super::{StateDigest, keys};
+use super::{AuditName, StateDigest, keys};
 use crate::domain::Change;
 
 /// A record as it is stored.
@@ -67,6 +68,17 @@ impl StateDigest {
             self.remove(key, old);
         }
         self.add(key, new);
+    }
+
+    /// The newest audit record was `old` and is `new` from now on. Without records there is nothing to count.
+    pub fn replace_audit_head(&mut self, old: AuditName, new: AuditName) {
+        let key = keys::Table::Audit.start();
+        if old != AuditName::GENESIS {
+            self.remove(&key, old.as_bytes());
+        }
+        if new != AuditName::GENESIS {
+            self.add(&key, new.as_bytes());
+        }
     }
 
     #[must_use]

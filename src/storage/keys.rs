@@ -23,7 +23,7 @@
 //!          09 code(3) first number(8)               order id(16) quantity(4): whose stamps begin there
 //!          0a log index(8) offset(4)                key of the RefundRecord: refunds that are due, oldest first
 //!          0b code(3) number(8)                     document(32): what a stamp is on
-//! ```
+//!          0c log index(8)                          AuditRecord: what the entry came to
 //! `tests/storage/golden.rs` freezes them.
 
 use super::StorageError;
@@ -34,8 +34,8 @@ pub const LOG_VOTE: &[u8] = b"\x00vote";
 pub const LOG_COMMITTED: &[u8] = b"\x00committed";
 pub const LOG_PURGED: &[u8] = b"\x00purged";
 
-/// First byte of a key of the ledger. The records that the state digest covers are `Totals` to `Policies`; the rest are
-/// indexes derived from them.
+/// First byte of a key of the ledger. The records that the state digest covers are `Totals` to `Policies`, and those of
+/// `Audit` by the name of the newest; the rest are indexes derived from them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Table {
@@ -51,6 +51,7 @@ pub enum Table {
     Holders = 9,
     RefundsDue = 10,
     Documents = 11,
+    Audit = 12,
 }
 
 impl Table {
@@ -175,6 +176,11 @@ pub fn refund_due(due: Place) -> Vec<u8> {
 #[must_use]
 pub fn document(series: SeriesCode, number: StampNumber) -> Vec<u8> {
     tagged(Table::Documents, &[series.as_str().as_bytes(), &number.get().to_be_bytes()])
+}
+
+#[must_use]
+pub fn audit(log_index: u64) -> Vec<u8> {
+    tagged(Table::Audit, &[&log_index.to_be_bytes()])
 }
 
 /// # Errors

@@ -8,6 +8,7 @@
 //! not synced. Every [`StorageError`] means *stop*: the node cannot go on, and says why.
 
 pub mod apply;
+pub mod audit;
 pub mod codec;
 pub mod crash_point;
 pub mod data_dir;
@@ -24,6 +25,7 @@ use std::ops::Range;
 use bytes::Bytes;
 
 pub use apply::{AppliedEntry, apply_entry};
+pub use audit::AuditName;
 pub use data_dir::DataDir;
 pub use ledger::{LedgerScan, Page, RocksLedger, RocksView};
 pub use log::RocksLog;
@@ -123,6 +125,8 @@ pub struct LedgerMeta {
     pub applied: Option<LogPosition>,
     pub membership: Option<AppliedMembership>,
     pub digest: StateDigest,
+    /// Name of the newest audit record.
+    pub audit_head: AuditName,
 }
 
 /// Sum of the keyed hashes of every record: equal contents, equal digest, whatever the order they came in.

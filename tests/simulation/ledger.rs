@@ -9,8 +9,11 @@ use stampede::domain::{
     Change, DocumentDigest, LedgerTime, LedgerView, MemoryLedger, Order, OrderId, Overlay, Payment, PaymentName, Place, Policy,
     Refund, Reply, Series, SeriesCode, StampNumber, Stamping, Totals,
 };
+use stampede::storage::audit::{Chain, Replay};
 use stampede::storage::digest::EncodedRecord;
-use stampede::storage::{CommittedEntry, LedgerMeta, LedgerState, LedgerStore, StateDigest, StorageError, apply_entry};
+use stampede::storage::{
+    AuditName, CommittedEntry, LedgerMeta, LedgerState, LedgerStore, StateDigest, StorageError, apply_entry,
+};
 
 use crate::checks::Checks;
 use crate::swarm::DiskFaults;
@@ -24,6 +27,8 @@ const RECENT_DIGESTS_MAX: usize = 256;
 pub struct SimSnapshot {
     meta: LedgerMeta,
     records: Arc<MemoryLedger>,
+    /// The audit records, from the first on.
+    audit: Arc<Vec<Arc<[u8]>>>,
 }
 
 impl SimSnapshot {
@@ -38,9 +43,17 @@ struct State {
     /// What a crash cannot take back.
     flushed: SimSnapshot,
     /// Applies since then, oldest first: changes, and what the ledger knew of itself after them.
-    unflushed: Vec<(Vec<Change>, LedgerMeta)>,
+    unflushed: Vec<Applied>,
     snapshot: Option<SimSnapshot>,
     recent: VecDeque<(u64, StateDigest)>,
+}
+
+/// One apply.
+struct Applied {
+    changes: Vec<Change>,
+    audit: Vec<Arc<[u8]>>,
+    /// Afterwards.
+    meta: LedgerMeta,
 }
 
 /// Cheap to clone: clones share the disk and the incarnation.
@@ -62,14 +75,17 @@ fn dead(operation: &'static str) -> StorageError {
     StorageError::Io { operation, cause: "the node was killed".into() }
 }
 
-/// The digest of `records`, counted anew.
-fn count_digest(records: &MemoryLedger) -> StateDigest {
+/// The digest of what is in `ledger`, counted anew.
+fn count_digest(ledger: &SimSnapshot) -> Result<StateDigest, StorageError> {
     let mut digest = StateDigest::default();
-    for change in records.clone().into_changes() {
+    for change in MemoryLedger::clone(&ledger.records).into_changes() {
         let record = EncodedRecord::of(&change);
         digest.add(&record.key, &record.value);
     }
-    digest
+    let mut chain = Chain::from_genesis();
+    ledger.audit.iter().try_for_each(|record| chain.follow(record).map(drop))?;
+    digest.replace_audit_head(AuditName::GENESIS, chain.head());
+    Ok(digest)
 }
 
 impl SimLedger {
@@ -113,10 +129,11 @@ impl SimLedger {
         let lost = unflushed.len() - kept;
         let mut survivor = state.flushed.clone();
         let mut before = survivor.meta.clone();
-        for (changes, meta) in unflushed.into_iter().take(kept) {
+        for applied in unflushed.into_iter().take(kept) {
             let records = Arc::make_mut(&mut survivor.records);
-            changes.into_iter().for_each(|change| records.absorb(change));
-            before = std::mem::replace(&mut survivor.meta, meta);
+            applied.changes.into_iter().for_each(|change| records.absorb(change));
+            Arc::make_mut(&mut survivor.audit).extend(applied.audit);
+            before = std::mem::replace(&mut survivor.meta, applied.meta);
         }
         planted::on_restart(&mut survivor, before);
         trace!(self.world, "n{} ledger crash: {lost} applies lost, back at {}", self.node_id, index(&survivor.meta));
@@ -138,8 +155,19 @@ impl SimLedger {
     /// The digest that was kept as the ledger changed is that of its records.
     pub fn verify_digest(&self) -> Result<(), String> {
         let now = self.lock().now.clone();
-        let counted = count_digest(&now.records);
+        let counted = count_digest(&now).map_err(|error| error.to_string())?;
         if counted == now.meta.digest { Ok(()) } else { Err(format!("kept {}, counted {counted}", now.meta.digest)) }
+    }
+
+    /// The rules make this ledger of the commands in its own audit record, and record the same.
+    pub fn verify_audit(&self) -> Result<(), String> {
+        let now = self.lock().now.clone();
+        let mut replay = Replay::default();
+        now.audit.iter().try_for_each(|record| replay.feed(record).map(drop)).map_err(|error| error.to_string())?;
+        if *replay.meta() == now.meta && *replay.ledger() == *now.records {
+            return Ok(());
+        }
+        Err(format!("the record replays to {:?}, the ledger is at {:?}", replay.meta(), now.meta))
     }
 
     /// Now and then a write takes its time.
@@ -162,7 +190,7 @@ impl LedgerStore for SimLedger {
     async fn apply(&self, entries: Vec<CommittedEntry>) -> Result<Vec<Vec<Reply>>, StorageError> {
         self.dawdle().await;
         let mut state = self.alive("applying")?;
-        let mut all_changes = Vec::new();
+        let (mut all_changes, mut all_audit) = (Vec::new(), Vec::new());
         let mut all_replies = Vec::with_capacity(entries.len());
         let mut now = std::mem::take(&mut state.now);
         for entry in entries {
@@ -175,6 +203,9 @@ impl LedgerStore for SimLedger {
                 records.absorb(edit.after.clone());
                 all_changes.push(edit.after);
             }
+            let audit: Arc<[u8]> = applied.audit.value.into();
+            Arc::make_mut(&mut now.audit).push(Arc::clone(&audit));
+            all_audit.push(audit);
             all_replies.push(applied.replies);
             let index = entry.position.index;
             trace!(self.world, "n{} applied {index} {}", self.node_id, now.meta.digest);
@@ -188,7 +219,7 @@ impl LedgerStore for SimLedger {
             state.flushed = now.clone();
             state.unflushed.clear();
         } else {
-            state.unflushed.push((all_changes, now.meta.clone()));
+            state.unflushed.push(Applied { changes: all_changes, audit: all_audit, meta: now.meta.clone() });
         }
         state.now = now;
         Ok(all_replies)
@@ -221,7 +252,7 @@ impl LedgerStore for SimLedger {
             store.world.count("snapshots built");
             if index(&state.flushed.meta) < at {
                 state.flushed = captured.clone();
-                state.unflushed.retain(|(_, meta)| index(meta) > at);
+                state.unflushed.retain(|applied| index(&applied.meta) > at);
             }
             state.snapshot = Some(captured.clone());
             Ok((captured.meta.clone(), captured))
@@ -235,7 +266,7 @@ impl LedgerStore for SimLedger {
     async fn install_snapshot(&self, snapshot: SimSnapshot) -> Result<LedgerMeta, StorageError> {
         sleep(self.world.micros(Dice::Disk, self.faults().sync)).await;
         self.dawdle().await;
-        let counted = count_digest(&snapshot.records);
+        let counted = count_digest(&snapshot)?;
         if counted != snapshot.meta.digest {
             let cause = format!("its digest is {counted}, not {}", snapshot.meta.digest);
             return Err(StorageError::Corrupt { what: "the snapshot".into(), cause });

@@ -183,6 +183,9 @@ fn scan(cluster: &Cluster, shop: &Shop) {
         if let Err(why) = ledger.verify_digest() {
             cluster.world.violate("DigestWrong", format!("n{node_id}: {why}"));
         }
+        if let Err(why) = ledger.verify_audit() {
+            cluster.world.violate("AuditRecordWrong", format!("n{node_id}: {why}"));
+        }
     }
     let mut entries = BTreeMap::new();
     for node_id in NODES {

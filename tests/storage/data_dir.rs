@@ -40,7 +40,7 @@ fn a_directory_keeps_its_node_and_its_cluster() {
 fn another_format_is_refused_and_damage_is_not_a_new_node() {
     let dir = tempfile::tempdir().unwrap();
     for (format_version, told) in
-        [(FORMAT_VERSION + 1, "has format 3, this program knows format 2"), (1, "has format 1, this program knows format 2")]
+        [(FORMAT_VERSION + 1, "has format 4, this program knows format 3"), (2, "has format 2, this program knows format 3")]
     {
         let other = NodeIdentity { format_version, node_id: 1, ..NodeIdentity::default() };
         fs::write(dir.path().join("NODE"), other.encode_to_vec()).unwrap();

@@ -5,12 +5,13 @@ use std::fmt::Write;
 
 use prost::Message;
 use stampede::domain::{
-    AccountId, Command, Issue, LedgerTime, Order, OrderState, Payment, PaymentCounts, PaymentOutcome, Place, Policy,
-    PolicyTerms, Quantity, Refund, RefundReason, Rupiah, SerialRange, Series, Settlement, SettlementReference, StampNumber,
-    Stamping, Totals,
+    AccountId, Command, Issue, LedgerTime, Order, OrderState, Outcome, Payment, PaymentCounts, PaymentOutcome, Place, Policy,
+    PolicyTerms, Quantity, Refund, RefundReason, Refusal, Reply, Rupiah, SerialRange, Series, Settlement, SettlementReference,
+    StampNumber, Stamping, Totals,
 };
 use stampede::proto::storage::{AppliedMembership, MemberNode, Membership, SnapshotFile, SnapshotManifest, Vote, VoterSet};
-use stampede::storage::{CommandBatch, DataDir, EntryBody, LedgerMeta, StateDigest, StorageError, codec, keys};
+use stampede::storage::audit::{AuditBody, AuditRecord, AuditedCommand};
+use stampede::storage::{AuditName, CommandBatch, DataDir, EntryBody, LedgerMeta, StateDigest, StorageError, codec, keys};
 
 use crate::support::{
     document, open_series, order_id, payment_name, place_order, position, record_payment, series_code, set_policy,
@@ -171,7 +172,12 @@ fn membership() -> Membership {
 
 fn meta() -> LedgerMeta {
     let membership = AppliedMembership { position: Some(position(2)), membership: Some(membership()) };
-    LedgerMeta { applied: Some(position(12)), membership: Some(membership), digest: StateDigest([1, 2, 3, u64::MAX]) }
+    LedgerMeta {
+        applied: Some(position(12)),
+        membership: Some(membership),
+        digest: StateDigest([1, 2, 3, u64::MAX]),
+        audit_head: AuditName([9; 32]),
+    }
 }
 
 fn batch() -> CommandBatch {
@@ -199,6 +205,41 @@ fn bodies() -> Vec<(&'static str, EntryBody)> {
     ]
 }
 
+fn audit_record(body: AuditBody) -> AuditRecord {
+    AuditRecord { position: position(12), previous: AuditName([8; 32]), ledger_time: LedgerTime(1_725_000_000_500), body }
+}
+
+/// One command with each outcome that a command can have.
+fn audit_bodies() -> Vec<(&'static str, AuditBody)> {
+    let range =
+        SerialRange { series: series_code(1), first: StampNumber::new(1_040).unwrap(), quantity: Quantity::new(2).unwrap() };
+    let expires_at = LedgerTime(1_725_000_900_000);
+    let outcomes = [
+        Outcome::SeriesOpened,
+        Outcome::OrderPlaced { amount: Rupiah::from_idr(20_000), expires_at },
+        Outcome::PaymentRecorded(PaymentOutcome::Applied(range)),
+        Outcome::PaymentRecorded(PaymentOutcome::NoStock),
+        Outcome::OrderCancelled,
+        Outcome::OrderVoided { refund: Rupiah::from_idr(15_000) },
+        Outcome::DocumentStamped { series: series_code(1), number: StampNumber::new(1_040).unwrap() },
+        Outcome::RefundSettled,
+        Outcome::PolicySet,
+        Outcome::OrdersExpired { count: 1 },
+        Outcome::Refused(Refusal::OrderIdReused { field: "quantity" }),
+    ];
+    let commands = outcomes.into_iter().map(|outcome| AuditedCommand {
+        command: place_order(1),
+        expired: if matches!(outcome, Outcome::OrdersExpired { .. }) { vec![order_id(7)] } else { Vec::new() },
+        reply: Reply { place: place(11), replayed: matches!(outcome, Outcome::OrderCancelled), outcome },
+    });
+    let commands = AuditBody::Commands { proposed_at: LedgerTime(1_725_000_000_000), commands: commands.collect() };
+    vec![
+        ("audit blank", AuditBody::Blank),
+        ("audit commands", commands),
+        ("audit membership", AuditBody::Membership(membership())),
+    ]
+}
+
 fn all_encodings() -> Vec<(&'static str, Vec<u8>)> {
     let (number, time) = (StampNumber::new(1_040).unwrap(), LedgerTime(1_725_000_900_000));
     let mut all = vec![
@@ -218,6 +259,7 @@ fn all_encodings() -> Vec<(&'static str, Vec<u8>)> {
         ("key policy", keys::policy(3)),
         ("key refund due", keys::refund_due(place(11))),
         ("key document", keys::document(series_code(1), number)),
+        ("key audit", keys::audit(0x0102)),
         ("holder", keys::holder_value(order_id(0x0102_0304), 2).to_vec()),
         ("series", codec::encode_series(&series())),
         ("totals", codec::encode_totals(&totals())),
@@ -229,9 +271,12 @@ fn all_encodings() -> Vec<(&'static str, Vec<u8>)> {
     all.extend(orders().iter().map(|(name, order)| (*name, codec::encode_order(order))));
     all.extend(payments().iter().map(|(name, payment)| (*name, codec::encode_payment(payment))));
     all.extend(bodies().iter().map(|(name, body)| (*name, codec::encode_entry(&position(12), body).to_vec())));
+    all.extend(audit_bodies().into_iter().map(|(name, body)| (name, codec::encode_audit_record(&audit_record(body)))));
     let mut digest = StateDigest::default();
     digest.add(&keys::series(series_code(1)), &codec::encode_series(&series()));
     all.push(("digest of the series alone", digest.to_bytes().to_vec()));
+    digest.replace_audit_head(AuditName::GENESIS, AuditName([9; 32]));
+    all.push(("digest of the series and an audit head", digest.to_bytes().to_vec()));
     all.extend(files());
     all
 }
@@ -243,7 +288,7 @@ fn files() -> Vec<(&'static str, Vec<u8>)> {
     data.set_cluster("0191c8e0-0000-7000-8000-000000000001", "rush").unwrap();
     let file = |name: &str, fill: u8| SnapshotFile { name: name.to_owned(), size_bytes: 300, blake3: vec![fill; 32].into() };
     let manifest = SnapshotManifest {
-        format_version: 2,
+        format_version: 3,
         meta: Some(codec::meta_to_proto(&meta())),
         files: vec![file("000012.sst", 1), file("CURRENT", 2)],
     };
@@ -285,6 +330,10 @@ fn what_was_encoded_is_decoded() {
         let entry = codec::decode_entry(&codec::encode_entry(&position(12), &body)).unwrap();
         assert_eq!(entry.position, position(12));
         assert_eq!(format!("{:?}", entry.body), format!("{body:?}"), "{name}");
+    }
+    for (name, body) in audit_bodies() {
+        let record = audit_record(body);
+        assert_eq!(codec::decode_audit_record(&codec::encode_audit_record(&record)).unwrap(), record, "{name}");
     }
 }
 

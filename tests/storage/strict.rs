@@ -1,8 +1,9 @@
 //! Decoding refuses what was never written: one row for each field that a bug or a damaged byte could leave empty or out of its
-//! range. And it goes on reading what may have been written: the ranges of format 2.
+//! range. And it goes on reading what may have been written: the ranges of format 3.
 
 use prost::Message;
 use stampede::proto::storage as proto;
+use stampede::proto::storage::audit_record::Body;
 use stampede::proto::storage::command::Command as Kind;
 use stampede::proto::storage::order_record::State;
 use stampede::storage::{StorageError, codec};
@@ -214,8 +215,39 @@ fn in_totals(change: fn(&mut proto::TotalsRecord)) -> Option<String> {
 }
 
 fn in_meta(change: fn(&mut proto::LedgerMeta)) -> Option<String> {
-    let meta = proto::LedgerMeta { digest: vec![0; 32].into(), ..Default::default() };
+    let zeros = bytes::Bytes::from(vec![0; 32]);
+    let meta = proto::LedgerMeta { digest: zeros.clone(), audit_head: zeros, ..Default::default() };
     refusal(meta, change, |message| codec::decode_meta(&message.encode_to_vec()))
+}
+
+fn in_audit(change: impl FnOnce(&mut proto::AuditRecord)) -> Option<String> {
+    let reply = proto::Reply {
+        place: place(),
+        replayed: false,
+        outcome: Some(proto::reply::Outcome::OrdersExpired(proto::OrdersExpired { count: 1 })),
+    };
+    let expire = proto::Command { command: Some(proto::command::Command::ExpireOrders(proto::ExpireOrders { limit: 9 })) };
+    let audited =
+        proto::AuditedCommand { command: Some(expire), reply: Some(reply), expired_order_ids: vec![vec![7; 16].into()] };
+    let record = proto::AuditRecord {
+        position: Some(proto::LogPosition { term: 1, index: 12 }),
+        previous: vec![8; 32].into(),
+        ledger_time_ms: 5,
+        body: Some(Body::Commands(proto::AuditedCommands { proposed_at_ms: 4, commands: vec![audited] })),
+    };
+    refusal(record, change, |message| codec::decode_audit_record(&message.encode_to_vec()))
+}
+
+/// In the record's only command.
+fn in_audited(change: impl FnOnce(&mut proto::AuditedCommand)) -> Option<String> {
+    in_audit(|record| match &mut record.body {
+        Some(Body::Commands(audited)) => change(&mut audited.commands[0]),
+        _ => unreachable!("the record has commands"),
+    })
+}
+
+fn in_reply(change: fn(&mut proto::Reply)) -> Option<String> {
+    in_audited(|audited| change(audited.reply.as_mut().expect("it has one")))
 }
 
 #[test]
@@ -307,13 +339,22 @@ fn a_record_that_was_never_written_is_damage() {
         (in_totals(|_| {}), "totals record: counts nothing"),
         (in_totals(|r| r.refunds_settled = 1), "totals record: 1 refunds settled of 0"),
         (in_meta(|r| r.digest.clear()), "ledger meta: digest must have 32 bytes, has 0"),
+        (in_meta(|r| r.audit_head.clear()), "ledger meta: audit_head must have 32 bytes, has 0"),
+        (in_audit(|r| r.position = None), "audit record: position is missing"),
+        (in_audit(|r| r.previous.clear()), "audit record: previous must have 32 bytes, has 0"),
+        (in_audit(|r| r.body = None), "audit record: body is missing"),
+        (in_audited(|c| c.command = None), "audit record: command is missing"),
+        (in_audited(|c| c.reply = None), "audit record: reply is missing"),
+        (in_audited(|c| c.expired_order_ids[0].clear()), "audit record: order_id must have 16 bytes, has 0"),
+        (in_reply(|r| r.place = None), "reply: place is missing"),
+        (in_reply(|r| r.outcome = None), "reply: outcome is missing"),
     ];
     for (found, expect) in rows {
         assert_eq!(found.as_deref(), Some(expect));
     }
 }
 
-/// The widest values of format 2, in numbers, not by the names in `limits.rs`: a narrower limit would leave a node that cannot
+/// The widest values of format 3, in numbers, not by the names in `limits.rs`: a narrower limit would leave a node that cannot
 /// read what it wrote.
 #[test]
 fn what_may_have_been_written_is_read() {

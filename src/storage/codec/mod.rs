@@ -10,15 +10,18 @@
 //! marks of the log, which the log reads itself. Encoding has one result for one value (prost writes fields by their number), which the state digest rests on;
 //! `tests/storage/golden.rs` freezes the bytes.
 
+mod audit;
 mod command;
 mod entry;
 mod record;
 mod refund;
+mod reply;
 mod stamping;
 mod totals;
 
 use std::fmt::Display;
 
+pub use audit::{decode_audit_record, encode_audit_record};
 pub use command::{command_from_proto, command_to_proto};
 pub use entry::{decode_batch, decode_entry, encode_batch, encode_entry, entry_from_proto, entry_to_proto};
 pub use record::{
@@ -26,6 +29,7 @@ pub use record::{
     meta_from_proto, meta_to_proto,
 };
 pub use refund::{decode_policy, decode_refund, encode_policy, encode_refund};
+pub use reply::{reply_from_proto, reply_to_proto};
 pub use stamping::{decode_stamping, encode_stamping};
 pub use totals::{decode_totals, encode_totals};
 

@@ -3,13 +3,15 @@
 use prost::Message;
 
 use super::command::{paid_amount, series_terms};
+use super::reply::{payment_outcome, payment_outcome_to_proto};
 use super::{
     checked, corrupt, fixed, message, order_id, order_id_bytes, payment_name, place, place_to_proto, present, serial_range,
 };
-use crate::domain::{AccountId, Issue, LedgerTime, Order, OrderState, Payment, PaymentOutcome, Quantity, Series, SeriesCode};
+use crate::domain::{AccountId, Issue, LedgerTime, Order, OrderState, Payment, Quantity, Series, SeriesCode};
 use crate::limits;
 use crate::proto::storage as proto;
 use crate::proto::storage::order_record::State;
+use crate::storage::audit::AuditName;
 use crate::storage::{LedgerMeta, StateDigest, StorageError};
 
 #[must_use]
@@ -152,28 +154,16 @@ fn issue(what: &str, series: SeriesCode, quantity: Quantity, issued: &proto::Iss
 
 #[must_use]
 pub fn encode_payment(payment: &Payment) -> Vec<u8> {
-    let outcome = match payment.outcome {
-        PaymentOutcome::Applied(_) => proto::PaymentOutcome::Applied,
-        PaymentOutcome::OrderUnknown => proto::PaymentOutcome::OrderUnknown,
-        PaymentOutcome::OrderCancelled => proto::PaymentOutcome::OrderCancelled,
-        PaymentOutcome::OrderVoided => proto::PaymentOutcome::OrderVoided,
-        PaymentOutcome::AlreadyPaid => proto::PaymentOutcome::AlreadyPaid,
-        PaymentOutcome::WrongAmount => proto::PaymentOutcome::WrongAmount,
-        PaymentOutcome::NoStock => proto::PaymentOutcome::NoStock,
-    };
-    let (series_code, first_number, quantity) = match &payment.outcome {
-        PaymentOutcome::Applied(range) => (range.series.as_str().to_owned(), range.first.get(), range.quantity.get()),
-        _ => (String::new(), 0, 0),
-    };
+    let (outcome, serials) = payment_outcome_to_proto(&payment.outcome);
     let record = proto::PaymentRecord {
         gateway: payment.name.gateway.as_str().to_owned(),
         payment_id: payment.name.payment_id.as_str().to_owned(),
         order_id: order_id_bytes(payment.order),
         amount_idr: payment.amount.as_idr(),
         outcome: outcome.into(),
-        series_code,
-        first_number,
-        quantity,
+        series_code: serials.map(|serials| serials.series.as_str().to_owned()).unwrap_or_default(),
+        first_number: serials.map(|serials| serials.first.get()).unwrap_or_default(),
+        quantity: serials.map(|serials| serials.quantity.get()).unwrap_or_default(),
         recorded: Some(place_to_proto(payment.recorded)),
         recorded_at_ms: payment.recorded_at.0,
     };
@@ -185,24 +175,7 @@ pub fn encode_payment(payment: &Payment) -> Vec<u8> {
 pub fn decode_payment(bytes: &[u8]) -> Result<Payment, StorageError> {
     let what = "payment record";
     let record: proto::PaymentRecord = message(what, bytes)?;
-    let outcome = proto::PaymentOutcome::try_from(record.outcome).map_err(|error| corrupt(what, error))?;
-    let outcome = match outcome {
-        proto::PaymentOutcome::Unspecified => return Err(corrupt(what, "outcome is missing")),
-        proto::PaymentOutcome::Applied => {
-            let series = checked(what, "series_code", SeriesCode::new(&record.series_code))?;
-            let quantity = checked(what, "quantity", Quantity::new(record.quantity))?;
-            PaymentOutcome::Applied(serial_range(what, series, record.first_number, quantity)?)
-        }
-        _ if !record.series_code.is_empty() || record.first_number != 0 || record.quantity != 0 => {
-            return Err(corrupt(what, "has stamps, but is a refund due"));
-        }
-        proto::PaymentOutcome::OrderUnknown => PaymentOutcome::OrderUnknown,
-        proto::PaymentOutcome::OrderCancelled => PaymentOutcome::OrderCancelled,
-        proto::PaymentOutcome::OrderVoided => PaymentOutcome::OrderVoided,
-        proto::PaymentOutcome::AlreadyPaid => PaymentOutcome::AlreadyPaid,
-        proto::PaymentOutcome::WrongAmount => PaymentOutcome::WrongAmount,
-        proto::PaymentOutcome::NoStock => PaymentOutcome::NoStock,
-    };
+    let outcome = payment_outcome(what, record.outcome, &record.series_code, record.first_number, record.quantity)?;
     Ok(Payment {
         name: payment_name(what, &record.gateway, &record.payment_id)?,
         order: order_id(what, &record.order_id)?,
@@ -219,14 +192,16 @@ pub fn meta_to_proto(meta: &LedgerMeta) -> proto::LedgerMeta {
         applied: meta.applied,
         membership: meta.membership.clone(),
         digest: bytes::Bytes::copy_from_slice(&meta.digest.to_bytes()),
+        audit_head: bytes::Bytes::copy_from_slice(meta.audit_head.as_bytes()),
     }
 }
 
 /// # Errors
-/// [`StorageError::Corrupt`]: the digest has not its 32 bytes.
+/// [`StorageError::Corrupt`]: the digest or the name of an audit record has not its 32 bytes.
 pub fn meta_from_proto(meta: proto::LedgerMeta) -> Result<LedgerMeta, StorageError> {
     let digest = StateDigest::from_bytes(fixed("ledger meta", "digest", &meta.digest)?);
-    Ok(LedgerMeta { applied: meta.applied, membership: meta.membership, digest })
+    let audit_head = AuditName(fixed("ledger meta", "audit_head", &meta.audit_head)?);
+    Ok(LedgerMeta { applied: meta.applied, membership: meta.membership, digest, audit_head })
 }
 
 #[must_use]

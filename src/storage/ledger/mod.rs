@@ -21,6 +21,7 @@
 //! wrong with the write-ahead log, the ledger goes back to a state that it had.
 
 mod generation;
+mod history;
 mod list;
 mod recent;
 mod scan;

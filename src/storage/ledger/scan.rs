@@ -8,11 +8,12 @@ use rocksdb::{DB, ReadOptions};
 use super::RocksView;
 use super::view::{Source, within};
 use crate::domain::{Change, LedgerView, Totals};
+use crate::storage::audit::{AuditName, Chain};
 use crate::storage::codec::{
     corrupt, decode_order, decode_payment, decode_policy, decode_refund, decode_series, decode_stamping,
 };
 use crate::storage::files::rocks;
-use crate::storage::keys::Table;
+use crate::storage::keys::{self, Table};
 use crate::storage::{LedgerMeta, StateDigest, StorageError};
 
 /// One state: the passes of one scan see the same records.
@@ -77,7 +78,21 @@ fn digest_of(source: &impl Source) -> Result<StateDigest, StorageError> {
         digest.add(key, value);
         Ok(ControlFlow::Continue(()))
     })?;
+    digest.replace_audit_head(AuditName::GENESIS, audit_head_of(source)?);
     Ok(digest)
+}
+
+/// Goes the whole way from the first audit record to the newest.
+fn audit_head_of(source: &impl Source) -> Result<AuditName, StorageError> {
+    let mut chain = Chain::from_genesis();
+    let _ended = each(source, Table::Audit, Table::Audit, |key, value| {
+        let record = chain.follow(value)?;
+        if key != keys::audit(record.position.index) {
+            return Err(corrupt("audit record", format_args!("{} stands under another index", record.position.index)));
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(chain.head())
 }
 
 fn each(

@@ -127,6 +127,7 @@ impl Worker {
             follows(&meta, entry)?;
             let applied = apply_entry(&mut overlay, &mut meta, entry)?;
             applied.records.iter().for_each(|record| batch.put(&record.key, &record.value));
+            batch.put(&applied.audit.key, &applied.audit.value);
             add_to_indexes(&mut batch, &applied.edits);
             edits.push(applied.edits);
             digests.push((entry.position.index, meta.digest));

@@ -1,0 +1,181 @@
+//! The audit record: what every log entry came to, one record for each index from 0 on, kept as long as the ledger.
+//!
+//! The Raft log forgets what a snapshot covers, and the ledger keeps the last state of each order; the audit record keeps every
+//! command with its outcome, refusals and replays included. It is part of the ledger: written in the same batch as the changes,
+//! and in every snapshot.
+//!
+//! Each record holds the name of the one before it, and its own name is the BLAKE3 of its bytes. So the newest name (the *head*)
+//! stands for the whole history: nobody can change, drop or add a record without another head. The state digest covers the
+//! head, so replicas that disagree about the past disagree in their digests, and `audit_head` of an earlier day, noted
+//! somewhere else, is enough to convict a history that was rewritten since. What a chain cannot tell is whether its owner made
+//! all of it anew and nobody noted a head.
+
+mod replay;
+
+pub use replay::{Replay, ReplayError};
+
+use super::codec::{corrupt, decode_audit_record};
+use super::{LogPosition, Membership, StorageError};
+use crate::domain::{Command, LedgerTime, OrderId, Reply};
+
+/// What an audit record is called: the BLAKE3 of its bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AuditName(pub [u8; 32]);
+
+impl AuditName {
+    /// What the first record names as the one before it.
+    pub const GENESIS: Self = Self([0; 32]);
+
+    #[must_use]
+    pub fn of(record: &[u8]) -> Self {
+        Self(*blake3::hash(record).as_bytes())
+    }
+
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+/// 64 lower-case hexadecimal digits.
+impl std::fmt::Display for AuditName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// What one log entry came to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AuditRecord {
+    pub position: LogPosition,
+    pub previous: AuditName,
+    /// After the entry.
+    pub ledger_time: LedgerTime,
+    pub body: AuditBody,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum AuditBody {
+    Blank,
+    Commands { proposed_at: LedgerTime, commands: Vec<AuditedCommand> },
+    Membership(Membership),
+}
+
+impl AuditBody {
+    /// Of an entry that carries none: none.
+    #[must_use]
+    pub fn commands(&self) -> &[AuditedCommand] {
+        match self {
+            Self::Commands { commands, .. } => commands,
+            Self::Blank | Self::Membership(_) => &[],
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditedCommand {
+    pub command: Command,
+    pub reply: Reply,
+    /// What an `ExpireOrders` expired, oldest expiry first; of any other command none.
+    pub expired: Vec<OrderId>,
+}
+
+/// Follows the records, one after the other, and stops at the first that does not belong where it stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Chain {
+    /// None: the first record may be any.
+    next_index: Option<u64>,
+    head: AuditName,
+}
+
+impl Chain {
+    /// From the first record there ever was.
+    #[must_use]
+    pub const fn from_genesis() -> Self {
+        Self { next_index: Some(0), head: AuditName::GENESIS }
+    }
+
+    /// Begins behind the record at `index` with the name `head`.
+    #[must_use]
+    pub const fn behind(index: u64, head: AuditName) -> Self {
+        Self { next_index: Some(index + 1), head }
+    }
+
+    /// Begins with whatever record comes first: what it calls the one before it is taken on trust.
+    #[must_use]
+    pub const fn from_anywhere() -> Self {
+        Self { next_index: None, head: AuditName::GENESIS }
+    }
+
+    /// The name of the newest record.
+    #[must_use]
+    pub const fn head(&self) -> AuditName {
+        self.head
+    }
+
+    /// # Errors
+    /// [`StorageError::Corrupt`]: `bytes` are no audit record, or not the one that follows.
+    pub fn follow(&mut self, bytes: &[u8]) -> Result<AuditRecord, StorageError> {
+        let record = decode_audit_record(bytes)?;
+        let index = record.position.index;
+        let what = || format!("audit record {index}");
+        if let Some(expected) = self.next_index {
+            if index != expected {
+                return Err(corrupt(&what(), format_args!("stands where {expected} is due")));
+            }
+            if record.previous != self.head {
+                let cause = format_args!("follows a record named {}, but {} comes before it", record.previous, self.head);
+                return Err(corrupt(&what(), cause));
+            }
+        }
+        *self = Self::behind(index, AuditName::of(bytes));
+        Ok(record)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::codec::encode_audit_record;
+
+    fn blank(index: u64, previous: AuditName) -> Vec<u8> {
+        let position = LogPosition { term: 1, index };
+        encode_audit_record(&AuditRecord { position, previous, ledger_time: LedgerTime(5), body: AuditBody::Blank })
+    }
+
+    fn three() -> [Vec<u8>; 3] {
+        let first = blank(0, AuditName::GENESIS);
+        let second = blank(1, AuditName::of(&first));
+        let third = blank(2, AuditName::of(&second));
+        [first, second, third]
+    }
+
+    fn follow(mut chain: Chain, records: &[&Vec<u8>]) -> Result<AuditName, StorageError> {
+        records.iter().try_for_each(|record| chain.follow(record).map(drop))?;
+        Ok(chain.head())
+    }
+
+    #[test]
+    fn a_chain_ends_with_the_name_of_its_last_record() {
+        let [first, second, third] = &three();
+        let head = AuditName::of(third);
+        assert_eq!(follow(Chain::from_genesis(), &[first, second, third]), Ok(head));
+        assert_eq!(follow(Chain::behind(0, AuditName::of(first)), &[second, third]), Ok(head));
+        assert_eq!(follow(Chain::from_anywhere(), &[second, third]), Ok(head));
+    }
+
+    #[test]
+    fn a_record_that_is_missing_moved_or_changed_breaks_the_chain() {
+        let [first, second, third] = &three();
+        assert!(follow(Chain::from_genesis(), &[second]).is_err());
+        assert!(follow(Chain::from_genesis(), &[first, third]).is_err());
+        assert!(follow(Chain::from_genesis(), &[first, first]).is_err());
+        assert!(follow(Chain::from_anywhere(), &[third, second]).is_err());
+        let other = &blank(1, AuditName([7; 32]));
+        assert!(follow(Chain::from_genesis(), &[first, other]).is_err());
+        assert!(follow(Chain::behind(0, AuditName([7; 32])), &[second]).is_err());
+        let mut flipped = second.clone();
+        *flipped.last_mut().unwrap() ^= 1;
+        assert!(follow(Chain::from_genesis(), &[first, &flipped, third]).is_err());
+    }
+}
