@@ -142,6 +142,12 @@ pub const JOIN_WITHIN: Duration = Duration::from_secs(2);
 pub const LONG_ANSWERS_MAX: usize = 8;
 /// Records of a scan or an export that are read ahead of the network.
 pub const LONG_ANSWER_RECORDS_AHEAD: usize = 64;
+/// Readers of events at once: each holds a few answers in memory, but no state of the ledger.
+pub const WATCHES_MAX: usize = 16;
+/// Log entries that are read ahead of one of them, or of an audit export: of full batches less than 3 MiB.
+pub const HISTORY_ENTRIES_AHEAD: usize = 8;
+/// How long a reader of events is left in silence.
+pub const WATCH_PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 /// How long one of them waits for its caller to read on: the network may stall, and a caller do something with what it has.
 pub const LONG_ANSWER_READ_WITHIN: Duration = Duration::from_secs(30);
 /// Bytes of a payment gateway's notice; theirs have two thousand and fewer.
@@ -162,6 +168,8 @@ pub const LISTS_KEPT_MAX: usize = 16;
 pub const LIST_KEPT_FOR: Duration = Duration::from_secs(60);
 /// Bytes of audit records read at once; one record of a full batch has less than 300 KiB.
 pub const AUDIT_PAGE_BYTES: usize = 256 * 1024;
+/// Bytes of one line of an audit file: a record in hexadecimal, and told in words.
+pub const AUDIT_LINE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// Log entries of an export read at once.
 pub const EXPORT_ENTRIES_PAGE: usize = 256;
 /// Digests in one answer of `ListDigests`.

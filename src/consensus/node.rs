@@ -235,6 +235,11 @@ where
         StatusChanges { metrics: self.inner.raft.metrics() }
     }
 
+    /// Returns when the entry at `index` is applied here. False: the node has stopped.
+    pub async fn applied(&self, index: u64) -> bool {
+        self.inner.reads.applied(index).await
+    }
+
     /// The digests after the most recently applied entries, from `from_index` on, oldest first.
     #[must_use]
     pub fn recent_digests(&self, from_index: u64) -> Vec<(u64, StateDigest)> {

@@ -84,6 +84,11 @@ impl<RT: AsyncRuntime, S: LedgerStore, P: Peers> Reads<RT, S, P> {
         }
     }
 
+    /// Returns when the entry at `index` is applied. False: consensus has stopped.
+    pub(super) async fn applied(&self, index: u64) -> bool {
+        self.applied_end.clone().wait_until_ge(&(index + 1)).await.is_ok()
+    }
+
     fn retry(&self, reason: RetryReason) -> ReadError {
         ReadError::Retry { leader: self.leadership().worth_asking(reason), reason }
     }

@@ -4,16 +4,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::stream::{self, BoxStream};
+use tokio::sync::watch;
 use tonic::{Request, Response, Status};
 
-use crate::consensus::{Consistency, NodeStatus, Role, TransferError};
+use crate::consensus::{Consistency, TransferError};
 use crate::domain::{Command, LedgerView, Outcome};
 use crate::limits;
 use crate::proto::admin::admin_service_server::AdminService;
 use crate::proto::storage::MemberNode;
 use crate::proto::{admin, v1};
+use crate::storage::RocksView;
 use crate::storage::codec::corrupt;
-use crate::storage::{LogPosition, RocksView};
 use crate::transport::calls::{Call, CallMetrics};
 use crate::transport::edge::Edge;
 use crate::transport::errors::{Failure, Reason};
@@ -22,7 +23,7 @@ use crate::transport::ledger_node::ClusterNode;
 use crate::transport::lists::Lists;
 use crate::transport::long_answers::LongAnswers;
 use crate::transport::peers::{self, ClusterIdentity};
-use crate::transport::{deadline, validate, wire};
+use crate::transport::{deadline, history, status, validate, wire};
 
 pub struct Admin {
     edge: Edge<ClusterNode>,
@@ -31,6 +32,8 @@ pub struct Admin {
     members: Vec<MemberNode>,
     calls: Arc<CallMetrics>,
     long_answers: LongAnswers,
+    watches: LongAnswers,
+    stop: watch::Receiver<bool>,
     lists: Lists,
     started: Instant,
 }
@@ -43,8 +46,10 @@ impl Admin {
         members: Vec<MemberNode>,
         calls: Arc<CallMetrics>,
         started: Instant,
+        stop: watch::Receiver<bool>,
     ) -> Self {
-        Self { edge, identity, members, calls, long_answers: LongAnswers::new(), lists: Lists::default(), started }
+        let (long_answers, watches) = (LongAnswers::whole(), LongAnswers::watches());
+        Self { edge, identity, members, calls, long_answers, watches, stop, lists: Lists::default(), started }
     }
 
     fn node(&self) -> &ClusterNode {
@@ -80,66 +85,6 @@ impl Admin {
             _ => Err(Failure::new(Reason::OutcomeUnknown, "the ledger's answer does not fit the command")),
         }
     }
-
-    async fn status(&self) -> admin::GetStatusResponse {
-        // What follows (purged, snapshot, applied, committed, last) is looked at in its order, so that none is ahead of the next.
-        let earlier = self.node().status();
-        // Index, digest and totals of one state.
-        let of_one_state = |view: &RocksView| Ok((view.meta().clone(), view.totals()?));
-        let state = self.edge.read(Consistency::Stale, limits::CALL_DEADLINE_DEFAULT, of_one_state).await;
-        let status = self.node().status();
-        let identity = self.identity.data().identity();
-        // Without a readable state the rest is still worth knowing.
-        let (applied, digest, totals) = match state {
-            Ok((_, (meta, totals))) => (meta.applied, meta.digest, Some(wire::totals(&totals))),
-            Err(_) => (status.applied, status.digest, None),
-        };
-        let uptime_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let index = |position: Option<LogPosition>| position.map_or(0, |position| position.index);
-        admin::GetStatusResponse {
-            cluster_id: identity.cluster_id,
-            cluster_name: identity.cluster_name,
-            node_id: status.node_id,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            role: role(&status).into(),
-            term: status.term,
-            voted_for: status.voted_for.unwrap_or(0),
-            leader_id: status.leader.unwrap_or(0),
-            last_log_index: status.last_log_index.unwrap_or(0),
-            committed_index: index(status.committed),
-            applied_index: index(applied),
-            snapshot_index: index(earlier.snapshot),
-            purged_index: index(earlier.purged),
-            digest: digest.to_string(),
-            members: members(status.members),
-            draining: status.draining,
-            totals,
-            uptime_ms,
-            hears_leader: status.hears_leader,
-        }
-    }
-}
-
-fn role(status: &NodeStatus) -> admin::NodeRole {
-    match status.role {
-        Role::Uninitialized => admin::NodeRole::Uninitialized,
-        Role::Learner => admin::NodeRole::Learner,
-        Role::Follower => admin::NodeRole::Follower,
-        Role::Candidate => admin::NodeRole::Candidate,
-        Role::Leader => admin::NodeRole::Leader,
-        Role::Shutdown => admin::NodeRole::Shutdown,
-    }
-}
-
-fn members(members: Vec<crate::consensus::MemberStatus>) -> Vec<admin::Member> {
-    let member = |member: crate::consensus::MemberStatus| admin::Member {
-        node_id: member.node_id,
-        client_address: member.client_address,
-        peer_address: member.peer_address,
-        voter: member.voter,
-        matched_index: member.matched.unwrap_or(0),
-    };
-    members.into_iter().map(member).collect()
 }
 
 #[tonic::async_trait]
@@ -160,7 +105,12 @@ impl AdminService for Admin {
         &self,
         _request: Request<admin::GetStatusRequest>,
     ) -> Result<Response<admin::GetStatusResponse>, Status> {
-        self.calls.get_status.count(async { Ok(Response::new(self.status().await)) }).await
+        self.calls
+            .get_status
+            .count(async {
+                Ok(Response::new(status::status(&self.edge, &self.identity.data().identity(), self.started).await))
+            })
+            .await
     }
 
     async fn transfer_leader(
@@ -387,8 +337,49 @@ impl AdminService for Admin {
             Ok(first) => first,
             Err(error) => return Err(ended(call, unexported(&self.edge, error))),
         };
-        let entries = answer.of_stream(export(self.edge.clone(), first, applied.index));
+        let entries = export(self.edge.clone(), first, applied.index);
+        let entries = answer.of_stream(entries, limits::LONG_ANSWER_RECORDS_AHEAD, |entry| entry.log_index);
         Ok(Response::new(call.until_the_end_of(entries)))
+    }
+
+    type ExportAuditStream = BoxStream<'static, Result<admin::ExportAuditResponse, Status>>;
+
+    async fn export_audit(
+        &self,
+        request: Request<admin::ExportAuditRequest>,
+    ) -> Result<Response<Self::ExportAuditStream>, Status> {
+        let call = self.calls.export_audit.start();
+        let (within, from) = (deadline::within(request.metadata()), request.into_inner().from_index);
+        let begun = async {
+            let answer = self.long_answers.begin()?;
+            let end = history::end_of_history(&self.edge, from, within).await?;
+            let records = history::export(self.edge.clone(), from, end);
+            Ok(answer.of_stream(records, limits::HISTORY_ENTRIES_AHEAD, |record| record.log_index))
+        };
+        match begun.await {
+            Ok(records) => Ok(Response::new(call.until_the_end_of(records))),
+            Err(failure) => Err(ended(call, failure)),
+        }
+    }
+
+    type WatchLedgerStream = BoxStream<'static, Result<admin::WatchLedgerResponse, Status>>;
+
+    async fn watch_ledger(
+        &self,
+        request: Request<admin::WatchLedgerRequest>,
+    ) -> Result<Response<Self::WatchLedgerStream>, Status> {
+        let call = self.calls.watch_ledger.start();
+        let (within, from) = (deadline::within(request.metadata()), request.into_inner().from_index);
+        let begun = async {
+            let answer = self.watches.begin()?;
+            history::end_of_history(&self.edge, from, within).await?;
+            let events = history::watch(self.edge.clone(), from, self.stop.clone());
+            Ok(answer.of_stream(events, limits::HISTORY_ENTRIES_AHEAD, history::begins_at))
+        };
+        match begun.await {
+            Ok(events) => Ok(Response::new(call.until_the_end_of(events))),
+            Err(failure) => Err(ended(call, failure)),
+        }
     }
 
     async fn list_digests(

@@ -190,6 +190,8 @@ methods! {
         list_payments "ListPayments" "unary";
         scan_ledger "ScanLedger" "server_stream";
         export_log "ExportLog" "server_stream";
+        export_audit "ExportAudit" "server_stream";
+        watch_ledger "WatchLedger" "server_stream";
         list_digests "ListDigests" "unary";
     }
     "stampede.raft.v1.PeerService" {

@@ -1,4 +1,5 @@
-//! Answers that take as long as the ledger or the log is large, and as their caller takes to read them: scans and exports.
+//! Answers that take as long as the ledger or the log is large, and as their caller takes to read them: scans, exports, and
+//! events for those who watch.
 //!
 //! Each holds memory or a snapshot of the store, and a scan a thread that other blocking work needs too. So few run at once, and
 //! one whose caller has stopped reading is given up: it ends with an error, never as if it were complete.
@@ -19,22 +20,37 @@ use crate::limits;
 use crate::transport::errors::{Failure, Reason};
 
 pub(super) struct LongAnswers {
+    /// For people.
+    what: &'static str,
     places: Arc<Semaphore>,
+    places_max: usize,
     /// How long one record may wait for the caller.
     read_within: Duration,
 }
 
 impl LongAnswers {
-    pub(super) fn new() -> Self {
-        Self { places: Arc::new(Semaphore::new(limits::LONG_ANSWERS_MAX)), read_within: limits::LONG_ANSWER_READ_WITHIN }
+    /// Scans and exports.
+    pub(super) fn whole() -> Self {
+        Self::new("scans and exports", limits::LONG_ANSWERS_MAX)
+    }
+
+    /// Those who watch.
+    pub(super) fn watches() -> Self {
+        Self::new("watches", limits::WATCHES_MAX)
+    }
+
+    fn new(what: &'static str, places_max: usize) -> Self {
+        let places = Arc::new(Semaphore::new(places_max));
+        Self { what, places, places_max, read_within: limits::LONG_ANSWER_READ_WITHIN }
     }
 
     /// # Errors
     /// `OVERLOADED`: as many as may run are running.
     pub(super) fn begin(&self) -> Result<LongAnswer, Failure> {
-        let place = self.places.clone().try_acquire_owned().map_err(|_| {
-            Failure::new(Reason::Overloaded, format!("{} scans and exports are running already", limits::LONG_ANSWERS_MAX))
-        })?;
+        let place =
+            self.places.clone().try_acquire_owned().map_err(|_| {
+                Failure::new(Reason::Overloaded, format!("{} {} are running already", self.places_max, self.what))
+            })?;
         Ok(LongAnswer { place, read_within: self.read_within })
     }
 }
@@ -51,7 +67,7 @@ impl LongAnswer {
         self,
         produce: impl FnOnce(&Reader<T>) -> Result<(), Status> + Send + 'static,
     ) -> BoxStream<'static, Result<T, Status>> {
-        let (reader, records) = self.channel();
+        let (reader, records) = self.channel(limits::LONG_ANSWER_RECORDS_AHEAD);
         let produced = tokio::task::spawn_blocking(move || {
             let _place = self.place;
             produce(&reader)
@@ -59,24 +75,33 @@ impl LongAnswer {
         read(records, produced)
     }
 
-    /// The same answers, read ahead of the caller and held to its pace.
+    /// The same answers, at most `ahead` of them read ahead of the caller, and held to its pace. A caller that does not read on
+    /// is told the log index of the first answer that it did not get.
     pub(super) fn of_stream<T: Send + 'static>(
         self,
         mut answers: impl Stream<Item = Result<T, Status>> + Send + Unpin + 'static,
+        ahead: usize,
+        log_index: fn(&T) -> u64,
     ) -> BoxStream<'static, Result<T, Status>> {
-        let (reader, records) = self.channel();
+        let (reader, records) = self.channel(ahead);
         let produced = tokio::spawn(async move {
             let _place = self.place;
-            while let Some(answer) = answers.next().await {
-                reader.give(answer?).await?;
+            // Who hangs up is noticed also while there is nothing to tell.
+            while let Some(answer) = tokio::select! {
+                () = reader.records.closed() => return Err(hung_up()),
+                answer = answers.next() => answer,
+            } {
+                if let Err(unread) = reader.give(answer?).await {
+                    return Err(reader.refusal(unread, Some(log_index)));
+                }
             }
             Ok(())
         });
         read(records, produced)
     }
 
-    fn channel<T>(&self) -> (Reader<T>, mpsc::Receiver<T>) {
-        let (records, read) = mpsc::channel(limits::LONG_ANSWER_RECORDS_AHEAD);
+    fn channel<T>(&self, ahead: usize) -> (Reader<T>, mpsc::Receiver<T>) {
+        let (records, read) = mpsc::channel(ahead);
         (Reader { records, read_within: self.read_within }, read)
     }
 }
@@ -90,14 +115,15 @@ pub(super) struct Reader<T> {
 impl<T> Reader<T> {
     /// # Errors
     /// The caller has hung up, or stopped reading.
-    async fn give(&self, record: T) -> Result<(), Status> {
-        self.records.send_timeout(record, self.read_within).await.map_err(|error| match error {
-            SendTimeoutError::Closed(_) => hung_up(),
-            SendTimeoutError::Timeout(_) => {
-                let message = format!("nothing of the answer was read for {}", humantime::format_duration(self.read_within));
-                Failure::new(Reason::Overloaded, message).status()
-            }
-        })
+    async fn give(&self, record: T) -> Result<(), SendTimeoutError<T>> {
+        self.records.send_timeout(record, self.read_within).await
+    }
+
+    fn refusal(&self, unread: SendTimeoutError<T>, log_index: Option<fn(&T) -> u64>) -> Status {
+        let SendTimeoutError::Timeout(record) = unread else { return hung_up() };
+        let message = format!("nothing of the answer was read for {}", humantime::format_duration(self.read_within));
+        let failure = Failure::new(Reason::Overloaded, message);
+        log_index.map(|log_index| failure.clone().with("next_index", log_index(&record))).unwrap_or(failure).status()
     }
 
     /// On a thread that may block, of the runtime.
@@ -108,7 +134,9 @@ impl<T> Reader<T> {
         match self.records.try_send(record) {
             Ok(()) => Ok(()),
             Err(TrySendError::Closed(_)) => Err(hung_up()),
-            Err(TrySendError::Full(record)) => Handle::current().block_on(self.give(record)),
+            Err(TrySendError::Full(record)) => {
+                Handle::current().block_on(self.give(record)).map_err(|unread| self.refusal(unread, None))
+            }
         }
     }
 }
@@ -133,20 +161,21 @@ fn read<T: Send + 'static>(
 #[cfg(test)]
 mod tests {
     use tonic::Code;
+    use tonic_types::StatusExt;
 
     use super::*;
 
     const SHORT: Duration = Duration::from_millis(20);
 
     fn one_at_a_time() -> LongAnswers {
-        LongAnswers { places: Arc::new(Semaphore::new(1)), read_within: SHORT }
+        LongAnswers { read_within: SHORT, ..LongAnswers::new("answers", 1) }
     }
 
     fn endless(answer: LongAnswer, is_blocking: bool) -> BoxStream<'static, Result<u64, Status>> {
         if is_blocking {
             return answer.of_blocking(|reader| (0..).try_for_each(|record| reader.give_blocking(record)));
         }
-        answer.of_stream(stream::iter((0..).map(Ok)))
+        answer.of_stream(stream::iter((0..).map(Ok)), limits::LONG_ANSWER_RECORDS_AHEAD, |record| *record)
     }
 
     async fn free(answers: &LongAnswers) -> LongAnswer {
@@ -165,7 +194,12 @@ mod tests {
             let unread = endless(answers.begin().unwrap(), is_blocking);
             drop(free(&answers).await);
             let mut read: Vec<_> = unread.collect().await;
-            assert_eq!(read.pop().unwrap().unwrap_err().code(), Code::ResourceExhausted);
+            let end = read.pop().unwrap().unwrap_err();
+            assert_eq!(end.code(), Code::ResourceExhausted);
+            // A stream of log entries says where to go on.
+            let next = end.get_details_error_info().unwrap().metadata.get("next_index").cloned();
+            let behind = limits::LONG_ANSWER_RECORDS_AHEAD.to_string();
+            assert_eq!(next, (!is_blocking).then_some(behind));
             assert_eq!(read.len(), limits::LONG_ANSWER_RECORDS_AHEAD);
             assert!(read.into_iter().map(Result::unwrap).eq(0..limits::LONG_ANSWER_RECORDS_AHEAD as u64));
         }

@@ -15,8 +15,10 @@ pub mod calls;
 pub mod deadline;
 pub mod edge;
 pub mod errors;
+mod events;
 mod exports;
 pub mod gateways;
+mod history;
 pub mod issuance;
 pub mod ledger_node;
 pub mod lists;
@@ -24,6 +26,7 @@ mod long_answers;
 pub mod peers;
 pub mod read_threads;
 pub mod server;
+mod status;
 pub mod validate;
 pub mod wire;
 

@@ -3,6 +3,7 @@
 
 mod harness;
 
+mod audit;
 mod commands;
 mod damage;
 mod lifecycle;

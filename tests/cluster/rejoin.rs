@@ -14,7 +14,7 @@ const TOLERANCE: &str = "stampede_raft_failure_tolerance";
 const PURGED: &str = "stampede_raft_purged_index";
 
 /// Orders one after the other at `address`.
-fn place_orders(address: String, orders: u64) {
+pub(crate) fn place_orders(address: String, orders: u64) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let mut client = Client::connect(format!("http://{address}")).await.unwrap();

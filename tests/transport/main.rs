@@ -7,6 +7,7 @@
 mod after_issue;
 mod bad_input;
 mod gateways;
+mod history;
 mod identity;
 mod issuing;
 mod lists;

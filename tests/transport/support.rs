@@ -102,7 +102,7 @@ pub(crate) async fn start() -> TestNode {
     let on_storage_error: OnStorageError = Arc::new(move |error| seen.lock().unwrap().push(error.clone()));
     let edge = Edge::start(node.clone(), key(), on_storage_error.clone()).unwrap();
     let member = MemberNode { node_id: 1, peer_address: peer_address.clone(), client_address: client_address.clone() };
-    let service = Admin::new(edge.clone(), identity.clone(), vec![member], calls.clone(), Instant::now());
+    let service = Admin::new(edge.clone(), identity.clone(), vec![member], calls.clone(), Instant::now(), signals.stop.clone());
     let notices = Arc::<NoticeMetrics>::default();
     let secrets = Secrets { midtrans: [OLD_KEY, NEW_KEY].map(Secret::new).to_vec(), xendit: vec![Secret::new(TOKEN)] };
     tokio::spawn(serve_webhooks(webhook, edge.clone(), secrets, notices.clone(), signals.stop.clone()));
@@ -162,6 +162,11 @@ impl TestNode {
     /// What ends a node, since the last time.
     pub(crate) fn take_storage_errors(&self) -> Vec<StorageError> {
         std::mem::take(&mut self.storage_errors.lock().unwrap())
+    }
+
+    /// What is under way goes on; streams without an end are told to end.
+    pub(crate) fn close_ports(&self) {
+        self.stop.send_replace(true);
     }
 
     pub(crate) async fn stop(self) {

@@ -1,10 +1,13 @@
 //! The commands of `stampede`: data on standard output, talk on standard error, an exit code that scripts can rely on, and
 //! after each failure what to try next.
 
+mod audit;
+mod check;
 mod cluster;
 mod configuration;
 mod connection;
 mod demo;
+mod events;
 mod list;
 mod node;
 mod order;
@@ -100,6 +103,14 @@ enum Command {
     /// What is owed back: which payments have no stamps, and why
     #[command(subcommand)]
     Refund(refund::RefundCommand),
+    /// What happens to the ledger, as it happens: one JSON object a line, until Ctrl-C
+    Events(events::EventsArgs),
+    /// The record of every command and its outcome: export it, verify it
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
+    /// Hold a running cluster to its rules
+    #[command(subcommand)]
+    Check(check::CheckCommand),
     /// Notices of payment gateways
     #[command(subcommand)]
     Webhook(webhook::WebhookCommand),
@@ -146,6 +157,9 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Stamp(command) => block_on(stamp::run(&global, command)),
         Command::Series(command) => block_on(series::run(&global, command)),
         Command::Refund(command) => block_on(refund::run(&global, command)),
+        Command::Events(args) => block_on(events::run(&global, args)),
+        Command::Audit(command) => block_on(audit::run(&global, command)),
+        Command::Check(command) => block_on(check::run(&global, &command)),
         Command::Webhook(command) => block_on(webhook::run(&global, command)),
         Command::Settings(command) => block_on(settings::run(&global, command)),
         Command::Config(command) => configuration::run(&command),

@@ -75,7 +75,8 @@ impl Ports {
             let served = serve_webhooks(listener, edge.clone(), secrets.gateways, notices, close_outer.subscribe());
             outer.spawn(async { ("webhook", served.await.map_err(|error| error.to_string())) });
         }
-        let service = Admin::new(edge, running.identity.clone(), super::members(config), calls, running.started);
+        let service =
+            Admin::new(edge, running.identity.clone(), super::members(config), calls, running.started, close_outer.subscribe());
         let served = serve_admin(admin, service, signals(&close_outer));
         outer.spawn(async { ("admin", served.await.map_err(|error| error.to_string())) });
         let seen = metrics.seen.clone();

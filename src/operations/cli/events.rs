@@ -1,0 +1,117 @@
+//! `events`: what happens to the ledger, as it happens.
+
+use clap::Args;
+use serde_json::{Value, json};
+use tonic::Streaming;
+
+use super::Global;
+use super::connection::Call;
+use super::exit::Failure;
+use super::order::short_name;
+use super::output;
+use crate::proto::admin::admin_service_client::AdminServiceClient as Client;
+use crate::proto::admin::ledger_event::Event;
+use crate::proto::admin::{LedgerEntry, WatchLedgerRequest, WatchLedgerResponse};
+
+#[derive(Debug, Args)]
+pub(super) struct EventsArgs {
+    /// The first log index to tell of; to go on after a break: one more than the last that was told
+    #[arg(long, default_value_t = 0)]
+    from: u64,
+    /// End after so many events
+    #[arg(long)]
+    limit: Option<u64>,
+}
+
+/// One JSON object a line, whatever `--output` says: a table has an end. Goes on at the next server when one ends.
+pub(super) async fn run(global: &Global, args: EventsArgs) -> Result<(), Failure> {
+    let mut next = args.from;
+    let mut left = args.limit.unwrap_or(u64::MAX);
+    while left > 0 {
+        let call = Call::read("watching the ledger");
+        let request = WatchLedgerRequest { from_index: next };
+        let mut answers =
+            global.admins().call(&call, async |to| Client::new(to.channel()).watch_ledger(to.request(request)).await).await?;
+        print_until_broken_off(&mut answers, &mut next, &mut left).await;
+    }
+    Ok(())
+}
+
+async fn print_until_broken_off(answers: &mut Streaming<WatchLedgerResponse>, next: &mut u64, left: &mut u64) {
+    loop {
+        match answers.message().await {
+            Ok(Some(answer)) => {
+                let lines = answer.entry.iter().flat_map(lines);
+                for line in lines.take(usize::try_from(*left).unwrap_or(usize::MAX)) {
+                    output::print_line(&line.to_string());
+                    *left -= 1;
+                }
+                *next = answer.next_index;
+                if *left == 0 {
+                    return;
+                }
+            }
+            Ok(None) => return,
+            Err(status) => {
+                eprintln!("broken off at log index {next}: {}", status.message());
+                return;
+            }
+        }
+    }
+}
+
+fn lines(entry: &LedgerEntry) -> Vec<Value> {
+    let line = |event: &crate::proto::admin::LedgerEvent| {
+        let (name, mut line) = describe(event.event.as_ref()?);
+        line["event"] = json!(name);
+        line["log_index"] = json!(entry.log_index);
+        line["offset"] = json!(event.offset);
+        line["ledger_time_ms"] = json!(entry.ledger_time_ms);
+        Some(line)
+    };
+    entry.events.iter().filter_map(line).collect()
+}
+
+fn describe(event: &Event) -> (&'static str, Value) {
+    match event {
+        Event::SeriesOpened(series) => (
+            "series_opened",
+            json!({"series": series.series_code, "first_number": series.first_number, "capacity": series.capacity,
+                "face_value_idr": series.face_value_idr, "payment_window_ms": series.payment_window_ms}),
+        ),
+        Event::OrderPlaced(order) => (
+            "order_placed",
+            json!({"order_id": order.order_id, "account_id": order.account_id, "series": order.series_code,
+                "quantity": order.quantity, "amount_idr": order.amount_idr, "expires_at_ms": order.expires_at_ms}),
+        ),
+        Event::PaymentRecorded(paid) => {
+            let name = paid.payment.clone().unwrap_or_default();
+            let serials = paid.serials.as_ref();
+            (
+                "payment_recorded",
+                json!({"payment": format!("{}/{}", name.gateway, name.payment_id), "order_id": paid.order_id,
+                    "amount_idr": paid.amount_idr, "outcome": short_name(paid.outcome().as_str_name(), "PAYMENT_OUTCOME_"),
+                    "series": serials.map(|serials| &serials.series_code), "first_number": serials.map(|serials| serials.first_number),
+                    "stamps": serials.map(|serials| serials.quantity)}),
+            )
+        }
+        Event::OrderCancelled(order) => ("order_cancelled", json!({"order_id": order.order_id})),
+        Event::OrderExpired(order) => ("order_expired", json!({"order_id": order.order_id})),
+        Event::OrderVoided(order) => ("order_voided", json!({"order_id": order.order_id, "refund_due_idr": order.refund_idr})),
+        Event::DocumentStamped(stamp) => (
+            "document_stamped",
+            json!({"order_id": stamp.order_id, "document_sha256": hex::encode(&stamp.document_sha256),
+                "series": stamp.series_code, "number": stamp.number}),
+        ),
+        Event::RefundSettled(refund) => (
+            "refund_settled",
+            json!({"payment": format!("{}/{}", refund.gateway, refund.payment_id), "amount_idr": refund.amount_idr,
+                "reference": refund.reference}),
+        ),
+        Event::PolicySet(policy) => (
+            "policy_set",
+            json!({"version": policy.version, "void_refund_percent": policy.void_refund_percent,
+                "void_window_ms": policy.void_window_ms}),
+        ),
+    }
+}

@@ -1,0 +1,119 @@
+//! The audit record as streams: exported for auditors, up to now; and as events for those who watch, without an end. Both read it
+//! page by page from whatever state is the newest: records never change, so no state has to be kept for a slow reader.
+
+use std::time::Duration;
+
+use futures_util::stream::{self, BoxStream};
+use futures_util::{StreamExt, TryStreamExt};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
+use tonic::Status;
+
+use crate::consensus::Consistency;
+use crate::limits;
+use crate::proto::admin;
+use crate::storage::audit::AuditRecord;
+use crate::storage::codec::decode_audit_record;
+use crate::storage::{LedgerStore, RocksView, StorageError};
+use crate::transport::edge::Edge;
+use crate::transport::errors::{Failure, Reason};
+use crate::transport::events::events;
+use crate::transport::ledger_node::ClusterNode;
+use crate::transport::wire;
+
+/// The first log index that is not applied, and every node of a majority knows so.
+///
+/// # Errors
+/// `POSITION_AHEAD`: `from` is behind it. As any linearizable read.
+pub(super) async fn end_of_history(edge: &Edge<ClusterNode>, from: u64, within: Duration) -> Result<u64, Failure> {
+    let end = |view: &RocksView| Ok(view.index().map_or(0, |applied| applied + 1));
+    let (_, end) = edge.read(Consistency::Linearizable, within, end).await?;
+    if from <= end {
+        return Ok(end);
+    }
+    let message = format!("from_index is {from}, but the next log index is {end}");
+    Err(Failure::new(Reason::PositionAhead, message).with("next_index", end))
+}
+
+/// The records from `from` on and before `end`.
+pub(super) fn export(
+    edge: Edge<ClusterNode>,
+    from: u64,
+    end: u64,
+) -> BoxStream<'static, Result<admin::ExportAuditResponse, Status>> {
+    let pages = stream::try_unfold(from, move |from| {
+        let edge = edge.clone();
+        async move {
+            if from >= end {
+                return Ok(None);
+            }
+            let page = page(&edge, from).await.map_err(|failure| failure.with("next_index", from).status())?;
+            let next = from + page.len() as u64;
+            let records = (from..end).zip(page).map(|(log_index, record)| admin::ExportAuditResponse { log_index, record });
+            Ok::<_, Status>(Some((stream::iter(records.map(Ok).collect::<Vec<_>>()), next)))
+        }
+    });
+    pages.try_flatten().boxed()
+}
+
+/// What happens from `from` on, until the node stops.
+pub(super) fn watch(
+    edge: Edge<ClusterNode>,
+    from: u64,
+    stop: watch::Receiver<bool>,
+) -> BoxStream<'static, Result<admin::WatchLedgerResponse, Status>> {
+    let pages = stream::try_unfold((from, stop), move |(from, mut stop)| {
+        let edge = edge.clone();
+        async move {
+            let answers = tokio::select! {
+                biased;
+                // A sender that is gone will not stop anything.
+                Ok(_) = stop.wait_for(|stop| *stop) => Err(Failure::new(Reason::Draining, "the node is stopping")),
+                answers = told_from(&edge, from) => answers,
+            };
+            let answers = answers.map_err(|failure| failure.with("next_index", from).status())?;
+            let next = answers.last().map_or(from, |last| last.next_index);
+            Ok::<_, Status>(Some((stream::iter(answers.into_iter().map(Ok)), (next, stop))))
+        }
+    });
+    pages.try_flatten().boxed()
+}
+
+/// The next page of events; a mark of progress if nothing happens for a while, or nothing that is told.
+async fn told_from(edge: &Edge<ClusterNode>, from: u64) -> Result<Vec<admin::WatchLedgerResponse>, Failure> {
+    match timeout(limits::WATCH_PROGRESS_INTERVAL, edge.node().applied(from)).await {
+        Ok(true) => {}
+        Ok(false) => return Err(Failure::new(Reason::NodeStopped, "consensus has stopped")),
+        Err(_) => return Ok(vec![admin::WatchLedgerResponse { next_index: from, entry: None }]),
+    }
+    let page = page(edge, from).await?;
+    let next_index = from + page.len() as u64;
+    let decoded: Result<Vec<AuditRecord>, StorageError> = page.iter().map(|record| decode_audit_record(record)).collect();
+    let mut answers: Vec<_> = decoded.map_err(|error| edge.stop_for(error))?.iter().filter_map(told).collect();
+    if answers.last().is_none_or(|last| last.next_index < next_index) {
+        answers.push(admin::WatchLedgerResponse { next_index, entry: None });
+    }
+    Ok(answers)
+}
+
+/// The log index that a reader who did not get this answer goes on at.
+pub(super) fn begins_at(answer: &admin::WatchLedgerResponse) -> u64 {
+    answer.entry.as_ref().map_or(answer.next_index, |entry| entry.log_index)
+}
+
+fn told(record: &AuditRecord) -> Option<admin::WatchLedgerResponse> {
+    let events = events(record);
+    let entry = admin::LedgerEntry {
+        log_index: record.position.index,
+        term: record.position.term,
+        ledger_time_ms: wire::ms(record.ledger_time.0),
+        events,
+    };
+    (!entry.events.is_empty()).then(|| admin::WatchLedgerResponse { next_index: record.position.index + 1, entry: Some(entry) })
+}
+
+/// Not empty: the record at `from` is there.
+async fn page(edge: &Edge<ClusterNode>, from: u64) -> Result<Vec<Vec<u8>>, Failure> {
+    let view = edge.node().ledger().view();
+    edge.look_up(Instant::now() + limits::CALL_DEADLINE_DEFAULT, move || view.audit_page(from)).await
+}

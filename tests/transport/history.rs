@@ -1,0 +1,134 @@
+//! The audit record over the wire: exported whole, and watched as events.
+
+use std::time::Duration;
+
+use stampede::proto::admin::ledger_event::Event;
+use stampede::proto::admin::{ExportAuditRequest, SettleRefundRequest, WatchLedgerRequest, WatchLedgerResponse};
+use stampede::proto::v1::{PaymentOutcome, PlaceOrderRequest, RecordPaymentRequest, StampDocumentRequest, VoidOrderRequest};
+use stampede::storage::audit::Replay;
+use tokio::time::timeout;
+use tonic::{Code, Status, Streaming};
+
+use crate::support::{TestNode, info, start_with_series};
+
+const SOON: Duration = Duration::from_secs(20);
+
+fn id(number: u32) -> String {
+    format!("0192f0c1-2345-7abc-8def-{number:012}")
+}
+
+/// Of two stamps.
+fn order(number: u32) -> PlaceOrderRequest {
+    PlaceOrderRequest { order_id: id(number), account_id: "portal-1".into(), series_code: "AAA".into(), quantity: 2 }
+}
+
+fn payment(name: &str, order: u32) -> RecordPaymentRequest {
+    RecordPaymentRequest { gateway: "midtrans".into(), payment_id: name.into(), order_id: id(order), amount_idr: 20_000 }
+}
+
+async fn watch(node: &mut TestNode, from_index: u64) -> Result<Streaming<WatchLedgerResponse>, Status> {
+    node.admin.watch_ledger(WatchLedgerRequest { from_index }).await.map(tonic::Response::into_inner)
+}
+
+/// The next answer with events.
+async fn next(events: &mut Streaming<WatchLedgerResponse>) -> WatchLedgerResponse {
+    loop {
+        let answer = timeout(SOON, events.message()).await.unwrap().unwrap().unwrap();
+        if answer.entry.is_some() {
+            return answer;
+        }
+    }
+}
+
+fn only_event(answer: &WatchLedgerResponse) -> Event {
+    let [event] = answer.entry.as_ref().unwrap().events.as_slice() else { panic!("one event: {answer:?}") };
+    event.event.clone().unwrap()
+}
+
+fn metadata(status: &Status, key: &str) -> Option<String> {
+    info(status).metadata.get(key).cloned()
+}
+
+#[tokio::test]
+async fn events_come_in_order_and_go_on_where_a_reader_left_off() {
+    let mut node = start_with_series().await;
+    let mut events = watch(&mut node, 0).await.unwrap();
+    assert!(matches!(only_event(&next(&mut events).await), Event::SeriesOpened(terms) if terms.series_code == "AAA"));
+
+    node.client.place_order(order(1)).await.unwrap();
+    // Neither a replay nor a refusal is an event.
+    node.client.place_order(order(1)).await.unwrap();
+    node.client.void_order(VoidOrderRequest { order_id: id(1) }).await.unwrap_err();
+    node.client.record_payment(payment("p1", 1)).await.unwrap();
+    node.client.record_payment(payment("p2", 1)).await.unwrap();
+    let document = StampDocumentRequest { order_id: id(1), document_sha256: vec![7; 32] };
+    let stamped = node.client.stamp_document(document).await.unwrap().into_inner();
+    let (gateway, payment_id) = ("midtrans".to_owned(), "p2".to_owned());
+    let settle =
+        SettleRefundRequest { gateway, payment_id, amount_idr: payment("p2", 1).amount_idr, reference: "t1".to_owned() };
+    node.admin.settle_refund(settle).await.unwrap();
+
+    let placed = next(&mut events).await;
+    assert!(matches!(only_event(&placed), Event::OrderPlaced(placed) if placed.order_id == id(1)));
+    let paid = only_event(&next(&mut events).await);
+    let Event::PaymentRecorded(paid) = paid else { panic!("paid: {paid:?}") };
+    assert_eq!((paid.outcome(), paid.serials.unwrap().first_number), (PaymentOutcome::Applied, stamped.number));
+    let again = only_event(&next(&mut events).await);
+    assert!(matches!(again, Event::PaymentRecorded(again) if again.outcome() == PaymentOutcome::RefundDueAlreadyPaid));
+    assert!(matches!(only_event(&next(&mut events).await), Event::DocumentStamped(on) if on.number == stamped.number));
+    assert!(matches!(only_event(&next(&mut events).await), Event::RefundSettled(refund) if refund.reference == "t1"));
+
+    let mut resumed = watch(&mut node, placed.next_index).await.unwrap();
+    assert!(matches!(only_event(&next(&mut resumed).await), Event::PaymentRecorded(first) if first.payment == paid.payment));
+}
+
+#[tokio::test]
+async fn a_silent_ledger_says_so_and_a_stopping_node_says_where_to_go_on() {
+    let mut node = start_with_series().await;
+    let mut events = watch(&mut node, 0).await.unwrap();
+    let opened = next(&mut events).await;
+    let mark = timeout(SOON, events.message()).await.unwrap().unwrap().unwrap();
+    assert_eq!((mark.entry.is_some(), mark.next_index >= opened.next_index), (false, true));
+    node.close_ports();
+    let status = loop {
+        match timeout(SOON, events.message()).await.unwrap() {
+            Ok(answer) => assert!(answer.is_some_and(|mark| mark.entry.is_none()), "the end is an error"),
+            Err(status) => break status,
+        }
+    };
+    assert_eq!((status.code(), metadata(&status, "effect").as_deref()), (Code::Unavailable, Some("retry")));
+    assert_eq!(metadata(&status, "next_index"), Some(mark.next_index.to_string()));
+}
+
+#[tokio::test]
+async fn a_position_that_the_log_has_not_reached_is_refused_by_name() {
+    let mut node = start_with_series().await;
+    let next_index = node.status_when(|_| true).await.applied_index + 1;
+    drop(watch(&mut node, next_index).await.unwrap());
+    let ahead = next_index + 1;
+    let watched = watch(&mut node, ahead).await.map(|_| ()).unwrap_err();
+    let exported = node.admin.export_audit(ExportAuditRequest { from_index: ahead }).await.map(|_| ()).unwrap_err();
+    for status in [watched, exported] {
+        assert_eq!((status.code(), info(&status).reason.as_str()), (Code::OutOfRange, "POSITION_AHEAD"));
+        assert_eq!(metadata(&status, "next_index"), Some(next_index.to_string()));
+    }
+}
+
+#[tokio::test]
+async fn an_export_replays_to_the_ledger_that_the_node_says_it_has() {
+    let mut node = start_with_series().await;
+    for number in 1..20 {
+        node.client.place_order(order(number)).await.unwrap();
+        node.client.record_payment(payment(&format!("p{number}"), number)).await.unwrap();
+    }
+    let mut records = node.admin.export_audit(ExportAuditRequest { from_index: 0 }).await.unwrap().into_inner();
+    let mut replay = Replay::default();
+    while let Some(answer) = records.message().await.unwrap() {
+        assert_eq!(replay.feed(&answer.record).unwrap().position.index, answer.log_index);
+    }
+    let status = node.status_when(|_| true).await;
+    let told = (status.applied_index, status.digest, status.audit_head);
+    let meta = replay.meta();
+    assert_eq!(told, (meta.applied.unwrap().index, meta.digest.to_string(), meta.audit_head.to_string()));
+    assert_eq!(replay.violations(), []);
+}
