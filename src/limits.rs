@@ -154,6 +154,12 @@ pub const LONG_ANSWER_READ_WITHIN: Duration = Duration::from_secs(30);
 pub const WEBHOOK_BODY_BYTES_MAX: usize = 64 * 1024;
 /// From a notice's headers to its answer: gateways want one within five seconds, and two is what they are promised.
 pub const WEBHOOK_ANSWER_WITHIN: Duration = Duration::from_millis(1_900);
+/// Connections of the webhook port at once, one notice each at a time: far more than gateways open, and few of the descriptors.
+pub const WEBHOOK_CONNECTIONS_MAX: usize = 512;
+/// How long the head of a notice's request may take, and a connection without one stays.
+pub const WEBHOOK_HEAD_WITHIN: Duration = Duration::from_secs(5);
+/// Pause after a connection that could not be taken.
+pub const WEBHOOK_ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Secrets of one gateway that are good at once: the one that goes and the one that comes.
 pub const GATEWAY_SECRETS_MAX: usize = 2;
 /// Records in one page of a list, each less than 512 bytes: half of an answer.

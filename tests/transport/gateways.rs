@@ -12,11 +12,11 @@ use sha2::{Digest, Sha512};
 use stampede::limits;
 use stampede::proto::admin::ListRefundsDueRequest;
 use stampede::proto::v1::{GetPaymentRequest, GetPaymentResponse, PaymentOutcome, PlaceOrderRequest};
-use stampede::transport::gateways::{Outcome, Source};
+use stampede::transport::gateways::{Outcome, Secret, Secrets, Source};
 use tokio::net::TcpStream;
 use tonic::{Code, Status};
 
-use crate::support::{NEW_KEY, OLD_KEY, TOKEN, TestNode, start, start_with_series};
+use crate::support::{NEW_KEY, OLD_KEY, TOKEN, TestNode, start, start_taking, start_with_series};
 
 const ORDER: &str = "0192f8c0-0000-7000-8000-000000000001";
 const PROMISED: Duration = Duration::from_secs(2);
@@ -141,7 +141,7 @@ async fn what_is_forged_broken_or_too_long_changes_nothing() {
         (midtrans_notice("server-key-of-april", ORDER, "200", "20000.00", "settlement"), (401, "forged")),
         (genuine[..genuine.len() / 2].to_owned(), (400, "malformed")),
         (String::new(), (400, "malformed")),
-        (paid(ORDER, "20000.50"), (400, "malformed")),
+        (paid(ORDER, "20000.50"), (400, "unusable")),
         (genuine.replace('}', &format!(r#","more":"{}"}}"#, "x".repeat(limits::WEBHOOK_BODY_BYTES_MAX))), (413, "oversized")),
     ] {
         assert_eq!(midtrans(&node, body).await, (answer.0, answer.1.to_owned()));
@@ -159,6 +159,29 @@ async fn an_id_that_was_told_with_another_amount_is_a_conflict_and_changes_nothi
     assert_eq!(midtrans(&node, paid(ORDER, "30000.00")).await, (409, "conflict".to_owned()));
     assert_eq!(payment(&mut node, "midtrans", ORDER).await.unwrap().payment.unwrap().amount_idr, 20_000);
     node.stop().await;
+}
+
+#[tokio::test]
+async fn a_gateway_without_a_secret_is_not_listened_to() {
+    let node = start_taking(Secrets { midtrans: vec![Secret::new(NEW_KEY)], xendit: Vec::new() }).await;
+    let notice = json!({"id": "inv-1", "external_id": ORDER, "status": "PAID", "amount": 20_000}).to_string();
+    assert_eq!(send(&node, "xendit", "", notice).await.status(), StatusCode::NOT_FOUND);
+    assert_eq!(send(&node, "midtrans", "", "{}").await.status(), StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn a_genuine_notice_that_records_nothing_says_why() {
+    let node = start_with_series().await;
+    let told_of = |transaction_status| midtrans_notice(NEW_KEY, ORDER, "200", "20000.00", transaction_status);
+    for (body, status, outcome) in [
+        (told_of("refund"), 200, "reversed"),
+        (told_of("a_word_of_next_year"), 200, "unknown"),
+        (told_of("expire"), 200, "ignored"),
+        (paid(ORDER, "20000.50"), 400, "unusable"),
+    ] {
+        assert_eq!(midtrans(&node, body).await, (status, outcome.to_owned()));
+    }
+    assert_eq!(node.notices.of(Source::Midtrans, Outcome::Unusable).get(), 1);
 }
 
 #[tokio::test]

@@ -78,6 +78,11 @@ pub(crate) async fn channel(address: &str) -> Channel {
 
 /// Not initialised yet.
 pub(crate) async fn start() -> TestNode {
+    start_taking(Secrets { midtrans: [OLD_KEY, NEW_KEY].map(Secret::new).to_vec(), xendit: vec![Secret::new(TOKEN)] }).await
+}
+
+/// With these gateways' notices.
+pub(crate) async fn start_taking(secrets: Secrets) -> TestNode {
     let dir = tempfile::tempdir().unwrap();
     let data = Arc::new(DataDir::open(dir.path(), 1).unwrap());
     let (log, ledger) = data.open_stores().unwrap();
@@ -104,7 +109,6 @@ pub(crate) async fn start() -> TestNode {
     let member = MemberNode { node_id: 1, peer_address: peer_address.clone(), client_address: client_address.clone() };
     let service = Admin::new(edge.clone(), identity.clone(), vec![member], calls.clone(), Instant::now(), signals.stop.clone());
     let notices = Arc::<NoticeMetrics>::default();
-    let secrets = Secrets { midtrans: [OLD_KEY, NEW_KEY].map(Secret::new).to_vec(), xendit: vec![Secret::new(TOKEN)] };
     tokio::spawn(serve_webhooks(webhook, edge.clone(), secrets, notices.clone(), signals.stop.clone()));
     tokio::spawn(serve_client(client, edge, calls.clone(), signals.clone()));
     tokio::spawn(serve_admin(admin, service, signals.clone()));

@@ -8,8 +8,11 @@
 //! |---|---|---|
 //! | 200 | `recorded`, `refund_due` | the money is in the ledger: stamps were issued, or it is owed back |
 //! | 200 | `replayed` | it was there already |
-//! | 200 | `ignored` | a genuine notice of a payment that is not made |
-//! | 400 | `malformed` | genuine or not to be told apart, but no notice: `message` names the field |
+//! | 200 | `ignored` | a genuine notice of a payment that is not made, or not yet |
+//! | 200 | `reversed` | a genuine notice of money that the gateway took back: nothing is recorded, somebody has to look |
+//! | 200 | `unknown` | a genuine notice of something else: nothing is recorded, the log names it |
+//! | 400 | `malformed` | no notice, whoever sent it: `message` names the field |
+//! | 400 | `unusable` | the gateway sent it, but the ledger cannot take it: money may have come, somebody has to look |
 //! | 401 | `forged` | not of this merchant |
 //! | 404 | | no secret for this gateway is configured |
 //! | 409 | `conflict` | the id was told before with another order or amount |
@@ -30,7 +33,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use super::{ForeignOrders, Notice, NoticeMetrics, Outcome, Rejected, Secrets, Source, midtrans, xendit};
+use super::{ForeignOrders, Notice, NoticeMetrics, Outcome, Rejected, Secrets, Source, connections, midtrans, xendit};
 use crate::domain::{self, Command, PaymentOutcome, Reply};
 use crate::limits;
 use crate::transport::edge::Edge;
@@ -45,28 +48,19 @@ struct Port<N> {
 }
 
 /// Until `stop` turns true; then those under way are answered.
-///
-/// # Errors
-/// The listener failed.
 pub async fn serve_webhooks<N: LedgerNode>(
     listener: TcpListener,
     edge: Edge<N>,
     secrets: Secrets,
     metrics: Arc<NoticeMetrics>,
-    mut stop: watch::Receiver<bool>,
-) -> std::io::Result<()> {
+    stop: watch::Receiver<bool>,
+) {
     let foreign = ForeignOrders::of(edge.key());
     let router = Router::new()
         .route("/v1/webhooks/midtrans", post(midtrans_notice::<N>))
         .route("/v1/webhooks/xendit", post(xendit_notice::<N>))
         .with_state(Arc::new(Port { edge, secrets, foreign, metrics }));
-    let stopped = async move {
-        // A sender that is gone closes nothing.
-        if stop.wait_for(|stop| *stop).await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    };
-    axum::serve(listener, router).with_graceful_shutdown(stopped).await
+    connections::serve(listener, router, connections::BOUNDS, stop).await;
 }
 
 async fn midtrans_notice<N: LedgerNode>(State(port): State<Arc<Port<N>>>, body: Body) -> Response {
@@ -105,7 +99,12 @@ impl<N: LedgerNode> Port<N> {
         let (gateway, told) = (source.name(), message.as_deref().unwrap_or_default());
         match outcome {
             Outcome::Recorded | Outcome::Replayed | Outcome::Ignored => {}
-            Outcome::RefundDue | Outcome::Conflict | Outcome::Unavailable => {
+            Outcome::RefundDue
+            | Outcome::Conflict
+            | Outcome::Unavailable
+            | Outcome::Reversed
+            | Outcome::Unknown
+            | Outcome::Unusable => {
                 tracing::warn!(event = "webhook_notice", gateway, outcome = outcome.name(), "a gateway's notice: {told}");
             }
             // Anyone can send these: the metric counts them, the log is not theirs to fill.
@@ -135,8 +134,11 @@ impl<N: LedgerNode> Port<N> {
         match read(&body) {
             Ok(Notice::Paid(command)) => Ok(command),
             Ok(Notice::NotPaid) => Err((Outcome::Ignored, None)),
+            Ok(Notice::Reversed(told)) => Err((Outcome::Reversed, Some(format!("{told}: compare the gateway's books")))),
+            Ok(Notice::Unknown(told)) => Err((Outcome::Unknown, Some(format!("{told:?} is not known here")))),
             Err(Rejected::Forged(why)) => Err((Outcome::Forged, Some(why.to_owned()))),
             Err(Rejected::Malformed(failure)) => Err((Outcome::Malformed, Some(failure.message))),
+            Err(Rejected::Unusable(failure)) => Err((Outcome::Unusable, Some(failure.message))),
         }
     }
 
@@ -168,8 +170,13 @@ fn is_too_long(error: &axum::Error) -> bool {
 
 fn response(outcome: Outcome, message: Option<String>) -> Response {
     let status = match outcome {
-        Outcome::Recorded | Outcome::RefundDue | Outcome::Replayed | Outcome::Ignored => StatusCode::OK,
-        Outcome::Malformed => StatusCode::BAD_REQUEST,
+        Outcome::Recorded
+        | Outcome::RefundDue
+        | Outcome::Replayed
+        | Outcome::Ignored
+        | Outcome::Reversed
+        | Outcome::Unknown => StatusCode::OK,
+        Outcome::Malformed | Outcome::Unusable => StatusCode::BAD_REQUEST,
         Outcome::Forged => StatusCode::UNAUTHORIZED,
         Outcome::Conflict => StatusCode::CONFLICT,
         Outcome::Oversized => StatusCode::PAYLOAD_TOO_LARGE,

@@ -17,6 +17,11 @@ use sha2::{Digest, Sha512};
 
 use super::{Field, ForeignOrders, Notice, Rejected, Secret, Source, check_currency, is_equal, parse, record_payment};
 
+/// What `transaction_status` is of a payment that is made, may yet be, or was never.
+const STATUSES: [&str; 8] = ["capture", "settlement", "pending", "authorize", "deny", "cancel", "expire", "failure"];
+/// And of one that is made no more.
+const REVERSALS: [&str; 4] = ["refund", "partial_refund", "chargeback", "partial_chargeback"];
+
 /// What the signature is made of: taken from the body before anything in it is believed, and used for nothing else.
 #[derive(Deserialize)]
 struct Signed {
@@ -45,9 +50,20 @@ pub fn read(body: &[u8], server_keys: &[Secret], foreign: &ForeignOrders) -> Res
     if !server_keys.iter().fold(false, |proved, key| proved | is_signed_with(&signed, key)) {
         return Err(Rejected::Forged("signature_key is not made with a server key of this merchant"));
     }
+    understand(&signed, body, foreign).map_err(Rejected::of_proved)
+}
+
+fn understand(signed: &Signed, body: &[u8], foreign: &ForeignOrders) -> Result<Notice, Rejected> {
     let status: Status = parse(body)?;
+    let told = status.transaction_status.as_str();
+    if REVERSALS.contains(&told) {
+        return Ok(Notice::Reversed(told.to_owned()));
+    }
+    if !STATUSES.contains(&told) {
+        return Ok(Notice::Unknown(told.to_owned()));
+    }
     let is_accepted = matches!(status.fraud_status.as_deref(), None | Some("accept"));
-    let is_paid = match status.transaction_status.as_str() {
+    let is_paid = match told {
         "settlement" => is_accepted,
         "capture" => status.fraud_status.as_deref() == Some("accept"),
         _ => false,
@@ -120,16 +136,25 @@ mod tests {
     #[test]
     fn what_is_not_paid_is_not_recorded_whatever_its_unsigned_part_says() {
         for (status_code, signature, rest) in [
-            ("200", SIGNATURE, r#","transaction_status":"refund""#),
             ("200", SIGNATURE, r#","transaction_status":"capture","fraud_status":"challenge""#),
             ("200", SIGNATURE, r#","transaction_status":"capture""#),
             ("200", SIGNATURE, r#","transaction_status":"settlement","fraud_status":"deny""#),
-            ("200", SIGNATURE, ""),
+            ("200", SIGNATURE, r#","transaction_status":"authorize""#),
             ("201", SIGNATURE_PENDING, r#","transaction_status":"pending""#),
             ("201", SIGNATURE_PENDING, r#","transaction_status":"settlement","fraud_status":"accept""#),
         ] {
             assert!(matches!(read(&body(status_code, signature, rest), &keys()), Ok(Notice::NotPaid)), "{status_code} {rest}");
         }
+    }
+
+    #[test]
+    fn money_that_goes_back_and_a_status_without_a_name_are_told_apart() {
+        let told = |status: &str| {
+            read(&body("200", SIGNATURE, &format!(r#","transaction_status":"{status}""#)), &keys()).expect("it is genuine")
+        };
+        assert_eq!(told("partial_refund"), Notice::Reversed("partial_refund".to_owned()));
+        assert_eq!(told("chargeback"), Notice::Reversed("chargeback".to_owned()));
+        assert_eq!(told("renamed"), Notice::Unknown("renamed".to_owned()));
     }
 
     #[test]
@@ -163,7 +188,7 @@ mod tests {
         let twice = body("200", SIGNATURE, r#","order_id":"other","transaction_status":"settlement""#);
         assert!(matches!(read(&twice, &keys()), Err(Rejected::Malformed(_))));
         let dollars = body("200", SIGNATURE, r#","transaction_status":"settlement","currency":"USD""#);
-        assert!(matches!(read(&dollars, &keys()), Err(Rejected::Malformed(failure)) if failure.message.contains("currency")));
+        assert!(matches!(read(&dollars, &keys()), Err(Rejected::Unusable(failure)) if failure.message.contains("currency")));
     }
 
     #[test]

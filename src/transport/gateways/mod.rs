@@ -8,6 +8,7 @@
 //!
 //! Not here: asking the gateway back (its GET Status), payouts.
 
+mod connections;
 pub mod http;
 pub mod midtrans;
 pub mod xendit;
@@ -28,15 +29,32 @@ use crate::transport::errors::Failure;
 pub enum Notice {
     /// A `RecordPayment`.
     Paid(Command),
-    /// Of a payment that is not made, or not any more: nothing to record.
+    /// Of a payment that is not made, or not yet: nothing to record.
     NotPaid,
+    /// The gateway took money back from the merchant, by what it calls that. The ledger has no command for it.
+    Reversed(String),
+    /// Of something that we have no word for, by what it is called.
+    Unknown(String),
 }
 
 /// Why a notice is not believed, or not understood.
 #[derive(Debug, Clone)]
 pub enum Rejected {
     Forged(&'static str),
+    /// Whoever sent it.
     Malformed(Failure),
+    /// The gateway sent it, and money may have come: somebody has to look.
+    Unusable(Failure),
+}
+
+impl Rejected {
+    /// Of a notice whose origin is proved.
+    fn of_proved(self) -> Self {
+        match self {
+            Self::Malformed(failure) => Self::Unusable(failure),
+            other => other,
+        }
+    }
 }
 
 fn malformed(field: &str, limit: impl fmt::Display) -> Rejected {
@@ -112,21 +130,27 @@ pub enum Outcome {
     RefundDue,
     Replayed,
     Ignored,
+    Reversed,
+    Unknown,
     Forged,
     Malformed,
+    Unusable,
     Oversized,
     Conflict,
     Unavailable,
 }
 
 impl Outcome {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::Recorded,
         Self::RefundDue,
         Self::Replayed,
         Self::Ignored,
+        Self::Reversed,
+        Self::Unknown,
         Self::Forged,
         Self::Malformed,
+        Self::Unusable,
         Self::Oversized,
         Self::Conflict,
         Self::Unavailable,
@@ -139,8 +163,11 @@ impl Outcome {
             Self::RefundDue => "refund_due",
             Self::Replayed => "replayed",
             Self::Ignored => "ignored",
+            Self::Reversed => "reversed",
+            Self::Unknown => "unknown",
             Self::Forged => "forged",
             Self::Malformed => "malformed",
+            Self::Unusable => "unusable",
             Self::Oversized => "oversized",
             Self::Conflict => "conflict",
             Self::Unavailable => "unavailable",

@@ -56,19 +56,33 @@ pub fn read(token: Option<&[u8]>, body: &[u8], tokens: &[Secret], foreign: &Fore
     if !tokens.iter().fold(false, |proved, secret| proved | is_equal(given, secret.as_str().as_bytes())) {
         return Err(Rejected::Forged("x-callback-token is not one of this account"));
     }
+    understand(body, foreign).map_err(Rejected::of_proved)
+}
+
+fn understand(body: &[u8], foreign: &ForeignOrders) -> Result<Notice, Rejected> {
     let body: Body = parse(body)?;
     match (&body.event, &body.data) {
-        // Of refunds, pay-outs and the like: no money that came.
-        (Some(event), _) if !PAYMENT_EVENTS.contains(&event.as_str()) => Ok(Notice::NotPaid),
+        (Some(event), _) if is_reversal(event) => Ok(Notice::Reversed(event.clone())),
+        (Some(event), _) if !PAYMENT_EVENTS.contains(&event.as_str()) => {
+            // `payment.failed`, `payment.pending` and the like.
+            Ok(if event.starts_with("payment.") { Notice::NotPaid } else { Notice::Unknown(event.clone()) })
+        }
         (Some(_), Some(payment)) => read_event(payment, foreign),
         (Some(_), None) => Err(malformed("data", "is missing")),
         (None, _) => read_invoice(&body, foreign),
     }
 }
 
+/// `refund.succeeded`, and disputes of cards. What failed took nothing.
+fn is_reversal(event: &str) -> bool {
+    ["refund.", "dispute.", "chargeback."].iter().any(|kind| event.starts_with(kind)) && !event.ends_with(".failed")
+}
+
 fn read_event(payment: &Payment, foreign: &ForeignOrders) -> Result<Notice, Rejected> {
-    if payment.status != "SUCCEEDED" {
-        return Ok(Notice::NotPaid);
+    match payment.status.as_str() {
+        "SUCCEEDED" => {}
+        "PENDING" | "FAILED" | "VOIDED" | "EXPIRED" | "CANCELED" | "AUTHORIZED" => return Ok(Notice::NotPaid),
+        other => return Ok(Notice::Unknown(other.to_owned())),
     }
     check_currency(payment.currency.as_deref())?;
     record(
@@ -80,8 +94,10 @@ fn read_event(payment: &Payment, foreign: &ForeignOrders) -> Result<Notice, Reje
 }
 
 fn read_invoice(invoice: &Body, foreign: &ForeignOrders) -> Result<Notice, Rejected> {
-    if !matches!(invoice.status.as_str(), "PAID" | "SETTLED") {
-        return Ok(Notice::NotPaid);
+    match invoice.status.as_str() {
+        "PAID" | "SETTLED" => {}
+        "PENDING" | "EXPIRED" => return Ok(Notice::NotPaid),
+        other => return Ok(Notice::Unknown(other.to_owned())),
     }
     check_currency(invoice.currency.as_deref())?;
     record(
@@ -152,16 +168,23 @@ mod tests {
 
     #[test]
     fn what_is_not_paid_is_not_recorded() {
-        for status in ["EXPIRED", "PENDING", ""] {
+        for status in ["EXPIRED", "PENDING"] {
             assert!(matches!(read_with("token", &invoice(status, "")), Ok(Notice::NotPaid)));
         }
         let failed = r#"{"event":"payment.failed","data":{"id":"p","status":"FAILED"}}"#;
         assert!(matches!(read_with("token", failed), Ok(Notice::NotPaid)));
-        for event in ["refund.succeeded", "payout.succeeded", "payment.pending", ""] {
+        for (event, expected) in [
+            ("payment.pending", Notice::NotPaid),
+            ("refund.failed", Notice::Unknown("refund.failed".to_owned())),
+            ("refund.succeeded", Notice::Reversed("refund.succeeded".to_owned())),
+            ("payout.succeeded", Notice::Unknown("payout.succeeded".to_owned())),
+            ("", Notice::Unknown(String::new())),
+        ] {
             let data = format!(r#"{{"id":"r","payment_id":"p","reference_id":"{ORDER}","status":"SUCCEEDED","amount":20000}}"#);
             let notice = format!(r#"{{"event":"{event}","data":{data}}}"#);
-            assert!(matches!(read_with("token", &notice), Ok(Notice::NotPaid)), "{event} is no payment");
+            assert_eq!(read_with("token", &notice).unwrap(), expected, "{event} is no payment");
         }
+        assert_eq!(read_with("token", &invoice("SPLIT", "")).unwrap(), Notice::Unknown("SPLIT".to_owned()));
     }
 
     #[test]
@@ -188,7 +211,7 @@ mod tests {
             (r#"{"id":"a""#.to_owned(), "body"),
         ] {
             match read_with("token", &body) {
-                Err(Rejected::Malformed(failure)) => assert!(failure.message.starts_with(field), "{body}: {}", failure.message),
+                Err(Rejected::Unusable(failure)) => assert!(failure.message.starts_with(field), "{body}: {}", failure.message),
                 other => assert!(field.is_empty() && other.is_ok(), "{body}: {other:?}"),
             }
         }
