@@ -170,6 +170,8 @@ pub const PAGE_SIZE_DEFAULT: u32 = 100;
 pub const LIST_RECORDS_EXAMINED_MAX: usize = 20_000;
 /// Lists that are being read page by page at once: each keeps a state of the ledger, and with it old records and files.
 pub const LISTS_KEPT_MAX: usize = 16;
+/// How long nobody must have read on in a list that has to go for another.
+pub const LIST_IDLE_BEFORE_EVICTION: Duration = Duration::from_secs(5);
 /// How long such a state is kept after its last page was read.
 pub const LIST_KEPT_FOR: Duration = Duration::from_secs(60);
 /// Bytes of audit records read at once; one record of a full batch has less than 300 KiB.

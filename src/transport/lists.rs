@@ -63,10 +63,13 @@ impl OrderFilter {
 }
 
 impl PaymentFilter {
-    pub(super) fn wants(&self, payment: &Payment, refund: Option<&Refund>) -> bool {
+    pub(super) fn wants(&self, payment: &Payment) -> bool {
+        self.gateway.as_ref().is_none_or(|gateway| *gateway == payment.name.gateway) && self.recorded.holds(payment.recorded_at)
+    }
+
+    /// Of a payment that it wants otherwise.
+    pub(super) fn wants_refund(&self, refund: Option<&Refund>) -> bool {
         is_among(&self.states, wire::payment_state(refund))
-            && self.gateway.as_ref().is_none_or(|gateway| *gateway == payment.name.gateway)
-            && self.recorded.holds(payment.recorded_at)
     }
 }
 
@@ -77,6 +80,8 @@ struct Kept {
     mark: v1::ReadMark,
     filter: String,
     used_at: Instant,
+    /// Its last page was read: kept for a caller that did not get it.
+    is_read: bool,
 }
 
 /// Cheap to clone; every clone is the same.
@@ -129,7 +134,9 @@ impl Lists {
         let next = match page.next {
             Some(from) => Token { from, ..token }.text(),
             None => {
-                self.kept().remove(&token.list);
+                if let Some(list) = self.kept().get_mut(&token.list) {
+                    list.is_read = true;
+                }
                 String::new()
             }
         };
@@ -177,11 +184,8 @@ impl Lists {
         let list = Uuid::now_v7();
         {
             let mut kept = self.kept();
-            if kept.len() >= limits::LISTS_KEPT_MAX {
-                let message = format!("{} lists are being read already", limits::LISTS_KEPT_MAX);
-                return Err(Failure::new(Reason::Overloaded, message));
-            }
-            kept.insert(list, Kept { view, mark, filter, used_at: Instant::now() });
+            make_room(&mut kept)?;
+            kept.insert(list, Kept { view, mark, filter, used_at: Instant::now(), is_read: false });
         }
         tokio::spawn(self.clone().forget_when_idle(list));
         Ok(Token { node_id, list, from }.text())
@@ -202,6 +206,25 @@ impl Lists {
             sleep_until(idle_at).await;
         }
     }
+}
+
+/// Room for one more list: one that was read to its end has to go, or else the one that has been idle for longest, if nobody seems to
+/// come back to it.
+///
+/// # Errors
+/// `OVERLOADED`: all of them are being read.
+fn make_room(kept: &mut BTreeMap<Uuid, Kept>) -> Result<(), Failure> {
+    if kept.len() < limits::LISTS_KEPT_MAX {
+        return Ok(());
+    }
+    let (id, idlest) = kept.iter().min_by_key(|(_, list)| (!list.is_read, list.used_at)).expect("there are some");
+    if !idlest.is_read && idlest.used_at.elapsed() < limits::LIST_IDLE_BEFORE_EVICTION {
+        let message = format!("{} lists are being read already", limits::LISTS_KEPT_MAX);
+        return Err(Failure::new(Reason::Overloaded, message));
+    }
+    let id = *id;
+    kept.remove(&id);
+    Ok(())
 }
 
 #[cfg(test)]

@@ -192,27 +192,32 @@ fn period(from: i64, until: i64, names: [&'static str; 2]) -> Result<Period, Bad
     Ok(period)
 }
 
+/// Of a filter, each once at most, so that no filter is longer than its kind has states.
+fn states<T: TryFrom<i32> + Default + PartialEq>(asked: &[i32], allowed: &'static str) -> Result<Vec<T>, BadField> {
+    let bad = |words| BadField { field: "states", limit: Limit::Words(words) };
+    let mut states = Vec::new();
+    for state in asked {
+        // 0 is UNSPECIFIED, and the default.
+        let state = T::try_from(*state).ok().filter(|state| *state != T::default()).ok_or_else(|| bad(allowed))?;
+        if states.contains(&state) {
+            return Err(bad("must name each state once"));
+        }
+        states.push(state);
+    }
+    Ok(states)
+}
+
 pub fn order_filter(request: &admin::ListOrdersRequest) -> Result<OrderFilter, BadField> {
-    let bad = BadField { field: "states", limit: Limit::Words("must be of the values of OrderState, not UNSPECIFIED") };
-    let states = request.states.iter().map(|state| match v1::OrderState::try_from(*state) {
-        Ok(state) if state != v1::OrderState::Unspecified => Ok(state),
-        _ => Err(bad.clone()),
-    });
     Ok(OrderFilter {
-        states: states.collect::<Result<_, _>>()?,
+        states: states(&request.states, "must be of the values of OrderState, not UNSPECIFIED")?,
         account: asked(&request.account_id, AccountId::new).field("account_id")?,
         placed: period(request.placed_from_ms, request.placed_until_ms, ["placed_from_ms", "placed_until_ms"])?,
     })
 }
 
 pub fn payment_filter(request: &admin::ListPaymentsRequest) -> Result<PaymentFilter, BadField> {
-    let bad = BadField { field: "states", limit: Limit::Words("must be of the values of PaymentState, not UNSPECIFIED") };
-    let states = request.states.iter().map(|state| match admin::PaymentState::try_from(*state) {
-        Ok(state) if state != admin::PaymentState::Unspecified => Ok(state),
-        _ => Err(bad.clone()),
-    });
     Ok(PaymentFilter {
-        states: states.collect::<Result<_, _>>()?,
+        states: states(&request.states, "must be of the values of PaymentState, not UNSPECIFIED")?,
         gateway: asked(&request.gateway, Gateway::new).field("gateway")?,
         recorded: period(request.recorded_from_ms, request.recorded_until_ms, ["recorded_from_ms", "recorded_until_ms"])?,
     })

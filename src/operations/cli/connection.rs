@@ -46,11 +46,17 @@ impl Call {
 
 /// One attempt at a call: a connection, and what is left of the time.
 pub(super) struct Attempt {
+    address: String,
     channel: Channel,
     within: Duration,
 }
 
 impl Attempt {
+    /// Of the server that is asked.
+    pub(super) fn address(&self) -> &str {
+        &self.address
+    }
+
     pub(super) fn channel(&self) -> Channel {
         self.channel.clone()
     }
@@ -96,7 +102,7 @@ impl Servers {
                 let Ok(channel) = connect(address, deadline).await else { continue };
                 connected = true;
                 let within = CLI_ATTEMPT_TIMEOUT.min(deadline.saturating_duration_since(Instant::now()));
-                let status = match timeout(within, send(Attempt { channel, within })).await {
+                let status = match timeout(within, send(Attempt { address: address.clone(), channel, within })).await {
                     Ok(Ok(response)) => return Ok(response.into_inner()),
                     Ok(Err(status)) => status,
                     Err(_) => Status::deadline_exceeded("no answer in time"),

@@ -1,5 +1,6 @@
 //! `order list`, `payment list`: everything that fits a filter, as of one moment.
 
+use std::cell::RefCell;
 use std::time::SystemTime;
 
 use clap::{Args, ValueEnum};
@@ -52,6 +53,14 @@ struct Common {
     limit: Option<usize>,
 }
 
+impl Common {
+    /// No more than are wanted.
+    fn page_size(&self) -> u32 {
+        let wanted = self.limit.and_then(|limit| u32::try_from(limit).ok()).unwrap_or(PAGE_SIZE_MAX);
+        wanted.clamp(1, PAGE_SIZE_MAX)
+    }
+}
+
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum OrderStateArg {
     AwaitingPayment,
@@ -87,7 +96,7 @@ pub(super) async fn orders(global: &Global, args: OrdersArgs) -> Result<(), Fail
         OrderStateArg::Voided => OrderState::Voided.into(),
     });
     let mut request = ListOrdersRequest {
-        page_size: PAGE_SIZE_MAX,
+        page_size: args.common.page_size(),
         page_token: String::new(),
         states: states.collect(),
         account_id: args.account.unwrap_or_default(),
@@ -95,12 +104,18 @@ pub(super) async fn orders(global: &Global, args: OrdersArgs) -> Result<(), Fail
         placed_until_ms: args.common.until.unwrap_or(0),
     };
     let mut list = Listed::up_to(args.common.limit);
+    let mut admins = global.admins();
     loop {
         let call = Call::read("listing orders");
-        let page = global
-            .admins()
-            .call(&call, async |to| Client::new(to.channel()).list_orders(to.request(request.clone())).await)
+        let asked = RefCell::default();
+        let page = admins
+            .call(&call, async |to| {
+                asked.replace(vec![to.address().to_owned()]);
+                Client::new(to.channel()).list_orders(to.request(request.clone())).await
+            })
             .await?;
+        // The node that has the first page has the others.
+        admins.addresses = asked.into_inner();
         let read_index = page.mark.unwrap_or_default().read_index;
         if list.is_full_with(page.orders.into_iter().map(describe_order), read_index, &page.next_page_token) {
             break;
@@ -122,7 +137,7 @@ pub(super) async fn payments(global: &Global, args: PaymentsArgs) -> Result<(), 
         PaymentStateArg::Refunded => PaymentState::Refunded.into(),
     });
     let mut request = ListPaymentsRequest {
-        page_size: PAGE_SIZE_MAX,
+        page_size: args.common.page_size(),
         page_token: String::new(),
         states: states.collect(),
         gateway: args.gateway.unwrap_or_default(),
@@ -130,12 +145,18 @@ pub(super) async fn payments(global: &Global, args: PaymentsArgs) -> Result<(), 
         recorded_until_ms: args.common.until.unwrap_or(0),
     };
     let mut list = Listed::up_to(args.common.limit);
+    let mut admins = global.admins();
     loop {
         let call = Call::read("listing payments");
-        let page = global
-            .admins()
-            .call(&call, async |to| Client::new(to.channel()).list_payments(to.request(request.clone())).await)
+        let asked = RefCell::default();
+        let page = admins
+            .call(&call, async |to| {
+                asked.replace(vec![to.address().to_owned()]);
+                Client::new(to.channel()).list_payments(to.request(request.clone())).await
+            })
             .await?;
+        // The node that has the first page has the others.
+        admins.addresses = asked.into_inner();
         let read_index = page.mark.unwrap_or_default().read_index;
         if list.is_full_with(page.payments.into_iter().map(describe_payment), read_index, &page.next_page_token) {
             break;

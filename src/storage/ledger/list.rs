@@ -3,12 +3,12 @@
 
 use super::RocksView;
 use super::view::{Source, within};
-use crate::domain::{LedgerView, Order, Payment, Refund};
+use crate::domain::{Gateway, LedgerView, Order, Payment, Refund};
 use crate::limits;
 use crate::storage::StorageError;
 use crate::storage::codec::{decode_order, decode_payment};
 use crate::storage::files::rocks;
-use crate::storage::keys::Table;
+use crate::storage::keys::{self, Table};
 
 /// A part of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,10 +29,12 @@ impl RocksView {
         size: usize,
         is_wanted: impl Fn(&Order) -> bool,
     ) -> Result<Page<Order>, StorageError> {
-        page(self, Table::Orders, from, size, |value| Ok(Some(decode_order(value)?).filter(&is_wanted)))
+        let all = (Table::Orders.start().to_vec(), Table::Orders.end().to_vec());
+        page(self, all, from, size, |value| Ok(Some(decode_order(value)?).filter(&is_wanted)))
     }
 
-    /// Payments by gateway and id, each with what is or was owed back for it.
+    /// Payments by gateway and id, of one gateway or of all, each with what is or was owed back for it. That is looked up for those
+    /// alone that `may_be_wanted`.
     ///
     /// # Errors
     /// A record could not be read.
@@ -40,25 +42,30 @@ impl RocksView {
         &self,
         from: &[u8],
         size: usize,
-        is_wanted: impl Fn(&Payment, Option<&Refund>) -> bool,
+        gateway: Option<&Gateway>,
+        may_be_wanted: impl Fn(&Payment) -> bool,
+        is_wanted: impl Fn(Option<&Refund>) -> bool,
     ) -> Result<Page<(Payment, Option<Refund>)>, StorageError> {
-        page(self, Table::Payments, from, size, |value| {
+        let all = || (Table::Payments.start().to_vec(), Table::Payments.end().to_vec());
+        page(self, gateway.map_or_else(all, keys::payments_of), from, size, |value| {
             let payment = decode_payment(value)?;
+            if !may_be_wanted(&payment) {
+                return Ok(None);
+            }
             let refund = self.refund(&payment.name)?;
-            Ok(is_wanted(&payment, refund.as_ref()).then_some((payment, refund)))
+            Ok(is_wanted(refund.as_ref()).then_some((payment, refund)))
         })
     }
 }
 
 fn page<R>(
     view: &RocksView,
-    table: Table,
+    (start, end): (Vec<u8>, Vec<u8>),
     from: &[u8],
     size: usize,
     pick: impl Fn(&[u8]) -> Result<Option<R>, StorageError>,
 ) -> Result<Page<R>, StorageError> {
-    let start = from.max(&table.start()).to_vec();
-    let mut options = within(start, table.end());
+    let mut options = within(start.max(from.to_vec()), end);
     // A list must not push out what the look-ups need.
     options.fill_cache(false);
     let mut cursor = view.state().cursor(options);
