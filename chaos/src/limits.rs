@@ -31,6 +31,10 @@ pub const BUYERS_IN_FLIGHT_MAX: u32 = 1_000_000;
 /// Faults of one kind.
 pub const FAULTS_MAX: u32 = 10_000;
 
+/// By how much two clocks of one machine may differ over a drill, milliseconds: the nodes tell time by the wall clock, which is
+/// set and slewed, the tool by the steady one.
+pub const CLOCK_SLACK_MS: u64 = 1_000;
+
 /// The refund clerk looks for what is owed back this often.
 pub const REFUND_INTERVAL: Duration = Duration::from_millis(500);
 /// Refunds of one page: small, so that a run has many pages.

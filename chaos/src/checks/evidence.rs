@@ -2,6 +2,7 @@
 //!
 //! What is missing or damaged is kept as such: the checks that need it say *inconclusive*, none takes it for empty.
 
+use super::watched::{self, Told};
 use crate::hash::Map;
 use std::collections::BTreeMap;
 use std::hash::Hash;
@@ -128,6 +129,8 @@ pub struct Evidence {
     pub phases: Vec<(u64, Phase)>,
     pub log: Log,
     pub scans: BTreeMap<u16, Scan>,
+    /// What was told to who watched; or why that is not known.
+    pub watched: Result<Vec<Told>, String>,
     /// What is missing or damaged.
     pub gaps: Vec<String>,
     /// The history is the beginning of one: it has no end mark, or a damaged record that hides what follows.
@@ -150,6 +153,7 @@ impl Evidence {
             Err(cause) => evidence.log.hole = Some(format!("log.bin: {cause}")),
         }
         evidence.gaps.extend(evidence.log.hole.clone());
+        evidence.watched = watched::read(&folder.events()).map_err(|cause| format!("events.bin: {cause}"));
         for node in evidence.facts.nodes.clone() {
             match evidence.read_scan(&folder.scan(node)) {
                 Ok(scan) => {
@@ -173,6 +177,7 @@ impl Evidence {
             phases: Vec::new(),
             log: Log::default(),
             scans: BTreeMap::new(),
+            watched: Err("events.bin was not read".into()),
             gaps: Vec::new(),
             history_is_cut: true,
             lacks_calls: false,

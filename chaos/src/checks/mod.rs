@@ -5,6 +5,7 @@
 
 pub mod accounting;
 pub mod books;
+pub mod clocks;
 pub mod coverage;
 pub mod differences;
 pub mod durability;
@@ -26,6 +27,7 @@ pub mod serials;
 pub mod sessions;
 pub mod timeline;
 pub mod unknowns;
+pub mod watched;
 pub mod witness;
 
 pub use evidence::{Answered, Evidence, Op, Scan, ScanRecords};
@@ -78,7 +80,9 @@ pub fn check_all(case: &Case) -> Vec<Finding> {
         recovery::bounded_recovery(case),
         raft::raft_invariants(case),
         idempotence::one_effect_a_notice(case),
+        clocks::no_order_expires_early(case),
         coverage::faults_landed(case),
+        watched::watched_what_the_log_makes(case),
     ]
 }
 

@@ -3,6 +3,7 @@
 //! Status and digests go into the history (`watch`), the committed log into `log.bin` (`log`), the whole ledger of every
 //! replica into `scans/`.
 
+mod events;
 mod log;
 mod watch;
 
@@ -15,6 +16,7 @@ use crate::history::{DelimitedWriter, RunFolder};
 use crate::limits;
 use crate::proto::admin::ScanLedgerRequest;
 
+pub use events::EventTail;
 pub use log::LogTail;
 pub use watch::{sample_status, watch_node};
 

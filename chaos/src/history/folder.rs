@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! target/drills/<time>-<scenario>-<seed>/
-//!   scenario.toml  run.json  history.bin  log.bin  scans/node-<id>.bin  nodes/…
+//!   scenario.toml  run.json  history.bin  log.bin  events.bin  scans/node-<id>.bin  nodes/…
 //!   verdict.json   junit.xml  report.html
 //! ```
 
@@ -74,6 +74,12 @@ impl RunFolder {
     #[must_use]
     pub fn log(&self) -> PathBuf {
         self.root.join("log.bin")
+    }
+
+    /// Length-delimited `WatchLedgerResponse`, those with events: as they were told.
+    #[must_use]
+    pub fn events(&self) -> PathBuf {
+        self.root.join("events.bin")
     }
 
     #[must_use]

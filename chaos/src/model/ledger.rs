@@ -111,6 +111,10 @@ pub struct Ledger {
     /// Version n stands at n - 1.
     pub policies: Vec<Policy>,
     pub totals: LedgerTotals,
+    /// Where an order expired; it may have been paid late since.
+    pub expired: Map<OrderId, Place>,
+    /// What each command expired, oldest expiry first.
+    pub expired_at: Map<Place, Vec<OrderId>>,
     /// The highest time that any entry carried.
     pub now_ms: i64,
     /// Orders that wait for their payment, by expiry, then id.
@@ -303,8 +307,10 @@ impl Ledger {
     fn expire(&mut self, place: Place, limit: u32) {
         let due = self.waiting.iter().take_while(|(expires_at_ms, _)| *expires_at_ms <= self.now_ms);
         let due: Vec<OrderId> = due.take(limit as usize).map(|&(_, id)| id).collect();
+        self.expired_at.insert(place, due.clone());
         for id in due {
             self.leave_state(id, OrderState::Expired, place);
+            self.expired.insert(id, place);
             self.totals.orders_expired += 1;
         }
     }

@@ -15,7 +15,7 @@ use super::{Aftermath, Options};
 use crate::clerk::Clerk;
 use crate::client::Client;
 use crate::cluster::{Cluster, UnexpectedExit, node_version};
-use crate::collect::{self, LogTail};
+use crate::collect::{self, EventTail, LogTail};
 use crate::faults;
 use crate::faults::plan::PlannedFault;
 use crate::history::folder::RUN_SCHEMA;
@@ -72,12 +72,13 @@ pub(super) async fn conduct(
 
     phases.enter("scan", Phase::Scan)?;
     let applied = cluster.statuses().await.iter().map(|(_, status)| status.applied_index).max().unwrap_or_default();
-    let log = collectors.stop().await?;
+    let (log, events) = collectors.stop().await?;
     for node in cluster.nodes() {
         collect::sample_status(node, &recorder).await?;
         aftermath.note(collect::scan(node, folder).await);
     }
     aftermath.note(log.finish(cluster, applied).await);
+    aftermath.note(events.finish(cluster, applied).await);
 
     progress.enter("stop");
     aftermath.problems.extend(cluster.stop(limits::STOP_DEADLINE).await);
@@ -241,6 +242,7 @@ struct Collectors {
     stop: watch::Sender<bool>,
     samples: Vec<JoinHandle<Result<(), HistoryClosed>>>,
     log: JoinHandle<anyhow::Result<LogTail>>,
+    events: JoinHandle<anyhow::Result<EventTail>>,
 }
 
 impl Collectors {
@@ -250,17 +252,21 @@ impl Collectors {
         let samples = cluster.nodes().iter().map(|node| watch(node.id())).collect();
         let tail = LogTail::create(folder).context("making log.bin")?;
         let log = tokio::spawn(tail.follow(Arc::clone(cluster), stopped.clone()));
-        Ok(Self { stop, samples, log })
+        let tail = EventTail::create(folder).context("making events.bin")?;
+        let events = tokio::spawn(tail.follow(Arc::clone(cluster), stopped));
+        Ok(Self { stop, samples, log, events })
     }
 
-    async fn stop(self) -> anyhow::Result<LogTail> {
+    async fn stop(self) -> anyhow::Result<(LogTail, EventTail)> {
         self.stop.send_replace(true);
         for sample in self.samples {
             sample.await.context("a status watcher panicked")??;
         }
-        tokio::time::timeout(limits::ADMIN_DEADLINE, self.log)
-            .await
-            .context("the log's reader hangs")?
-            .context("the log's reader panicked")?
+        let readers = async { Ok((ended(self.log, "log").await?, ended(self.events, "events").await?)) };
+        tokio::time::timeout(limits::ADMIN_DEADLINE, readers).await.context("a reader hangs")?
     }
+}
+
+async fn ended<T>(reader: JoinHandle<anyhow::Result<T>>, what: &str) -> anyhow::Result<T> {
+    reader.await.with_context(|| format!("the reader of the {what} panicked"))?
 }

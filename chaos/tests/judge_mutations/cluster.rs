@@ -291,3 +291,33 @@ fn orders_per_second_counts_what_was_issued_while_the_traffic_ran() {
     let in_traffic = verdict.orders_per_s * verdict.traffic_s;
     assert!(in_traffic < 0.7 * f64::from(u32::try_from(verdict.orders_issued).unwrap()), "{verdict:?}");
 }
+
+#[test]
+fn v21_an_event_that_was_told_twice_not_at_all_or_otherwise() {
+    flags(&["V21"], |run| {
+        run.events.insert(51, run.events[50].clone());
+        None
+    });
+    flags(&["V21"], |run| {
+        run.events.remove(50);
+        None
+    });
+    flags(&["V21"], |run| {
+        let entry = run.events[50].entry.as_mut().unwrap();
+        entry.events.pop();
+        None
+    });
+    flags(&["V21"], |run| {
+        run.events.swap(50, 51);
+        None
+    });
+}
+
+#[test]
+fn v21_without_the_events_nothing_is_known_of_who_watched() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = clean(SEED, ORDERS, PER_ROUND).write(&folder.path().join("run"));
+    std::fs::remove_file(run.events()).unwrap();
+    let verdict = recheck(&run).unwrap();
+    assert_eq!(verdict.exit(), Exit::Inconclusive, "{}", summary(&verdict));
+}

@@ -1,5 +1,8 @@
 //! What the replicas hold: V1 to V7.
 
+use stampede_chaos::proto::admin;
+use stampede_chaos::proto::admin::logged_command::Command as Logged;
+
 use super::*;
 
 #[test]
@@ -146,11 +149,11 @@ fn v6_sums_that_miss_one_rupiah() {
     });
 }
 
-pub(super) fn in_scans(run: &mut Run, alter: impl Fn(&mut Vec<stampede_chaos::proto::admin::ScanLedgerResponse>)) {
+pub(super) fn in_scans(run: &mut Run, alter: impl Fn(&mut Vec<admin::ScanLedgerResponse>)) {
     run.scans.values_mut().for_each(alter);
 }
 
-fn scanned_order(items: &mut [stampede_chaos::proto::admin::ScanLedgerResponse]) -> &mut stampede_chaos::proto::v1::Order {
+fn scanned_order(items: &mut [admin::ScanLedgerResponse]) -> &mut stampede_chaos::proto::v1::Order {
     let orders = items.iter_mut().filter_map(|item| match &mut item.item {
         Some(Item::Order(order)) if order.paid_by.is_some() => Some(order),
         _ => None,
@@ -182,7 +185,7 @@ fn v1_a_record_that_nothing_in_the_log_made() {
             made_up.order_id = "01890000-0000-7000-8000-000000000001".into();
             (made_up.paid_by, made_up.serials, made_up.settled) = (None, None, None);
             made_up.state = stampede_chaos::proto::v1::OrderState::Expired.into();
-            items.push(stampede_chaos::proto::admin::ScanLedgerResponse { item: Some(Item::Order(made_up)) });
+            items.push(admin::ScanLedgerResponse { item: Some(Item::Order(made_up)) });
         });
         None
     });
@@ -304,5 +307,18 @@ fn v7_books_that_lack_a_charge_they_have_notices_of_are_never_read_as_clean() {
         run.records.retain(|record| {
             !matches!(record, Record::Provider(event) if event.payment == payment && event.step == ProviderStep::ChargeAccepted)
         });
+    });
+}
+
+#[test]
+fn v18_an_order_that_a_jump_of_the_leaders_clock_let_expire() {
+    flags(&["V18"], |run| {
+        // Right behind an entry of new orders: in the place of the first payment, and they all still wait.
+        let is_order = |command: &admin::LoggedCommand| matches!(command.command, Some(Logged::PlaceOrder(_)));
+        let has_orders = |entry: &admin::ExportLogResponse| entry.commands.len() > 1 && entry.commands.iter().all(is_order);
+        let at = run.log.iter().position(has_orders).unwrap() + 1;
+        run.log[at].proposed_at_ms += 3_600_000;
+        run.log[at].commands[0].command = Some(Logged::ExpireOrders(admin::ExpireOrders { limit: 1_000 }));
+        None
     });
 }

@@ -14,7 +14,7 @@ use std::path::Path;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use stampede_chaos::history::*;
-use stampede_chaos::model::{Answer, Ledger, LoggedCommand, Reply};
+use stampede_chaos::model::{Answer, Ledger, LoggedCommand, Reply, event_of};
 use stampede_chaos::proto::admin;
 use stampede_chaos::serial_code::SerialCodes;
 
@@ -30,6 +30,7 @@ pub struct Run {
     pub records: Vec<Record>,
     pub log: Vec<admin::ExportLogResponse>,
     pub scans: BTreeMap<u16, Vec<admin::ScanLedgerResponse>>,
+    pub events: Vec<admin::WatchLedgerResponse>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -50,6 +51,7 @@ struct Maker {
     leader: u16,
     records: Vec<Record>,
     log: Vec<admin::ExportLogResponse>,
+    events: Vec<admin::WatchLedgerResponse>,
     /// Notices sent, of each payment.
     notices: BTreeMap<PaymentName, u32>,
     /// By the provider's clerk.
@@ -93,6 +95,7 @@ pub fn clean_with(seed: u64, orders: u32, per_round: usize, capacity: u64) -> Ru
         leader: 1,
         records: Vec::new(),
         log: Vec::new(),
+        events: Vec::new(),
         notices: BTreeMap::new(),
         paid_out: BTreeSet::new(),
     };
@@ -284,13 +287,16 @@ impl Maker {
             .collect();
         let log_index = self.log.len() as u64;
         let proposed_at_ms = 1_700_000_000_000 + i64::try_from(self.now_ns / MS).unwrap();
-        let mut commands = Vec::new();
+        let (mut commands, mut events) = (Vec::new(), Vec::new());
         self.now_ns += 4 * MS;
         for ((_, _, request, fate), op) in calls.iter().zip(ops) {
             let mut reply = None;
             if matches!(fate, Fate::Answered | Fate::UnknownInLog) {
                 let place = Place { log_index, offset: u32::try_from(commands.len()).unwrap() };
-                reply = Some(self.ledger.apply(place, proposed_at_ms, &LoggedCommand::Client(request.clone())));
+                let executed = self.ledger.apply(place, proposed_at_ms, &LoggedCommand::Client(request.clone()));
+                let event = event_of(request, &executed);
+                events.extend(event.map(|event| admin::LedgerEvent { offset: place.offset, event: Some(event) }));
+                reply = Some(executed);
                 commands.push(wire_command(request));
             }
             self.now_ns += 1_000;
@@ -304,6 +310,10 @@ impl Maker {
             self.keep_books(self.now_ns, request, |nth| ProviderStep::NoticeAnswered { nth, op, accepted });
         }
         self.log.push(admin::ExportLogResponse { log_index, term: self.term, proposed_at_ms, commands });
+        if !events.is_empty() {
+            let entry = admin::LedgerEntry { log_index, term: self.term, ledger_time_ms: self.ledger.now_ms, events };
+            self.events.push(admin::WatchLedgerResponse { next_index: log_index + 1, entry: Some(entry) });
+        }
         self.now_ns += 5 * MS;
     }
 
@@ -412,7 +422,7 @@ impl Maker {
         // Another node's export overlaps.
         self.log.extend_from_within(10..60);
         let scans = NODES.into_iter().map(|node| (node, with_node(scan.clone(), node))).collect();
-        Run { facts, records: self.records, log: self.log, scans }
+        Run { facts, records: self.records, log: self.log, scans, events: self.events }
     }
 }
 
@@ -431,6 +441,11 @@ impl Run {
             log.write(entry).unwrap();
         }
         log.finish().unwrap();
+        let mut events = DelimitedWriter::create(&folder.events()).unwrap();
+        for answer in &self.events {
+            events.write(answer).unwrap();
+        }
+        events.finish().unwrap();
         for (node, items) in &self.scans {
             let mut scan = DelimitedWriter::create(&folder.scan(*node)).unwrap();
             for item in items {
