@@ -27,6 +27,9 @@ const FAILOVERS: usize = 20;
 const HANDOVERS: usize = 10;
 /// Of a rush: more than HTTP/2 alone would hold back.
 const OVERLOAD_CONNECTIONS: usize = 32;
+const GATEWAY_CONNECTIONS: usize = 8;
+/// Long enough for a steady state behind the moment in which the queues fill up.
+const OVERLOAD_WINDOW: Duration = Duration::from_secs(20);
 
 #[tokio::main]
 async fn main() {
@@ -87,25 +90,44 @@ async fn batches(cluster: &Cluster) {
     println!();
 }
 
-/// The peak with callers who wait for their answers, then three times as many who do not.
+/// The peak with callers who wait for their answers, then three times as many who do not. The nodes have one core and the client the
+/// others: whoever comes too often must cost the nodes something, but not take their processor away.
 async fn overload(cluster: &Cluster) {
+    let last = std::thread::available_parallelism().map_or(0, |cores| cores.get() - 1);
+    let pids: Vec<u32> = cluster.nodes().map(|node| cluster.pid(node)).collect();
+    let (client, others, all) = (std::process::id(), format!("1-{last}"), format!("0-{last}"));
+    if last == 0 || !pin(client, &others) || !pids.iter().all(|pid| pin(*pid, "0")) {
+        println!("overload: left out, taskset gives nodes and client no cores of their own\n");
+        return;
+    }
     let leader = cluster.leader().await;
     let channels = load::channels(&cluster.client_address(leader), OVERLOAD_CONNECTIONS).await;
     let peak = load::unary(&channels, 256, WINDOW).await.orders_per_second();
-    let start = Instant::now();
-    let seen = load::rush(&channels, 3.0 * peak, WINDOW).await;
+    let gateway = load::channels(&cluster.client_address(leader), GATEWAY_CONNECTIONS).await;
+    let seen = load::rush(&channels, &gateway, 3.0 * peak, OVERLOAD_WINDOW).await;
     let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-    let goodput = of(&seen.issued) as f64 / start.elapsed().as_secs_f64();
+    let goodput = *seen.goodput.lock().expect("no panic");
     println!(
         "peak {peak:.0} orders/s; three times that offered: {goodput:.0} orders/s issued ({:.0} %)",
         100.0 * goodput / peak
     );
+    for pid in pids.iter().chain([&client]) {
+        pin(*pid, &all);
+    }
+    let leads = cluster.leader().await;
+    println!("the leader was node {leader} before and is node {leads} now");
     println!(
         "turned away: {} new orders, {} payments; failed: {}\n",
         of(&seen.orders_shed),
         of(&seen.payments_shed),
         of(&seen.failed)
     );
+}
+
+/// All threads of a process to these cores.
+fn pin(pid: u32, cores: &str) -> bool {
+    let pinned = std::process::Command::new("taskset").args(["-acp", cores, &pid.to_string()]).output();
+    pinned.is_ok_and(|output| output.status.success())
 }
 
 fn memory(cluster: &Cluster) {

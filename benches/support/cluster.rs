@@ -169,6 +169,12 @@ impl Cluster {
     }
 
     /// Resident memory of a node, MiB.
+    /// # Panics
+    /// It does not run.
+    pub fn pid(&self, node: u64) -> u32 {
+        self.processes[index(node)].as_ref().expect("it runs").id()
+    }
+
     pub fn resident_mib(&self, node: u64) -> u64 {
         let Some(child) = &self.processes[index(node)] else { return 0 };
         let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();

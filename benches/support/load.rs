@@ -140,34 +140,45 @@ pub struct Rush {
     pub payments_shed: AtomicU64,
     /// Anything else, such as a deadline.
     pub failed: AtomicU64,
+    /// Orders issued a second between the first quarter of the arrivals and their end: while the queue fills up, and while it runs
+    /// empty, there is less to issue.
+    pub goodput: Mutex<f64>,
 }
 
 /// Buyers who come at `per_second`, whether or not those before them were served. One who is turned away leaves; one whose order
-/// is placed pays until the payment is taken. Ends when the last has left.
-pub async fn rush(channels: &[Channel], per_second: f64, length: Duration) -> Arc<Rush> {
+/// is placed pays until the payment is taken: over the connections of the payment gateway, which are not the portal's. Ends when the
+/// last has left.
+pub async fn rush(portal: &[Channel], gateway: &[Channel], per_second: f64, length: Duration) -> Arc<Rush> {
     const TICK: Duration = Duration::from_millis(5);
     let (seen, start) = (Arc::new(Rush::default()), Instant::now());
     let mut buyers = tokio::task::JoinSet::new();
-    let mut came = 0_u64;
+    let (mut came, mut at_quarter) = (0_u64, None);
     let mut ticks = tokio::time::interval(TICK);
     while start.elapsed() < length {
         ticks.tick().await;
         while came < (start.elapsed().as_secs_f64() * per_second) as u64 {
-            let client = IssuanceServiceClient::new(channels[came as usize % channels.len()].clone());
-            buyers.spawn(buy_once(client, seen.clone()));
+            let client = |channels: &[Channel]| IssuanceServiceClient::new(channels[came as usize % channels.len()].clone());
+            buyers.spawn(buy_once(client(portal), client(gateway), seen.clone()));
             came += 1;
         }
         while buyers.try_join_next().is_some() {}
+        if start.elapsed() >= length / 4 {
+            at_quarter.get_or_insert((start.elapsed(), seen.issued.load(Ordering::Relaxed)));
+        }
+    }
+    if let Some((since, before)) = at_quarter {
+        let issued = seen.issued.load(Ordering::Relaxed) - before;
+        *seen.goodput.lock().expect("no panic") = issued as f64 / (start.elapsed() - since).as_secs_f64();
     }
     while buyers.join_next().await.is_some() {}
     seen
 }
 
-async fn buy_once(mut client: IssuanceServiceClient<Channel>, seen: Arc<Rush>) {
+async fn buy_once(mut portal: IssuanceServiceClient<Channel>, mut gateway: IssuanceServiceClient<Channel>, seen: Arc<Rush>) {
     const PAYMENT_TRIES_MAX: usize = 20;
     let order = Buyer::order();
     let payment = Buyer::payment(&order.order_id);
-    match client.place_order(order).await {
+    match portal.place_order(order).await {
         Ok(_) => {}
         Err(status) if status.code() == tonic::Code::ResourceExhausted => {
             seen.orders_shed.fetch_add(1, Ordering::Relaxed);
@@ -179,7 +190,7 @@ async fn buy_once(mut client: IssuanceServiceClient<Channel>, seen: Arc<Rush>) {
         }
     }
     for _ in 0..PAYMENT_TRIES_MAX {
-        match client.record_payment(payment.clone()).await {
+        match gateway.record_payment(payment.clone()).await {
             Ok(_) => {
                 seen.issued.fetch_add(1, Ordering::Relaxed);
                 return;

@@ -35,6 +35,9 @@ pub const FAULTS_MAX: u32 = 10_000;
 /// set and slewed, the tool by the steady one.
 pub const CLOCK_SLACK_MS: u64 = 1_000;
 
+/// A node that is watched says something every five seconds.
+pub const SILENT_WATCH_MAX: Duration = Duration::from_secs(8);
+
 /// The refund clerk looks for what is owed back this often.
 pub const REFUND_INTERVAL: Duration = Duration::from_millis(500);
 /// Refunds of one page: small, so that a run has many pages.

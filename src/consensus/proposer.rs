@@ -63,6 +63,8 @@ struct Queue<RT: AsyncRuntime> {
     calls: VecDeque<Call<RT>>,
     /// Of all calls.
     commands: usize,
+    /// Calls that peers sent: whether there are any is asked before each batch.
+    from_peers: usize,
     in_flight: usize,
     /// After an attempt that did nothing, so that it is not repeated in a tight loop.
     paused_until: Option<InstantOf<TypeConfig<RT>>>,
@@ -86,6 +88,7 @@ impl<RT: AsyncRuntime, T: Target<RT>> Proposer<RT, T> {
         let queue = Queue {
             calls: VecDeque::new(),
             commands: 0,
+            from_peers: 0,
             in_flight: 0,
             paused_until: None,
             swept_at: None,
@@ -160,6 +163,7 @@ impl<RT: AsyncRuntime, T: Target<RT>> Proposer<RT, T> {
             return Err(RetryReason::Overloaded);
         }
         queue.commands += call.count;
+        queue.from_peers += usize::from(call.from_peer);
         queue.calls.push_back(call);
         self.metrics.queued_commands.set(queue.commands);
         Ok(())
@@ -179,6 +183,7 @@ impl<RT: AsyncRuntime, T: Target<RT>> Proposer<RT, T> {
             // Behind a call with a long deadline, too.
             let (over, waiting) = std::mem::take(&mut queue.calls).into_iter().partition(|call| call.deadline <= now);
             (expired, queue.calls) = (over, waiting);
+            queue.from_peers -= expired.iter().filter(|call| call.from_peer).count();
             queue.commands -= expired.iter().map(|call| call.count).sum::<usize>();
             self.metrics.queued_commands.set(queue.commands);
         }
@@ -221,7 +226,7 @@ impl<RT: AsyncRuntime, T: Target<RT>> Proposer<RT, T> {
         let calls = {
             let mut queue = self.queue();
             queue.stopped = Some(reason.to_owned());
-            queue.commands = 0;
+            (queue.commands, queue.from_peers) = (0, 0);
             std::mem::take(&mut queue.calls)
         };
         self.metrics.queued_commands.set(0);
@@ -287,6 +292,7 @@ impl<RT: AsyncRuntime, T: Target<RT>> Proposer<RT, T> {
             && let Some(call) = queue.calls.pop_front()
         {
             queue.commands -= call.count;
+            queue.from_peers -= usize::from(call.from_peer);
             if call.deadline <= now {
                 expired.push(call);
                 continue;
@@ -316,9 +322,10 @@ impl<RT: AsyncRuntime, T: Target<RT>> Proposer<RT, T> {
     fn turn_away_peers(&self) {
         let turned_away: Vec<_> = {
             let mut queue = self.queue();
-            if !queue.calls.iter().any(|call| call.from_peer) {
+            if queue.from_peers == 0 {
                 return;
             }
+            queue.from_peers = 0;
             let (from_peers, own) = std::mem::take(&mut queue.calls).into_iter().partition(|call| call.from_peer);
             queue.calls = own;
             let from_peers: VecDeque<Call<RT>> = from_peers;
@@ -403,6 +410,7 @@ impl<RT: AsyncRuntime, T: Target<RT>> Proposer<RT, T> {
                     None => call.may_have_happened = true,
                 }
                 queue.commands += call.count;
+                queue.from_peers += usize::from(call.from_peer);
                 queue.calls.push_front(call);
             }
             queue.last_failure = not_done.or(queue.last_failure);

@@ -48,7 +48,7 @@ impl Admin {
         started: Instant,
         stop: watch::Receiver<bool>,
     ) -> Self {
-        let (long_answers, watches) = (LongAnswers::whole(), LongAnswers::watches());
+        let (long_answers, watches) = (LongAnswers::whole(stop.clone()), LongAnswers::watches(stop.clone()));
         Self { edge, identity, members, calls, long_answers, watches, stop, lists: Lists::default(), started }
     }
 

@@ -47,7 +47,10 @@ pub(super) fn export(
             if from >= end {
                 return Ok(None);
             }
-            let page = page(&edge, from).await.map_err(|failure| failure.with("next_index", from).status())?;
+            let view = edge.node().ledger().view();
+            let page = look_up(&edge, move || view.audit_page(from))
+                .await
+                .map_err(|failure| failure.with("next_index", from).status())?;
             let next = from + page.len() as u64;
             let records = (from..end).zip(page).map(|(log_index, record)| admin::ExportAuditResponse { log_index, record });
             Ok::<_, Status>(Some((stream::iter(records.map(Ok).collect::<Vec<_>>()), next)))
@@ -84,12 +87,21 @@ async fn told_from(edge: &Edge<ClusterNode>, from: u64) -> Result<Vec<admin::Wat
     match timeout(limits::WATCH_PROGRESS_INTERVAL, edge.node().applied(from)).await {
         Ok(true) => {}
         Ok(false) => return Err(Failure::new(Reason::NodeStopped, "consensus has stopped")),
-        Err(_) => return Ok(vec![admin::WatchLedgerResponse { next_index: from, entry: None }]),
+        // Nothing happens, or this node does not hear of it: only a majority knows.
+        Err(_) => {
+            if end_of_history(edge, from, limits::WATCH_PROGRESS_INTERVAL).await? == from {
+                return Ok(vec![admin::WatchLedgerResponse { next_index: from, entry: None }]);
+            }
+        }
     }
-    let page = page(edge, from).await?;
-    let next_index = from + page.len() as u64;
-    let decoded: Result<Vec<AuditRecord>, StorageError> = page.iter().map(|record| decode_audit_record(record)).collect();
-    let mut answers: Vec<_> = decoded.map_err(|error| edge.stop_for(error))?.iter().filter_map(told).collect();
+    let view = edge.node().ledger().view();
+    let (next_index, mut answers) = look_up(edge, move || {
+        let page = view.audit_page(from)?;
+        let told = page.iter().map(|record| Ok(told(&decode_audit_record(record)?)));
+        let told: Result<Vec<_>, StorageError> = told.collect();
+        Ok((from + page.len() as u64, told?.into_iter().flatten().collect::<Vec<_>>()))
+    })
+    .await?;
     if answers.last().is_none_or(|last| last.next_index < next_index) {
         answers.push(admin::WatchLedgerResponse { next_index, entry: None });
     }
@@ -112,8 +124,9 @@ fn told(record: &AuditRecord) -> Option<admin::WatchLedgerResponse> {
     (!entry.events.is_empty()).then(|| admin::WatchLedgerResponse { next_index: record.position.index + 1, entry: Some(entry) })
 }
 
-/// Not empty: the record at `from` is there.
-async fn page(edge: &Edge<ClusterNode>, from: u64) -> Result<Vec<Vec<u8>>, Failure> {
-    let view = edge.node().ledger().view();
-    edge.look_up(Instant::now() + limits::CALL_DEADLINE_DEFAULT, move || view.audit_page(from)).await
+async fn look_up<T: Send + 'static>(
+    edge: &Edge<ClusterNode>,
+    read: impl FnOnce() -> Result<T, StorageError> + Send + 'static,
+) -> Result<T, Failure> {
+    edge.look_up(Instant::now() + limits::CALL_DEADLINE_DEFAULT, read).await
 }

@@ -11,7 +11,7 @@ use futures_util::stream::{self, BoxStream};
 use futures_util::{Stream, StreamExt};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::error::{SendTimeoutError, TrySendError};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
@@ -26,22 +26,24 @@ pub(super) struct LongAnswers {
     places_max: usize,
     /// How long one record may wait for the caller.
     read_within: Duration,
+    /// True: the port closes, and no answer goes on.
+    stop: watch::Receiver<bool>,
 }
 
 impl LongAnswers {
     /// Scans and exports.
-    pub(super) fn whole() -> Self {
-        Self::new("scans and exports", limits::LONG_ANSWERS_MAX)
+    pub(super) fn whole(stop: watch::Receiver<bool>) -> Self {
+        Self::new("scans and exports", limits::LONG_ANSWERS_MAX, stop)
     }
 
     /// Those who watch.
-    pub(super) fn watches() -> Self {
-        Self::new("watches", limits::WATCHES_MAX)
+    pub(super) fn watches(stop: watch::Receiver<bool>) -> Self {
+        Self::new("watches", limits::WATCHES_MAX, stop)
     }
 
-    fn new(what: &'static str, places_max: usize) -> Self {
+    fn new(what: &'static str, places_max: usize, stop: watch::Receiver<bool>) -> Self {
         let places = Arc::new(Semaphore::new(places_max));
-        Self { what, places, places_max, read_within: limits::LONG_ANSWER_READ_WITHIN }
+        Self { what, places, places_max, read_within: limits::LONG_ANSWER_READ_WITHIN, stop }
     }
 
     /// # Errors
@@ -51,7 +53,7 @@ impl LongAnswers {
             self.places.clone().try_acquire_owned().map_err(|_| {
                 Failure::new(Reason::Overloaded, format!("{} {} are running already", self.places_max, self.what))
             })?;
-        Ok(LongAnswer { place, read_within: self.read_within })
+        Ok(LongAnswer { place, read_within: self.read_within, stop: self.stop.clone() })
     }
 }
 
@@ -59,6 +61,7 @@ impl LongAnswers {
 pub(super) struct LongAnswer {
     place: OwnedSemaphorePermit,
     read_within: Duration,
+    stop: watch::Receiver<bool>,
 }
 
 impl LongAnswer {
@@ -87,12 +90,21 @@ impl LongAnswer {
         let produced = tokio::spawn(async move {
             let _place = self.place;
             // Who hangs up is noticed also while there is nothing to tell.
+            let mut stop = reader.stop.clone();
             while let Some(answer) = tokio::select! {
                 () = reader.records.closed() => return Err(hung_up()),
                 answer = answers.next() => answer,
             } {
-                if let Err(unread) = reader.give(answer?).await {
-                    return Err(reader.refusal(unread, Some(log_index)));
+                let answer = answer?;
+                let next_index = log_index(&answer);
+                let given = tokio::select! {
+                    biased;
+                    given = reader.give(answer) => given,
+                    () = stopped(&mut stop) => return Err(draining(next_index)),
+                };
+                given.map_err(|unread| reader.refusal(unread, Some(log_index)))?;
+                if *stop.borrow() {
+                    return Err(draining(next_index.saturating_add(1)));
                 }
             }
             Ok(())
@@ -102,7 +114,7 @@ impl LongAnswer {
 
     fn channel<T>(&self, ahead: usize) -> (Reader<T>, mpsc::Receiver<T>) {
         let (records, read) = mpsc::channel(ahead);
-        (Reader { records, read_within: self.read_within }, read)
+        (Reader { records, read_within: self.read_within, stop: self.stop.clone() }, read)
     }
 }
 
@@ -110,6 +122,7 @@ impl LongAnswer {
 pub(super) struct Reader<T> {
     records: mpsc::Sender<T>,
     read_within: Duration,
+    stop: watch::Receiver<bool>,
 }
 
 impl<T> Reader<T> {
@@ -141,6 +154,17 @@ impl<T> Reader<T> {
     }
 }
 
+/// Completes when the port closes. A sender that is gone closes nothing.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    if stop.wait_for(|stop| *stop).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+fn draining(next_index: u64) -> Status {
+    Failure::new(Reason::Draining, "the node is stopping: go on at another").with("next_index", next_index).status()
+}
+
 /// Nobody is left to read it.
 fn hung_up() -> Status {
     Status::cancelled("the caller has hung up")
@@ -168,7 +192,8 @@ mod tests {
     const SHORT: Duration = Duration::from_millis(20);
 
     fn one_at_a_time() -> LongAnswers {
-        LongAnswers { read_within: SHORT, ..LongAnswers::new("answers", 1) }
+        let (_, stop) = watch::channel(false);
+        LongAnswers { read_within: SHORT, ..LongAnswers::new("answers", 1, stop) }
     }
 
     fn endless(answer: LongAnswer, is_blocking: bool) -> BoxStream<'static, Result<u64, Status>> {
@@ -217,6 +242,30 @@ mod tests {
             assert_eq!(turned_away.reason, Reason::Overloaded);
             drop(read);
             free(&answers).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stop_ends_one_that_nobody_reads_and_one_that_is_read_and_says_where_to_go_on() {
+        for reads in [false, true] {
+            let (stopping, stop) = watch::channel(false);
+            let answers = LongAnswers { read_within: Duration::from_secs(60), ..LongAnswers::new("answers", 1, stop) };
+            let mut answer = endless(answers.begin().unwrap(), false);
+            let mut next = 0;
+            while reads && next < 100 {
+                assert_eq!(answer.next().await.unwrap().unwrap(), next);
+                next += 1;
+            }
+            stopping.send_replace(true);
+            drop(free(&answers).await);
+            let end = loop {
+                match answer.next().await.unwrap() {
+                    Ok(record) => assert_eq!(record, std::mem::replace(&mut next, record + 1)),
+                    Err(status) => break status,
+                }
+            };
+            let info = end.get_details_error_info().unwrap();
+            assert_eq!((info.reason.as_str(), info.metadata["next_index"].as_str()), ("DRAINING", next.to_string().as_str()));
         }
     }
 

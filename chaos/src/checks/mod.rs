@@ -16,6 +16,7 @@ pub mod finding;
 pub mod idempotence;
 pub mod issued_or_refunded;
 pub mod money;
+pub mod overload;
 pub mod raft;
 mod reads;
 mod records;
@@ -83,6 +84,7 @@ pub fn check_all(case: &Case) -> Vec<Finding> {
         clocks::no_order_expires_early(case),
         coverage::faults_landed(case),
         watched::watched_what_the_log_makes(case),
+        overload::overload_is_shed_in_order(case),
     ]
 }
 

@@ -70,8 +70,9 @@ impl EventTail {
         let opening = admin.watch_ledger(WatchLedgerRequest { from_index: self.next_index });
         let Ok(Ok(answers)) = timeout(limits::ADMIN_DEADLINE, opening).await else { return Ok(()) };
         let mut answers = answers.into_inner();
+        // Marks come every few seconds: without one the node is stopped, or cut off.
         while self.next_index <= index
-            && let Ok(Some(answer)) = answers.message().await
+            && let Ok(Ok(Some(answer))) = timeout(limits::SILENT_WATCH_MAX, answers.message()).await
         {
             self.take(&answer)?;
         }

@@ -190,11 +190,21 @@ pub struct Bounds {
     pub p99_floor_ms: u64,
     /// From the heal until every unknown is known.
     pub known_within_ms: u64,
+    /// Of what was issued a second in the warm-up, during the surge that follows it. `None`: there is no surge.
+    #[serde(default)]
+    pub goodput_share: Option<f64>,
 }
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { first_success_ms: 5_000, p99_recovery_ms: 10_000, p99_factor: 3.0, p99_floor_ms: 250, known_within_ms: 30_000 }
+        Self {
+            first_success_ms: 5_000,
+            p99_recovery_ms: 10_000,
+            p99_factor: 3.0,
+            p99_floor_ms: 250,
+            known_within_ms: 30_000,
+            goodput_share: None,
+        }
     }
 }
 

@@ -24,6 +24,10 @@ const DAY_SWING: f64 = 0.7;
 /// Hour of the day that is busiest.
 const DAY_PEAK_HOURS: f64 = 20.0;
 
+/// When the surge begins, as a share of the time, and how many times the rate before it it has.
+const SURGE_FROM: f64 = 0.25;
+const SURGE: f64 = 3.0;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Arrivals {
@@ -31,6 +35,8 @@ pub enum Arrivals {
     Casn2024,
     /// The same rate throughout.
     Steady,
+    /// One rate for a quarter of the time, then three times that.
+    Surge,
 }
 
 impl Arrivals {
@@ -40,6 +46,10 @@ impl Arrivals {
         let elapsed = elapsed.clamp(0.0, 1.0);
         match self {
             Self::Steady => elapsed,
+            Self::Surge => {
+                let (before, during) = (elapsed.min(SURGE_FROM), (elapsed - SURGE_FROM).max(0.0));
+                (before + SURGE * during) / (SURGE_FROM + SURGE * (1.0 - SURGE_FROM))
+            }
             Self::Casn2024 => {
                 let (length_hours, total) = CASN2024_TOTALS[CASN2024_TOTALS.len() - 1];
                 applicants_by(elapsed * length_hours) / total
@@ -105,12 +115,18 @@ mod tests {
 
     #[test]
     fn arrivals_never_run_backwards_and_end_complete() {
-        for arrivals in [Arrivals::Casn2024, Arrivals::Steady] {
+        for arrivals in [Arrivals::Casn2024, Arrivals::Steady, Arrivals::Surge] {
             let counts: Vec<u32> = (0..=60_000).step_by(7).map(|ms| arrived_by(arrivals, 144_000, ms, 60_000)).collect();
             assert!(counts.is_sorted());
             assert_eq!(arrived_by(arrivals, 144_000, 60_000, 60_000), 144_000);
             assert_eq!(counts[0], 0);
         }
+    }
+
+    #[test]
+    fn a_surge_brings_three_times_as_many_in_the_same_time() {
+        let by = |share| Arrivals::Surge.share_by(share);
+        assert!((by(0.5) - by(0.25) - 3.0 * by(0.25)).abs() < 1e-9, "{} {}", by(0.25), by(0.5));
     }
 
     #[test]

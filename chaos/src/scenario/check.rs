@@ -18,6 +18,8 @@ pub(super) fn check(scenario: &Scenario) -> anyhow::Result<()> {
     check_traffic(scenario)?;
     check_clients(scenario)?;
     check_faults(scenario)?;
+    let share = scenario.bounds.goodput_share.unwrap_or(1.0);
+    ensure!(share > 0.0 && share <= 1.0, "bounds.goodput_share must be above 0 and at most 1, is {share}");
     ensure!(scenario.bounds.p99_factor >= 1.0, "bounds.p99_factor must be 1 or more, is {}", scenario.bounds.p99_factor);
     // A guard below the run's own length, with the longest delays that can be drawn, would stop every run.
     let length = scenario.traffic_length() + scenario.stay_max();

@@ -22,10 +22,11 @@ use crate::history::{Bounds, RequiredFault};
 use crate::limits;
 
 /// Scenarios that come with the tool: name and text.
-pub const BUILT_IN: [(&str, &str); 7] = [
+pub const BUILT_IN: [(&str, &str); 8] = [
     ("casn2024-leader-kill", include_str!("../../scenarios/casn2024-leader-kill.toml")),
     ("clean", include_str!("../../scenarios/clean.toml")),
     ("leader-kill", include_str!("../../scenarios/leader-kill.toml")),
+    ("overload-3x", include_str!("../../scenarios/overload-3x.toml")),
     ("restart-all", include_str!("../../scenarios/restart-all.toml")),
     ("slow-client-deadlines", include_str!("../../scenarios/slow-client-deadlines.toml")),
     ("smoke", include_str!("../../scenarios/smoke.toml")),
@@ -286,7 +287,7 @@ impl Required {
     pub const SNAPSHOT_INSTALLS: &str = "snapshot_installs";
 }
 
-/// V12 and V14.
+/// V12, V14 and V22.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TimeBounds {
@@ -300,6 +301,8 @@ pub struct TimeBounds {
     pub p99_floor: Span,
     /// From the heal until every unknown is known; of one that its sender gave up, from when the tool asks about it.
     pub known: Span,
+    /// Of an overload: orders issued a second during it, at least so much of those before it.
+    pub goodput_share: Option<f64>,
 }
 
 impl Default for TimeBounds {
@@ -310,6 +313,7 @@ impl Default for TimeBounds {
             p99_factor: 3.0,
             p99_floor: Span::from_millis(250),
             known: Span::from_millis(30_000),
+            goodput_share: None,
         }
     }
 }
@@ -394,6 +398,7 @@ impl Scenario {
             p99_factor: bounds.p99_factor,
             p99_floor_ms: bounds.p99_floor.ms(),
             known_within_ms: bounds.known.ms(),
+            goodput_share: bounds.goodput_share,
         }
     }
 

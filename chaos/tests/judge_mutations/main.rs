@@ -150,7 +150,7 @@ fn the_reports_say_what_the_verdict_says() {
     assert_eq!(json["faults"]["kill-leader"], 2);
     assert!(json["judged_in_ms"].as_u64().unwrap() > 0 && json["calls"]["total"].as_u64().unwrap() > 9_000, "{json:#}");
     let junit = std::fs::read_to_string(run.junit()).unwrap();
-    assert!(junit.contains("tests=\"19\"") && junit.contains("failures=\"1\""), "{junit}");
+    assert!(junit.contains("tests=\"20\"") && junit.contains("failures=\"1\""), "{junit}");
     let page = std::fs::read_to_string(run.report()).unwrap();
     assert!(page.contains("<h1 class=\"violated\">violated</h1>") && page.contains("the printed codes are not those"));
     assert!(!page.contains("http"), "the page needs no network");

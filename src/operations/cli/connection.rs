@@ -12,7 +12,9 @@ use tonic_types::StatusExt;
 
 use super::exit::{Code, Failure};
 use crate::domain::Refusal;
-use crate::limits::{CLI_ATTEMPT_TIMEOUT, CLI_CONNECT_TIMEOUT, CLI_RETRY_PAUSE};
+use crate::limits::{
+    CLI_ATTEMPT_TIMEOUT, CLI_CONNECT_TIMEOUT, CLI_RETRY_PAUSE, HTTP2_KEEP_ALIVE_INTERVAL, HTTP2_KEEP_ALIVE_TIMEOUT,
+};
 
 /// The servers of one kind, and how long a command may take.
 #[derive(Debug, Clone)]
@@ -170,7 +172,12 @@ impl Servers {
 }
 
 async fn connect(address: &str, deadline: Instant) -> Result<Channel, ()> {
-    let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(drop)?.connect_timeout(CLI_CONNECT_TIMEOUT);
+    // A server that vanishes without a word is noticed, also while a long answer is silent.
+    let endpoint = Endpoint::from_shared(format!("http://{address}"))
+        .map_err(drop)?
+        .connect_timeout(CLI_CONNECT_TIMEOUT)
+        .http2_keep_alive_interval(HTTP2_KEEP_ALIVE_INTERVAL)
+        .keep_alive_timeout(HTTP2_KEEP_ALIVE_TIMEOUT);
     timeout_at(deadline, endpoint.connect()).await.map_err(drop)?.map_err(drop)
 }
 

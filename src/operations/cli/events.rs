@@ -1,24 +1,27 @@
 //! `events`: what happens to the ledger, as it happens.
 
+use std::io::Write;
+
 use clap::Args;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 use tonic::Streaming;
 
 use super::Global;
 use super::connection::Call;
 use super::exit::Failure;
 use super::order::short_name;
-use super::output;
+use crate::limits::WATCH_PROGRESS_INTERVAL;
 use crate::proto::admin::admin_service_client::AdminServiceClient as Client;
 use crate::proto::admin::ledger_event::Event;
 use crate::proto::admin::{LedgerEntry, WatchLedgerRequest, WatchLedgerResponse};
 
 #[derive(Debug, Args)]
 pub(super) struct EventsArgs {
-    /// The first log index to tell of; to go on after a break: one more than the last that was told
+    /// The first log index to tell of. To go on after a break: the last that was told, without the events of it that are known
     #[arg(long, default_value_t = 0)]
     from: u64,
-    /// End after so many events
+    /// End after so many events, and the others of the last log entry
     #[arg(long)]
     limit: Option<u64>,
 }
@@ -32,29 +35,39 @@ pub(super) async fn run(global: &Global, args: EventsArgs) -> Result<(), Failure
         let request = WatchLedgerRequest { from_index: next };
         let mut answers =
             global.admins().call(&call, async |to| Client::new(to.channel()).watch_ledger(to.request(request)).await).await?;
-        print_until_broken_off(&mut answers, &mut next, &mut left).await;
+        if print_until_broken_off(&mut answers, &mut next, &mut left).await.is_err() {
+            // Nobody reads on (`| head`): that is no error of ours.
+            return Ok(());
+        }
     }
     Ok(())
 }
 
-async fn print_until_broken_off(answers: &mut Streaming<WatchLedgerResponse>, next: &mut u64, left: &mut u64) {
+/// # Errors
+/// Standard output is closed.
+async fn print_until_broken_off(
+    answers: &mut Streaming<WatchLedgerResponse>,
+    next: &mut u64,
+    left: &mut u64,
+) -> std::io::Result<()> {
     loop {
-        match answers.message().await {
+        // Marks come all the time: without one the server is gone.
+        let Ok(answer) = timeout(3 * WATCH_PROGRESS_INTERVAL, answers.message()).await else { return Ok(()) };
+        match answer {
             Ok(Some(answer)) => {
-                let lines = answer.entry.iter().flat_map(lines);
-                for line in lines.take(usize::try_from(*left).unwrap_or(usize::MAX)) {
-                    output::print_line(&line.to_string());
-                    *left -= 1;
+                for line in answer.entry.iter().flat_map(lines) {
+                    writeln!(std::io::stdout(), "{line}")?;
+                    *left = left.saturating_sub(1);
                 }
                 *next = answer.next_index;
                 if *left == 0 {
-                    return;
+                    return Ok(());
                 }
             }
-            Ok(None) => return,
+            Ok(None) => return Ok(()),
             Err(status) => {
                 eprintln!("broken off at log index {next}: {}", status.message());
-                return;
+                return Ok(());
             }
         }
     }

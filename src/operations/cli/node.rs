@@ -1,7 +1,10 @@
 //! `node`: reads the configuration, then lives until it is told to stop.
 
+use tokio::runtime::Runtime;
+
 use super::exit::{Code, Failure};
 use super::{ConfigArgs, configuration};
+use crate::limits::RUNTIME_SHUTDOWN_TIMEOUT;
 use crate::operations::node::stop::StopRequests;
 use crate::operations::{node, telemetry};
 
@@ -18,18 +21,26 @@ pub(super) fn run(args: &NodeArgs) -> Result<(), Failure> {
     let loaded = configuration::load(&args.config)?;
     telemetry::start(&loaded.config.log);
     let cannot = |error| Failure::new(Code::Failed, format!("cannot start: {error}"), "look at the machine's limits");
+    // Consensus, its peers and the operators have threads of their own: a rush of clients fills every queue of its runtime, and
+    // heartbeats that wait in one cost the leader its office.
+    let consensus = runtime(0, "consensus").map_err(cannot)?;
+    let clients = runtime(loaded.config.node.worker_threads, "clients").map_err(cannot)?;
+    let ended = consensus.block_on(async {
+        let requests = StopRequests::listen(args.exit_with_stdin).map_err(cannot)?;
+        node::run(&loaded, requests, clients.handle()).await
+    });
+    // What hangs in a blocking call must not keep the process: what was acknowledged is on disk.
+    clients.shutdown_timeout(RUNTIME_SHUTDOWN_TIMEOUT / 2);
+    consensus.shutdown_timeout(RUNTIME_SHUTDOWN_TIMEOUT / 2);
+    ended
+}
+
+fn runtime(worker_threads: u64, name: &str) -> std::io::Result<Runtime> {
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     // 0 is the runtime's own choice: one for each core.
-    match usize::try_from(loaded.config.node.worker_threads) {
+    match usize::try_from(worker_threads) {
         Ok(threads) if threads > 0 => drop(runtime.worker_threads(threads)),
         _ => {}
     }
-    let runtime = runtime.enable_all().build().map_err(cannot)?;
-    let ended = runtime.block_on(async {
-        let requests = StopRequests::listen(args.exit_with_stdin).map_err(cannot)?;
-        node::run(&loaded, requests).await
-    });
-    // What hangs in a blocking call must not keep the process: what was acknowledged is on disk.
-    runtime.shutdown_timeout(crate::limits::RUNTIME_SHUTDOWN_TIMEOUT);
-    ended
+    runtime.thread_name(name).enable_all().build()
 }

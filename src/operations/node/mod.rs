@@ -14,6 +14,7 @@ pub mod stop;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
@@ -53,7 +54,7 @@ struct Running {
 ///
 /// # Errors
 /// Why it could not start, or stopped by itself.
-pub async fn run(loaded: &Loaded, mut requests: StopRequests) -> Result<(), Failure> {
+pub async fn run(loaded: &Loaded, mut requests: StopRequests, clients: &Handle) -> Result<(), Failure> {
     let config = &loaded.config;
     let secrets = Secrets { serial_key: read_key(config)?, gateways: read_gateway_secrets(config)? };
     tracing::info!(event = "node_starting", node = config.node.id, version = env!("CARGO_PKG_VERSION"), "starting");
@@ -65,7 +66,7 @@ pub async fn run(loaded: &Loaded, mut requests: StopRequests) -> Result<(), Fail
         tracing::warn!(event = "defects_built_in", features, "this build is for drills: it is broken on purpose");
     }
     let running = start(config).await?;
-    let ports = Ports::open(config, &running, secrets, features).await?;
+    let ports = Ports::open(config, &running, secrets, features, clients).await?;
     running.lifecycle.started();
     if !running.node.status().initialized {
         tracing::info!(event = "waiting_for_init", "the cluster is not made yet: `stampede init` on one node makes it");

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, timeout_at};
@@ -36,7 +37,14 @@ pub(super) struct Ports {
 }
 
 impl Ports {
-    pub(super) async fn open(config: &Config, running: &Running, secrets: Secrets, features: String) -> Result<Self, Failure> {
+    /// `clients`: the runtime of those ports that anybody may fill.
+    pub(super) async fn open(
+        config: &Config,
+        running: &Running,
+        secrets: Secrets,
+        features: String,
+        clients: &Handle,
+    ) -> Result<Self, Failure> {
         let listen = &config.listen;
         let (calls, notices) = (CallMetrics::new(), Arc::<NoticeMetrics>::default());
         let metrics = Arc::new(super::metrics_of(config, running, calls.clone(), notices.clone(), features));
@@ -69,14 +77,15 @@ impl Ports {
         let (client, admin) = (bind("client", listen.client).await?, bind("admin", listen.admin).await?);
         let metrics_listener = bind("metrics", listen.metrics).await?;
         let served = serve_client(client, edge.clone(), calls.clone(), signals(&close_outer));
-        outer.spawn(async { ("client", served.await.map_err(|error| error.to_string())) });
+        outer.spawn_on(async { ("client", served.await.map_err(|error| error.to_string())) }, clients);
         if !secrets.gateways.is_empty() {
             let listener = bind("webhook", listen.webhook).await?;
             let served = serve_webhooks(listener, edge.clone(), secrets.gateways, notices, close_outer.subscribe());
-            outer.spawn(async {
+            let told = async {
                 served.await;
                 ("webhook", Ok(()))
-            });
+            };
+            outer.spawn_on(told, clients);
         }
         let service =
             Admin::new(edge, running.identity.clone(), super::members(config), calls, running.started, close_outer.subscribe());

@@ -86,25 +86,28 @@ pub struct Chain {
     /// None: the first record may be any.
     next_index: Option<u64>,
     head: AuditName,
+    /// Of the newest record: a later leader's is never lower.
+    term: u64,
 }
 
 impl Chain {
     /// From the first record there ever was.
     #[must_use]
     pub const fn from_genesis() -> Self {
-        Self { next_index: Some(0), head: AuditName::GENESIS }
+        Self { next_index: Some(0), head: AuditName::GENESIS, term: 0 }
     }
 
-    /// Begins behind the record at `index` with the name `head`.
+    /// Begins behind the record at `position` with the name `head`.
     #[must_use]
-    pub const fn behind(index: u64, head: AuditName) -> Self {
-        Self { next_index: Some(index + 1), head }
+    pub const fn behind(position: LogPosition, head: AuditName) -> Self {
+        // No log comes to the last of all numbers: what claims to is found to follow nothing.
+        Self { next_index: Some(position.index.saturating_add(1)), head, term: position.term }
     }
 
     /// Begins with whatever record comes first: what it calls the one before it is taken on trust.
     #[must_use]
     pub const fn from_anywhere() -> Self {
-        Self { next_index: None, head: AuditName::GENESIS }
+        Self { next_index: None, head: AuditName::GENESIS, term: 0 }
     }
 
     /// The name of the newest record.
@@ -128,7 +131,10 @@ impl Chain {
                 return Err(corrupt(&what(), cause));
             }
         }
-        *self = Self::behind(index, AuditName::of(bytes));
+        if record.position.term < self.term {
+            return Err(corrupt(&what(), format_args!("is of term {}, behind one of {}", record.position.term, self.term)));
+        }
+        *self = Self::behind(record.position, AuditName::of(bytes));
         Ok(record)
     }
 }
@@ -139,8 +145,11 @@ mod tests {
     use crate::storage::codec::encode_audit_record;
 
     fn blank(index: u64, previous: AuditName) -> Vec<u8> {
-        let position = LogPosition { term: 1, index };
-        encode_audit_record(&AuditRecord { position, previous, ledger_time: LedgerTime(5), body: AuditBody::Blank })
+        encode_audit_record(&AuditRecord { position: at(index), previous, ledger_time: LedgerTime(5), body: AuditBody::Blank })
+    }
+
+    fn at(index: u64) -> LogPosition {
+        LogPosition { term: 1, index }
     }
 
     fn three() -> [Vec<u8>; 3] {
@@ -160,7 +169,7 @@ mod tests {
         let [first, second, third] = &three();
         let head = AuditName::of(third);
         assert_eq!(follow(Chain::from_genesis(), &[first, second, third]), Ok(head));
-        assert_eq!(follow(Chain::behind(0, AuditName::of(first)), &[second, third]), Ok(head));
+        assert_eq!(follow(Chain::behind(at(0), AuditName::of(first)), &[second, third]), Ok(head));
         assert_eq!(follow(Chain::from_anywhere(), &[second, third]), Ok(head));
     }
 
@@ -173,7 +182,10 @@ mod tests {
         assert!(follow(Chain::from_anywhere(), &[third, second]).is_err());
         let other = &blank(1, AuditName([7; 32]));
         assert!(follow(Chain::from_genesis(), &[first, other]).is_err());
-        assert!(follow(Chain::behind(0, AuditName([7; 32])), &[second]).is_err());
+        assert!(follow(Chain::behind(at(0), AuditName([7; 32])), &[second]).is_err());
+        let earlier_term = Chain::behind(LogPosition { term: 2, index: 0 }, AuditName::of(first));
+        assert!(follow(earlier_term, &[second]).is_err());
+        assert!(follow(Chain::from_anywhere(), &[&blank(u64::MAX, AuditName::GENESIS)]).is_ok(), "no number is too large");
         let mut flipped = second.clone();
         *flipped.last_mut().unwrap() ^= 1;
         assert!(follow(Chain::from_genesis(), &[first, &flipped, third]).is_err());

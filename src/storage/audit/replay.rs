@@ -45,7 +45,7 @@ impl Replay {
     pub fn feed(&mut self, bytes: &[u8]) -> Result<AuditRecord, ReplayError> {
         let mut chain = match self.meta.applied {
             None => Chain::from_genesis(),
-            Some(applied) => Chain::behind(applied.index, self.meta.audit_head),
+            Some(applied) => Chain::behind(applied, self.meta.audit_head),
         };
         let record = chain.follow(bytes)?;
         let mut meta = self.meta.clone();

@@ -17,6 +17,7 @@ use super::progress::Progress;
 use crate::limits;
 use crate::proto::admin::admin_service_client::AdminServiceClient as Client;
 use crate::proto::admin::{ExportAuditRequest, ExportAuditResponse, GetStatusRequest};
+use crate::storage::LogPosition;
 use crate::storage::audit::{AuditName, Chain};
 use crate::storage::codec::decode_audit_record;
 
@@ -27,22 +28,34 @@ pub(super) async fn run(global: &Global, path: &Path, from: u64) -> Result<(), F
         Failure::new(Code::Failed, format!("{}: {error}", path.display()), "name a file that can be written")
     };
     let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(io)?;
-    let (mut chain, first) = match resume(&mut file).map_err(io)? {
-        Resumed::At { index, head } => (Chain::behind(index, head), index + 1),
-        Resumed::Empty if from == 0 => (Chain::from_genesis(), 0),
-        Resumed::Empty => (Chain::from_anywhere(), from),
+    file.try_lock().map_err(|_| {
+        let message = format!("{} is being written by another process", path.display());
+        Failure::new(Code::Failed, message, "wait for it, or name another file")
+    })?;
+    let (last, mut chain, first, end) = match resume(&mut file).map_err(io)? {
+        // The last one again: it must be the same there, or the file is of another history.
+        Resumed::At { position, head, end } => (Some(head), Chain::behind(position, head), position.index, end),
+        Resumed::Empty if from == 0 => (None, Chain::from_genesis(), 0, 0),
+        Resumed::Empty => (None, Chain::from_anywhere(), from, 0),
         Resumed::Damaged => {
             let message = format!("{} does not end with a line of an audit file", path.display());
             return Err(Failure::new(Code::VerificationFailed, message, "see what `stampede audit verify` says of it"));
         }
     };
-    let mut lines = BufWriter::new(file);
-    let mut next = first;
+    let (mut lines, mut written) = (BufWriter::new(file), 0_u64);
+    let mut is_known = false;
     let ended = records_from(global, first, |record| {
-        let followed = chain.follow(record).map_err(|error| foreign(&error))?;
+        if let Some(last) = last.filter(|_| !std::mem::replace(&mut is_known, true)) {
+            return if AuditName::of(record) == last { Ok(()) } else { Err(foreign(&"its last record is another")) };
+        }
+        chain.follow(record).map_err(|error| foreign(&error))?;
         let line = line_of(record).map_err(|error| foreign(&error))?;
+        if written == 0 {
+            // Only now is anything of the file changed: a last line that was cut off goes.
+            lines.get_mut().set_len(end).and_then(|()| lines.get_mut().seek(SeekFrom::Start(end))).map_err(io)?;
+        }
         writeln!(lines, "{line}").map_err(io)?;
-        next = followed.position.index + 1;
+        written += 1;
         Ok(())
     })
     .await;
@@ -54,8 +67,7 @@ pub(super) async fn run(global: &Global, path: &Path, from: u64) -> Result<(), F
         global.output,
         vec![
             ("file", json!(path.display().to_string())),
-            ("written", json!(next - first)),
-            ("next_index", json!(next)),
+            ("written", json!(written)),
             ("audit_head", json!(chain.head().to_string())),
         ],
     );
@@ -126,11 +138,19 @@ async fn take_all(
 
 enum Resumed {
     Empty,
-    At { index: u64, head: AuditName },
+    /// Behind `end` bytes there is nothing, or a line that was cut off.
+    At {
+        position: LogPosition,
+        head: AuditName,
+        end: u64,
+    },
     Damaged,
 }
 
-/// Where the file ends; the next write goes there. A last line that was cut off is taken away: it is fetched again.
+/// How every line begins.
+const LINE: &[u8] = b"{\"commands\":[";
+
+/// Where the file goes on. Changes nothing: it may be anybody's.
 fn resume(file: &mut File) -> std::io::Result<Resumed> {
     let length = file.metadata()?.len();
     let tail_begins = length.saturating_sub(limits::AUDIT_LINE_BYTES_MAX);
@@ -139,28 +159,21 @@ fn resume(file: &mut File) -> std::io::Result<Resumed> {
     file.read_to_end(&mut tail)?;
     let Some(end) = tail.iter().rposition(|byte| *byte == b'\n') else {
         // Nothing, or the beginning of a first line.
-        let is_one_line = tail_begins == 0 && (tail.is_empty() || tail.starts_with(b"{"));
-        if is_one_line {
-            file.set_len(0)?;
-            file.seek(SeekFrom::Start(0))?;
-        }
-        return Ok(if is_one_line { Resumed::Empty } else { Resumed::Damaged });
+        let common = tail.len().min(LINE.len());
+        let is_first_line = tail_begins == 0 && tail[..common] == LINE[..common];
+        return Ok(if is_first_line { Resumed::Empty } else { Resumed::Damaged });
     };
     let begin = tail[..end].iter().rposition(|byte| *byte == b'\n').map_or(0, |before| before + 1);
     let line = String::from_utf8_lossy(&tail[begin..end]);
     let Some(record) = record_of(&line) else { return Ok(Resumed::Damaged) };
     let Ok(decoded) = decode_audit_record(&record) else { return Ok(Resumed::Damaged) };
-    let whole = tail_begins + end as u64 + 1;
-    file.set_len(whole)?;
-    file.seek(SeekFrom::Start(whole))?;
-    Ok(Resumed::At { index: decoded.position.index, head: AuditName::of(&record) })
+    Ok(Resumed::At { position: decoded.position, head: AuditName::of(&record), end: tail_begins + end as u64 + 1 })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::domain::LedgerTime;
-    use crate::storage::LogPosition;
     use crate::storage::audit::{AuditBody, AuditRecord};
     use crate::storage::codec::encode_audit_record;
 
@@ -171,37 +184,35 @@ mod tests {
         (line_of(&record).expect("an audit record"), AuditName::of(&record))
     }
 
-    fn resumed(contents: &str) -> (Resumed, String) {
+    fn resumed(contents: &str) -> Resumed {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("audit.jsonl");
         std::fs::write(&path, contents).expect("written");
         let mut file = OpenOptions::new().read(true).write(true).open(&path).expect("opened");
         let resumed = resume(&mut file).expect("resumed");
-        file.write_all(b"+").expect("written");
-        (resumed, std::fs::read_to_string(&path).expect("read"))
+        assert_eq!(std::fs::read_to_string(&path).expect("read"), contents, "nothing is changed by looking");
+        resumed
     }
 
     #[test]
     fn a_file_is_gone_on_with_behind_its_last_whole_line() {
         let ((one, _), (two, head)) = (line(0), line(1));
         for cut_off in ["", "{\"commands\":[", "{"] {
-            let (at, contents) = resumed(&format!("{one}\n{two}\n{cut_off}"));
-            assert!(matches!(at, Resumed::At { index: 1, head: found } if found == head), "{cut_off}");
-            assert_eq!(contents, format!("{one}\n{two}\n+"));
+            let whole = format!("{one}\n{two}\n");
+            let Resumed::At { position, head: found, end } = resumed(&format!("{whole}{cut_off}")) else { panic!("{cut_off}") };
+            assert_eq!((position.index, found, end), (1, head, whole.len() as u64), "{cut_off}");
         }
-        for nothing in ["", "{\"comm"] {
-            let (at, contents) = resumed(nothing);
-            assert!(matches!(at, Resumed::Empty));
-            assert_eq!(contents, "+");
+        for nothing in ["", "{\"comm", &one[..one.len() / 2]] {
+            assert!(matches!(resumed(nothing), Resumed::Empty), "{nothing}");
         }
     }
 
     #[test]
     fn a_file_of_something_else_is_left_alone() {
-        for other in ["minutes of a meeting", "minutes\nof a meeting\n", "{\"index\":1}\n"] {
-            let (at, contents) = resumed(other);
-            assert!(matches!(at, Resumed::Damaged), "{other}");
-            assert!(contents.len() >= other.len(), "{contents}");
+        for other in
+            ["minutes of a meeting", "minutes\nof a meeting\n", "{\"index\":1}\n", "{\"name\":\"a configuration\"}", "{}"]
+        {
+            assert!(matches!(resumed(other), Resumed::Damaged), "{other}");
         }
     }
 }

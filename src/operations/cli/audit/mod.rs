@@ -16,6 +16,7 @@ use super::exit::Failure;
 use super::{Global, output};
 use crate::proto::admin::GetStatusRequest;
 use crate::proto::admin::admin_service_client::AdminServiceClient as Client;
+use crate::storage::AuditName;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum AuditCommand {
@@ -23,7 +24,7 @@ pub(super) enum AuditCommand {
     /// there is gone on with, so the same command again fetches what is new
     Export {
         file: PathBuf,
-        /// Begin a new file with this log index; such a file can be held to its chain alone
+        /// Begin a new file with this log index; `verify` can hold such a file to its chain alone
         #[arg(long, default_value_t = 0)]
         from: u64,
     },
@@ -34,8 +35,11 @@ pub(super) enum AuditCommand {
     Verify {
         file: PathBuf,
         /// An audit_head that was noted earlier: the file must contain it
-        #[arg(long, value_name = "HEX")]
-        known_head: Option<String>,
+        #[arg(long, value_name = "HEX", value_parser = verify::parse_head)]
+        known_head: Option<AuditName>,
+        /// The file begins later than with entry 0: hold it to its chain alone
+        #[arg(long)]
+        chain_only: bool,
     },
 }
 
@@ -43,7 +47,7 @@ pub(super) async fn run(global: &Global, command: AuditCommand) -> Result<(), Fa
     match command {
         AuditCommand::Export { file, from } => export::run(global, &file, from).await,
         AuditCommand::Head => head(global).await,
-        AuditCommand::Verify { file, known_head } => verify::run(global, &file, known_head.as_deref()),
+        AuditCommand::Verify { file, known_head, chain_only } => verify::run(global, &file, known_head, chain_only),
     }
 }
 

@@ -40,17 +40,22 @@ struct Verified {
     is_known: bool,
 }
 
-pub(super) fn run(global: &Global, file: &Path, known_head: Option<&str>) -> Result<(), Failure> {
+/// 64 hexadecimal digits.
+pub(super) fn parse_head(text: &str) -> Result<AuditName, String> {
+    let bytes = hex::decode(text).ok().and_then(|bytes| bytes.try_into().ok());
+    bytes.map(AuditName).ok_or_else(|| "must have 64 hexadecimal digits".to_owned())
+}
+
+pub(super) fn run(global: &Global, file: &Path, known_head: Option<AuditName>, chain_only: bool) -> Result<(), Failure> {
     let unreadable = |error: std::io::Error| {
         Failure::new(Code::Failed, format!("cannot read {}: {error}", file.display()), "name a file that can be read")
     };
     let opened = File::open(file).map_err(unreadable)?;
     let progress = Progress::of_bytes("verifying", opened.metadata().map_err(unreadable)?.len());
-    let known_head = known_head.map(str::to_lowercase);
-    let verified = verify(BufReader::new(opened), known_head.as_deref(), &progress).map_err(failed)?;
+    let verified = verify(BufReader::new(opened), known_head, &progress).map_err(failed)?;
     progress.finish();
     output::print_record(global.output, summary(&verified));
-    judge(&verified, known_head.is_some()).map_err(failed)
+    judge(&verified, known_head.is_some(), chain_only).map_err(failed)
 }
 
 fn failed(message: String) -> Failure {
@@ -59,7 +64,7 @@ fn failed(message: String) -> Failure {
 
 /// # Errors
 /// The first line that cannot stand where it does.
-fn verify(file: impl BufRead, known_head: Option<&str>, progress: &Progress) -> Result<Verified, String> {
+fn verify(file: impl BufRead, known_head: Option<AuditName>, progress: &Progress) -> Result<Verified, String> {
     let mut verified: Option<Verified> = None;
     for (number, line) in (1_u64..).zip(file.lines()) {
         let told = |what: &dyn std::fmt::Display| format!("line {number}: {what}");
@@ -77,7 +82,8 @@ fn verify(file: impl BufRead, known_head: Option<&str>, progress: &Progress) -> 
         now.entries += 1;
         now.commands += fed.body.commands().len() as u64;
         (now.last_index, now.head) = (fed.position.index, AuditName::of(&record));
-        now.is_known |= known_head.is_some_and(|known| known == now.head.to_string());
+        // What the first record follows is vouched for by the chain, too.
+        now.is_known |= known_head.is_some_and(|known| known == now.head || known == fed.previous);
         progress.advance(line.len() as u64 + 1);
     }
     verified.ok_or_else(|| "the file is empty".to_owned())
@@ -121,11 +127,14 @@ fn summary(verified: &Verified) -> Record {
     summary
 }
 
-fn judge(verified: &Verified, has_known_head: bool) -> Result<(), String> {
+fn judge(verified: &Verified, has_known_head: bool, chain_only: bool) -> Result<(), String> {
     if has_known_head && !verified.is_known {
         return Err("no record of the file has the name of --known-head: this is another history".to_owned());
     }
-    let Held::Whole(replay) = &verified.held else { return Ok(()) };
+    let Held::Whole(replay) = &verified.held else {
+        let told = || format!("the file begins with entry {}: --chain-only accepts its chain alone", verified.first_index);
+        return if chain_only { Ok(()) } else { Err(told()) };
+    };
     match replay.violations().as_slice() {
         [] => Ok(()),
         [first, rest @ ..] => Err(format!("{first}, and {} more violations", rest.len())),
@@ -167,9 +176,9 @@ mod tests {
         history().iter().map(|record| line_of(record).expect("an audit record")).collect()
     }
 
-    fn verify_lines(lines: &[String], known_head: Option<&str>) -> Result<Verified, String> {
+    fn verify_lines(lines: &[String], known_head: Option<AuditName>) -> Result<Verified, String> {
         let verified = verify(lines.join("\n").as_bytes(), known_head, &Progress::hidden())?;
-        judge(&verified, known_head.is_some())?;
+        judge(&verified, known_head.is_some(), false)?;
         Ok(verified)
     }
 
@@ -179,15 +188,17 @@ mod tests {
 
     #[test]
     fn a_whole_file_is_good_and_its_earlier_heads_are_known() {
-        let verified = verify_lines(&lines(), Some(&AuditName::of(&history()[1]).to_string())).expect("a good file");
+        let verified = verify_lines(&lines(), Some(AuditName::of(&history()[1]))).expect("a good file");
         assert_eq!((verified.entries, verified.commands, verified.head), (4, 3, AuditName::of(&history()[3])));
         assert!(matches!(verified.held, Held::Whole(_)));
-        assert!(verify_lines(&lines(), Some(&AuditName([7; 32]).to_string())).is_err());
+        assert!(verify_lines(&lines(), Some(AuditName([7; 32]))).is_err());
     }
 
     #[test]
     fn a_file_that_begins_later_is_held_to_its_chain() {
-        let verified = verify_lines(&lines()[2..], None).expect("a good chain");
+        let known = Some(AuditName::of(&history()[1]));
+        let verified = verify(lines()[2..].join("\n").as_bytes(), known, &Progress::hidden()).expect("a good chain");
+        assert!(judge(&verified, true, true).is_ok() && judge(&verified, true, false).is_err(), "only if it is asked for");
         assert!(matches!(verified.held, Held::ChainOnly(_)));
         assert_eq!((verified.first_index, verified.last_index), (2, 3));
     }
