@@ -370,10 +370,12 @@ impl AdminService for Admin {
         request: Request<admin::WatchLedgerRequest>,
     ) -> Result<Response<Self::WatchLedgerStream>, Status> {
         let call = self.calls.watch_ledger.start();
-        let (within, from) = (deadline::within(request.metadata()), request.into_inner().from_index);
+        let (within, request) = (deadline::within(request.metadata()), request.into_inner());
+        let from = request.from_index;
         let begun = async {
             let answer = self.watches.begin()?;
             history::end_of_history(&self.edge, from, within).await?;
+            history::same_history(&self.edge, from, &request.after).await?;
             let events = history::watch(self.edge.clone(), from, self.stop.clone());
             Ok(answer.of_stream(events, limits::HISTORY_ENTRIES_AHEAD, history::begins_at))
         };

@@ -106,6 +106,7 @@ reasons! {
     NotEligible "NOT_ELIGIBLE" FailedPrecondition None;
     NothingApplied "NOTHING_APPLIED" FailedPrecondition None;
     LogPurged "LOG_PURGED" OutOfRange None;
+    PositionGone "POSITION_GONE" OutOfRange None;
     PositionAhead "POSITION_AHEAD" OutOfRange None;
     ListExpired "LIST_EXPIRED" FailedPrecondition None;
     // Of peers.

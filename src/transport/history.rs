@@ -12,7 +12,7 @@ use tonic::Status;
 use crate::consensus::Consistency;
 use crate::limits;
 use crate::proto::admin;
-use crate::storage::audit::AuditRecord;
+use crate::storage::audit::{AuditName, AuditRecord};
 use crate::storage::codec::decode_audit_record;
 use crate::storage::{LedgerStore, RocksView, StorageError};
 use crate::transport::edge::Edge;
@@ -33,6 +33,21 @@ pub(super) async fn end_of_history(edge: &Edge<ClusterNode>, from: u64, within: 
     }
     let message = format!("from_index is {from}, but the next log index is {end}");
     Err(Failure::new(Reason::PositionAhead, message).with("next_index", end))
+}
+
+/// Whether the record before `from` is the one that the caller went on from.
+///
+/// # Errors
+/// `POSITION_GONE`.
+pub(super) async fn same_history(edge: &Edge<ClusterNode>, from: u64, after: &[u8]) -> Result<(), Failure> {
+    let Some(before) = from.checked_sub(1).filter(|_| !after.is_empty()) else { return Ok(()) };
+    let view = edge.node().ledger().view();
+    let page = look_up(edge, move || view.audit_page(before)).await?;
+    if page.first().is_some_and(|record| AuditName::of(record).as_bytes() == after) {
+        return Ok(());
+    }
+    let message = format!("the ledger has another history before log index {from} than the caller went on from");
+    Err(Failure::new(Reason::PositionGone, message).with("from_index", from))
 }
 
 /// The records from `from` on and before `end`.
@@ -90,20 +105,21 @@ async fn told_from(edge: &Edge<ClusterNode>, from: u64) -> Result<Vec<admin::Wat
         // Nothing happens, or this node does not hear of it: only a majority knows.
         Err(_) => {
             if end_of_history(edge, from, limits::WATCH_PROGRESS_INTERVAL).await? == from {
-                return Ok(vec![admin::WatchLedgerResponse { next_index: from, entry: None }]);
+                return Ok(vec![mark(from, Vec::new())]);
             }
         }
     }
     let view = edge.node().ledger().view();
-    let (next_index, mut answers) = look_up(edge, move || {
+    let (next_index, next_after, mut answers) = look_up(edge, move || {
         let page = view.audit_page(from)?;
-        let told = page.iter().map(|record| Ok(told(&decode_audit_record(record)?)));
+        let told = page.iter().map(|record| Ok(told(record, &decode_audit_record(record)?)));
         let told: Result<Vec<_>, StorageError> = told.collect();
-        Ok((from + page.len() as u64, told?.into_iter().flatten().collect::<Vec<_>>()))
+        let next_after = page.last().map_or_else(Vec::new, |record| name(record));
+        Ok((from + page.len() as u64, next_after, told?.into_iter().flatten().collect::<Vec<_>>()))
     })
     .await?;
     if answers.last().is_none_or(|last| last.next_index < next_index) {
-        answers.push(admin::WatchLedgerResponse { next_index, entry: None });
+        answers.push(mark(next_index, next_after));
     }
     Ok(answers)
 }
@@ -113,7 +129,16 @@ pub(super) fn begins_at(answer: &admin::WatchLedgerResponse) -> u64 {
     answer.entry.as_ref().map_or(answer.next_index, |entry| entry.log_index)
 }
 
-fn told(record: &AuditRecord) -> Option<admin::WatchLedgerResponse> {
+/// `next_after` is empty if nothing came since the answer before.
+fn mark(next_index: u64, next_after: Vec<u8>) -> admin::WatchLedgerResponse {
+    admin::WatchLedgerResponse { next_index, entry: None, next_after }
+}
+
+fn name(stored: &[u8]) -> Vec<u8> {
+    AuditName::of(stored).as_bytes().to_vec()
+}
+
+fn told(stored: &[u8], record: &AuditRecord) -> Option<admin::WatchLedgerResponse> {
     let events = events(record);
     let entry = admin::LedgerEntry {
         log_index: record.position.index,
@@ -121,7 +146,8 @@ fn told(record: &AuditRecord) -> Option<admin::WatchLedgerResponse> {
         ledger_time_ms: wire::ms(record.ledger_time.0),
         events,
     };
-    (!entry.events.is_empty()).then(|| admin::WatchLedgerResponse { next_index: record.position.index + 1, entry: Some(entry) })
+    let next_index = record.position.index + 1;
+    (!entry.events.is_empty()).then(|| admin::WatchLedgerResponse { next_index, entry: Some(entry), next_after: name(stored) })
 }
 
 async fn look_up<T: Send + 'static>(

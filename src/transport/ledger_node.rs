@@ -4,6 +4,7 @@
 use std::future::Future;
 use std::time::Duration;
 
+use crate::consensus::admission::Class;
 use crate::consensus::{
     AsyncRuntime, Consistency, Node, PeerLink, Peers, Read, ReadError, SubmitError, Submitted, TokioRuntime,
 };
@@ -27,6 +28,9 @@ pub trait LedgerNode: Clone + Send + Sync + 'static {
         within: Duration,
     ) -> impl Future<Output = Result<Read<Self::View>, ReadError>> + Send;
 
+    /// Counts a new order that was turned away before it was submitted.
+    fn new_order_shed(&self) {}
+
     /// Where clients reach a member.
     fn client_address(&self, node_id: u64) -> Option<String>;
 }
@@ -47,6 +51,10 @@ where
 
     async fn read(&self, consistency: Consistency, within: Duration) -> Result<Read<S::View>, ReadError> {
         Self::read(self, consistency, within).await
+    }
+
+    fn new_order_shed(&self) {
+        self.metrics().shed.of(Class::NewOrder).add(1);
     }
 
     fn client_address(&self, node_id: u64) -> Option<String> {

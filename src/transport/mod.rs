@@ -17,6 +17,7 @@ pub mod edge;
 pub mod errors;
 mod events;
 mod exports;
+mod gate;
 pub mod gateways;
 mod history;
 pub mod issuance;

@@ -27,7 +27,11 @@ fn payment(name: &str, order: u32) -> RecordPaymentRequest {
 }
 
 async fn watch(node: &mut TestNode, from_index: u64) -> Result<Streaming<WatchLedgerResponse>, Status> {
-    node.admin.watch_ledger(WatchLedgerRequest { from_index }).await.map(tonic::Response::into_inner)
+    watch_after(node, from_index, Vec::new()).await
+}
+
+async fn watch_after(node: &mut TestNode, from_index: u64, after: Vec<u8>) -> Result<Streaming<WatchLedgerResponse>, Status> {
+    node.admin.watch_ledger(WatchLedgerRequest { from_index, after }).await.map(tonic::Response::into_inner)
 }
 
 /// The next answer with events.
@@ -78,8 +82,10 @@ async fn events_come_in_order_and_go_on_where_a_reader_left_off() {
     assert!(matches!(only_event(&next(&mut events).await), Event::DocumentStamped(on) if on.number == stamped.number));
     assert!(matches!(only_event(&next(&mut events).await), Event::RefundSettled(refund) if refund.reference == "t1"));
 
-    let mut resumed = watch(&mut node, placed.next_index).await.unwrap();
+    let mut resumed = watch_after(&mut node, placed.next_index, placed.next_after.clone()).await.unwrap();
     assert!(matches!(only_event(&next(&mut resumed).await), Event::PaymentRecorded(first) if first.payment == paid.payment));
+    let gone = watch_after(&mut node, placed.next_index, vec![7; 32]).await.map(|_| ()).unwrap_err();
+    assert_eq!((gone.code(), info(&gone).reason.as_str()), (Code::OutOfRange, "POSITION_GONE"), "of another history");
 }
 
 #[tokio::test]

@@ -16,14 +16,14 @@ use crate::proto::admin::{WatchLedgerRequest, WatchLedgerResponse};
 /// What was told so far.
 pub struct EventTail {
     writer: DelimitedWriter,
-    next_index: u64,
+    next: WatchLedgerRequest,
 }
 
 impl EventTail {
     /// # Errors
     /// The file cannot be made.
     pub fn create(folder: &RunFolder) -> std::io::Result<Self> {
-        Ok(Self { writer: DelimitedWriter::create(&folder.events())?, next_index: 0 })
+        Ok(Self { writer: DelimitedWriter::create(&folder.events())?, next: WatchLedgerRequest::default() })
     }
 
     /// Reads on until `stop`, at the next node whenever one breaks off.
@@ -51,15 +51,15 @@ impl EventTail {
     pub async fn finish(mut self, cluster: &Cluster, index: u64) -> anyhow::Result<()> {
         let deadline = Instant::now() + limits::ADMIN_DEADLINE;
         for node in cluster.nodes() {
-            if self.next_index <= index
+            if self.next.from_index <= index
                 && let Ok(read) = timeout_at(deadline, self.read_from(node, index)).await
             {
                 read?;
             }
         }
         self.writer.finish().context("closing events.bin")?;
-        if self.next_index <= index {
-            bail!("events were told up to log index {}, {index} wanted", self.next_index);
+        if self.next.from_index <= index {
+            bail!("events were told up to log index {}, {index} wanted", self.next.from_index);
         }
         Ok(())
     }
@@ -67,11 +67,11 @@ impl EventTail {
     /// Until the node breaks off, or has told of `index`.
     async fn read_from(&mut self, node: &Node, index: u64) -> anyhow::Result<()> {
         let mut admin = node.admin();
-        let opening = admin.watch_ledger(WatchLedgerRequest { from_index: self.next_index });
+        let opening = admin.watch_ledger(self.next.clone());
         let Ok(Ok(answers)) = timeout(limits::ADMIN_DEADLINE, opening).await else { return Ok(()) };
         let mut answers = answers.into_inner();
         // Marks come every few seconds: without one the node is stopped, or cut off.
-        while self.next_index <= index
+        while self.next.from_index <= index
             && let Ok(Ok(Some(answer))) = timeout(limits::SILENT_WATCH_MAX, answers.message()).await
         {
             self.take(&answer)?;
@@ -83,7 +83,9 @@ impl EventTail {
         if answer.entry.is_some() {
             self.writer.write(answer).context("writing events.bin")?;
         }
-        self.next_index = answer.next_index;
+        if answer.next_index != self.next.from_index {
+            self.next = WatchLedgerRequest { from_index: answer.next_index, after: answer.next_after.clone() };
+        }
         Ok(())
     }
 }

@@ -312,7 +312,11 @@ impl Maker {
         self.log.push(admin::ExportLogResponse { log_index, term: self.term, proposed_at_ms, commands });
         if !events.is_empty() {
             let entry = admin::LedgerEntry { log_index, term: self.term, ledger_time_ms: self.ledger.now_ms, events };
-            self.events.push(admin::WatchLedgerResponse { next_index: log_index + 1, entry: Some(entry) });
+            self.events.push(admin::WatchLedgerResponse {
+                next_index: log_index + 1,
+                entry: Some(entry),
+                ..Default::default()
+            });
         }
         self.now_ns += 5 * MS;
     }

@@ -28,13 +28,15 @@ pub(super) struct EventsArgs {
 
 /// One JSON object a line, whatever `--output` says: a table has an end. Goes on at the next server when one ends.
 pub(super) async fn run(global: &Global, args: EventsArgs) -> Result<(), Failure> {
-    let mut next = args.from;
+    let mut next = WatchLedgerRequest { from_index: args.from, after: Vec::new() };
     let mut left = args.limit.unwrap_or(u64::MAX);
     while left > 0 {
         let call = Call::read("watching the ledger");
-        let request = WatchLedgerRequest { from_index: next };
-        let mut answers =
-            global.admins().call(&call, async |to| Client::new(to.channel()).watch_ledger(to.request(request)).await).await?;
+        let request = next.clone();
+        let mut answers = global
+            .admins()
+            .call(&call, async |to| Client::new(to.channel()).watch_ledger(to.request(request.clone())).await)
+            .await?;
         if print_until_broken_off(&mut answers, &mut next, &mut left).await.is_err() {
             // Nobody reads on (`| head`): that is no error of ours.
             return Ok(());
@@ -47,7 +49,7 @@ pub(super) async fn run(global: &Global, args: EventsArgs) -> Result<(), Failure
 /// Standard output is closed.
 async fn print_until_broken_off(
     answers: &mut Streaming<WatchLedgerResponse>,
-    next: &mut u64,
+    next: &mut WatchLedgerRequest,
     left: &mut u64,
 ) -> std::io::Result<()> {
     loop {
@@ -59,14 +61,16 @@ async fn print_until_broken_off(
                     writeln!(std::io::stdout(), "{line}")?;
                     *left = left.saturating_sub(1);
                 }
-                *next = answer.next_index;
+                if answer.next_index != next.from_index {
+                    *next = WatchLedgerRequest { from_index: answer.next_index, after: answer.next_after };
+                }
                 if *left == 0 {
                     return Ok(());
                 }
             }
             Ok(None) => return Ok(()),
             Err(status) => {
-                eprintln!("broken off at log index {next}: {}", status.message());
+                eprintln!("broken off at log index {}: {}", next.from_index, status.message());
                 return Ok(());
             }
         }

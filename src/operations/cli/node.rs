@@ -1,5 +1,7 @@
 //! `node`: reads the configuration, then lives until it is told to stop.
 
+use std::num::NonZero;
+
 use tokio::runtime::Runtime;
 
 use super::exit::{Code, Failure};
@@ -23,8 +25,11 @@ pub(super) fn run(args: &NodeArgs) -> Result<(), Failure> {
     let cannot = |error| Failure::new(Code::Failed, format!("cannot start: {error}"), "look at the machine's limits");
     // Consensus, its peers and the operators have threads of their own: a rush of clients fills every queue of its runtime, and
     // heartbeats that wait in one cost the leader its office.
-    let consensus = runtime(0, "consensus").map_err(cannot)?;
-    let clients = runtime(loaded.config.node.worker_threads, "clients").map_err(cannot)?;
+    // Half of the cores are enough for one Raft group: on two cores a second thread costs more wake-ups than it does work.
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let consensus = runtime((cores / 2).max(1), "consensus").map_err(cannot)?;
+    let asked = usize::try_from(loaded.config.node.worker_threads).unwrap_or(0);
+    let clients = runtime(if asked == 0 { cores } else { asked }, "clients").map_err(cannot)?;
     let ended = consensus.block_on(async {
         let requests = StopRequests::listen(args.exit_with_stdin).map_err(cannot)?;
         node::run(&loaded, requests, clients.handle()).await
@@ -35,12 +40,6 @@ pub(super) fn run(args: &NodeArgs) -> Result<(), Failure> {
     ended
 }
 
-fn runtime(worker_threads: u64, name: &str) -> std::io::Result<Runtime> {
-    let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    // 0 is the runtime's own choice: one for each core.
-    match usize::try_from(worker_threads) {
-        Ok(threads) if threads > 0 => drop(runtime.worker_threads(threads)),
-        _ => {}
-    }
-    runtime.thread_name(name).enable_all().build()
+fn runtime(worker_threads: usize, name: &str) -> std::io::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(worker_threads).thread_name(name).enable_all().build()
 }

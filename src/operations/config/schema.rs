@@ -70,7 +70,7 @@ sections! {
         name: String = Kind::Name { default: "", chars_max: limits::NODE_NAME_CHARS_MAX };
         /// Where everything it must not forget is kept: identity, log, ledger, snapshots.
         data_dir: PathBuf = Kind::Path;
-        /// Threads that serve calls; 0 is one for each core.
+        /// Threads that serve the clients' and gateways' calls; 0 is one for each core. (Consensus has half as many as there are cores.)
         worker_threads: u64 = Kind::Integer { default: Some(0), min: 0, max: 1_024 };
         /// How long an orderly stop may take: leadership handed over, calls in flight answered, stores flushed.
         shutdown_timeout: Duration = millis(10_000, 100, 10 * MINUTE_MS);

@@ -186,6 +186,22 @@ mod tests {
         verify_lines(lines, None).err().expect("something is wrong with them")
     }
 
+    /// What was exported once must be read for ever: a change here needs a way to read the old lines.
+    #[test]
+    fn a_line_of_an_audit_file_is_frozen() {
+        let expected = concat!(
+            r#"{"commands":[{"capacity":10,"command":"OPEN_SERIES","face_value_idr":10000,"first_number":1,"key_check":"#,
+            r#""0707070707070707","offset":0,"outcome":"SERIES_OPENED","payment_window_ms":1000,"series":"A24"}],"index":1,"#,
+            r#""ledger_time_ms":1001,"name":"NAME","previous":"PREVIOUS","proposed_at_ms":1001,"record":"RECORD","term":1}"#
+        );
+        let [first, second, ..] = history().try_into().map(|all: [Vec<u8>; 4]| all).expect("four entries");
+        let expected = expected
+            .replace("NAME", &AuditName::of(&second).to_string())
+            .replace("PREVIOUS", &AuditName::of(&first).to_string())
+            .replace("RECORD", &hex::encode(&second));
+        assert_eq!(line_of(&second).expect("an audit record"), expected);
+    }
+
     #[test]
     fn a_whole_file_is_good_and_its_earlier_heads_are_known() {
         let verified = verify_lines(&lines(), Some(AuditName::of(&history()[1]))).expect("a good file");

@@ -1,0 +1,189 @@
+//! Where new orders are turned away before anything is spent on them (G10).
+//!
+//! The queue of proposals has bounds of its own (`consensus::admission`), but a call has cost most of its processor time before it
+//! gets there: where calls come faster than they can be read, the orders that nobody can serve take the time from the payments of
+//! those that were placed. So new orders are counted from their headers on. Beyond [`limits::NEW_ORDER_CALLS_MAX`] under way, one more
+//! is answered from a ready-made answer, its body unread.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tonic::body::Body;
+use tonic::codegen::Service;
+use tonic::codegen::http::{HeaderMap, Request, Response};
+use tonic::server::NamedService;
+use tonic::{Code, Status};
+
+use crate::limits;
+use crate::transport::calls::CallMetrics;
+use crate::transport::errors::{Failure, Reason};
+
+const PLACE_ORDER: &str = "/stampede.v1.IssuanceService/PlaceOrder";
+const CONTENT_TYPE: (&str, &str) = ("content-type", "application/grpc");
+
+/// Before the service that answers.
+#[derive(Clone)]
+pub(super) struct Gate<S> {
+    inner: S,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    orders_max: usize,
+    orders_under_way: AtomicUsize,
+    /// Of the answer to one order too many.
+    refusal: HeaderMap,
+    calls: Arc<CallMetrics>,
+    on_refusal: Box<dyn Fn() + Send + Sync>,
+}
+
+impl<S> Gate<S> {
+    /// `on_refusal` counts those that were turned away.
+    pub(super) fn new(inner: S, calls: Arc<CallMetrics>, on_refusal: impl Fn() + Send + Sync + 'static) -> Self {
+        Self::with_room(limits::NEW_ORDER_CALLS_MAX, inner, calls, on_refusal)
+    }
+
+    fn with_room(orders_max: usize, inner: S, calls: Arc<CallMetrics>, on_refusal: impl Fn() + Send + Sync + 'static) -> Self {
+        let message = format!("{orders_max} new orders are under way already");
+        let refusal = headers_of(&Failure::new(Reason::Overloaded, message).status());
+        let orders_under_way = AtomicUsize::new(0);
+        let shared = Shared { orders_max, orders_under_way, refusal, calls, on_refusal: Box::new(on_refusal) };
+        Self { inner, shared: Arc::new(shared) }
+    }
+}
+
+fn headers_of(status: &Status) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE.0, CONTENT_TYPE.1.parse().expect("a header's value"));
+    status.add_header(&mut headers).expect("our own words fit into headers");
+    headers
+}
+
+impl Shared {
+    fn enter(self: &Arc<Self>) -> Option<UnderWay> {
+        let before = self.orders_under_way.fetch_add(1, Ordering::Relaxed);
+        let under_way = UnderWay(self.clone());
+        (before < self.orders_max).then_some(under_way)
+    }
+
+    fn refused(&self) -> Response<Body> {
+        self.calls.place_order.start().end(Code::ResourceExhausted);
+        (self.on_refusal)();
+        let mut response = Response::new(Body::empty());
+        *response.headers_mut() = self.refusal.clone();
+        response
+    }
+}
+
+/// One new order, until it is answered or its caller hangs up.
+struct UnderWay(Arc<Shared>);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.orders_under_way.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl<S> Service<Request<Body>> for Gate<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        if request.uri().path() != PLACE_ORDER {
+            return self.inner.call(request).boxed();
+        }
+        match self.shared.enter() {
+            None => std::future::ready(Ok(self.shared.refused())).boxed(),
+            Some(under_way) => {
+                let answer = self.inner.call(request);
+                async move {
+                    let _under_way = under_way;
+                    answer.await
+                }
+                .boxed()
+            }
+        }
+    }
+}
+
+impl<S: NamedService> NamedService for Gate<S> {
+    const NAME: &'static str = S::NAME;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+    use std::pin::pin;
+
+    use tonic_types::StatusExt;
+
+    use super::*;
+
+    /// Never answers.
+    #[derive(Clone)]
+    struct Silent;
+
+    impl Service<Request<Body>> for Silent {
+        type Response = Response<Body>;
+        type Error = Infallible;
+        type Future = std::future::Pending<Result<Response<Body>, Infallible>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, _: Request<Body>) -> Self::Future {
+            std::future::pending()
+        }
+    }
+
+    fn request(path: &str) -> Request<Body> {
+        Request::builder().uri(path).body(Body::empty()).unwrap()
+    }
+
+    fn now(answer: &mut BoxFuture<'static, Result<Response<Body>, Infallible>>) -> Option<Response<Body>> {
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        match pin!(answer).poll(&mut context) {
+            Poll::Ready(Ok(answer)) => Some(answer),
+            Poll::Pending => None,
+        }
+    }
+
+    #[test]
+    fn one_new_order_too_many_is_turned_away_at_once_and_payments_are_not() {
+        let shed = Arc::new(AtomicUsize::new(0));
+        let (calls, counted) = (CallMetrics::new(), shed.clone());
+        let count = move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+        };
+        let mut gate = Gate::with_room(2, Silent, calls.clone(), count);
+        let mut under_way = vec![gate.call(request(PLACE_ORDER)), gate.call(request(PLACE_ORDER))];
+        assert!(under_way.iter_mut().all(|call| now(call).is_none()), "there is room for two");
+
+        let refused = now(&mut gate.call(request(PLACE_ORDER))).expect("at once");
+        let status = Status::from_header_map(refused.headers()).expect("a status");
+        let details = status.get_error_details();
+        assert_eq!((status.code(), details.error_info().unwrap().reason.as_str()), (Code::ResourceExhausted, "OVERLOADED"));
+        assert_eq!(details.retry_info().unwrap().retry_delay, Some(limits::RETRY_DELAY_OVERLOADED));
+        assert_eq!(shed.load(Ordering::Relaxed), 1);
+        let handled: u64 = calls.place_order.handled().map(|(_, count)| count).sum();
+        assert_eq!(handled, 1);
+        assert!(now(&mut gate.call(request("/stampede.v1.IssuanceService/RecordPayment"))).is_none(), "it is let in");
+
+        under_way.pop();
+        assert!(now(&mut gate.call(request(PLACE_ORDER))).is_none(), "one has gone");
+    }
+}
