@@ -123,9 +123,9 @@ pub const STREAM_BATCHES_IN_FLIGHT_MAX: usize = 256;
 pub const STREAM_COMMANDS_IN_FLIGHT_MAX: usize = 5 * BATCH_COMMANDS_MAX;
 /// Calls of one connection that are under way at once; HTTP/2 holds the others back.
 pub const CONNECTION_CALLS_MAX: u32 = 1_024;
-/// Calls of one new order each that are under way on a node; more are turned away unread. At the peak some 300 are: this is a third of
-/// a second of full load.
-pub const NEW_ORDER_CALLS_MAX: usize = 2_000;
+/// Calls of one new order each that are under way on a node; more are turned away unread. The peak needs some 300; and it is well
+/// below `CONNECTION_CALLS_MAX`, so that one connection has room for the payments of its orders.
+pub const NEW_ORDER_CALLS_MAX: usize = 600;
 /// Threads that read the ledger for calls. A point read takes microseconds; two keep one slow read from blocking all.
 pub const READ_THREADS: usize = 2;
 /// Reads waiting for such a thread, and as many that wait before it until this node has caught up; more are turned away.
