@@ -8,8 +8,8 @@ use super::{
 use crate::domain::LedgerTime;
 use crate::proto::storage as proto;
 use crate::proto::storage::audit_record::Body;
-use crate::storage::StorageError;
 use crate::storage::audit::{AuditBody, AuditName, AuditRecord, AuditedCommand};
+use crate::storage::{LogPosition, StorageError};
 
 const WHAT: &str = "audit record";
 
@@ -50,6 +50,15 @@ pub fn decode_audit_record(bytes: &[u8]) -> Result<AuditRecord, StorageError> {
         ledger_time: LedgerTime(record.ledger_time_ms),
         body,
     })
+}
+
+/// Position and previous name of a record whose rest is not looked at.
+///
+/// # Errors
+/// As [`decode_audit_record`].
+pub fn decode_audit_link(bytes: &[u8]) -> Result<(LogPosition, AuditName), StorageError> {
+    let link: proto::AuditLink = message(WHAT, bytes)?;
+    Ok((present(WHAT, "position", link.position)?, AuditName(fixed(WHAT, "previous", &link.previous)?)))
 }
 
 fn audited_to_proto(audited: &AuditedCommand) -> proto::AuditedCommand {

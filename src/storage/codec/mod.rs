@@ -21,7 +21,7 @@ mod totals;
 
 use std::fmt::Display;
 
-pub use audit::{decode_audit_record, encode_audit_record};
+pub use audit::{decode_audit_link, decode_audit_record, encode_audit_record};
 pub use command::{command_from_proto, command_to_proto};
 pub use entry::{decode_batch, decode_entry, encode_batch, encode_entry, entry_from_proto, entry_to_proto};
 pub use record::{

@@ -14,7 +14,7 @@ use crate::storage::codec::{
 };
 use crate::storage::files::rocks;
 use crate::storage::keys::{self, Table};
-use crate::storage::{LedgerMeta, StateDigest, StorageError};
+use crate::storage::{LedgerMeta, LogPosition, StateDigest, StorageError};
 
 /// One state: the passes of one scan see the same records.
 pub struct LedgerScan {
@@ -86,9 +86,9 @@ fn digest_of(source: &impl Source) -> Result<StateDigest, StorageError> {
 fn audit_head_of(source: &impl Source) -> Result<AuditName, StorageError> {
     let mut chain = Chain::from_genesis();
     let _ended = each(source, Table::Audit, Table::Audit, |key, value| {
-        let record = chain.follow(value)?;
-        if key != keys::audit(record.position.index) {
-            return Err(corrupt("audit record", format_args!("{} stands under another index", record.position.index)));
+        let LogPosition { index, .. } = chain.follow_unread(value)?;
+        if key != keys::audit(index) {
+            return Err(corrupt("audit record", format_args!("{index} stands under another index")));
         }
         Ok(ControlFlow::Continue(()))
     })?;
