@@ -58,7 +58,7 @@ fn applied_per_second(commands: u32, order_id: fn() -> Uuid) -> f64 {
 }
 
 fn entry(index: u64, commands: Vec<Command>) -> CommittedEntry {
-    let batch = CommandBatch { proposed_at: LedgerTime(1_000_000 + index), commands };
+    let batch = CommandBatch::new(LedgerTime(1_000_000 + index), commands);
     CommittedEntry { position: LogPosition { term: 1, index }, body: EntryBody::Commands(batch) }
 }
 

@@ -30,7 +30,7 @@ fn checked<T, E: ToString>(what: &'static str, value: Result<T, E>) -> Result<T,
 }
 
 pub(super) fn decode_batch(bytes: &Bytes) -> Result<CommandBatch, WireError> {
-    checked("command batch", codec::decode_batch(bytes))
+    checked("command batch", CommandBatch::decode(bytes.clone()))
 }
 
 pub(super) fn commands_from_wire(commands: Vec<wire::Command>) -> Result<Vec<Command>, WireError> {

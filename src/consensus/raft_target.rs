@@ -55,7 +55,7 @@ impl<RT: AsyncRuntime, S: LedgerStore, P: Peers> Target<RT> for RaftTarget<RT, S
     async fn propose(&self, term: u64, commands: Vec<Command>) -> (Attempt, Returned) {
         #[cfg(feature = "planted-bug-1")]
         let early = planted::replies_before_commit(&self.ledger, self.stamp(), &commands);
-        let batch = Batch::of(CommandBatch { proposed_at: self.stamp(), commands });
+        let batch = Batch::of(CommandBatch::new(self.stamp(), commands));
         let (responder, outcome) = OneshotResponder::new_pair();
         if let Err(fatal) = self.raft.client_write_ff(batch.clone(), Some(responder)).await {
             return (Attempt::Stopped(fatal.to_string()), None);

@@ -54,7 +54,7 @@ struct BatchForms {
 
 impl Batch {
     pub(super) fn of(batch: CommandBatch) -> Self {
-        let encoded = crate::storage::codec::encode_batch(&batch);
+        let encoded = batch.encoded().clone();
         Self(Arc::new(BatchForms { encoded, decoded: Mutex::new(Some(batch)) }))
     }
 

@@ -1,8 +1,8 @@
 //! What committed entries do to a ledger: shared by every ledger store, on disk and in the simulation, so that all of them
 //! count time and digest alike, and leave the same audit record.
 
-use super::audit::{AuditBody, AuditName, AuditRecord, AuditedCommand};
-use super::codec::encode_audit_record;
+use super::audit::AuditName;
+use super::codec::{Audited, encode_audited};
 use super::digest::EncodedRecord;
 use super::{AppliedMembership, CommandBatch, CommittedEntry, EntryBody, LedgerMeta, keys};
 use crate::domain::ledger::Edit;
@@ -30,17 +30,14 @@ pub fn apply_entry<V: LedgerView>(
     meta: &mut LedgerMeta,
     entry: &CommittedEntry,
 ) -> Result<AppliedEntry, V::Error> {
-    let body = match &entry.body {
-        EntryBody::Blank => AuditBody::Blank,
-        EntryBody::Commands(batch) => {
-            let commands = apply_batch(overlay, entry.position.index, batch)?;
-            AuditBody::Commands { proposed_at: batch.proposed_at, commands }
-        }
+    let (mut replies, mut expired) = (Vec::new(), Vec::new());
+    match &entry.body {
+        EntryBody::Blank => {}
+        EntryBody::Commands(batch) => (replies, expired) = apply_batch(overlay, entry.position.index, batch)?,
         EntryBody::Membership(membership) => {
             meta.membership = Some(AppliedMembership { position: Some(entry.position), membership: Some(membership.clone()) });
-            AuditBody::Membership(membership.clone())
         }
-    };
+    }
     meta.applied = Some(entry.position);
     let edits = overlay.take_edits();
     let mut records = Vec::with_capacity(edits.len());
@@ -51,34 +48,48 @@ pub fn apply_entry<V: LedgerView>(
         records.push(new);
     }
     let ledger_time = overlay.totals()?.ledger_time;
-    let record = AuditRecord { position: entry.position, previous: meta.audit_head, ledger_time, body };
-    let audit = EncodedRecord { key: keys::audit(entry.position.index), value: encode_audit_record(&record) };
+    let body = match &entry.body {
+        EntryBody::Blank => Audited::Blank,
+        EntryBody::Commands(batch) => Audited::Commands {
+            batch,
+            replies: replies.iter().collect(),
+            expired: expired.iter().map(|(offset, orders)| (*offset, orders.as_slice())).collect(),
+        },
+        EntryBody::Membership(membership) => Audited::Membership(membership),
+    };
+    let value = encode_audited(entry.position, meta.audit_head, ledger_time, body);
+    let audit = EncodedRecord { key: keys::audit(entry.position.index), value };
     let head = AuditName::of(&audit.value);
     meta.digest.replace_audit_head(meta.audit_head, head);
     meta.audit_head = head;
-    let replies = record.body.commands().iter().map(|audited| audited.reply.clone()).collect();
     Ok(AppliedEntry { replies, edits, records, audit })
 }
+
+/// Of an `ExpireOrders`: its offset, and what it expired.
+type Expired = (u32, Vec<OrderId>);
 
 fn apply_batch<V: LedgerView>(
     overlay: &mut Overlay<'_, V>,
     log_index: u64,
     batch: &CommandBatch,
-) -> Result<Vec<AuditedCommand>, V::Error> {
+) -> Result<(Vec<Reply>, Vec<Expired>), V::Error> {
     let (now, clock) = domain::clamp_time(overlay, batch.proposed_at)?;
     if let Some(clock) = clock {
         overlay.absorb(clock)?;
     }
-    let mut audited = Vec::with_capacity(batch.commands.len());
+    let (mut replies, mut all_expired) = (Vec::with_capacity(batch.commands.len()), Vec::new());
     for (offset, command) in (0..).zip(&batch.commands) {
         let decision = domain::apply(overlay, Place { log_index, offset }, now, command)?;
-        let expired = decision.changes.iter().filter_map(expired).collect();
+        let expired: Vec<OrderId> = decision.changes.iter().filter_map(expired).collect();
+        if !expired.is_empty() {
+            all_expired.push((offset, expired));
+        }
         for change in decision.changes {
             overlay.absorb(change)?;
         }
-        audited.push(AuditedCommand { command: command.clone(), reply: decision.reply, expired });
+        replies.push(decision.reply);
     }
-    Ok(audited)
+    Ok((replies, all_expired))
 }
 
 /// The order that a change expires: who was told nothing, because nobody had asked.

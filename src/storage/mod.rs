@@ -117,6 +117,28 @@ pub enum EntryBody {
 pub struct CommandBatch {
     pub proposed_at: LedgerTime,
     pub commands: Vec<Command>,
+    /// The same as bytes: made once, by the leader, and kept in the log, by the peers and in the audit record as they are.
+    encoded: Bytes,
+}
+
+impl CommandBatch {
+    #[must_use]
+    pub fn new(proposed_at: LedgerTime, commands: Vec<Command>) -> Self {
+        let encoded = codec::encode_commands(proposed_at, &commands);
+        Self { proposed_at, commands, encoded }
+    }
+
+    /// # Errors
+    /// [`StorageError::Corrupt`]: no batch, a command that breaks a limit, or more commands than an entry may hold.
+    pub fn decode(encoded: Bytes) -> Result<Self, StorageError> {
+        let (proposed_at, commands) = codec::decode_commands(&encoded)?;
+        Ok(Self { proposed_at, commands, encoded })
+    }
+
+    #[must_use]
+    pub fn encoded(&self) -> &Bytes {
+        &self.encoded
+    }
 }
 
 /// What a ledger knows of itself, changed in the same write as its records.

@@ -194,7 +194,7 @@ fn batch() -> CommandBatch {
         settle_refund(5, 20_000),
         set_policy(1),
     ];
-    CommandBatch { proposed_at: LedgerTime(1_725_000_000_000), commands }
+    CommandBatch::new(LedgerTime(1_725_000_000_000), commands)
 }
 
 fn bodies() -> Vec<(&'static str, EntryBody)> {
@@ -227,12 +227,13 @@ fn audit_bodies() -> Vec<(&'static str, AuditBody)> {
         Outcome::OrdersExpired { count: 1 },
         Outcome::Refused(Refusal::OrderIdReused { field: "quantity" }),
     ];
+    let batch = CommandBatch::new(LedgerTime(1_725_000_000_000), vec![place_order(1); outcomes.len()]);
     let commands = outcomes.into_iter().map(|outcome| AuditedCommand {
         command: place_order(1),
         expired: if matches!(outcome, Outcome::OrdersExpired { .. }) { vec![order_id(7)] } else { Vec::new() },
         reply: Reply { place: place(11), replayed: matches!(outcome, Outcome::OrderCancelled), outcome },
     });
-    let commands = AuditBody::Commands { proposed_at: LedgerTime(1_725_000_000_000), commands: commands.collect() };
+    let commands = AuditBody::Commands { batch, commands: commands.collect() };
     vec![
         ("audit blank", AuditBody::Blank),
         ("audit commands", commands),

@@ -6,7 +6,7 @@ use stampede::proto::storage as proto;
 use stampede::proto::storage::audit_record::Body;
 use stampede::proto::storage::command::Command as Kind;
 use stampede::proto::storage::order_record::State;
-use stampede::storage::{StorageError, codec};
+use stampede::storage::{CommandBatch, StorageError, codec};
 
 fn place() -> Option<proto::Place> {
     Some(proto::Place { log_index: 9, offset: 3 })
@@ -166,7 +166,7 @@ fn in_expire_orders(limit: u32) -> Option<String> {
 fn in_batch(commands: usize) -> Option<String> {
     let cancel = proto::Command { command: Some(Kind::CancelOrder(proto::CancelOrder { order_id: order_id() })) };
     let batch = proto::CommandBatch { proposed_at_ms: 1, commands: vec![cancel; commands] };
-    refusal(batch, |_| {}, |message| codec::decode_batch(&message.encode_to_vec()))
+    refusal(batch, |_| {}, |message| CommandBatch::decode(message.encode_to_vec().into()))
 }
 
 fn in_series(change: fn(&mut proto::SeriesRecord)) -> Option<String> {
@@ -227,27 +227,27 @@ fn in_audit(change: impl FnOnce(&mut proto::AuditRecord)) -> Option<String> {
         outcome: Some(proto::reply::Outcome::OrdersExpired(proto::OrdersExpired { count: 1 })),
     };
     let expire = proto::Command { command: Some(proto::command::Command::ExpireOrders(proto::ExpireOrders { limit: 9 })) };
-    let audited =
-        proto::AuditedCommand { command: Some(expire), reply: Some(reply), expired_order_ids: vec![vec![7; 16].into()] };
+    let batch = proto::CommandBatch { proposed_at_ms: 4, commands: vec![expire] }.encode_to_vec();
+    let expired = vec![proto::Expired { offset: 0, order_ids: vec![vec![7; 16].into()] }];
     let record = proto::AuditRecord {
         position: Some(proto::LogPosition { term: 1, index: 12 }),
         previous: vec![8; 32].into(),
         ledger_time_ms: 5,
-        body: Some(Body::Commands(proto::AuditedCommands { proposed_at_ms: 4, commands: vec![audited] })),
+        body: Some(Body::Commands(proto::AuditedCommands { batch: batch.into(), replies: vec![reply], expired })),
     };
     refusal(record, change, |message| codec::decode_audit_record(&message.encode_to_vec()))
 }
 
-/// In the record's only command.
-fn in_audited(change: impl FnOnce(&mut proto::AuditedCommand)) -> Option<String> {
+/// In the record of its only command.
+fn in_audited(change: impl FnOnce(&mut proto::AuditedCommands)) -> Option<String> {
     in_audit(|record| match &mut record.body {
-        Some(Body::Commands(audited)) => change(&mut audited.commands[0]),
+        Some(Body::Commands(audited)) => change(audited),
         _ => unreachable!("the record has commands"),
     })
 }
 
 fn in_reply(change: fn(&mut proto::Reply)) -> Option<String> {
-    in_audited(|audited| change(audited.reply.as_mut().expect("it has one")))
+    in_audited(|audited| change(&mut audited.replies[0]))
 }
 
 #[test]
@@ -343,9 +343,10 @@ fn a_record_that_was_never_written_is_damage() {
         (in_audit(|r| r.position = None), "audit record: position is missing"),
         (in_audit(|r| r.previous.clear()), "audit record: previous must have 32 bytes, has 0"),
         (in_audit(|r| r.body = None), "audit record: body is missing"),
-        (in_audited(|c| c.command = None), "audit record: command is missing"),
-        (in_audited(|c| c.reply = None), "audit record: reply is missing"),
-        (in_audited(|c| c.expired_order_ids[0].clear()), "audit record: order_id must have 16 bytes, has 0"),
+        (in_audited(|c| c.batch.clear()), "audit record: has 1 replies to 0 commands"),
+        (in_audited(|c| c.replies.clear()), "audit record: has 0 replies to 1 commands"),
+        (in_audited(|c| c.expired[0].offset = 1), "audit record: has no command 1 to expire"),
+        (in_audited(|c| c.expired[0].order_ids[0].clear()), "audit record: order_id must have 16 bytes, has 0"),
         (in_reply(|r| r.place = None), "reply: place is missing"),
         (in_reply(|r| r.outcome = None), "reply: outcome is missing"),
     ];

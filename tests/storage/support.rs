@@ -86,7 +86,7 @@ pub(crate) fn set_policy(version: u32) -> Command {
 }
 
 pub(crate) fn entry(index: u64, proposed_at_ms: u64, commands: Vec<Command>) -> CommittedEntry {
-    let batch = CommandBatch { proposed_at: LedgerTime(proposed_at_ms), commands };
+    let batch = CommandBatch::new(LedgerTime(proposed_at_ms), commands);
     CommittedEntry { position: position(index), body: EntryBody::Commands(batch) }
 }
 

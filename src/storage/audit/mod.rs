@@ -15,7 +15,7 @@ mod replay;
 pub use replay::{Replay, ReplayError};
 
 use super::codec::{corrupt, decode_audit_link, decode_audit_record};
-use super::{LogPosition, Membership, StorageError};
+use super::{CommandBatch, LogPosition, Membership, StorageError};
 use crate::domain::{Command, LedgerTime, OrderId, Reply};
 
 /// What an audit record is called: the BLAKE3 of its bytes.
@@ -57,7 +57,11 @@ pub struct AuditRecord {
 #[derive(Debug, Clone, PartialEq)]
 pub enum AuditBody {
     Blank,
-    Commands { proposed_at: LedgerTime, commands: Vec<AuditedCommand> },
+    /// `batch`: what stands in the log; `commands`: the same with what came of each.
+    Commands {
+        batch: CommandBatch,
+        commands: Vec<AuditedCommand>,
+    },
     Membership(Membership),
 }
 

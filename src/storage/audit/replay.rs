@@ -6,7 +6,7 @@ use std::convert::Infallible;
 use super::{AuditBody, AuditRecord, AuditedCommand, Chain};
 use crate::domain::invariants::{self, Violation};
 use crate::domain::{MemoryLedger, Overlay, Place};
-use crate::storage::{CommandBatch, CommittedEntry, EntryBody, LedgerMeta, StorageError, apply_entry};
+use crate::storage::{CommittedEntry, EntryBody, LedgerMeta, StorageError, apply_entry};
 
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum ReplayError {
@@ -96,10 +96,7 @@ fn entry_of(record: &AuditRecord) -> CommittedEntry {
     let body = match &record.body {
         AuditBody::Blank => EntryBody::Blank,
         AuditBody::Membership(membership) => EntryBody::Membership(membership.clone()),
-        AuditBody::Commands { proposed_at, commands } => EntryBody::Commands(CommandBatch {
-            proposed_at: *proposed_at,
-            commands: commands.iter().map(|audited| audited.command.clone()).collect(),
-        }),
+        AuditBody::Commands { batch, .. } => EntryBody::Commands(batch.clone()),
     };
     CommittedEntry { position: record.position, body }
 }

@@ -2,34 +2,66 @@
 
 use prost::Message;
 
-use super::{
-    command_from_proto, command_to_proto, fixed, message, order_id, order_id_bytes, present, reply_from_proto, reply_to_proto,
-};
-use crate::domain::LedgerTime;
+use super::{corrupt, fixed, message, order_id, order_id_bytes, present, reply_from_proto, reply_to_proto};
+use crate::domain::{LedgerTime, OrderId, Reply};
 use crate::proto::storage as proto;
 use crate::proto::storage::audit_record::Body;
 use crate::storage::audit::{AuditBody, AuditName, AuditRecord, AuditedCommand};
-use crate::storage::{LogPosition, StorageError};
+use crate::storage::{CommandBatch, LogPosition, StorageError};
 
 const WHAT: &str = "audit record";
+
+/// The body of a record that is written, lent by those who have its parts.
+pub(in crate::storage) enum Audited<'a> {
+    Blank,
+    /// The commands' bytes as they are; of an `ExpireOrders` its offset and what it expired.
+    Commands {
+        batch: &'a CommandBatch,
+        replies: Vec<&'a Reply>,
+        expired: Vec<(u32, &'a [OrderId])>,
+    },
+    Membership(&'a proto::Membership),
+}
+
+pub(in crate::storage) fn encode_audited(
+    position: LogPosition,
+    previous: AuditName,
+    ledger_time: LedgerTime,
+    body: Audited<'_>,
+) -> Vec<u8> {
+    let body = match body {
+        Audited::Blank => Body::Blank(proto::Blank {}),
+        Audited::Commands { batch, replies, expired } => Body::Commands(proto::AuditedCommands {
+            batch: batch.encoded().clone(),
+            replies: replies.into_iter().map(reply_to_proto).collect(),
+            expired: expired.into_iter().map(expired_to_proto).collect(),
+        }),
+        Audited::Membership(membership) => Body::Membership(membership.clone()),
+    };
+    let record = proto::AuditRecord {
+        position: Some(position),
+        previous: bytes::Bytes::copy_from_slice(previous.as_bytes()),
+        ledger_time_ms: ledger_time.0,
+        body: Some(body),
+    };
+    record.encode_to_vec()
+}
 
 #[must_use]
 pub fn encode_audit_record(record: &AuditRecord) -> Vec<u8> {
     let body = match &record.body {
-        AuditBody::Blank => Body::Blank(proto::Blank {}),
-        AuditBody::Commands { proposed_at, commands } => Body::Commands(proto::AuditedCommands {
-            proposed_at_ms: proposed_at.0,
-            commands: commands.iter().map(audited_to_proto).collect(),
-        }),
-        AuditBody::Membership(membership) => Body::Membership(membership.clone()),
+        AuditBody::Blank => Audited::Blank,
+        AuditBody::Commands { batch, commands } => {
+            let expired = (0..).zip(commands).map(|(offset, audited)| (offset, audited.expired.as_slice()));
+            Audited::Commands {
+                batch,
+                replies: commands.iter().map(|audited| &audited.reply).collect(),
+                expired: expired.filter(|(_, orders)| !orders.is_empty()).collect(),
+            }
+        }
+        AuditBody::Membership(membership) => Audited::Membership(membership),
     };
-    let record = proto::AuditRecord {
-        position: Some(record.position),
-        previous: bytes::Bytes::copy_from_slice(record.previous.as_bytes()),
-        ledger_time_ms: record.ledger_time.0,
-        body: Some(body),
-    };
-    record.encode_to_vec()
+    encode_audited(record.position, record.previous, record.ledger_time, body)
 }
 
 /// # Errors
@@ -38,10 +70,7 @@ pub fn decode_audit_record(bytes: &[u8]) -> Result<AuditRecord, StorageError> {
     let record: proto::AuditRecord = message(WHAT, bytes)?;
     let body = match present(WHAT, "body", record.body)? {
         Body::Blank(proto::Blank {}) => AuditBody::Blank,
-        Body::Commands(audited) => AuditBody::Commands {
-            proposed_at: LedgerTime(audited.proposed_at_ms),
-            commands: audited.commands.iter().map(audited_from_proto).collect::<Result<_, _>>()?,
-        },
+        Body::Commands(audited) => audited_commands(audited)?,
         Body::Membership(membership) => AuditBody::Membership(membership),
     };
     Ok(AuditRecord {
@@ -61,18 +90,27 @@ pub fn decode_audit_link(bytes: &[u8]) -> Result<(LogPosition, AuditName), Stora
     Ok((present(WHAT, "position", link.position)?, AuditName(fixed(WHAT, "previous", &link.previous)?)))
 }
 
-fn audited_to_proto(audited: &AuditedCommand) -> proto::AuditedCommand {
-    proto::AuditedCommand {
-        command: Some(command_to_proto(&audited.command)),
-        reply: Some(reply_to_proto(&audited.reply)),
-        expired_order_ids: audited.expired.iter().map(|id| order_id_bytes(*id)).collect(),
-    }
+fn expired_to_proto((offset, orders): (u32, &[OrderId])) -> proto::Expired {
+    proto::Expired { offset, order_ids: orders.iter().map(|id| order_id_bytes(*id)).collect() }
 }
 
-fn audited_from_proto(audited: &proto::AuditedCommand) -> Result<AuditedCommand, StorageError> {
-    Ok(AuditedCommand {
-        command: command_from_proto(present(WHAT, "command", audited.command.as_ref())?)?,
-        reply: reply_from_proto(present(WHAT, "reply", audited.reply.as_ref())?)?,
-        expired: audited.expired_order_ids.iter().map(|id| order_id(WHAT, id)).collect::<Result<_, _>>()?,
-    })
+/// Each command has one reply, and what expired belongs to one of them.
+fn audited_commands(audited: proto::AuditedCommands) -> Result<AuditBody, StorageError> {
+    let batch = CommandBatch::decode(audited.batch)?;
+    let (asked, answered) = (batch.commands.len(), audited.replies.len());
+    if asked != answered {
+        return Err(corrupt(WHAT, format_args!("has {answered} replies to {asked} commands")));
+    }
+    let with_reply = |(command, reply): (&_, &_)| {
+        Ok(AuditedCommand { command: Clone::clone(command), reply: reply_from_proto(reply)?, expired: Vec::new() })
+    };
+    let mut commands: Vec<AuditedCommand> =
+        batch.commands.iter().zip(&audited.replies).map(with_reply).collect::<Result<_, StorageError>>()?;
+    for expired in &audited.expired {
+        let orders = expired.order_ids.iter().map(|id| order_id(WHAT, id)).collect::<Result<_, _>>()?;
+        let command = commands.get_mut(expired.offset as usize);
+        let command = command.ok_or_else(|| corrupt(WHAT, format_args!("has no command {} to expire", expired.offset)))?;
+        command.expired = orders;
+    }
+    Ok(AuditBody::Commands { batch, commands })
 }

@@ -11,29 +11,29 @@ use crate::proto::storage as proto;
 use crate::proto::storage::log_entry::Payload;
 use crate::storage::{CommandBatch, CommittedEntry, EntryBody, LogPosition, StorageError};
 
-#[must_use]
-pub fn encode_batch(batch: &CommandBatch) -> Bytes {
-    let commands = batch.commands.iter().map(command_to_proto).collect();
-    proto::CommandBatch { proposed_at_ms: batch.proposed_at.0, commands }.encode_to_vec().into()
+/// What a [`CommandBatch`] is made of, as bytes.
+pub(in crate::storage) fn encode_commands(proposed_at: LedgerTime, commands: &[Command]) -> Bytes {
+    let commands = commands.iter().map(command_to_proto).collect();
+    proto::CommandBatch { proposed_at_ms: proposed_at.0, commands }.encode_to_vec().into()
 }
 
 /// # Errors
 /// [`StorageError::Corrupt`]: no batch, a command that breaks a limit, or more commands than an entry may hold.
-pub fn decode_batch(bytes: &[u8]) -> Result<CommandBatch, StorageError> {
+pub(in crate::storage) fn decode_commands(bytes: &[u8]) -> Result<(LedgerTime, Vec<Command>), StorageError> {
     let batch: proto::CommandBatch = message("command batch", bytes)?;
     if batch.commands.len() > limits::BATCH_COMMANDS_MAX {
         let cause = format_args!("has {} commands, at most {} fit", batch.commands.len(), limits::BATCH_COMMANDS_MAX);
         return Err(corrupt("command batch", cause));
     }
     let commands = batch.commands.iter().map(command_from_proto).collect::<Result<Vec<Command>, _>>()?;
-    Ok(CommandBatch { proposed_at: LedgerTime(batch.proposed_at_ms), commands })
+    Ok((LedgerTime(batch.proposed_at_ms), commands))
 }
 
 #[must_use]
 pub fn entry_to_proto(position: LogPosition, body: &EntryBody) -> proto::LogEntry {
     let payload = match body {
         EntryBody::Blank => Payload::Blank(proto::Blank {}),
-        EntryBody::Commands(batch) => Payload::Commands(encode_batch(batch)),
+        EntryBody::Commands(batch) => Payload::Commands(batch.encoded().clone()),
         EntryBody::Membership(membership) => Payload::Membership(membership.clone()),
     };
     proto::LogEntry { position: Some(position), payload: Some(payload) }
@@ -45,7 +45,7 @@ pub fn entry_from_proto(entry: proto::LogEntry) -> Result<CommittedEntry, Storag
     let position = present("log entry", "position", entry.position)?;
     let body = match present("log entry", "payload", entry.payload)? {
         Payload::Blank(proto::Blank {}) => EntryBody::Blank,
-        Payload::Commands(bytes) => EntryBody::Commands(decode_batch(&bytes)?),
+        Payload::Commands(bytes) => EntryBody::Commands(CommandBatch::decode(bytes)?),
         Payload::Membership(membership) => EntryBody::Membership(membership),
     };
     Ok(CommittedEntry { position, body })

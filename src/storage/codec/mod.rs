@@ -21,9 +21,11 @@ mod totals;
 
 use std::fmt::Display;
 
+pub(in crate::storage) use audit::{Audited, encode_audited};
 pub use audit::{decode_audit_link, decode_audit_record, encode_audit_record};
 pub use command::{command_from_proto, command_to_proto};
-pub use entry::{decode_batch, decode_entry, encode_batch, encode_entry, entry_from_proto, entry_to_proto};
+pub(in crate::storage) use entry::{decode_commands, encode_commands};
+pub use entry::{decode_entry, encode_entry, entry_from_proto, entry_to_proto};
 pub use record::{
     decode_meta, decode_order, decode_payment, decode_series, encode_meta, encode_order, encode_payment, encode_series,
     meta_from_proto, meta_to_proto,

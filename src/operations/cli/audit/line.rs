@@ -22,7 +22,7 @@ pub(super) fn line_of(record: &[u8]) -> Result<String, StorageError> {
         "commands": (0..).zip(body.commands()).map(|(offset, audited)| command(offset, audited)).collect::<Vec<Value>>(),
     });
     match body {
-        AuditBody::Commands { proposed_at, .. } => line["proposed_at_ms"] = json!(proposed_at.0),
+        AuditBody::Commands { batch, .. } => line["proposed_at_ms"] = json!(batch.proposed_at.0),
         AuditBody::Membership(membership) => {
             let voters = membership.voter_sets.iter().map(|set| json!(set.node_ids));
             line["voters"] = voters.collect();

@@ -156,10 +156,8 @@ mod tests {
         };
         let commands = [None, Some("A24"), Some("B24"), Some("A24")];
         let entries = (0..).zip(commands).map(|(index, code)| {
-            let batch = |code| CommandBatch {
-                proposed_at: LedgerTime(1_000 + index),
-                commands: vec![crate::domain::Command::OpenSeries(terms(code))],
-            };
+            let open = |code| vec![crate::domain::Command::OpenSeries(terms(code))];
+            let batch = |code| CommandBatch::new(LedgerTime(1_000 + index), open(code));
             let body = code.map_or(EntryBody::Blank, |code| EntryBody::Commands(batch(code)));
             CommittedEntry { position: LogPosition { term: 1, index }, body }
         });
