@@ -97,15 +97,16 @@ impl LongAnswer {
             } {
                 let answer = answer?;
                 let next_index = log_index(&answer);
+                // Before it is given: where to go on is then where this one begins, whatever kind of answer it is.
+                if *stop.borrow() {
+                    return Err(draining(next_index));
+                }
                 let given = tokio::select! {
                     biased;
                     given = reader.give(answer) => given,
                     () = stopped(&mut stop) => return Err(draining(next_index)),
                 };
                 given.map_err(|unread| reader.refusal(unread, Some(log_index)))?;
-                if *stop.borrow() {
-                    return Err(draining(next_index.saturating_add(1)));
-                }
             }
             Ok(())
         });

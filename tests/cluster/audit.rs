@@ -51,6 +51,16 @@ fn the_audit_record_is_exported_resumed_at_another_node_and_verified_from_the_fi
         assert!(checked.status.success(), "node {node}: {}", String::from_utf8_lossy(&checked.stderr));
     }
 
+    // A cluster that ends where the file's last record would stand is another one, however little it says.
+    let other = Cluster::running();
+    let ahead = dir.path().join("ahead.jsonl");
+    let applied: u64 = other.figure(1, "stampede_raft_applied_index").unwrap();
+    let lines = fs::read_to_string(file).unwrap();
+    let at = lines.lines().position(|line| line.contains(&format!("\"index\":{},", applied + 1))).unwrap();
+    fs::write(&ahead, lines.lines().take(at + 1).map(|line| format!("{line}\n")).collect::<String>()).unwrap();
+    let foreign = other.stampede_at(1, &["audit", "export", ahead.to_str().unwrap()]);
+    assert_eq!(foreign.status.code(), Some(12), "{}", String::from_utf8_lossy(&foreign.stderr));
+
     // One stamp more than was paid for, in a file that is whole otherwise.
     let lines = fs::read_to_string(file).unwrap();
     fs::write(file, lines.replace("\"stamps\":2", "\"stamps\":3")).unwrap();

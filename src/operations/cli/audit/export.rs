@@ -63,6 +63,9 @@ pub(super) async fn run(global: &Global, path: &Path, from: u64) -> Result<(), F
     let file = lines.into_inner().map_err(|error| io(error.into_error()))?;
     file.sync_all().map_err(io)?;
     ended?;
+    if last.is_some() && !is_known {
+        return Err(foreign(&"its history ends before the file's last record"));
+    }
     output::print_record(
         global.output,
         vec![
