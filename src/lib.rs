@@ -21,6 +21,7 @@
         feature = "planted-bug-9",
         feature = "planted-bug-10",
         feature = "planted-bug-11",
+        feature = "planted-bug-12",
     )
 ))]
 compile_error!("planted bugs are for drills; a release cannot contain them");

@@ -15,6 +15,7 @@ pub fn features() -> Vec<&'static str> {
         (cfg!(feature = "planted-bug-9"), "PLANTED-BUG-9"),
         (cfg!(feature = "planted-bug-10"), "PLANTED-BUG-10"),
         (cfg!(feature = "planted-bug-11"), "PLANTED-BUG-11"),
+        (cfg!(feature = "planted-bug-12"), "PLANTED-BUG-12"),
     ];
     all.into_iter().filter_map(|(is_on, name)| is_on.then_some(name)).collect()
 }

@@ -6,6 +6,7 @@
 //!
 //! What this file does not decide: whether something happened. Consensus says so; here it only gets its name.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use tonic::{Code, Status};
@@ -218,38 +219,50 @@ impl Failure {
         }
     }
 
+    /// Of `google.rpc.ErrorInfo`.
+    fn metadata(&self) -> HashMap<String, String> {
+        let mut metadata = HashMap::from([("effect".to_owned(), self.reason.effect().name().to_owned())]);
+        let mut tell = |key: &str, value: String| drop(metadata.insert(key.to_owned(), value));
+        if let Some(field) = &self.field {
+            tell("field", field.clone());
+        }
+        if let Some(receipt) = self.receipt {
+            let position = receipt.position.unwrap_or_default();
+            tell("log_index", position.log_index.to_string());
+            tell("offset", position.offset.to_string());
+            tell("replayed", receipt.replayed.to_string());
+            tell("term", receipt.term.to_string());
+        }
+        if let Some((id, address)) = self.leader.as_deref() {
+            tell("leader_id", id.to_string());
+            address.iter().for_each(|address| tell("leader_address", address.clone()));
+        }
+        self.more.iter().for_each(|(key, value)| tell(key, value.clone()));
+        metadata
+    }
+
     /// As the answer to a call of its own.
     #[must_use]
     pub fn status(self) -> Status {
-        let mut metadata = std::collections::HashMap::from([("effect".to_owned(), self.reason.effect().name().to_owned())]);
-        let mut details = ErrorDetails::new();
+        let mut details = ErrorDetails::with_error_info(self.reason.name(), ERROR_DOMAIN, self.metadata());
         if let Some(delay) = self.retry_delay() {
             details.set_retry_info(Some(delay));
         }
         if let Some((kind, name)) = &self.resource {
             details.set_resource_info(*kind, name, "", "");
         }
-        if let Some(field) = self.field {
-            if self.reason == Reason::InvalidField {
-                details.add_bad_request_violation(&field, &self.message);
-            }
-            metadata.insert("field".to_owned(), field);
+        if let Some(field) = &self.field
+            && self.reason == Reason::InvalidField
+        {
+            details.add_bad_request_violation(field, &self.message);
         }
-        if let Some(receipt) = self.receipt {
-            let position = receipt.position.unwrap_or_default();
-            metadata.insert("log_index".to_owned(), position.log_index.to_string());
-            metadata.insert("offset".to_owned(), position.offset.to_string());
-            metadata.insert("replayed".to_owned(), receipt.replayed.to_string());
-            metadata.insert("term".to_owned(), receipt.term.to_string());
-        }
-        if let Some(leader) = self.leader {
-            let (id, address) = *leader;
-            metadata.insert("leader_id".to_owned(), id.to_string());
-            metadata.extend(address.map(|address| ("leader_address".to_owned(), address)));
-        }
-        metadata.extend(self.more.into_iter().map(|(key, value)| (key.to_owned(), value)));
-        details.set_error_info(self.reason.name(), ERROR_DOMAIN, metadata);
         Status::with_error_details(self.reason.code(), self.message, details)
+    }
+
+    /// As a part of an answer over HTTP: the JSON form of `google.rpc.ErrorInfo`.
+    #[must_use]
+    pub fn error_info(&self) -> serde_json::Value {
+        serde_json::json!({ "reason": self.reason.name(), "domain": ERROR_DOMAIN, "metadata": self.metadata() })
     }
 
     /// As the answer to one command of a batch.

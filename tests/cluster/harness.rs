@@ -25,7 +25,11 @@ struct Ports {
     peer: u16,
     admin: u16,
     metrics: u16,
+    webhook: u16,
 }
+
+/// What the test's gateway proves itself with.
+pub(crate) const XENDIT_TOKEN: &str = "token-of-the-test";
 
 pub(crate) struct Cluster {
     folder: tempfile::TempDir,
@@ -70,8 +74,9 @@ fn free_ports(nodes: usize) -> Vec<Ports> {
         PORTS.start + u16::try_from(nth).unwrap()
     };
     let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
-    let ports: Vec<u16> = std::iter::repeat_with(next).filter(is_free).take(nodes * 4).collect();
-    ports.chunks(4).map(|four| Ports { client: four[0], peer: four[1], admin: four[2], metrics: four[3] }).collect()
+    let ports: Vec<u16> = std::iter::repeat_with(next).filter(is_free).take(nodes * 5).collect();
+    let ports = ports.chunks(5);
+    ports.map(|p| Ports { client: p[0], peer: p[1], admin: p[2], metrics: p[3], webhook: p[4] }).collect()
 }
 
 impl Cluster {
@@ -81,6 +86,7 @@ impl Cluster {
         let processes = (0..nodes).map(|_| None).collect();
         let cluster = Self { folder, ports: free_ports(nodes), processes, settings: Vec::new() };
         cluster.write_key("07");
+        fs::write(cluster.folder.path().join("xendit.tokens"), XENDIT_TOKEN).unwrap();
         fs::write(cluster.folder.path().join("shared.toml"), cluster.shared_config()).unwrap();
         for node in cluster.nodes() {
             fs::write(cluster.file(node), cluster.node_config(node)).unwrap();
@@ -139,14 +145,18 @@ impl Cluster {
             )
         };
         let members: Vec<String> = self.nodes().into_iter().map(member).collect();
-        format!("[cluster]\nname = \"test\"\nmembers = [{}]\n[serials]\nkey_file = \"serial.key\"\n", members.join(", "))
+        format!(
+            "[cluster]\nname = \"test\"\nmembers = [{}]\n[serials]\nkey_file = \"serial.key\"\n\
+             [gateways]\nxendit_tokens_file = \"xendit.tokens\"\n",
+            members.join(", ")
+        )
     }
 
     fn node_config(&self, node: u64) -> String {
-        let Ports { client, peer, admin, metrics } = self.ports(node);
+        let Ports { client, peer, admin, metrics, webhook } = self.ports(node);
         format!(
             "[node]\nid = {node}\ndata_dir = \"data-{node}\"\n[listen]\nclient = \"127.0.0.1:{client}\"\n\
-             peer = \"127.0.0.1:{peer}\"\nadmin = \"127.0.0.1:{admin}\"\nmetrics = \"127.0.0.1:{metrics}\"\n"
+             peer = \"127.0.0.1:{peer}\"\nadmin = \"127.0.0.1:{admin}\"\nmetrics = \"127.0.0.1:{metrics}\"\nwebhook = \"127.0.0.1:{webhook}\"\n"
         )
     }
 
@@ -219,6 +229,10 @@ impl Cluster {
 
     pub(crate) fn admin_address(&self, node: u64) -> String {
         format!("127.0.0.1:{}", self.ports(node).admin)
+    }
+
+    pub(crate) fn webhook_address(&self, node: u64) -> String {
+        format!("127.0.0.1:{}", self.ports(node).webhook)
     }
 
     fn list(&self, port: impl Fn(Ports) -> u16) -> String {

@@ -7,6 +7,7 @@ mod audit;
 mod commands;
 mod damage;
 mod lifecycle;
+mod notices;
 mod rejoin;
 mod september_2024;
 mod start;

@@ -68,7 +68,7 @@ fn tally(reports: &[Report]) -> String {
 }
 
 /// A planted bug that simulation can meet, and what it is found by: 1 lives in consensus, 9 in the domain; 2, 3 and 10 live in
-/// the RocksDB ledger, and their twins in `ledger.rs`. 11 lives in transport, which is not simulated: the drill finds it.
+/// the RocksDB ledger, and their twins in `ledger.rs`. 11 and 12 live in transport, which is not simulated: the drill finds them.
 const PLANTED: Option<&[&str]> = if cfg!(feature = "planted-bug-1") {
     Some(&["AcknowledgedLost", "AnswerChanged", "DuplicateSerial"])
 } else if cfg!(feature = "planted-bug-2") {

@@ -162,6 +162,32 @@ async fn an_id_that_was_told_with_another_amount_is_a_conflict_and_changes_nothi
 }
 
 #[tokio::test]
+async fn an_answer_says_where_the_money_is_or_what_a_caller_of_grpc_would_be_told() {
+    let mut node = start_with_series().await;
+    place(&mut node, ORDER).await;
+    let mut told = Vec::new();
+    for amount in ["20000.00", "20000.00", "30000.00"] {
+        let answer = send(&node, "midtrans", "", paid(ORDER, amount)).await;
+        told.push(serde_json::from_slice::<Value>(answer.body()).unwrap());
+    }
+    let receipt = payment(&mut node, "midtrans", ORDER).await.unwrap().payment.unwrap().recorded.unwrap();
+    for (told, replayed) in told.iter().zip([false, true]) {
+        let told = &told["payment"];
+        assert_eq!((&told["outcome"], &told["replayed"]), (&json!("PAYMENT_OUTCOME_APPLIED"), &json!(replayed)));
+        assert_eq!((&told["log_index"], &told["offset"]), (&json!(receipt.log_index), &json!(receipt.offset)));
+    }
+    let error = &told[2]["error"];
+    assert_eq!((&error["reason"], &error["domain"]), (&json!("PAYMENT_ID_REUSED"), &json!("stampede")));
+    assert_eq!((&error["metadata"]["effect"], &error["metadata"]["field"]), (&json!("none"), &json!("amount_idr")));
+    node.stop().await;
+
+    let lonely = start().await;
+    let answer = send(&lonely, "midtrans", "", paid(ORDER, "20000.00")).await;
+    let told: Value = serde_json::from_slice(answer.body()).unwrap();
+    assert_eq!((&told["error"]["reason"], &told["error"]["metadata"]["effect"]), (&json!("NO_LEADER"), &json!("retry")));
+}
+
+#[tokio::test]
 async fn a_gateway_without_a_secret_is_not_listened_to() {
     let node = start_taking(Secrets { midtrans: vec![Secret::new(NEW_KEY)], xendit: Vec::new() }).await;
     let notice = json!({"id": "inv-1", "external_id": ORDER, "status": "PAID", "amount": 20_000}).to_string();

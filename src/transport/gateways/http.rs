@@ -18,8 +18,12 @@
 //! | 409 | `conflict` | the id was told before with another order or amount |
 //! | 413 | `oversized` | |
 //! | 503 | `unavailable` | not recorded, or not known: send it again |
+//!
+//! Of a payment that is in the ledger, `payment` tells what its `RecordPayment` was answered. Of what the ledger refused, or
+//! consensus did not do, `error` is what a caller of gRPC would be told.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::State;
@@ -28,7 +32,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
 use bytes::Bytes;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
@@ -39,6 +43,7 @@ use crate::limits;
 use crate::transport::edge::Edge;
 use crate::transport::errors::{Effect, Failure, Reason};
 use crate::transport::ledger_node::LedgerNode;
+use crate::transport::wire;
 
 struct Port<N> {
     edge: Edge<N>,
@@ -85,34 +90,49 @@ fn not_configured(key: &str) -> Response {
     (StatusCode::NOT_FOUND, Json(json!({ "message": message }))).into_response()
 }
 
-/// An outcome, and the words for it if it is no success.
-type Answer = (Outcome, Option<String>);
+struct Answer {
+    outcome: Outcome,
+    /// For people, if it is no success.
+    message: Option<String>,
+    /// Another member of the answer, by its name.
+    more: Option<(&'static str, Value)>,
+}
+
+impl Answer {
+    fn new(outcome: Outcome, message: Option<String>) -> Self {
+        Self { outcome, message, more: None }
+    }
+
+    fn of_failure(outcome: Outcome, failure: Failure) -> Self {
+        let more = Some(("error", failure.error_info()));
+        Self { outcome, message: Some(failure.message), more }
+    }
+
+    /// The payment is in the ledger.
+    fn of_payment(payment: &PaymentOutcome, reply: &Reply, term: u64) -> Self {
+        let outcome = match payment {
+            _ if reply.replayed => Outcome::Replayed,
+            PaymentOutcome::Applied(_) => Outcome::Recorded,
+            _ => Outcome::RefundDue,
+        };
+        let told = json!({
+            "outcome": wire::payment_outcome(payment).as_str_name(),
+            "log_index": reply.place.log_index, "offset": reply.place.offset, "replayed": reply.replayed, "term": term,
+        });
+        Self { outcome, message: None, more: Some(("payment", told)) }
+    }
+}
 
 impl<N: LedgerNode> Port<N> {
     async fn answer(&self, source: Source, body: Body, read: impl Fn(&Bytes) -> Result<Notice, Rejected>) -> Response {
         let deadline = Instant::now() + limits::WEBHOOK_ANSWER_WITHIN;
-        let (outcome, message) = match self.take_in(body, deadline, read).await {
+        let answer = match self.take_in(body, deadline, read).await {
             Ok(command) => self.record(command, deadline).await,
-            Err(answer) => answer,
+            Err((outcome, message)) => Answer::new(outcome, message),
         };
-        self.metrics.of(source, outcome).add(1);
-        let (gateway, told) = (source.name(), message.as_deref().unwrap_or_default());
-        match outcome {
-            Outcome::Recorded | Outcome::Replayed | Outcome::Ignored => {}
-            Outcome::RefundDue
-            | Outcome::Conflict
-            | Outcome::Unavailable
-            | Outcome::Reversed
-            | Outcome::Unknown
-            | Outcome::Unusable => {
-                tracing::warn!(event = "webhook_notice", gateway, outcome = outcome.name(), "a gateway's notice: {told}");
-            }
-            // Anyone can send these: the metric counts them, the log is not theirs to fill.
-            Outcome::Forged | Outcome::Malformed | Outcome::Oversized => {
-                tracing::debug!(event = "webhook_notice", gateway, outcome = outcome.name(), "a notice: {told}");
-            }
-        }
-        response(outcome, message)
+        self.metrics.of(source, answer.outcome).add(1);
+        log(source, &answer);
+        response(answer)
     }
 
     /// The payment that the notice tells of.
@@ -121,7 +141,7 @@ impl<N: LedgerNode> Port<N> {
         body: Body,
         deadline: Instant,
         read: impl Fn(&Bytes) -> Result<Notice, Rejected>,
-    ) -> Result<Command, Answer> {
+    ) -> Result<Command, (Outcome, Option<String>)> {
         let body = match timeout_at(deadline, to_bytes(body, limits::WEBHOOK_BODY_BYTES_MAX)).await {
             Ok(Ok(body)) => body,
             Ok(Err(error)) if is_too_long(&error) => {
@@ -144,22 +164,54 @@ impl<N: LedgerNode> Port<N> {
 
     async fn record(&self, command: Command, deadline: Instant) -> Answer {
         let within = deadline.saturating_duration_since(Instant::now());
-        let reply = match self.edge.submit(vec![command], within).await {
-            Ok(submitted) => submitted.replies.into_iter().next(),
-            Err(failure) => return (Outcome::Unavailable, Some(failure.message)),
+        // Planted bug 12: 2xx before the commit.
+        #[cfg(feature = "planted-bug-12")]
+        {
+            let edge = self.edge.clone();
+            tokio::spawn(async move { edge.submit(vec![command], within).await.map(drop) });
+            return Answer::new(Outcome::Recorded, None);
+        }
+        #[cfg(not(feature = "planted-bug-12"))]
+        self.commit(command, within).await
+    }
+
+    async fn commit(&self, command: Command, within: Duration) -> Answer {
+        let (reply, term) = match self.edge.submit(vec![command], within).await {
+            Ok(submitted) => (submitted.replies.into_iter().next(), submitted.term),
+            Err(failure) => return Answer::of_failure(Outcome::Unavailable, failure),
         };
-        match reply {
-            Some(Reply { replayed: true, outcome: domain::Outcome::PaymentRecorded(_), .. }) => (Outcome::Replayed, None),
-            Some(Reply { outcome: domain::Outcome::PaymentRecorded(PaymentOutcome::Applied(_)), .. }) => {
-                (Outcome::Recorded, None)
-            }
-            Some(Reply { outcome: domain::Outcome::PaymentRecorded(_), .. }) => (Outcome::RefundDue, None),
-            Some(Reply { outcome: domain::Outcome::Refused(refusal), .. }) => {
-                let failure = Failure::refused(refusal, None);
+        let Some(reply) = reply else { return misfit() };
+        match &reply.outcome {
+            domain::Outcome::PaymentRecorded(payment) => Answer::of_payment(payment, &reply, term),
+            domain::Outcome::Refused(refusal) => {
+                let failure = Failure::refused(*refusal, Some(wire::receipt(reply.place, reply.replayed, term)));
                 debug_assert!(failure.reason == Reason::PaymentIdReused && failure.reason.effect() == Effect::None);
-                (Outcome::Conflict, Some(failure.message))
+                Answer::of_failure(Outcome::Conflict, failure)
             }
-            _ => (Outcome::Unavailable, Some("the ledger's answer does not fit the command".to_owned())),
+            _ => misfit(),
+        }
+    }
+}
+
+fn misfit() -> Answer {
+    Answer::new(Outcome::Unavailable, Some("the ledger's answer does not fit the command".to_owned()))
+}
+
+fn log(source: Source, answer: &Answer) {
+    let (gateway, outcome, told) = (source.name(), answer.outcome.name(), answer.message.as_deref().unwrap_or_default());
+    match answer.outcome {
+        Outcome::Recorded | Outcome::Replayed | Outcome::Ignored => {}
+        Outcome::RefundDue
+        | Outcome::Conflict
+        | Outcome::Unavailable
+        | Outcome::Reversed
+        | Outcome::Unknown
+        | Outcome::Unusable => {
+            tracing::warn!(event = "webhook_notice", gateway, outcome, "a gateway's notice: {told}");
+        }
+        // Anyone can send these: the metric counts them, the log is not theirs to fill.
+        Outcome::Forged | Outcome::Malformed | Outcome::Oversized => {
+            tracing::debug!(event = "webhook_notice", gateway, outcome, "a notice: {told}");
         }
     }
 }
@@ -168,7 +220,8 @@ fn is_too_long(error: &axum::Error) -> bool {
     std::error::Error::source(error).is_some_and(|source| source.is::<http_body_util::LengthLimitError>())
 }
 
-fn response(outcome: Outcome, message: Option<String>) -> Response {
+fn response(answer: Answer) -> Response {
+    let Answer { outcome, message, more } = answer;
     let status = match outcome {
         Outcome::Recorded
         | Outcome::RefundDue
@@ -185,6 +238,9 @@ fn response(outcome: Outcome, message: Option<String>) -> Response {
     let mut body = json!({ "outcome": outcome.name() });
     if let Some(message) = message {
         body["message"] = message.into();
+    }
+    if let Some((name, value)) = more {
+        body[name] = value;
     }
     let mut response = (status, Json(body)).into_response();
     if outcome == Outcome::Unavailable {
