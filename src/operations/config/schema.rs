@@ -76,11 +76,12 @@ sections! {
         shutdown_timeout: Duration = millis(10_000, 100, 10 * MINUTE_MS);
     }
 
-    /// The cluster that `stampede init` makes. Afterwards the members are in the log, and the list here is not asked.
+    /// The cluster that `stampede init` makes. Afterwards the members are in the log, and the list here is not asked but for `dial`.
     cluster: Cluster {
         /// For people; commands that destroy will ask for it. `init` may be given another.
         name: String = Kind::Name { default: "stampede", chars_max: limits::CLUSTER_NAME_CHARS_MAX };
-        /// All members, this node among them; equal on all nodes.
+        /// All members, this node among them; equal on all nodes but for `dial`, where this node calls a peer that it cannot reach at
+        /// its `peer` address.
         members: Vec<MemberAddresses> = Kind::Members;
     }
 

@@ -64,6 +64,9 @@ pub struct MemberAddresses {
     pub peer: String,
     /// `host:port` of its operator listener, for `status`; optional.
     pub admin: Option<String>,
+    /// `host:port` at which this node calls the member's peer listener, if not at `peer`, such as the near end of a tunnel;
+    /// optional. It may differ from node to node, and is asked as long as the node runs.
+    pub dial: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -164,7 +167,7 @@ impl Kind {
             Self::Path => "a path".to_owned(),
             Self::OptionalPath => "a path, or nothing".to_owned(),
             Self::Choice { among, .. } => format!("one of {}", among.join(", ")),
-            Self::Members => "a list of { id, client, peer, admin }".to_owned(),
+            Self::Members => "a list of { id, client, peer, admin, dial }".to_owned(),
         }
     }
 }
@@ -193,7 +196,8 @@ impl Value {
 
 fn print_member(member: &MemberAddresses) -> String {
     let admin = member.admin.as_ref().map(|address| format!(", admin = \"{address}\"")).unwrap_or_default();
-    format!("    {{ id = {}, client = \"{}\", peer = \"{}\"{admin} }},\n", member.id, member.client, member.peer)
+    let dial = member.dial.as_ref().map(|address| format!(", dial = \"{address}\"")).unwrap_or_default();
+    format!("    {{ id = {}, client = \"{}\", peer = \"{}\"{admin}{dial} }},\n", member.id, member.client, member.peer)
 }
 
 fn checked_path(text: &str) -> Result<&str, String> {
@@ -203,7 +207,8 @@ fn checked_path(text: &str) -> Result<&str, String> {
 fn read_members(value: &toml::Value) -> Result<Value, String> {
     let members = Vec::<MemberAddresses>::deserialize(value.clone()).map_err(|error| error.message().to_owned())?;
     for member in &members {
-        for address in [Some(&member.client), Some(&member.peer), member.admin.as_ref()].into_iter().flatten() {
+        let optional = [&member.admin, &member.dial].into_iter().flatten();
+        for address in [&member.client, &member.peer].into_iter().chain(optional) {
             check_host_port(address).map_err(|problem| format!("member {}: {problem}", member.id))?;
         }
     }

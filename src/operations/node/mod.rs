@@ -141,7 +141,8 @@ async fn start(config: &Config) -> Result<Running, Failure> {
         "log and ledger are open"
     );
     let identity = ClusterIdentity::new(data.clone(), config.cluster.members.iter().map(|member| member.id));
-    let peers = GrpcPeers::new(identity.clone());
+    let dial = config.cluster.members.iter().filter_map(|member| Some((member.id, member.dial.clone()?)));
+    let peers = GrpcPeers::new(identity.clone(), dial.collect());
     let log_sync_us = log.sync_us();
     let node = Node::start(settings(config), log, ledger, peers, Arc::new(clock::unix_ms)).await;
     let node = node.map_err(|error| fatal::of_start(&error))?;

@@ -36,13 +36,15 @@ type Client = PeerServiceClient<Channel>;
 /// The connections to the other nodes, by node id and address.
 pub struct GrpcPeers {
     identity: ClusterIdentity,
+    /// Where peers are called that are not called where the log says.
+    dial: HashMap<u64, String>,
     links: Mutex<HashMap<(u64, String), GrpcPeerLink>>,
 }
 
 impl GrpcPeers {
     #[must_use]
-    pub fn new(identity: ClusterIdentity) -> Self {
-        Self { identity, links: Mutex::default() }
+    pub fn new(identity: ClusterIdentity, dial: HashMap<u64, String>) -> Self {
+        Self { identity, dial, links: Mutex::default() }
     }
 }
 
@@ -50,6 +52,7 @@ impl Peers for GrpcPeers {
     type Link = GrpcPeerLink;
 
     fn link(&self, node_id: u64, peer_address: &str) -> GrpcPeerLink {
+        let peer_address = self.dial.get(&node_id).map_or(peer_address, String::as_str);
         let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
         let link = links.entry((node_id, peer_address.to_owned()));
         link.or_insert_with(|| GrpcPeerLink::new(&self.identity, node_id, peer_address)).clone()
