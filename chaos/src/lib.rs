@@ -9,6 +9,7 @@
 //!   comments, the serial code from its specification: a mistake of the system cannot hide in code that both share.
 //! - A way to judge that needs the cluster. [`recheck`] works from the files of a run's folder alone.
 
+pub mod auditor;
 pub mod checks;
 pub mod clerk;
 pub mod client;
@@ -23,6 +24,7 @@ pub mod interrupt;
 pub mod judge;
 pub mod limits;
 pub mod model;
+pub mod network;
 pub mod operator;
 pub mod planted;
 pub mod progress;

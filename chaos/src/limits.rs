@@ -67,6 +67,12 @@ pub const CONNECT_DEADLINE: Duration = Duration::from_millis(200);
 pub const ANSWER_CODES_MAX: u32 = 20_000;
 /// One answer of the server: a scan or a log entry with a thousand commands stays far below.
 pub const MESSAGE_BYTES_MAX: usize = 64 << 20;
+/// The answer to a gateway's notice: an outcome and where it stands.
+pub const WEBHOOK_ANSWER_BYTES_MAX: usize = 64 << 10;
+
+/// Records of one page of an auditor's list, and pages of one list.
+pub const AUDIT_PAGE_MAX: u32 = 100;
+pub const AUDIT_PAGES_MAX: u32 = 20;
 
 /// Between two looks at each node's status.
 pub const STATUS_INTERVAL: Duration = Duration::from_millis(150);

@@ -31,7 +31,7 @@ pub struct PlantedBug {
     pub breaks: &'static [&'static str],
 }
 
-pub const PLANTED_BUGS: [PlantedBug; 6] = [
+pub const PLANTED_BUGS: [PlantedBug; 7] = [
     PlantedBug { number: 1, what: "answers before the commit", scenario: "leader-kill", breaks: &["V1", "V11"] },
     PlantedBug {
         number: 2,
@@ -53,6 +53,7 @@ pub const PLANTED_BUGS: [PlantedBug; 6] = [
         breaks: &["V2", "V4", "V6", "V11", "V13"],
     },
     PlantedBug { number: 11, what: "tells a time-out as a refusal", scenario: "slow-client-deadlines", breaks: &["V9"] },
+    PlantedBug { number: 12, what: "answers a notice 2xx before the commit", scenario: "leader-kill", breaks: &["V17"] },
 ];
 
 /// Of the sound build, in turn: each that a bug is found with, for what it names in a sound build too is no find; then the rest.

@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use crate::client::{Answer, Beside, Call, Way};
+use crate::client::{Answer, Beside, Call};
 use crate::crowd::Crowd;
-use crate::history::{HistoryClosed, Outcome, ProviderEvent, ProviderStep, Purpose, Record};
+use crate::history::{HistoryClosed, Outcome, ProviderEvent, ProviderStep, Purpose, Record, Request};
 use crate::traffic::Market;
+use crate::traffic::charge::Charge;
 use crate::traffic::persist::{Open, Pause, retry_of};
-use crate::traffic::plan::Charge;
 
 /// Deliveries at once: far above what any scenario makes.
 const DELIVERIES_MAX: u32 = 1 << 20;
@@ -43,6 +43,13 @@ impl Provider {
         market.note_closed(recorded);
         if may_notify {
             let delivery = Delivery { charge: Arc::new(charge), sent: Arc::default(), market: Arc::clone(market) };
+            if let Some(forged) = delivery.charge.forged_notice() {
+                let delivery = delivery.clone();
+                let _is_admitted = self.deliveries.admit(async move {
+                    let refused = delivery.deliver(&forged, Purpose::Forged, 0, charged_ns).await.map(drop);
+                    delivery.market.note_closed(refused);
+                });
+            }
             let is_admitted = self.deliveries.admit(async move {
                 let delivered = delivery.clone().notify(charged_ns, answered).await;
                 delivery.market.note_closed(delivered);
@@ -85,9 +92,10 @@ struct Delivery {
 impl Delivery {
     async fn notify(self, charged_ns: u64, answered: oneshot::Sender<Outcome>) -> Result<(), HistoryClosed> {
         let due_ns = self.wait_until_due(charged_ns, self.charge.notice_delay_ms).await;
-        let first = self.deliver(Purpose::Traffic, 0, due_ns);
+        let notice = self.charge.notice();
+        let first = self.deliver(&notice, Purpose::Traffic, 0, due_ns);
         let outcome = if self.charge.concurrent {
-            let (first, second) = tokio::join!(first, self.deliver(Purpose::Duplicate, 1, due_ns));
+            let (first, second) = tokio::join!(first, self.deliver(&notice, Purpose::Duplicate, 1, due_ns));
             second?;
             first?
         } else {
@@ -98,7 +106,7 @@ impl Delivery {
         if let Some(after_ms) = self.charge.repeat_after_ms {
             let answered_ns = self.market.client.recorder().now_ns();
             let due_ns = self.wait_until_due(answered_ns, after_ms).await;
-            self.deliver(Purpose::Duplicate, 2, due_ns).await?;
+            self.deliver(&notice, Purpose::Duplicate, 2, due_ns).await?;
         }
         Ok(())
     }
@@ -110,13 +118,20 @@ impl Delivery {
     }
 
     /// Sends one notice until it is answered for good: accepted, or refused.
-    async fn deliver(&self, purpose: Purpose, repetition: usize, due_ns: u64) -> Result<Outcome, HistoryClosed> {
+    /// (A forger is as stubborn; his notices are in nobody's books.)
+    async fn deliver(
+        &self,
+        notice: &Request,
+        purpose: Purpose,
+        repetition: usize,
+        due_ns: u64,
+    ) -> Result<Outcome, HistoryClosed> {
         let nodes: Vec<u16> = self.market.client.node_ids().collect();
         let session = self.market.provider.session();
         let recorder = self.market.client.recorder();
         let settings = self.market.clients;
         let mut pause = Pause::new(settings.retry_pause.get(), settings.retry_pause_max.get(), session);
-        let mut open = Open::new(&self.market, self.charge.notice());
+        let mut open = Open::new(&self.market, notice.clone());
         let mut purpose = purpose;
         for attempt in self.charge.first_node + repetition.. {
             let nth = self.sent.fetch_add(1, Ordering::Relaxed) + 1;
@@ -125,8 +140,8 @@ impl Delivery {
                 intended_ns: due_ns,
                 node: nodes[attempt % nodes.len()],
                 purpose,
-                request: self.charge.notice(),
-                way: if self.charge.through_stream { Way::Stream } else { Way::Unary { deadline_on_wire: false } },
+                request: notice.clone(),
+                way: self.charge.way,
             };
             let charge = Arc::clone(&self.charge);
             let note: Beside = Box::new(move |op, at_ns| event(at_ns, &charge, ProviderStep::NoticeSent { nth, op }));
@@ -166,7 +181,8 @@ mod tests {
             concurrent: false,
             repeat_after_ms: None,
             first_node: 0,
-            through_stream: false,
+            way: crate::client::Way::Unary { deadline_on_wire: false },
+            forgery: None,
         };
         drop(market.provider.charge(&market, charge));
         while market.gauges.unknown.load(Ordering::Relaxed) < 3 {

@@ -11,7 +11,7 @@ use crate::checks::failures_2024::{Failure2024, failures_2024};
 use crate::checks::timeline::{self, MS};
 use crate::checks::{Case, Evidence, Finding, coverage};
 use crate::hash::Map;
-use crate::history::{OrderId, Outcome, PaymentOutcome, Phase, Request, WriteAnswer};
+use crate::history::{OrderId, Outcome, PaymentOutcome, Phase, Request};
 
 /// Of `verdict.json`. Fields are only ever added.
 pub const VERDICT_SCHEMA: u32 = 1;
@@ -198,7 +198,7 @@ fn issues(evidence: &Evidence) -> Vec<u64> {
         let Request::RecordPayment { order, .. } = op.invoke.request else { continue };
         let Some(answer) = op.known() else { continue };
         if let Outcome::Written(written) = &answer.outcome
-            && matches!(written.answer, WriteAnswer::Recorded { outcome: PaymentOutcome::Applied, .. })
+            && written.answer.payment_outcome() == Some(PaymentOutcome::Applied)
         {
             let first = issues.entry(order).or_insert(answer.at_ns);
             *first = answer.at_ns.min(*first);

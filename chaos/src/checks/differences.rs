@@ -97,6 +97,7 @@ pub fn answer_difference(expected: &Answer, outcome: &Outcome) -> Option<String>
                 let seen_range = seen_serials.as_ref().map(|range| (range.series, range.first_number, range.quantity));
                 outcome == seen && *serials == seen_range
             }
+            (Answer::Recorded { outcome, .. }, WriteAnswer::Noticed { outcome: seen }) => outcome == seen,
             _ => false,
         },
         _ => false,

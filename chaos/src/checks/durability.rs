@@ -70,7 +70,10 @@ fn what_is_lost(scan: &Scan, op: &Op, written: &Written) -> Option<String> {
             }
             Some(_) => None,
         },
-        (Request::RecordPayment { payment, order, amount_idr }, WriteAnswer::Recorded { outcome, serials }) => {
+        (
+            Request::RecordPayment { payment, order, amount_idr },
+            answer @ (WriteAnswer::Recorded { outcome, .. } | WriteAnswer::Noticed { outcome }),
+        ) => {
             let id = &payment.payment_id;
             let Some(seen) = scan.records.payments.get(payment) else { return Some(format!("payment {id} is not there")) };
             if seen.recorded != place || seen.order != *order || seen.amount_idr != *amount_idr || seen.outcome != *outcome {
@@ -79,8 +82,7 @@ fn what_is_lost(scan: &Scan, op: &Op, written: &Written) -> Option<String> {
             if *outcome != PaymentOutcome::Applied {
                 return None;
             }
-            let range = serials.as_ref().map(|range| (range.first_number, range.quantity));
-            issue_lost(scan, *order, place, range)
+            issue_lost(scan, *order, place, answer)
         }
         (Request::CancelOrder { order }, _) => match scan.records.orders.get(order) {
             Some(seen) if seen.state == OrderState::Cancelled && seen.settled == Some(place) => None,
@@ -116,12 +118,17 @@ fn what_is_lost(scan: &Scan, op: &Op, written: &Written) -> Option<String> {
     }
 }
 
-fn issue_lost(scan: &Scan, order: [u8; 16], place: Place, range: Option<(u64, u32)>) -> Option<String> {
+fn issue_lost(scan: &Scan, order: [u8; 16], place: Place, answer: &WriteAnswer) -> Option<String> {
     let text = order_text(order);
     let Some(seen) = scan.records.orders.get(&order) else { return Some(format!("issued order {text} is not there")) };
     let there = seen.serials.as_ref().map(|serials| (serials.first_number, serials.quantity));
+    let issued = match answer {
+        WriteAnswer::Recorded { serials, .. } => serials.as_ref().map(|range| (range.first_number, range.quantity)),
+        // A notice is not told which.
+        _ => there,
+    };
     // A void is a later step; the serials stay the order's.
     let is_last_step = seen.state == OrderState::Issued && seen.settled == Some(place);
-    let kept = (is_last_step || seen.state == OrderState::Voided) && there == range;
-    (!kept).then(|| format!("order {text} is {:?} with serials {there:?}, was issued {range:?}", seen.state))
+    let kept = (is_last_step || seen.state == OrderState::Voided) && there.is_some() && there == issued;
+    (!kept).then(|| format!("order {text} is {:?} with serials {there:?}, was issued {issued:?}", seen.state))
 }

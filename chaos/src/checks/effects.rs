@@ -8,7 +8,10 @@
 use super::differences::outcome_text;
 use super::idempotence::NaturalId;
 use super::{Case, Evidence, Finding, Op};
-use crate::history::{Outcome, Place, Request};
+use crate::history::{Outcome, Place, Purpose, Request};
+
+/// How a notice is refused that is not its gateway's.
+const FORGED: &str = "FORGED";
 
 #[must_use]
 pub fn refused_had_no_effect(case: &Case) -> Finding {
@@ -31,7 +34,9 @@ fn commands_have_a_cause(case: &Case, finding: &mut Finding) {
     for (place, request, reply) in case.replay.client_commands(&evidence.log) {
         let Some(id) = NaturalId::of(request) else { continue };
         let group = case.groups.get(&id).into_iter().flatten().copied();
-        let calls: Vec<&Op> = group.filter(|op| op.invoke.request == *request).collect();
+        let same = group.filter(|op| op.invoke.request == *request);
+        // (Nobody's word but the gateway's may cause anything.)
+        let (forged, calls): (Vec<&Op>, Vec<&Op>) = same.partition(|op| op.invoke.purpose == Purpose::Forged);
         let has_effect = !reply.replayed && reply.answer.has_effect();
         finding.checked += 1;
         // A replay or a refusal changes nothing: it need not be owned up to, but somebody must have sent it.
@@ -45,9 +50,10 @@ fn commands_have_a_cause(case: &Case, finding: &mut Finding) {
             unexplained += 1;
             continue;
         }
-        let ops: Vec<u64> = calls.iter().map(|op| op.id()).collect();
+        let ops: Vec<u64> = calls.iter().chain(&forged).map(|op| op.id()).collect();
         finding.violated(&ops, Some(place.log_index), || match calls.iter().find_map(|op| denied(op)) {
             Some(text) if has_effect => format!("the effect at {place} comes from a call that was answered: {text}"),
+            _ if calls.is_empty() && !forged.is_empty() => format!("a forged notice is the command at {place}"),
             _ if calls.is_empty() => format!("nobody sent the command at {place}"),
             _ if has_effect => format!("no call says that it caused the effect at {place}"),
             _ => format!("nobody sent the command at {place} before something above it was answered"),
@@ -112,24 +118,32 @@ fn denied(op: &Op) -> Option<String> {
     matches!(outcome, Outcome::Refused { .. } | Outcome::NotDone { .. }).then(|| outcome_text(outcome))
 }
 
-/// The drill sends valid requests alone, so that nobody but the ledger may refuse one.
+/// The drill sends valid requests, so that nobody but the ledger may refuse one, and forged notices, which never get there.
 fn refusals_are_the_ledgers(evidence: &Evidence, finding: &mut Finding) {
-    for op in &evidence.ops {
+    let (forged, genuine): (Vec<&Op>, Vec<&Op>) = evidence.ops.iter().partition(|op| op.invoke.purpose == Purpose::Forged);
+    for op in forged {
+        let other = |outcome: &Outcome| matches!(outcome, Outcome::Refused { reason, .. } if **reason != *FORGED);
+        if let Some(answer) = op.answers.iter().find(|answer| other(&answer.outcome)) {
+            finding.violated(&[op.id()], None, || format!("a forged notice was read: {}", outcome_text(&answer.outcome)));
+        }
+    }
+    for op in genuine {
         let listed = refusals(&op.invoke.request);
         for answer in &op.answers {
             let Outcome::Refused { reason, place, .. } = &answer.outcome else { continue };
             let index = place.map(|place| place.log_index);
             if !listed.contains(&&**reason) {
                 finding.violated(&[op.id()], index, || format!("refused, {reason}: the protocol lists no such refusal of it"));
-            } else if place.is_none() {
+            } else if place.is_none() && op.invoke.request.is_write() {
                 finding.violated(&[op.id()], None, || format!("refused, {reason}, without the place in the log where it was"));
             }
         }
     }
 }
 
-/// As the protocol files list them. A read is never refused: that an id is not known is an answer.
-const fn refusals(request: &Request) -> &'static [&'static str] {
+/// As the protocol files list them. A read is never refused: that an id is not known is an answer. But a list may be forgotten
+/// between two of its pages.
+fn refusals(request: &Request) -> &'static [&'static str] {
     match request {
         Request::OpenSeries { .. } => &["SERIES_REUSED"],
         Request::PlaceOrder { .. } => &["ORDER_ID_REUSED", "SERIES_UNKNOWN", "STOCK_EXHAUSTED"],
@@ -139,10 +153,14 @@ const fn refusals(request: &Request) -> &'static [&'static str] {
         Request::StampDocument { .. } => &["ORDER_UNKNOWN", "ORDER_NOT_ISSUED", "ORDER_VOIDED", "ORDER_EXHAUSTED"],
         Request::SettleRefund { .. } => &["REFUND_REUSED", "REFUND_UNKNOWN", "REFUND_AMOUNT_WRONG"],
         Request::SetPolicy { .. } => &["POLICY_VERSION_REUSED", "POLICY_VERSION_SKIPPED"],
+        Request::ListOrders(list) if list.as_of.is_some() => &["LIST_EXPIRED"],
+        Request::ListPayments(list) if list.as_of.is_some() => &["LIST_EXPIRED"],
         Request::GetOrder { .. }
         | Request::GetPayment { .. }
         | Request::VerifySerial { .. }
         | Request::GetPolicy
-        | Request::ListRefundsDue { .. } => &[],
+        | Request::ListRefundsDue { .. }
+        | Request::ListOrders(_)
+        | Request::ListPayments(_) => &[],
     }
 }

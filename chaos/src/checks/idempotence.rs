@@ -3,7 +3,7 @@
 use crate::hash::Map;
 
 use super::{Case, Finding, Op};
-use crate::history::{Digest, OrderId, Outcome, PaymentName, Request, SeriesCode, WriteAnswer, Written};
+use crate::history::{Digest, OrderId, Outcome, PaymentName, Purpose, Request, SeriesCode, WriteAnswer, Written};
 use crate::model::LoggedCommand;
 
 /// What a write is idempotent by.
@@ -36,7 +36,9 @@ impl<'a> NaturalId<'a> {
             | Request::GetPayment { .. }
             | Request::VerifySerial { .. }
             | Request::GetPolicy
-            | Request::ListRefundsDue { .. } => None,
+            | Request::ListRefundsDue { .. }
+            | Request::ListOrders(_)
+            | Request::ListPayments(_) => None,
         }
     }
 }
@@ -64,8 +66,11 @@ fn writes<'a>(group: &[&'a Op]) -> Vec<(&'a Op, &'a Written)> {
 }
 
 /// Equal but for `replayed`, the term of who answered, and printed codes that only one of them has: an answer to a batch may lack
-/// them, and whether this one may, V3 says.
+/// them, and whether this one may, V3 says. A gateway's notice is told no serials at all.
 fn same_answer(one: &Written, two: &Written) -> bool {
+    if matches!(one.answer, WriteAnswer::Noticed { .. }) || matches!(two.answer, WriteAnswer::Noticed { .. }) {
+        return one.receipt.place == two.receipt.place && one.answer.payment_outcome() == two.answer.payment_outcome();
+    }
     let mut answer = two.answer.clone();
     if let WriteAnswer::Recorded { serials: Some(first), .. } = &one.answer
         && let WriteAnswer::Recorded { serials: Some(second), .. } = &mut answer
@@ -121,6 +126,12 @@ fn is_refused_body(op: &Op, first: &Op) -> bool {
 pub fn one_effect_a_notice(case: &Case) -> Finding {
     let mut finding = Finding::new("V17", "n deliveries of a payment notice have one effect, and 2xx only after commit");
     for (_, group) in case.groups.iter().filter(|(id, _)| matches!(id, NaturalId::Payment(_))) {
+        for op in group.iter().filter(|op| op.invoke.purpose == Purpose::Forged) {
+            finding.checked += 1;
+            if op.answers.iter().any(|answer| matches!(answer.outcome, Outcome::Written(_))) {
+                finding.violated(&[op.id()], None, || "a notice was accepted that the gateway did not sign".into());
+            }
+        }
         let writes = writes(group);
         let Some((first_op, first)) = writes.first() else { continue };
         for (op, written) in &writes[1..] {

@@ -3,8 +3,8 @@
 use super::{Case, Finding, ScanRecords};
 use crate::hash::Map;
 use crate::history::{
-    OrderId, OrderSeen, OrderState, Outcome, PaymentName, PaymentOutcome, ReadAnswer, RefundReason, RefundSeen, Request,
-    WriteAnswer,
+    OrderId, OrderSeen, OrderState, Outcome, PaymentName, PaymentOutcome, PaymentSeen, ReadAnswer, RefundReason, RefundSeen,
+    Request, WriteAnswer,
 };
 use crate::model::order_text;
 
@@ -83,7 +83,10 @@ impl<'a> Seen<'a> {
 
     fn see_write(&mut self, finding: &mut Finding, request: &'a Request, answer: &'a WriteAnswer, op: u64) {
         match (request, answer) {
-            (Request::RecordPayment { payment, order, .. }, WriteAnswer::Recorded { outcome, .. }) => {
+            (
+                Request::RecordPayment { payment, order, .. },
+                WriteAnswer::Recorded { outcome, .. } | WriteAnswer::Noticed { outcome },
+            ) => {
                 self.see(finding, payment, *order, *outcome, op);
             }
             (Request::VoidOrder { order }, WriteAnswer::Voided { .. }) => {
@@ -98,13 +101,12 @@ impl<'a> Seen<'a> {
 
     fn see_read(&mut self, finding: &mut Finding, answer: &'a ReadAnswer, op: u64) {
         match answer {
-            ReadAnswer::Payment(shown) => {
-                self.see(finding, &shown.payment, shown.order, shown.outcome, op);
-                if let Some(refund) = &shown.refund {
-                    self.see_refund(finding, refund, op);
-                }
+            ReadAnswer::Payment(shown) => self.see_payment(finding, shown, op),
+            ReadAnswer::Payments { payments, .. } => {
+                payments.iter().for_each(|shown| self.see_payment(finding, shown, op));
             }
             ReadAnswer::Order(shown) => self.see_order(finding, shown, op),
+            ReadAnswer::Orders { orders, .. } => orders.iter().for_each(|shown| self.see_order(finding, shown, op)),
             ReadAnswer::RefundsDue { refunds, .. } => {
                 refunds.iter().for_each(|refund| self.see_refund(finding, refund, op));
             }
@@ -115,6 +117,13 @@ impl<'a> Seen<'a> {
                 self.voided.entry(*order).or_insert(op);
             }
             _ => {}
+        }
+    }
+
+    fn see_payment(&mut self, finding: &mut Finding, shown: &'a PaymentSeen, op: u64) {
+        self.see(finding, &shown.payment, shown.order, shown.outcome, op);
+        if let Some(refund) = &shown.refund {
+            self.see_refund(finding, refund, op);
         }
     }
 

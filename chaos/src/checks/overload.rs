@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::{Case, Evidence, Finding, Op};
 use crate::checks::timeline::MS;
-use crate::history::{Outcome, Phase, Request, WriteAnswer};
+use crate::history::{Outcome, PaymentOutcome, Phase, Request};
 
 /// Share of a phase that is not counted: while the queues fill up behind the change of load, and the first answers of a run are still
 /// to come.
@@ -85,5 +85,5 @@ fn is_shed(op: &Op) -> bool {
 fn is_issued(op: &Op) -> bool {
     let Some(answer) = op.known() else { return false };
     let Outcome::Written(written) = &answer.outcome else { return false };
-    !written.receipt.replayed && matches!(written.answer, WriteAnswer::Recorded { serials: Some(_), .. })
+    !written.receipt.replayed && written.answer.payment_outcome() == Some(PaymentOutcome::Applied)
 }

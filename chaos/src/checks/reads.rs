@@ -1,6 +1,7 @@
 //! What a read showed, beside what the model holds after the index that the read claims to be good for.
 
-use super::differences::{order_difference, payment_difference, policy_difference, refund_difference};
+use super::differences::{order_difference, policy_difference, refund_difference};
+use super::lists;
 use crate::history::{Digest, OrderId, OrderState, PaymentName, Place, Read, ReadAnswer, RefundSeen, Request, SeriesCode};
 use crate::model::{Issued, Ledger, Order, order_text, series_text};
 use crate::serial_code::SerialCodes;
@@ -20,9 +21,21 @@ pub(super) fn fault(ledger: &Ledger, request: &Request, read: &Read, codes: &Ser
         (Request::ListRefundsDue { page_size, after, .. }, ReadAnswer::RefundsDue { refunds, next_page_token }) => {
             page_fault(ledger, *page_size, *after, refunds, !next_page_token.is_empty())
         }
+        (Request::ListOrders(list), ReadAnswer::Orders { orders, next_page_token }) => {
+            index_fault(list.as_of, read).or_else(|| lists::orders_fault(ledger, list, orders, !next_page_token.is_empty()))
+        }
+        (Request::ListPayments(list), ReadAnswer::Payments { payments, next_page_token }) => {
+            index_fault(list.as_of, read).or_else(|| lists::payments_fault(ledger, list, payments, !next_page_token.is_empty()))
+        }
         _ => Some("one thing was asked for and something else answered".into()),
     };
     fault.or_else(|| time_fault(ledger, read))
+}
+
+/// All pages of a list are of one index.
+fn index_fault(as_of: Option<u64>, read: &Read) -> Option<String> {
+    let (first, shown) = (as_of?, read.read_index?);
+    (first != shown).then(|| format!("a page is of index {shown}, and the list's first page was of {first}"))
 }
 
 /// The ledger's time at the read's index. *Not found* is an error on the wire and carries none.
@@ -44,19 +57,13 @@ fn order_fault(asked: OrderId, model: Option<&Order>, answer: &ReadAnswer) -> Op
 }
 
 fn payment_fault(ledger: &Ledger, asked: &PaymentName, answer: &ReadAnswer) -> Option<String> {
-    let refund = ledger.refunds.get(asked);
     match (ledger.payments.get(asked), answer) {
         (None, ReadAnswer::Absent) => None,
-        (Some(model), ReadAnswer::Payment(seen)) => {
-            let owed = match (refund, &seen.refund) {
-                (None, None) => None,
-                (Some(model), Some(seen)) => refund_difference(asked, model, seen),
-                _ => Some("whether there is a refund"),
-            };
-            payment_difference(asked, model, seen)
-                .or(owed)
-                .map(|field| format!("payment {}: {field} is not that of its index", asked.payment_id))
+        (Some(_), ReadAnswer::Payment(seen)) if seen.payment != *asked => {
+            Some(format!("payment {} was shown for {}", seen.payment.payment_id, asked.payment_id))
         }
+        (Some(_), ReadAnswer::Payment(seen)) => lists::shown_payment_difference(ledger, seen)
+            .map(|field| format!("payment {}: {field} is not that of its index", asked.payment_id)),
         (Some(_), ReadAnswer::Absent) => Some("a payment was not found that was there".into()),
         (None, ReadAnswer::Payment(seen)) => Some(format!("payment {} was shown and was not there", seen.payment.payment_id)),
         _ => Some("a payment was asked for and something else answered".into()),

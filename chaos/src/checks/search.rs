@@ -9,7 +9,7 @@ use crate::hash::{Map, Set};
 
 use super::{Evidence, Finding, Op};
 use crate::history::{
-    Consistency, OrderId, OrderState, Outcome, PaymentName, PaymentOutcome, ReadAnswer, Request, WriteAnswer,
+    Consistency, OrderId, OrderState, Outcome, PaymentName, PaymentOutcome, Purpose, ReadAnswer, Request, WriteAnswer,
 };
 use crate::model::order_text;
 
@@ -99,13 +99,13 @@ fn calls<'a>(ops: &[&'a Op]) -> Vec<Call<'a>> {
         let answer = op.known();
         let outcome = answer.map(|answer| &answer.outcome);
         let is_read = matches!(op.invoke.request, Request::GetOrder { .. });
-        // What was not done, and reads without an answer, constrain nothing. A payment's id may collide with another
+        // What was not done, and reads and forgeries without an answer, constrain nothing. A payment's id may collide with another
         // order's: that refusal says nothing of this one.
         let says_nothing = match outcome {
             Some(Outcome::NotDone { .. }) => true,
             Some(Outcome::Refused { reason, .. }) => !REASONS.contains(&&**reason),
             Some(_) => false,
-            None => is_read,
+            None => is_read || op.invoke.purpose == Purpose::Forged,
         };
         if says_nothing {
             continue;
@@ -274,6 +274,7 @@ fn pay(mut state: State, call: &Call) -> Option<State> {
             WriteAnswer::Recorded { outcome, serials } => {
                 Some((*outcome, serials.as_ref().map(|serials| serials.first_number)))
             }
+            WriteAnswer::Noticed { outcome } => Some((*outcome, state.first_number)),
             _ => return None,
         },
         _ => None,

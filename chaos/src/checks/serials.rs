@@ -20,8 +20,8 @@ pub struct Sighting {
     quantity: u32,
     order: OrderId,
     op: u64,
-    /// Count and fold of the printed codes; a scan and a verified code show none.
-    codes: (u32, u64),
+    /// Count and fold of the printed codes; `None` where none are shown: in scans, in lists, and of one verified code.
+    codes: Option<(u32, u64)>,
     /// One number of a range, seen by verifying its code or on a document.
     single: bool,
 }
@@ -29,11 +29,15 @@ pub struct Sighting {
 impl Sighting {
     fn of(serials: &SerialsSeen, order: OrderId, op: u64) -> Self {
         let SerialsSeen { series, first_number: first, quantity, codes } = *serials;
-        Self { series, first, quantity, order, op, codes: (codes.count, codes.fold), single: false }
+        Self { series, first, quantity, order, op, codes: Some((codes.count, codes.fold)), single: false }
+    }
+
+    fn without_codes(serials: &SerialsSeen, order: OrderId, op: u64) -> Self {
+        Self { codes: None, ..Self::of(serials, order, op) }
     }
 
     fn of_one(series: SeriesCode, first: u64, order: OrderId, op: u64) -> Self {
-        Self { series, first, quantity: 1, order, op, codes: (0, 0), single: true }
+        Self { series, first, quantity: 1, order, op, codes: None, single: true }
     }
 
     fn end(&self) -> u64 {
@@ -65,6 +69,10 @@ pub(super) fn sightings(evidence: &Evidence, codes: &SerialCodes) -> Vec<Sightin
                     (_, ReadAnswer::Order(seen)) => {
                         found.extend(seen.serials.iter().map(|serials| Sighting::of(serials, seen.order, op.id())));
                     }
+                    (_, ReadAnswer::Orders { orders, .. }) => {
+                        let issued = orders.iter().filter_map(|seen| Some((seen.order, seen.serials.as_ref()?)));
+                        found.extend(issued.map(|(order, serials)| Sighting::without_codes(serials, order, op.id())));
+                    }
                     (
                         Request::VerifySerial { code, .. },
                         ReadAnswer::SerialIssued { order, .. }
@@ -82,7 +90,7 @@ pub(super) fn sightings(evidence: &Evidence, codes: &SerialCodes) -> Vec<Sightin
     }
     for (_, scan) in evidence.distinct_scans() {
         for seen in scan.records.orders.values() {
-            found.extend(seen.serials.iter().map(|serials| Sighting::of(serials, seen.order, IN_A_SCAN)));
+            found.extend(seen.serials.iter().map(|serials| Sighting::without_codes(serials, seen.order, IN_A_SCAN)));
         }
         for ((order, _), seen) in &scan.records.stampings {
             found.push(Sighting::of_one(seen.series, seen.number, *order, IN_A_SCAN));
@@ -214,15 +222,13 @@ pub fn no_phantom_serial(case: &Case) -> Finding {
         }
         // A call that is missing may have taken the room of the others of its batch.
         let may_lack_codes = || evidence.lacks_calls || beyond_the_codes.contains(&sighting.op);
-        if sighting.single || sighting.op == IN_A_SCAN || (sighting.codes.0 == 0 && may_lack_codes()) {
-            continue;
-        }
+        let Some(codes) = sighting.codes.filter(|codes| codes.0 > 0 || !may_lack_codes()) else { continue };
         let range = (sighting.series, sighting.first, sighting.quantity);
         let expected = match folded {
             Some((at, fold)) if at == range => fold,
             _ => folded.insert((range, case.codes.fold(range.0, range.1, range.2))).1,
         };
-        if sighting.codes != (expected.count, expected.fold) {
+        if codes != (expected.count, expected.fold) {
             finding.violated(&sighting.ops(), None, || format!("{}: the printed codes are not those of its numbers", name()));
         }
     }

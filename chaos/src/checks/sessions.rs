@@ -3,7 +3,7 @@
 use crate::hash::Map;
 
 use super::{Case, Finding, is_linearizable};
-use crate::history::{OrderId, OrderState, Outcome, PaymentOutcome, Place, ReadAnswer, Request, WriteAnswer};
+use crate::history::{OrderId, OrderState, Outcome, PaymentOutcome, Place, ReadAnswer, Request};
 use crate::model::order_text;
 
 /// An order's state at a place, as somebody saw it; `op` 0: in a scan.
@@ -67,12 +67,10 @@ fn observations(case: &Case) -> Vec<Observed> {
                 (Request::CancelOrder { order }, Outcome::Written(written)) => {
                     Some((*order, written.receipt.place, OrderState::Cancelled))
                 }
-                (Request::RecordPayment { order, .. }, Outcome::Written(written)) => match written.answer {
-                    WriteAnswer::Recorded { outcome: PaymentOutcome::Applied, .. } => {
-                        Some((*order, written.receipt.place, OrderState::Issued))
-                    }
-                    _ => None,
-                },
+                (Request::RecordPayment { order, .. }, Outcome::Written(written)) => {
+                    let is_applied = written.answer.payment_outcome() == Some(PaymentOutcome::Applied);
+                    is_applied.then_some((*order, written.receipt.place, OrderState::Issued))
+                }
                 (Request::VoidOrder { order }, Outcome::Written(written)) => {
                     Some((*order, written.receipt.place, OrderState::Voided))
                 }

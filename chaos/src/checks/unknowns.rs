@@ -29,7 +29,9 @@ fn subject(request: &Request) -> Option<Subject<'_>> {
         | Request::SettleRefund { payment, .. }
         | Request::GetPayment { payment, .. } => Some(Subject::Payment(payment)),
         Request::SetPolicy { .. } | Request::GetPolicy => Some(Subject::Policy),
-        Request::VerifySerial { .. } | Request::ListRefundsDue { .. } => None,
+        Request::VerifySerial { .. } | Request::ListRefundsDue { .. } | Request::ListOrders(_) | Request::ListPayments(_) => {
+            None
+        }
     }
 }
 

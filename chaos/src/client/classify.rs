@@ -4,8 +4,10 @@
 //! unknown: a time-out, a broken connection, an error without `effect`. One thing is known without the system's word: if the
 //! connection was refused, the request was never sent.
 
+use std::collections::HashMap;
 use std::error::Error;
 use std::io;
+use std::str::FromStr;
 
 use tonic::Status;
 use tonic_types::StatusExt;
@@ -19,26 +21,34 @@ pub fn outcome_of_status(status: &Status, is_read: bool) -> Outcome {
     let Some(info) = status.get_details_error_info() else {
         return outcome_without_info(status);
     };
-    let number = |key: &str| info.metadata.get(key).and_then(|text| text.parse::<u64>().ok());
     if is_read && matches!(info.reason.as_str(), "ORDER_UNKNOWN" | "PAYMENT_UNKNOWN") {
-        let read_index = number("read_index");
-        let ledger_time_ms = info.metadata.get("ledger_time_ms").and_then(|text| text.parse().ok()).unwrap_or_default();
+        let read_index = number(&info.metadata, "read_index");
+        let ledger_time_ms = number(&info.metadata, "ledger_time_ms").unwrap_or_default();
         return Outcome::Read(Read { read_index, ledger_time_ms, answer: ReadAnswer::Absent });
     }
-    let place = number("log_index").map(|log_index| Place {
-        log_index,
-        offset: number("offset").and_then(|offset| u32::try_from(offset).ok()).unwrap_or_default(),
-    });
-    let field = info.metadata.get("field").map_or("", String::as_str);
-    match info.metadata.get("effect").map(String::as_str) {
+    outcome_of_info(&info.reason, &info.metadata)
+}
+
+type Metadata = HashMap<String, String>;
+
+fn number<T: FromStr>(metadata: &Metadata, key: &str) -> Option<T> {
+    metadata.get(key).and_then(|text| text.parse().ok())
+}
+
+/// Of the reason and the metadata of an `ErrorInfo`, however it came.
+pub(super) fn outcome_of_info(reason: &str, metadata: &Metadata) -> Outcome {
+    let place = number(metadata, "log_index")
+        .map(|log_index| Place { log_index, offset: number(metadata, "offset").unwrap_or_default() });
+    let field = metadata.get("field").map_or("", String::as_str);
+    match metadata.get("effect").map(String::as_str) {
         Some("none") => Outcome::Refused {
-            reason: info.reason.as_str().into(),
+            reason: reason.into(),
             field: field.into(),
             place,
-            term: number("term").unwrap_or_default(),
+            term: number(metadata, "term").unwrap_or_default(),
         },
-        Some("retry") => Outcome::NotDone { reason: info.reason.as_str().into() },
-        _ => Outcome::Unknown { why: format!("{:?} {}", status.code(), info.reason).into() },
+        Some("retry") => Outcome::NotDone { reason: reason.into() },
+        _ => Outcome::Unknown { why: reason.into() },
     }
 }
 
@@ -50,8 +60,8 @@ fn outcome_without_info(status: &Status) -> Outcome {
 }
 
 /// The operating system refuses only while connecting: not a byte of the request has left.
-fn was_never_sent(status: &Status) -> bool {
-    let mut cause: Option<&(dyn Error + 'static)> = status.source();
+pub(super) fn was_never_sent(error: &dyn Error) -> bool {
+    let mut cause = error.source();
     while let Some(error) = cause {
         if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) {
             return true;
@@ -79,8 +89,6 @@ pub(super) fn outcome_of_command(error: &CommandError) -> Outcome {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
-
     use tonic::Code;
     use tonic_types::ErrorDetails;
 

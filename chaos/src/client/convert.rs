@@ -3,10 +3,11 @@
 //! An answer that lacks a part it must have is no answer: its outcome is unknown, and says what was missing.
 
 use crate::history::{
-    Consistency, Digest, OrderId, Outcome, PaymentName, Read, ReadAnswer, Request, WriteAnswer, Written, wire,
+    Consistency, Digest, OrderId, OrderList, OrderState, Outcome, PaymentList, PaymentName, PaymentState, Read, ReadAnswer,
+    Request, WriteAnswer, Written, wire,
 };
 use crate::model::{order_id, order_text, series_code, series_text};
-use crate::proto::v1;
+use crate::proto::{admin, v1};
 
 pub(super) fn command(request: &Request) -> v1::Command {
     let command = match request {
@@ -77,6 +78,46 @@ pub(super) fn get_payment(payment: &PaymentName, consistency: Consistency) -> v1
 pub(super) fn verify_serial(code: &str, consistency: Consistency, document: Option<&Digest>) -> v1::VerifySerialRequest {
     let document_sha256 = document.map(|digest| digest.to_vec()).unwrap_or_default();
     v1::VerifySerialRequest { code: code.to_owned(), consistency: wire_consistency(consistency), document_sha256 }
+}
+
+const fn wire_order_state(state: OrderState) -> v1::OrderState {
+    match state {
+        OrderState::AwaitingPayment => v1::OrderState::AwaitingPayment,
+        OrderState::Issued => v1::OrderState::Issued,
+        OrderState::Cancelled => v1::OrderState::Cancelled,
+        OrderState::Expired => v1::OrderState::Expired,
+        OrderState::Voided => v1::OrderState::Voided,
+    }
+}
+
+const fn wire_payment_state(state: PaymentState) -> admin::PaymentState {
+    match state {
+        PaymentState::Applied => admin::PaymentState::Applied,
+        PaymentState::RefundDue => admin::PaymentState::RefundDue,
+        PaymentState::Refunded => admin::PaymentState::Refunded,
+    }
+}
+
+pub(super) fn list_orders(list: OrderList) -> admin::ListOrdersRequest {
+    admin::ListOrdersRequest {
+        page_size: list.page_size,
+        page_token: list.page_token.into(),
+        states: list.states.into_iter().map(|state| wire_order_state(state).into()).collect(),
+        account_id: list.account.unwrap_or_default().into(),
+        placed_from_ms: list.placed.from_ms,
+        placed_until_ms: list.placed.until_ms,
+    }
+}
+
+pub(super) fn list_payments(list: PaymentList) -> admin::ListPaymentsRequest {
+    admin::ListPaymentsRequest {
+        page_size: list.page_size,
+        page_token: list.page_token.into(),
+        states: list.states.into_iter().map(|state| wire_payment_state(state).into()).collect(),
+        gateway: list.gateway.unwrap_or_default().into(),
+        recorded_from_ms: list.recorded.from_ms,
+        recorded_until_ms: list.recorded.until_ms,
+    }
 }
 
 /// `None` of a part that must be there.

@@ -4,13 +4,14 @@
 //! happened is unknown. A call that is given up is still listened for ([`limits::LATE_ANSWER_MAX`]): what a late answer shows
 //! counts as a sighting. A call that is cut off, because its caller is sent away, is recorded as unknown too.
 //!
-//! Two ways to a node share these rules: one call at a time, and `stream`, on which a portal submits batches. What the operators'
-//! port takes (`operators`) is called one at a time. Which requests are sent, and when again, is for [`crate::traffic`] to say.
+//! Three ways to a node share these rules: one call at a time, `stream`, on which a portal submits batches, and `webhook`, by which
+//! payment gateways tell of money. What the operators' port takes (`operators`) is called one at a time. Which requests are sent, and when again, is for [`crate::traffic`] to say.
 
 mod classify;
 mod convert;
 mod operators;
 mod stream;
+mod webhook;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -25,6 +26,8 @@ use crate::proto::v1::issuance_service_client::IssuanceServiceClient;
 
 pub use classify::outcome_of_status;
 use stream::Stream;
+use webhook::Webhook;
+pub use webhook::{Gateway, MIDTRANS_SERVER_KEY, XENDIT_CALLBACK_TOKEN};
 
 /// One node's addresses, `host:port` each.
 #[derive(Debug, Clone)]
@@ -33,6 +36,8 @@ pub struct NodeAddress {
     pub client: String,
     /// The operators' port.
     pub admin: String,
+    /// Where payment gateways post their notices.
+    pub webhook: String,
 }
 
 /// What to send, and why.
@@ -53,6 +58,8 @@ pub enum Way {
     Unary { deadline_on_wire: bool },
     /// In a batch on the stream to that node. Writes only.
     Stream,
+    /// As that gateway's notice over HTTP. Payments only.
+    Webhook(Gateway),
 }
 
 /// Makes a record that goes into the history with the call's own, from its op and its time; such as the provider's note of it.
@@ -95,6 +102,7 @@ struct NodeClient {
     node: u16,
     unary: Unary,
     stream: Stream,
+    webhook: Webhook,
 }
 
 /// Calls one by one, each to the port that takes it.
@@ -123,6 +131,7 @@ impl Client {
                 operators: AdminServiceClient::new(channel(&address.admin)),
             },
             stream: Stream::open(address, recorder.clone(), attempt_deadline, Arc::clone(&aftermath)),
+            webhook: Webhook::new(&address.webhook),
         };
         Self { nodes: addresses.iter().map(connect).collect(), recorder: recorder.clone(), attempt_deadline, aftermath }
     }
@@ -156,24 +165,31 @@ impl Client {
         let node = self.nodes.iter().find(|node| node.node == call.node).expect("callers choose among node_ids");
         match call.way {
             Way::Stream => node.stream.submit(call, beside).await,
-            Way::Unary { deadline_on_wire } => self.send_unary(node, call, deadline_on_wire, beside).await,
+            Way::Unary { deadline_on_wire } => {
+                // tonic's channel gives up at the very deadline that it tells the node: the node's own words come in time only
+                // because it answers a little earlier.
+                let wire_deadline = deadline_on_wire.then_some(self.attempt_deadline);
+                let answer = call_unary(node.unary.clone(), call.request.clone(), wire_deadline);
+                self.send_alone(call, answer, beside).await
+            }
+            Way::Webhook(gateway) => {
+                let answer = node.webhook.clone().post(gateway, call.purpose, call.request.clone());
+                self.send_alone(call, answer, beside).await
+            }
         }
     }
 
-    async fn send_unary(
+    /// `answer` sends when it is first polled.
+    async fn send_alone(
         &self,
-        node: &NodeClient,
         call: Call,
-        deadline_on_wire: bool,
+        answer: impl Future<Output = Outcome> + Send + 'static,
         beside: Option<Beside>,
     ) -> Result<Answer, HistoryClosed> {
         let op = self.recorder.next_op();
         record_invoke(&self.recorder, op, &call, 0, beside)?;
         let sent = SentCall { op, recorder: &self.recorder, is_settled: false };
-        // tonic's channel gives up at the very deadline that it tells the node: the node's own words come in time only because
-        // it answers a little earlier.
-        let wire_deadline = deadline_on_wire.then_some(self.attempt_deadline);
-        let mut answer = Box::pin(call_unary(node.unary.clone(), call.request, wire_deadline));
+        let mut answer = Box::pin(answer);
         let outcome = match tokio::time::timeout(self.attempt_deadline, &mut answer).await {
             Ok(outcome) => outcome,
             Err(_) => {
@@ -274,7 +290,9 @@ async fn call_unary(client: Unary, request: Request, deadline: Option<Duration>)
         | Request::SettleRefund { .. }
         | Request::SetPolicy { .. }
         | Request::GetPolicy
-        | Request::ListRefundsDue { .. } => operators::call_operators(operators, request, deadline).await,
+        | Request::ListRefundsDue { .. }
+        | Request::ListOrders(_)
+        | Request::ListPayments(_) => operators::call_operators(operators, request, deadline).await,
     }
 }
 

@@ -1,11 +1,11 @@
-//! Calls that the operators' port takes: series, the policy, refunds.
+//! Calls that the operators' port takes: series, the policy, refunds, lists.
 
 use std::time::Duration;
 
 use tonic::transport::Channel;
 
 use super::call;
-use super::convert::{or_unknown, read, written};
+use super::convert::{self, or_unknown, read, written};
 use crate::history::{Outcome, ReadAnswer, Request, WriteAnswer, wire};
 use crate::model::series_text;
 use crate::proto::admin;
@@ -41,6 +41,12 @@ pub(super) async fn call_operators(
             let list = admin::ListRefundsDueRequest { page_size, page_token: page_token.into() };
             call!(client, list_refunds_due, list, is_read, deadline, refunds_listed)
         }
+        Request::ListOrders(list) => {
+            call!(client, list_orders, convert::list_orders(*list), is_read, deadline, orders_listed)
+        }
+        Request::ListPayments(list) => {
+            call!(client, list_payments, convert::list_payments(*list), is_read, deadline, payments_listed)
+        }
         other => unreachable!("the public port takes {other:?}"),
     }
 }
@@ -67,4 +73,18 @@ fn refunds_listed(response: admin::ListRefundsDueResponse) -> Outcome {
     let next_page_token = response.next_page_token.as_str().into();
     let answer = refunds.map(|refunds| ReadAnswer::RefundsDue { refunds, next_page_token });
     or_unknown(answer.map(|answer| read(response.mark, answer)), "ListRefundsDue")
+}
+
+fn orders_listed(response: admin::ListOrdersResponse) -> Outcome {
+    let orders = response.orders.iter().map(wire::order).collect::<Option<Vec<_>>>();
+    let next_page_token = response.next_page_token.as_str().into();
+    let answer = orders.map(|orders| ReadAnswer::Orders { orders, next_page_token });
+    or_unknown(answer.map(|answer| read(response.mark, answer)), "ListOrders")
+}
+
+fn payments_listed(response: admin::ListPaymentsResponse) -> Outcome {
+    let payments = response.payments.iter().map(wire::payment).collect::<Option<Vec<_>>>();
+    let next_page_token = response.next_page_token.as_str().into();
+    let answer = payments.map(|payments| ReadAnswer::Payments { payments, next_page_token });
+    or_unknown(answer.map(|answer| read(response.mark, answer)), "ListPayments")
 }

@@ -1,11 +1,12 @@
 //! The configuration files of the nodes, as an operator would write them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use toml::{Table, Value};
 
 use super::ports::Ports;
+use crate::client::{MIDTRANS_SERVER_KEY, XENDIT_CALLBACK_TOKEN};
 
 /// Within a node's own directory.
 pub(super) const DATA_DIRECTORY: &str = "data";
@@ -28,12 +29,35 @@ pub(super) fn serial_key(seed: u64) -> String {
     blake3::hash(format!("stampede drill {seed}").as_bytes()).to_hex().to_string()
 }
 
+/// Files with what nodes keep secret, the same for all.
+#[derive(Debug, Clone)]
+pub(super) struct SecretFiles {
+    serial_key: PathBuf,
+    midtrans_keys: PathBuf,
+    xendit_tokens: PathBuf,
+}
+
+impl SecretFiles {
+    pub(super) fn write(folder: &Path, serial_key: &str) -> anyhow::Result<Self> {
+        let write = |name: &str, secret: &str| {
+            let path = folder.join(name);
+            std::fs::write(&path, format!("{secret}\n")).with_context(|| format!("writing {}", path.display()))?;
+            path.canonicalize().with_context(|| format!("finding {}", path.display()))
+        };
+        Ok(Self {
+            serial_key: write("serial.key", serial_key)?,
+            midtrans_keys: write("midtrans.keys", MIDTRANS_SERVER_KEY)?,
+            xendit_tokens: write("xendit.tokens", XENDIT_CALLBACK_TOKEN)?,
+        })
+    }
+}
+
 /// `overrides` win key by key.
 pub(super) fn node_file(
     member: &Member,
     members: &[Member],
     directory: &Path,
-    key_file: &Path,
+    secrets: &SecretFiles,
     overrides: &Table,
 ) -> anyhow::Result<String> {
     let text = |path: &Path| path.to_str().map(str::to_owned).with_context(|| format!("{} is no UTF-8", path.display()));
@@ -60,9 +84,17 @@ pub(super) fn node_file(
             ("peer", loopback(ports.peer).into()),
             ("admin", loopback(ports.admin).into()),
             ("metrics", loopback(ports.metrics).into()),
+            ("webhook", loopback(ports.webhook).into()),
         ],
     );
-    section("serials", &[("key_file", text(key_file)?.into())]);
+    section("serials", &[("key_file", text(&secrets.serial_key)?.into())]);
+    section(
+        "gateways",
+        &[
+            ("midtrans_keys_file", text(&secrets.midtrans_keys)?.into()),
+            ("xendit_tokens_file", text(&secrets.xendit_tokens)?.into()),
+        ],
+    );
     merge(&mut file, overrides);
     toml::to_string_pretty(&file).context("writing a node's configuration")
 }
@@ -91,10 +123,12 @@ mod tests {
 
     #[test]
     fn a_scenario_overrides_single_keys_of_a_nodes_file() {
-        let ports = Ports { client: 1, peer: 2, admin: 3, metrics: 4 };
+        let ports = Ports { client: 1, peer: 2, admin: 3, metrics: 4, webhook: 5 };
         let members = [Member { id: 1, ports }];
         let overrides: Table = toml::from_str("raft.snapshot_after_entries = 500\nnode.worker_threads = 1").unwrap();
-        let text = node_file(&members[0], &members, Path::new("/d"), Path::new("/d/key"), &overrides).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let secrets = SecretFiles::write(folder.path(), "07").unwrap();
+        let text = node_file(&members[0], &members, Path::new("/d"), &secrets, &overrides).unwrap();
         let file: Table = toml::from_str(&text).unwrap();
         assert_eq!(file["node"]["id"].as_integer(), Some(1));
         assert_eq!(file["node"]["worker_threads"].as_integer(), Some(1));

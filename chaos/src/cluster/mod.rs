@@ -61,8 +61,7 @@ impl Cluster {
             .map(|(ports, id)| config::Member { id, ports })
             .collect();
         let serial_key = config::serial_key(seed);
-        let key_file = folder.nodes().join("serial.key");
-        std::fs::write(&key_file, format!("{serial_key}\n")).context("writing the serial key")?;
+        let secrets = config::SecretFiles::write(&folder.nodes(), &serial_key)?;
 
         let mut nodes = Vec::new();
         for member in &members {
@@ -70,7 +69,7 @@ impl Cluster {
             std::fs::create_dir_all(&directory)?;
             let directory = directory.canonicalize()?;
             let file = directory.join("node.toml");
-            let text = config::node_file(member, &members, &directory, &key_file.canonicalize()?, &scenario.cluster.config)?;
+            let text = config::node_file(member, &members, &directory, &secrets, &scenario.cluster.config)?;
             std::fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?;
             nodes.push(Node::new(member, binaries.node.clone(), directory, file, recorder.clone(), watchdog.clone()));
         }

@@ -68,8 +68,7 @@ pub struct Node {
     binary: PathBuf,
     directory: PathBuf,
     config_file: PathBuf,
-    client_address: String,
-    admin_address: String,
+    address: NodeAddress,
     admin: AdminClient,
     recorder: Recorder,
     watchdog: Watchdog,
@@ -106,8 +105,12 @@ impl Node {
             binary,
             directory,
             config_file,
-            client_address: loopback(member.ports.client),
-            admin_address: loopback(member.ports.admin),
+            address: NodeAddress {
+                node: member.id,
+                client: loopback(member.ports.client),
+                admin: loopback(member.ports.admin),
+                webhook: loopback(member.ports.webhook),
+            },
             admin: admin_client(&loopback(member.ports.admin)),
             recorder,
             watchdog,
@@ -122,7 +125,7 @@ impl Node {
 
     #[must_use]
     pub fn address(&self) -> NodeAddress {
-        NodeAddress { node: self.id, client: self.client_address.clone(), admin: self.admin_address.clone() }
+        self.address.clone()
     }
 
     #[must_use]

@@ -16,11 +16,12 @@ pub(super) struct Ports {
     pub(super) peer: u16,
     pub(super) admin: u16,
     pub(super) metrics: u16,
+    pub(super) webhook: u16,
 }
 
 /// Probes by binding. Two drills at once start looking at different places.
 pub(super) fn free(nodes: usize) -> anyhow::Result<Vec<Ports>> {
-    const PER_NODE: usize = 4;
+    const PER_NODE: usize = 5;
     let span = u32::from(LAST_PORT - FIRST_PORT);
     let start = std::process::id().wrapping_mul(61) % span;
     let mut held = Vec::new();
@@ -41,7 +42,7 @@ pub(super) fn free(nodes: usize) -> anyhow::Result<Vec<Ports>> {
     }
     Ok(ports
         .chunks_exact(PER_NODE)
-        .map(|four| Ports { client: four[0], peer: four[1], admin: four[2], metrics: four[3] })
+        .map(|five| Ports { client: five[0], peer: five[1], admin: five[2], metrics: five[3], webhook: five[4] })
         .collect())
 }
 
@@ -52,9 +53,10 @@ mod tests {
     #[test]
     fn every_port_is_given_once() {
         let ports = free(5).unwrap();
-        let mut all: Vec<u16> = ports.iter().flat_map(|one| [one.client, one.peer, one.admin, one.metrics]).collect();
+        let mut all: Vec<u16> =
+            ports.iter().flat_map(|one| [one.client, one.peer, one.admin, one.metrics, one.webhook]).collect();
         all.sort_unstable();
         all.dedup();
-        assert_eq!(all.len(), 20);
+        assert_eq!(all.len(), 25);
     }
 }

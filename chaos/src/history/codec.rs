@@ -3,10 +3,11 @@
 //!
 //! Every read is bounded by the record, and a record must be used up: what does not decode is damage, never a default.
 
+use super::cluster::{FaultEvent, FaultStage, NodeRole, Phase, ProcessEvent, ProcessStep, StatusSample};
+use super::lists::{OrderList, PaymentList, PaymentState, Period};
 use super::record::{
-    Consistency, FaultEvent, FaultStage, Invoke, NodeRole, OpId, Outcome, PaymentName, Phase, Place, ProcessEvent, ProcessStep,
-    ProviderEvent, ProviderStep, Purpose, Read, ReadAnswer, Receipt, Record, Request, Return, StatusSample, Text, WriteAnswer,
-    Written,
+    Consistency, Invoke, OpId, Outcome, PaymentName, Place, ProviderEvent, ProviderStep, Purpose, Read, ReadAnswer, Receipt,
+    Record, Request, Return, Text, WriteAnswer, Written,
 };
 use super::seen::{
     CodesSeen, LedgerTotals, OrderSeen, OrderState, PaymentOutcome, PaymentSeen, PolicySeen, RefundReason, RefundSeen,
@@ -269,6 +270,9 @@ coded_struct! {
     SettlementSeen { reference, place, settled_at_ms }
     PolicySeen { version, void_refund_percent, void_window_ms, set, set_at_ms }
     SerialsSeen { series, first_number, quantity, codes }
+    OrderList { states, account, placed, page_size, page_token, after, as_of }
+    PaymentList { states, gateway, recorded, page_size, page_token, after, as_of }
+    Period { from_ms, until_ms }
     FaultEvent { at_ns, fault, stage, kind, node, role, term }
     ProcessEvent { at_ns, node, step }
     ProviderEvent { at_ns, payment, order, amount_idr, step }
@@ -288,7 +292,7 @@ coded_enum! {
         1 Invoke(invoke), 2 Return(answer), 3 LateReturn(answer), 4 Fault(event), 5 Process(event), 6 Provider(event), 7 Status(sample),
         8 Digest { at_ns, node, log_index, digest }, 9 Phase { at_ns, phase },
     }
-    Purpose { 1 Traffic, 2 Retry, 3 Duplicate, 4 Conflict, 5 Ask, 6 FreshWrite }
+    Purpose { 1 Traffic, 2 Retry, 3 Duplicate, 4 Conflict, 5 Ask, 6 FreshWrite, 7 Forged }
     Consistency { 1 Linearizable, 2 Stale }
     Request {
         1 OpenSeries { series, first_number, capacity, face_value_idr, payment_window_ms },
@@ -304,22 +308,26 @@ coded_enum! {
         11 SetPolicy { version, void_refund_percent, void_window_ms },
         12 GetPolicy,
         13 ListRefundsDue { page_size, page_token, after },
+        14 ListOrders(list),
+        15 ListPayments(list),
     }
     Outcome {
         1 Written(written), 2 Read(read), 3 Refused { reason, field, place, term }, 4 NotDone { reason }, 5 Unknown { why },
     }
     WriteAnswer {
         1 SeriesOpened, 2 Placed { amount_idr, expires_at_ms }, 3 Recorded { outcome, serials }, 4 Cancelled, 5 Voided { refund_idr },
-        6 Stamped { series, number, code }, 7 RefundSettled, 8 PolicySet,
+        6 Stamped { series, number, code }, 7 RefundSettled, 8 PolicySet, 9 Noticed { outcome },
     }
     ReadAnswer {
         1 Absent, 2 Order(order), 3 Payment(payment), 4 SerialForged, 5 SerialUnknown, 6 SerialIssued { order, issued_at_ms },
         7 SerialStamped { order, issued_at_ms, stamped_at_ms, document_matches }, 8 SerialVoided { order, issued_at_ms, voided_at_ms },
         9 Policy(policy), 10 RefundsDue { refunds, next_page_token },
+        11 Orders { orders, next_page_token }, 12 Payments { payments, next_page_token },
     }
     OrderState { 1 AwaitingPayment, 2 Issued, 3 Cancelled, 4 Expired, 5 Voided }
     PaymentOutcome { 1 Applied, 2 OrderUnknown, 3 OrderCancelled, 4 AlreadyPaid, 5 WrongAmount, 6 NoStock, 7 OrderVoided }
     RefundReason { 1 OrderUnknown, 2 OrderCancelled, 3 OrderVoided, 4 AlreadyPaid, 5 WrongAmount, 6 NoStock, 7 Void }
+    PaymentState { 1 Applied, 2 RefundDue, 3 Refunded }
     FaultStage { 1 Planned, 2 Injected, 3 Effective, 4 Healed }
     NodeRole { 0 Unknown, 1 Uninitialized, 2 Learner, 3 Follower, 4 Candidate, 5 Leader, 6 Shutdown }
     ProcessStep { 1 Started { pid }, 2 Ready, 3 Exited { code, signal } }

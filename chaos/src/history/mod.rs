@@ -4,22 +4,25 @@
 //! The file is framed and checksummed ([`writer`]); a torn or damaged tail is reported by the [`reader`], never read as the end.
 //! A history that lacks its [`Phase::End`] mark is of a run that did not finish, and can never be judged clean.
 
+pub mod cluster;
 mod codec;
 pub mod delimited;
 pub mod folder;
+pub mod lists;
 pub mod reader;
 pub mod record;
 pub mod seen;
 pub mod wire;
 pub mod writer;
 
+pub use cluster::{FaultEvent, FaultStage, NodeRole, Phase, ProcessEvent, ProcessStep, StatusSample};
 pub use delimited::{DelimitedReader, DelimitedWriter};
 pub use folder::{Bounds, RequiredFault, RunFacts, RunFolder};
+pub use lists::{OrderList, PaymentList, PaymentState, Period};
 pub use reader::{HistoryError, HistoryReader};
 pub use record::{
-    Consistency, Digest, FaultEvent, FaultStage, Invoke, NodeRole, OpId, OrderId, Outcome, PaymentName, Phase, Place,
-    ProcessEvent, ProcessStep, ProviderEvent, ProviderStep, Purpose, Read, ReadAnswer, Receipt, Record, Request, Return,
-    SeriesCode, StatusSample, Text, WriteAnswer, Written,
+    Consistency, Digest, Invoke, OpId, OrderId, Outcome, PaymentName, Place, ProviderEvent, ProviderStep, Purpose, Read,
+    ReadAnswer, Receipt, Record, Request, Return, SeriesCode, Text, WriteAnswer, Written,
 };
 pub use seen::{
     CodesSeen, LedgerTotals, OrderSeen, OrderState, PaymentOutcome, PaymentSeen, PolicySeen, RefundReason, RefundSeen,

@@ -3,7 +3,9 @@
 //! A record holds what was sent and what was answered, not what it meant: a time-out is [`Outcome::Unknown`], never a
 //! failure. Times are nanoseconds of the tool's one monotonic clock since the start of the run.
 
-use super::seen::{LedgerTotals, OrderSeen, PaymentOutcome, PaymentSeen, PolicySeen, RefundSeen, SerialsSeen};
+use super::cluster::{FaultEvent, Phase, ProcessEvent, StatusSample};
+use super::lists::{OrderList, PaymentList};
+use super::seen::{OrderSeen, PaymentOutcome, PaymentSeen, PolicySeen, RefundSeen, SerialsSeen};
 
 /// Short text, kept whole.
 pub type Text = Box<str>;
@@ -76,6 +78,8 @@ pub enum Purpose {
     Ask,
     /// After the heal: does the cluster still take writes?
     FreshWrite,
+    /// A notice that the gateway did not sign: it must be refused, unread.
+    Forged,
 }
 
 /// Written before the call is sent.
@@ -163,6 +167,8 @@ pub enum Request {
         page_token: Text,
         after: Option<Place>,
     },
+    ListOrders(Box<OrderList>),
+    ListPayments(Box<PaymentList>),
 }
 
 impl Request {
@@ -181,7 +187,9 @@ impl Request {
             | Self::GetPayment { .. }
             | Self::VerifySerial { .. }
             | Self::GetPolicy
-            | Self::ListRefundsDue { .. } => false,
+            | Self::ListRefundsDue { .. }
+            | Self::ListOrders(_)
+            | Self::ListPayments(_) => false,
         }
     }
 }
@@ -224,13 +232,40 @@ pub struct Written {
 #[derive(Debug, Clone, PartialEq)]
 pub enum WriteAnswer {
     SeriesOpened,
-    Placed { amount_idr: i64, expires_at_ms: i64 },
-    Recorded { outcome: PaymentOutcome, serials: Option<SerialsSeen> },
+    Placed {
+        amount_idr: i64,
+        expires_at_ms: i64,
+    },
+    Recorded {
+        outcome: PaymentOutcome,
+        serials: Option<SerialsSeen>,
+    },
+    /// The answer to a gateway's notice: it tells no serials.
+    Noticed {
+        outcome: PaymentOutcome,
+    },
     Cancelled,
-    Voided { refund_idr: i64 },
-    Stamped { series: SeriesCode, number: u64, code: Text },
+    Voided {
+        refund_idr: i64,
+    },
+    Stamped {
+        series: SeriesCode,
+        number: u64,
+        code: Text,
+    },
     RefundSettled,
     PolicySet,
+}
+
+impl WriteAnswer {
+    /// What became of a payment; `None` of another write.
+    #[must_use]
+    pub const fn payment_outcome(&self) -> Option<PaymentOutcome> {
+        match self {
+            Self::Recorded { outcome, .. } | Self::Noticed { outcome } => Some(*outcome),
+            _ => None,
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -270,77 +305,13 @@ pub enum ReadAnswer {
         refunds: Vec<RefundSeen>,
         next_page_token: Text,
     },
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FaultStage {
-    Planned,
-    /// The signal was sent.
-    Injected,
-    /// It was seen to have hurt (the process is gone).
-    Effective,
-    Healed,
-}
-
-/// One step of one fault at one node. A fault that hits several nodes has a record for each, under one number.
-#[derive(Debug, Clone, PartialEq)]
-pub struct FaultEvent {
-    pub at_ns: u64,
-    /// Number in the run's plan.
-    pub fault: u32,
-    pub stage: FaultStage,
-    /// As in the scenario, such as `kill-leader`.
-    pub kind: Text,
-    pub node: u16,
-    /// The target's role and term when the fault fired.
-    pub role: NodeRole,
-    pub term: u64,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum NodeRole {
-    #[default]
-    Unknown,
-    Uninitialized,
-    Learner,
-    Follower,
-    Candidate,
-    Leader,
-    Shutdown,
-}
-
-impl NodeRole {
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Unknown => "unknown",
-            Self::Uninitialized => "uninitialized",
-            Self::Learner => "learner",
-            Self::Follower => "follower",
-            Self::Candidate => "candidate",
-            Self::Leader => "leader",
-            Self::Shutdown => "shutdown",
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ProcessEvent {
-    pub at_ns: u64,
-    pub node: u16,
-    pub step: ProcessStep,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ProcessStep {
-    Started {
-        pid: u32,
+    Orders {
+        orders: Vec<OrderSeen>,
+        next_page_token: Text,
     },
-    /// It answered its first status call since it started: from here it counts as healthy.
-    Ready,
-    Exited {
-        code: Option<i32>,
-        signal: Option<i32>,
+    Payments {
+        payments: Vec<PaymentSeen>,
+        next_page_token: Text,
     },
 }
 
@@ -372,38 +343,4 @@ pub enum ProviderStep {
         op: OpId,
         accepted: bool,
     },
-}
-
-/// What one node said of itself, at once.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct StatusSample {
-    pub at_ns: u64,
-    pub node: u16,
-    pub role: NodeRole,
-    pub term: u64,
-    pub voted_for: u64,
-    pub leader: u64,
-    pub last_log_index: u64,
-    pub committed_index: u64,
-    pub applied_index: u64,
-    pub snapshot_index: u64,
-    pub purged_index: u64,
-    /// At `applied_index`, hexadecimal.
-    pub digest: Text,
-    /// At `applied_index`.
-    pub totals: Option<LedgerTotals>,
-}
-
-/// A phase lasts until the next mark.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Phase {
-    WarmUp,
-    Faults,
-    /// All faults are healed from here on.
-    Heal,
-    Ask,
-    Drain,
-    Scan,
-    /// The tool finished its part. Without it the run is inconclusive.
-    End,
 }

@@ -1,7 +1,8 @@
 //! From the client's generated types to the records of a history. `None`: the answer cannot be what the protocol promises;
 //! the caller records the op as unknown and says so.
 
-use super::record::{Digest, NodeRole, OrderId, PaymentName, Place, Receipt};
+use super::cluster::NodeRole;
+use super::record::{Digest, OrderId, PaymentName, Place, Receipt};
 use super::seen::{
     CodesSeen, LedgerTotals, OrderSeen, OrderState, PaymentOutcome, PaymentSeen, PolicySeen, RefundReason, RefundSeen,
     SerialsSeen, SettlementSeen, StampingSeen,

@@ -157,7 +157,9 @@ impl Ledger {
             | Request::GetPayment { .. }
             | Request::VerifySerial { .. }
             | Request::GetPolicy
-            | Request::ListRefundsDue { .. } => unreachable!("the log's reader makes writes alone"),
+            | Request::ListRefundsDue { .. }
+            | Request::ListOrders(_)
+            | Request::ListPayments(_) => unreachable!("the log's reader makes writes alone"),
         }
     }
 

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::settle::{ask_unknowns, buy_fresh, converge, outlast_what_was_given_up};
 use super::{Aftermath, Options};
+use crate::auditor::Auditor;
 use crate::clerk::Clerk;
 use crate::client::Client;
 use crate::cluster::{Cluster, UnexpectedExit, node_version};
@@ -154,7 +155,7 @@ impl Phases<'_> {
             let (market, scenario, seed) = (Arc::clone(self.market), scenario.clone(), self.options.seed);
             tokio::spawn(async move { traffic::arrive(&market, &scenario, seed, epoch_ms).await })
         };
-        let offices = Offices::open(self.market, scenario, self.options.seed);
+        let offices = Offices::open(self.market, scenario, self.options.seed, epoch_ms);
         let faults_from = start + scenario.phases.warm_up.get();
         tokio::time::sleep_until(faults_from).await;
         self.enter("faults", Phase::Faults)?;
@@ -189,15 +190,16 @@ impl Phases<'_> {
     }
 }
 
-/// Who works beside the buyers: the operator, and the provider's clerk.
+/// Who works beside the buyers: the operator, the provider's clerk, and the auditor.
 struct Offices {
     stop: watch::Sender<bool>,
     operator: JoinHandle<Result<(), HistoryClosed>>,
     clerk: JoinHandle<Result<(), HistoryClosed>>,
+    auditor: JoinHandle<Result<(), HistoryClosed>>,
 }
 
 impl Offices {
-    fn open(market: &Arc<Market>, scenario: &Scenario, seed: u64) -> Self {
+    fn open(market: &Arc<Market>, scenario: &Scenario, seed: u64, epoch_ms: u64) -> Self {
         let (stop, stopped) = watch::channel(false);
         let (policy, middle) = (scenario.traffic.policy, scenario.traffic_length() / 2);
         let operators_market = Arc::clone(market);
@@ -208,14 +210,22 @@ impl Offices {
         });
         let share = scenario.traffic.shares.settle_refund;
         let clerk = Clerk::new(market, seed, share);
-        let clerk = tokio::spawn(async move { if share == Share::default() { Ok(()) } else { clerk.work(stopped).await } });
-        Self { stop, operator, clerk }
+        let hours = stopped.clone();
+        let clerk = tokio::spawn(async move { if share == Share::default() { Ok(()) } else { clerk.work(hours).await } });
+        let auditor = Auditor::new(market, scenario, seed, epoch_ms);
+        let auditor = tokio::spawn(async move {
+            match auditor {
+                Some(auditor) => auditor.work(stopped).await,
+                None => Ok(()),
+            }
+        });
+        Self { stop, operator, clerk, auditor }
     }
 
     /// Who still waits for an answer after `wait` is sent away: what they had sent is unknown, and asked about.
     async fn close(self, wait: Duration) -> anyhow::Result<()> {
         self.stop.send_replace(true);
-        for mut office in [self.operator, self.clerk] {
+        for mut office in [self.operator, self.clerk, self.auditor] {
             match tokio::time::timeout(wait, &mut office).await {
                 Ok(worked) => worked.context("an office panicked")??,
                 Err(_) => office.abort(),

@@ -79,7 +79,9 @@ fn question(request: &Request) -> Option<Request> {
         | Request::GetPayment { .. }
         | Request::VerifySerial { .. }
         | Request::GetPolicy
-        | Request::ListRefundsDue { .. } => None,
+        | Request::ListRefundsDue { .. }
+        | Request::ListOrders(_)
+        | Request::ListPayments(_) => None,
     }
 }
 

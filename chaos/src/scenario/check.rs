@@ -52,6 +52,9 @@ fn check_traffic(scenario: &Scenario) -> anyhow::Result<()> {
     ] {
         span_within(key, span, Duration::ZERO, limits::DELAY_MAX)?;
     }
+    if let Some(interval) = traffic.audit_interval {
+        span_within("traffic.audit_interval", interval, Duration::from_millis(100), limits::DELAY_MAX)?;
+    }
     let shares = &traffic.shares;
     let endings = shares.cancel.ppm() + shares.never_pay.ppm() + shares.pay_late.ppm();
     ensure!(endings <= Share::WHOLE, "traffic.shares: cancel, never_pay and pay_late together must be at most 100%");

@@ -5,10 +5,14 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Market;
+use super::charge::Charge;
 use super::persist::Wish;
-use super::plan::{AfterIssue, Buyer, Charge, Ending};
+use super::plan::{AfterIssue, Buyer, Ending};
 use crate::client::{Way, consistency};
-use crate::history::{Digest, HistoryClosed, Outcome, PaymentOutcome, Purpose, Request, SerialsSeen, WriteAnswer, Written};
+use crate::history::{
+    Consistency, Digest, HistoryClosed, Outcome, PaymentOutcome, Purpose, Read, ReadAnswer, Request, SerialsSeen, WriteAnswer,
+    Written,
+};
 
 /// # Errors
 /// The history can no longer be written.
@@ -44,13 +48,6 @@ pub(super) async fn buy(market: &Arc<Market>, plan: Buyer, intended_ns: u64) -> 
     visit.after_issue(issued).await
 }
 
-fn serials_of(answer: &Outcome) -> Option<SerialsSeen> {
-    match answer {
-        Outcome::Written(Written { answer: WriteAnswer::Recorded { serials, .. }, .. }) => serials.clone(),
-        _ => None,
-    }
-}
-
 async fn sleep_ms(ms: u64) {
     tokio::time::sleep(Duration::from_millis(ms)).await;
 }
@@ -77,8 +74,7 @@ impl Visit<'_> {
             // A provider that ends without an answer has met a closed history.
             let outcome = answered.await.map_err(|_| HistoryClosed)?;
             if charge.order == self.plan.order {
-                self.look_at(charge, &outcome).await?;
-                issued = serials_of(&outcome).or(issued);
+                issued = self.look_at(charge, &outcome).await?.or(issued);
             }
         }
         Ok(issued)
@@ -145,24 +141,39 @@ impl Visit<'_> {
         Ok(())
     }
 
-    async fn look_at(&mut self, charge: &Charge, answer: &Outcome) -> Result<(), HistoryClosed> {
-        let Outcome::Written(Written { answer: WriteAnswer::Recorded { outcome, serials }, .. }) = answer else {
-            return Ok(());
-        };
-        if *outcome == PaymentOutcome::Applied {
+    /// Returns the serials if it was applied.
+    async fn look_at(&mut self, charge: &Charge, answer: &Outcome) -> Result<Option<SerialsSeen>, HistoryClosed> {
+        let Outcome::Written(Written { answer, .. }) = answer else { return Ok(None) };
+        let is_applied = answer.payment_outcome() == Some(PaymentOutcome::Applied);
+        if is_applied {
             self.market.gauges.issued.fetch_add(1, Ordering::Relaxed);
         }
         if self.plan.payment_again_with_other_body {
-            self.write(Purpose::Conflict, charge.notice_with_other_body(), None).await?;
+            let way = if let Way::Webhook(_) = charge.way { charge.way } else { self.way_of_writes() };
+            self.send(Purpose::Conflict, charge.notice_with_other_body(), None, way).await?;
         }
         self.ask_order().await?;
         if self.plan.asks_payment {
             let consistency = consistency(self.plan.asks_stale);
             self.read(Request::GetPayment { payment: charge.payment.clone(), consistency }).await?;
         }
-        match serials {
-            Some(serials) if self.plan.verifies_serial => self.verify(serials, None).await,
-            _ => Ok(()),
+        let serials = match answer {
+            WriteAnswer::Recorded { serials, .. } => serials.clone(),
+            WriteAnswer::Noticed { .. } if is_applied && self.plan.wants_serials() => self.ask_serials().await?,
+            _ => None,
+        };
+        if let (Some(serials), true) = (&serials, self.plan.verifies_serial) {
+            self.verify(serials, None).await?;
+        }
+        Ok(serials)
+    }
+
+    /// Whose gateway was answered instead looks at the order.
+    async fn ask_serials(&mut self) -> Result<Option<SerialsSeen>, HistoryClosed> {
+        let order = Request::GetOrder { order: self.plan.order, consistency: Consistency::Linearizable };
+        match self.read(order).await? {
+            Some(Outcome::Read(Read { answer: ReadAnswer::Order(order), .. })) => Ok(order.serials),
+            _ => Ok(None),
         }
     }
 
@@ -181,11 +192,11 @@ impl Visit<'_> {
             return Ok(());
         }
         let consistency = consistency(self.plan.asks_stale);
-        self.read(Request::GetOrder { order: self.plan.order, consistency }).await
+        self.read(Request::GetOrder { order: self.plan.order, consistency }).await.map(drop)
     }
 
-    async fn read(&mut self, request: Request) -> Result<(), HistoryClosed> {
-        self.send(Purpose::Traffic, request, None, self.unary()).await.map(drop)
+    async fn read(&mut self, request: Request) -> Result<Option<Outcome>, HistoryClosed> {
+        self.send(Purpose::Traffic, request, None, self.unary()).await
     }
 
     async fn write(
@@ -194,8 +205,11 @@ impl Visit<'_> {
         request: Request,
         intended_ns: Option<u64>,
     ) -> Result<Option<Outcome>, HistoryClosed> {
-        let way = if self.plan.through_stream { Way::Stream } else { self.unary() };
-        self.send(purpose, request, intended_ns, way).await
+        self.send(purpose, request, intended_ns, self.way_of_writes()).await
+    }
+
+    fn way_of_writes(&self) -> Way {
+        if self.plan.through_stream { Way::Stream } else { self.unary() }
     }
 
     fn unary(&self) -> Way {

@@ -4,6 +4,7 @@
 //! (`clients.buyers_in_flight_max`); who arrives beyond it is shed by the tool and counted, never dropped in silence.
 
 pub mod buyer;
+pub mod charge;
 pub mod gauges;
 pub mod persist;
 pub mod plan;
@@ -143,8 +144,8 @@ pub(crate) mod tests {
         let (mut scenario, _) = Scenario::load("smoke").unwrap();
         change(&mut scenario.clients);
         let address = |(port, node): (&u16, u16)| {
-            let (client, admin) = (format!("127.0.0.1:{port}"), format!("127.0.0.1:{port}"));
-            NodeAddress { node, client, admin }
+            let address = || format!("127.0.0.1:{port}");
+            NodeAddress { node, client: address(), admin: address(), webhook: address() }
         };
         let addresses: Vec<_> = ports.iter().zip(1..).map(address).collect();
         let client = Client::new(&addresses, &recorder, scenario.clients.attempt_deadline.get());

@@ -5,15 +5,11 @@
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::history::{Digest, OrderId, PaymentName, Request, SeriesCode, Text};
+use super::charge::{Charge, ChargeOf, WRONG_BY_IDR};
+use crate::history::{Digest, OrderId, Request, SeriesCode, Text};
 use crate::limits;
 use crate::scenario::arrivals::draw;
 use crate::scenario::{Scenario, Share};
-
-/// What a wrong payment is off by.
-const WRONG_BY_IDR: i64 = 500;
-/// Gateways that charges go through.
-const GATEWAYS: [&str; 2] = ["gateway-a", "gateway-b"];
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Buyer {
@@ -74,21 +70,6 @@ pub enum Ending {
     Leaves,
 }
 
-/// One charge at the provider, and how its notices will come.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Charge {
-    pub payment: PaymentName,
-    pub order: OrderId,
-    pub amount_idr: i64,
-    pub notice_delay_ms: u64,
-    /// Sent twice at once, to two nodes.
-    pub concurrent: bool,
-    /// Sent again so long after it was answered.
-    pub repeat_after_ms: Option<u64>,
-    pub first_node: usize,
-    pub through_stream: bool,
-}
-
 /// `intended_ms`: Unix time of the arrival, for the time-ordered order id.
 #[must_use]
 pub fn buyer(scenario: &Scenario, seed: u64, number: u32, intended_ms: u64) -> Buyer {
@@ -107,21 +88,9 @@ pub fn buyer(scenario: &Scenario, seed: u64, number: u32, intended_ms: u64) -> B
         (rng.random_range(0..usize::from(scenario.cluster.nodes)), draw(&mut rng, shares.through_stream));
     let ending = ending(scenario, &mut rng);
 
-    let mut charge = |nth: u32, order: OrderId, amount_idr: i64| Charge {
-        payment: PaymentName {
-            gateway: GATEWAYS[rng.random_range(0..GATEWAYS.len())].into(),
-            payment_id: format!("p-{number}-{nth}").into(),
-        },
-        order,
-        amount_idr,
-        notice_delay_ms: rng.random_range(0..=traffic.notice_delay_max.ms()),
-        concurrent: draw(&mut rng, shares.concurrent_notice),
-        repeat_after_ms: draw(&mut rng, shares.repeated_notice).then(|| rng.random_range(0..=traffic.repeat_delay_max.ms())),
-        first_node: rng.random_range(0..usize::from(scenario.cluster.nodes)),
-        through_stream: draw(&mut rng, shares.through_stream),
-    };
-    let (first, second) = (charge(1, order, amount_idr), charge(2, order, amount_idr));
-    let stray = charge(3, [0; 16], amount_idr);
+    let nobody = uuid::Builder::from_unix_timestamp_millis(intended_ms, &rng.random()).into_uuid().into_bytes();
+    let [first, second, stray] = [(1, order), (2, order), (3, nobody)]
+        .map(|(nth, order)| Charge::draw(scenario, &mut rng, ChargeOf { buyer: number, nth, order, amount_idr }));
 
     let mut payments = vec![first];
     if draw(&mut rng, shares.wrong_amount) {
@@ -131,8 +100,7 @@ pub fn buyer(scenario: &Scenario, seed: u64, number: u32, intended_ms: u64) -> B
         payments.push(second);
     }
     if draw(&mut rng, shares.stray_payment) {
-        let nobody = uuid::Builder::from_unix_timestamp_millis(intended_ms, &rng.random()).into_uuid().into_bytes();
-        payments.push(Charge { order: nobody, ..stray });
+        payments.push(stray);
     }
     let buyer = Buyer {
         number,
@@ -163,10 +131,7 @@ pub fn buyer(scenario: &Scenario, seed: u64, number: u32, intended_ms: u64) -> B
 fn use_stamps(buyer: Buyer, scenario: &Scenario, rng: &mut ChaCha8Rng) -> Buyer {
     let after_issue = after_issue(scenario, buyer.quantity, rng);
     let voids = matches!(after_issue, AfterIssue::Voids { .. });
-    let again = Charge {
-        payment: PaymentName { gateway: GATEWAYS[0].into(), payment_id: format!("p-{}-4", buyer.number).into() },
-        ..buyer.payments[0].clone()
-    };
+    let again = buyer.payments[0].again(buyer.number, 4);
     let pays_after_void = (voids && draw(rng, scenario.traffic.shares.pay_after_cancel)).then_some(again);
     Buyer { after_issue, pays_after_void, ..buyer }
 }
@@ -218,6 +183,12 @@ fn ending(scenario: &Scenario, rng: &mut ChaCha8Rng) -> Ending {
 }
 
 impl Buyer {
+    /// For what comes after the issue.
+    #[must_use]
+    pub fn wants_serials(&self) -> bool {
+        self.verifies_serial || self.after_issue != AfterIssue::Keeps
+    }
+
     #[must_use]
     pub fn place(&self) -> Request {
         Request::PlaceOrder { order: self.order, account: self.account.clone(), series: self.series, quantity: self.quantity }
@@ -231,24 +202,13 @@ impl Buyer {
     }
 }
 
-impl Charge {
-    #[must_use]
-    pub fn notice(&self) -> Request {
-        Request::RecordPayment { payment: self.payment.clone(), order: self.order, amount_idr: self.amount_idr }
-    }
-
-    /// The same payment, another amount.
-    #[must_use]
-    pub fn notice_with_other_body(&self) -> Request {
-        Request::RecordPayment { payment: self.payment.clone(), order: self.order, amount_idr: self.amount_idr + WRONG_BY_IDR }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
+    use super::super::charge::GATEWAYS;
     use super::*;
+    use crate::client::Way;
 
     #[test]
     fn a_buyer_is_the_same_for_the_same_seed_and_number() {
@@ -262,8 +222,11 @@ mod tests {
         let (scenario, _) = Scenario::load("casn2024-leader-kill").unwrap();
         let buyers: Vec<Buyer> = (1..2_000).map(|number| buyer(&scenario, 7, number, u64::from(number))).collect();
         assert!(buyers.is_sorted_by_key(|buyer| buyer.order));
-        let payments: Vec<_> =
-            buyers.iter().flat_map(|buyer| &buyer.payments).map(|charge| charge.payment.payment_id.clone()).collect();
+        let payments: Vec<_> = buyers
+            .iter()
+            .flat_map(|buyer| &buyer.payments)
+            .flat_map(|charge| charge.forgery.iter().chain([&charge.payment]))
+            .collect();
         assert_eq!(payments.iter().collect::<BTreeSet<_>>().len(), payments.len());
     }
 
@@ -283,5 +246,10 @@ mod tests {
         assert!(any(&|buyer| matches!(buyer.after_issue, AfterIssue::Stamps { then_voids: true, .. })));
         assert!(any(&|buyer| buyer.pays_after_void.is_some()));
         assert!(any(&|buyer| buyer.through_stream) && any(&|buyer| !buyer.through_stream));
+        for gateway in GATEWAYS {
+            let told = |charge: &Charge| charge.way == Way::Webhook(gateway);
+            assert!(any(&|buyer| buyer.payments.iter().any(|charge| told(charge) && charge.forgery.is_some())));
+            assert!(any(&|buyer| buyer.payments.iter().any(|charge| told(charge) && charge.concurrent)));
+        }
     }
 }

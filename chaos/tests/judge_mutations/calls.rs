@@ -113,6 +113,130 @@ fn v17_a_notice_that_was_accepted_and_does_not_stand_in_the_log() {
 }
 
 #[test]
+fn v17_a_notice_that_was_accepted_without_a_word_of_where_the_money_is() {
+    flags(&["V17", "V11"], |run| {
+        let answer = answer(run, 50, is_noticed);
+        let promised = WriteAnswer::Noticed { outcome: PaymentOutcome::Applied };
+        *written(answer) = Written { receipt: Receipt::default(), answer: promised };
+        Some(answer.op)
+    });
+}
+
+#[test]
+fn v17_a_forged_notice_that_was_accepted() {
+    flags(&["V17"], |run| {
+        let genuine = answer(run, 5, is_noticed).outcome.clone();
+        let answer = answer(run, 3, is_forged);
+        answer.outcome = genuine;
+        Some(answer.op)
+    });
+}
+
+#[test]
+fn v9_a_forged_notice_that_was_read() {
+    flags(&["V9"], |run| {
+        let answer = answer(run, 3, is_forged);
+        let place = Some(Place { log_index: 7, offset: 0 });
+        answer.outcome = Outcome::Refused { reason: "PAYMENT_ID_REUSED".into(), field: "".into(), place, term: 1 };
+        Some(answer.op)
+    });
+}
+
+#[test]
+fn v9_a_genuine_notice_that_was_taken_for_a_forgery() {
+    flags(&["V9"], |run| {
+        let answer = answer(run, 50, is_noticed);
+        answer.outcome = Outcome::Refused { reason: "FORGED".into(), field: "".into(), place: None, term: 0 };
+        Some(answer.op)
+    });
+}
+
+#[test]
+fn v9_an_effect_of_a_forged_notice() {
+    flags(&["V9"], |run| {
+        let op = answer(run, 500, is_issue).op;
+        let calls = run.records.iter_mut().filter_map(|record| match record {
+            Record::Invoke(invoke) if invoke.op == op => Some(invoke),
+            _ => None,
+        });
+        calls.for_each(|invoke| invoke.purpose = Purpose::Forged);
+        Some(op)
+    });
+}
+
+fn is_noticed(outcome: &Outcome) -> bool {
+    let is_notice = |written: &Written| {
+        !written.receipt.replayed && written.answer == WriteAnswer::Noticed { outcome: PaymentOutcome::Applied }
+    };
+    matches!(outcome, Outcome::Written(written) if is_notice(written))
+}
+
+fn is_forged(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Refused { reason, .. } if **reason == *"FORGED")
+}
+
+#[test]
+fn v11_a_list_that_leaves_out_an_order() {
+    flags(&["V11"], |run| {
+        let answer = answer(run, 3, is_list_of_orders);
+        listed_orders(answer).remove(1);
+        Some(answer.op)
+    });
+}
+
+#[test]
+fn v11_a_list_that_shows_an_order_as_it_was_before() {
+    flags(&["V11"], |run| {
+        let answer = answer(run, 3, is_list_of_orders);
+        listed_orders(answer)[1].settled_at_ms -= 1;
+        Some(answer.op)
+    });
+}
+
+#[test]
+fn v11_pages_of_one_list_that_are_of_two_indexes() {
+    flags(&["V11"], |run| {
+        let is_second =
+            |request: &Request| matches!(request, Request::ListOrders(list) if list.as_of.is_some_and(|index| index > 10));
+        let second = run.records.iter().find_map(|record| match record {
+            Record::Invoke(invoke) if is_second(&invoke.request) => Some(invoke.op),
+            _ => None,
+        });
+        let answer = answer_of(run, second.unwrap());
+        let Outcome::Read(read) = &mut answer.outcome else { unreachable!() };
+        read.read_index = read.read_index.map(|index| index - 1);
+        Some(answer.op)
+    });
+}
+
+#[test]
+fn v11_a_list_of_payments_that_leaves_one_out() {
+    flags(&["V11"], |run| {
+        let answer = answer(run, 3, is_list_of_payments);
+        let Outcome::Read(Read { answer: ReadAnswer::Payments { payments, .. }, .. }) = &mut answer.outcome else {
+            unreachable!()
+        };
+        payments.remove(0);
+        Some(answer.op)
+    });
+}
+
+fn is_list_of_orders(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Read(Read { answer: ReadAnswer::Orders { orders, .. }, .. }) if orders.len() > 2)
+}
+
+fn is_list_of_payments(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Read(Read { answer: ReadAnswer::Payments { payments, .. }, .. }) if payments.len() > 2)
+}
+
+fn listed_orders(answer: &mut Return) -> &mut Vec<OrderSeen> {
+    match &mut answer.outcome {
+        Outcome::Read(Read { answer: ReadAnswer::Orders { orders, .. }, .. }) => orders,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
 fn v9_a_refusal_that_does_not_say_where() {
     flags(&["V9"], |run| {
         let answer = answer(run, 3, is_refused);

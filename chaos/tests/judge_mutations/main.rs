@@ -71,6 +71,14 @@ fn answer(run: &mut Run, n: usize, wanted: impl Fn(&Outcome) -> bool) -> &mut Re
     answers.into_iter().nth(n).unwrap()
 }
 
+fn answer_of(run: &mut Run, op: OpId) -> &mut Return {
+    let answers = run.records.iter_mut().filter_map(|record| match record {
+        Record::Return(answer) if answer.op == op => Some(answer),
+        _ => None,
+    });
+    answers.into_iter().next().unwrap()
+}
+
 fn is_issue(outcome: &Outcome) -> bool {
     matches!(
         outcome,
@@ -139,7 +147,7 @@ fn clean_runs_are_held() {
 fn the_reports_say_what_the_verdict_says() {
     let folder = tempfile::tempdir().unwrap();
     let mut made = clean(SEED, ORDERS, PER_ROUND);
-    serials(answer(&mut made, 77, is_issue)).codes.fold ^= 1;
+    shown_order(answer(&mut made, 77, is_issued_order)).serials.as_mut().unwrap().codes.fold ^= 1;
     let run = made.write(&folder.path().join("run"));
     let verdict = recheck(&run).unwrap();
 

@@ -6,6 +6,8 @@
 #![allow(unreachable_pub, reason = "shared by test binaries")]
 
 mod after_issue;
+mod lists;
+mod notices;
 mod scan;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -178,6 +180,8 @@ impl Maker {
             }
             if round.is_multiple_of(15) {
                 self.settle_refunds();
+                self.list_orders();
+                self.list_payments();
             }
             if round.is_multiple_of(20) {
                 self.sample();
@@ -235,6 +239,9 @@ impl Maker {
         }
         if buyer.next == Step::Look {
             self.verify(buyer);
+        }
+        if buyer.next == Step::Place {
+            self.forge(buyer);
         }
         buyer.next = after;
     }
@@ -301,7 +308,7 @@ impl Maker {
             }
             self.now_ns += 1_000;
             let outcome = match (fate, reply) {
-                (Fate::Answered, Some(reply)) => self.outcome(&reply),
+                (Fate::Answered, Some(reply)) => notices::answered(request, self.outcome(&reply)),
                 (Fate::NotDone, _) => Outcome::NotDone { reason: "NO_LEADER".into() },
                 _ => Outcome::Unknown { why: "deadline".into() },
             };

@@ -1,0 +1,110 @@
+//! A page of a list, beside what the model holds after the index that the page claims to be good for.
+
+use super::differences::{order_difference, payment_difference, refund_difference};
+use crate::history::{OrderList, OrderSeen, PaymentList, PaymentSeen, PaymentState};
+use crate::model::{Ledger, Order, Payment, Refund, order_text};
+
+pub(super) fn orders_fault(ledger: &Ledger, list: &OrderList, shown: &[OrderSeen], has_more: bool) -> Option<String> {
+    let is_wanted = |order: &Order| {
+        (list.states.is_empty() || list.states.contains(&order.state))
+            && list.account.as_ref().is_none_or(|account| *account == order.account)
+            && list.placed.holds(order.placed_at_ms)
+    };
+    let behind = ledger.orders.iter().filter(|(id, _)| list.after.is_none_or(|after| **id > after));
+    let wanted = behind.filter(|(_, order)| is_wanted(order)).map(|(id, _)| *id).collect();
+    let page = Page { wanted, shown: shown.iter().map(|seen| seen.order).collect(), size: list.page_size, has_more };
+    page.fault(|id| format!("order {}", order_text(*id))).or_else(|| {
+        let difference = |seen: &OrderSeen| order_difference(seen.order, &ledger.orders[&seen.order], seen);
+        let (seen, field) = shown.iter().find_map(|seen| Some((seen, difference(seen)?)))?;
+        Some(format!("order {} was listed: {field} is not that of its index", order_text(seen.order)))
+    })
+}
+
+pub(super) fn payments_fault(ledger: &Ledger, list: &PaymentList, shown: &[PaymentSeen], has_more: bool) -> Option<String> {
+    let is_wanted = |payment: &Payment, refund: Option<&Refund>| {
+        (list.states.is_empty() || list.states.contains(&state(refund))) && list.recorded.holds(payment.recorded_at_ms)
+    };
+    let wanted = ledger.payments.iter().filter(|(name, payment)| {
+        list.after.as_ref().is_none_or(|after| *name > after)
+            && list.gateway.as_ref().is_none_or(|gateway| *gateway == name.gateway)
+            && is_wanted(payment, ledger.refunds.get(*name))
+    });
+    let wanted = wanted.map(|(name, _)| name).collect();
+    let page = Page { wanted, shown: shown.iter().map(|seen| &seen.payment).collect(), size: list.page_size, has_more };
+    page.fault(|name| format!("payment {}", name.payment_id)).or_else(|| {
+        let (seen, field) = shown.iter().find_map(|seen| Some((seen, shown_payment_difference(ledger, seen)?)))?;
+        Some(format!("payment {} was listed: {field} is not that of its index", seen.payment.payment_id))
+    })
+}
+
+/// Of a payment that is there: it, or what is owed back for it.
+pub(super) fn shown_payment_difference(ledger: &Ledger, seen: &PaymentSeen) -> Option<&'static str> {
+    let name = &seen.payment;
+    let owed = match (ledger.refunds.get(name), &seen.refund) {
+        (None, None) => None,
+        (Some(model), Some(seen)) => refund_difference(name, model, seen),
+        _ => Some("whether there is a refund"),
+    };
+    payment_difference(name, &ledger.payments[name], seen).or(owed)
+}
+
+fn state(refund: Option<&Refund>) -> PaymentState {
+    match refund {
+        None => PaymentState::Applied,
+        Some(refund) if refund.settled.is_none() => PaymentState::RefundDue,
+        Some(_) => PaymentState::Refunded,
+    }
+}
+
+struct Page<T> {
+    /// What the model holds behind the pages before.
+    wanted: Vec<T>,
+    shown: Vec<T>,
+    size: u32,
+    has_more: bool,
+}
+
+impl<T: Ord> Page<T> {
+    /// A page has the next records in their order. The server may end one early, but not the list.
+    fn fault(mut self, text: impl Fn(&T) -> String) -> Option<String> {
+        self.wanted.sort_unstable();
+        if self.shown.len() > self.size as usize {
+            return Some(format!("a page of {} has {} records", self.size, self.shown.len()));
+        }
+        if let Some((next, listed)) = self.wanted.iter().zip(&self.shown).find(|(next, listed)| next != listed) {
+            return Some(format!("{} was listed where {} is next", text(listed), text(next)));
+        }
+        if let Some(extra) = self.shown.get(self.wanted.len()) {
+            return Some(format!("{} was listed and is none of the list's", text(extra)));
+        }
+        let left_out = self.wanted.get(self.shown.len()).filter(|_| !self.has_more)?;
+        Some(format!("{} is of the list, and was not listed", text(left_out)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(shown: &[u8], size: u32, has_more: bool) -> Option<String> {
+        Page { wanted: vec![3, 1, 2], shown: shown.to_vec(), size, has_more }.fault(|id| format!("#{id}"))
+    }
+
+    #[test]
+    fn a_page_has_the_next_records_and_says_if_there_are_more() {
+        for (shown, size, has_more) in [(&[1, 2, 3][..], 3, false), (&[1, 2], 2, true), (&[1], 2, true), (&[], 2, true)] {
+            assert_eq!(fault(shown, size, has_more), None);
+        }
+        for (shown, size, has_more, told) in [
+            (&[1, 2, 3][..], 2, false, "a page of 2 has 3"),
+            (&[1, 3], 3, true, "#3 was listed where #2 is next"),
+            (&[2, 1], 3, true, "#2 was listed where #1 is next"),
+            (&[1, 2, 3, 4], 4, false, "#4 was listed and is none"),
+            (&[1, 2], 3, false, "#3 is of the list, and was not"),
+            (&[], 3, false, "#1 is of the list"),
+        ] {
+            let fault = fault(shown, size, has_more).unwrap();
+            assert!(fault.starts_with(told), "{fault}");
+        }
+    }
+}
