@@ -59,6 +59,8 @@ pub const LEDGER_WRITE_BUFFERS: i32 = 3;
 /// Flushed write buffers that are merged into the rest at once. Each merge rewrites a whole level, and every look-up of an id that
 /// is not remembered asks the filter of each: twice RocksDB's own number halves the merging.
 pub const LEDGER_COMPACTION_FILES: i32 = 8;
+/// Values from here on lie in blob files, which merges leave alone: the audit records of batches, and nothing else.
+pub const LEDGER_BLOB_BYTES_MIN: u64 = 4 * 1024;
 pub const LEDGER_BLOCK_CACHE_BYTES: usize = 128 * 1024 * 1024;
 /// Share of a write buffer for its bloom filter: most look-ups are of ids that are new.
 pub const LEDGER_WRITE_BUFFER_BLOOM_SHARE: f64 = 0.05;
@@ -159,6 +161,9 @@ pub const WEBHOOK_BODY_BYTES_MAX: usize = 64 * 1024;
 pub const WEBHOOK_ANSWER_WITHIN: Duration = Duration::from_millis(1_900);
 /// Connections of the webhook port at once, one notice each at a time: far more than gateways open, and few of the descriptors.
 pub const WEBHOOK_CONNECTIONS_MAX: usize = 512;
+/// Connections beyond those that are being told to come again, and how long that may take.
+pub const WEBHOOK_TURNED_AWAY_MAX: usize = 512;
+pub const WEBHOOK_TURN_AWAY_WITHIN: Duration = Duration::from_secs(1);
 /// How long the head of a notice's request may take, and a connection without one stays.
 pub const WEBHOOK_HEAD_WITHIN: Duration = Duration::from_secs(5);
 /// Pause after a connection that could not be taken.
@@ -224,6 +229,8 @@ pub const QUEUE_STAMPING_COMMANDS_MAX: usize = 25_000;
 pub const QUEUE_NEW_ORDER_COMMANDS_MAX: usize = 12_000;
 /// The same, when a batch comes: two full streams.
 pub const QUEUE_BATCH_COMMANDS_MAX: usize = 10_000;
+/// A node that has heard no leader for so many of the longest waits of an election is cut off: an ordinary election takes two.
+pub const CUT_OFF_AFTER_ELECTIONS: u32 = 4;
 /// Batches that a node which does not lead has sent to the leader and that are not answered.
 pub const FORWARDS_IN_FLIGHT_MAX: usize = 4;
 /// How long such a batch waits for its answer: one that does not come is asked for again. A leader that cannot be reached, but

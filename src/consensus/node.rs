@@ -8,11 +8,12 @@ use openraft::async_runtime::watch::WatchReceiver as _;
 use openraft::errors::Fatal;
 use openraft::metrics::RaftMetrics;
 use openraft::type_config::TypeConfigExt;
-use openraft::type_config::alias::WatchReceiverOf;
+use openraft::type_config::alias::{InstantOf, WatchReceiverOf};
 use openraft::{AsyncRuntime, Config, Instant, Raft, ServerState};
 
 use super::api::{
-    Clock, Consistency, MemberStatus, NodeSettings, NodeStatus, Read, ReadError, Role, StartError, SubmitError, Submitted,
+    Clock, Consistency, MemberStatus, NodeSettings, NodeStatus, Read, ReadError, RetryReason, Role, StartError, SubmitError,
+    Submitted,
 };
 use super::config::raft_config;
 use super::leadership::{LeaderHeard, hears_a_majority};
@@ -51,6 +52,7 @@ pub(super) struct Inner<RT: AsyncRuntime, L, S: LedgerStore, P: Peers> {
     pub(super) proposer: Arc<Proposer<RT, RaftTarget<RT, S, P>>>,
     pub(super) reads: Arc<Reads<RT, S, P>>,
     pub(super) leader_heard: Arc<LeaderHeard<RT>>,
+    started_at: InstantOf<TypeConfig<RT>>,
     draining: AtomicBool,
     stopped: Arc<AtomicBool>,
 }
@@ -149,7 +151,9 @@ where
         drop(TypeConfig::<RT>::spawn(save_committed::<RT, L>(log.clone(), stopped.clone())));
         let draining = AtomicBool::new(false);
         let leader_heard = Arc::default();
-        let inner = Inner { settings, raft, log, ledger, metrics, proposer, reads, leader_heard, draining, stopped };
+        let started_at = TypeConfig::<RT>::now();
+        let inner =
+            Inner { settings, raft, log, ledger, metrics, proposer, reads, leader_heard, started_at, draining, stopped };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -159,6 +163,10 @@ where
     /// # Errors
     /// See [`SubmitError`]: its variants say whether it can have happened.
     pub async fn submit(&self, commands: Vec<Command>, within: Duration) -> Result<Submitted, SubmitError> {
+        if self.is_cut_off() {
+            self.inner.metrics.submits_retry.add(1);
+            return Err(SubmitError::Retry { leader: None, reason: RetryReason::NoLeader });
+        }
         let called_at = TypeConfig::<RT>::now();
         let submitted = self.inner.proposer.submit(commands, within, false).await?;
         self.inner.metrics.answered(&submitted.replies, called_at.elapsed());
@@ -171,6 +179,10 @@ where
     /// See [`ReadError`].
     pub async fn read(&self, consistency: Consistency, within: Duration) -> Result<Read<S::View>, ReadError> {
         if consistency == Consistency::Linearizable {
+            if self.is_cut_off() {
+                self.inner.metrics.reads_retry.add(1);
+                return Err(ReadError::Retry { leader: None, reason: RetryReason::NoLeader });
+            }
             let caught_up = self.inner.reads.catch_up(TypeConfig::<RT>::now() + within).await;
             match &caught_up {
                 Ok(()) => self.inner.metrics.reads_answered.add(1),
@@ -285,6 +297,14 @@ where
             // The leader's lease, then the longest wait of an election.
             Some(_) => self.inner.leader_heard.within(2 * election_timeout_max),
         }
+    }
+
+    /// No leader was heard here for longer than elections take; as leader, no majority. Calls are told at once, to be made
+    /// elsewhere, and do not wait for one.
+    fn is_cut_off(&self) -> bool {
+        let patience = limits::CUT_OFF_AFTER_ELECTIONS * self.inner.settings.election_timeout_max;
+        let heard = || self.inner.started_at.elapsed() <= patience || self.inner.leader_heard.within(patience);
+        !heard() && !hears_a_majority(&self.inner.raft.metrics().borrow_watched(), patience)
     }
 
     /// As leader: the other voters that have not answered for the longest time that an election waits.

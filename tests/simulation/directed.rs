@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use openraft::AsyncRuntime;
 use openraft_rt_sim::SimRuntime;
-use stampede::consensus::{Consistency, ReadError, RetryReason, Safeguard};
+use stampede::consensus::{Consistency, ReadError, RetryReason, Safeguard, SubmitError};
 use stampede::domain::{Command, OrderId};
 use stampede::limits;
 
@@ -130,6 +130,8 @@ fn who_is_cut_off_hears_no_leader_and_says_so_until_it_is_back() {
             sleep(A_WHILE).await;
             assert!(is_served(&shop, others(cut)[0], A_WHILE).await);
             assert_eq!(hearing(), others(cut), "node {cut} of leader {leader}");
+            assert!(turns_away_at_once(&cluster, cut).await, "node {cut} of leader {leader}");
+            assert!(!turns_away_at_once(&cluster, others(cut)[0]).await);
             cluster.heal(&links);
             sleep(A_WHILE).await;
         }
@@ -140,6 +142,17 @@ fn who_is_cut_off_hears_no_leader_and_says_so_until_it_is_back() {
         sleep(A_WHILE).await;
         assert_eq!((hearing(), leader_and_term(&cluster)), (Vec::new(), (leader, term)));
     });
+}
+
+/// A read and a write are told, without waiting, that there is no leader.
+async fn turns_away_at_once(cluster: &Cluster, node_id: u64) -> bool {
+    let (node, _) = cluster.node(node_id).expect("it runs");
+    let begun = elapsed();
+    let read = node.read(Consistency::Linearizable, A_WHILE).await.map(|_| ());
+    let write = node.submit(vec![Command::CancelOrder { order: OrderId::from_bytes([0; 16]) }], A_WHILE).await.map(|_| ());
+    matches!(read, Err(ReadError::Retry { reason: RetryReason::NoLeader, .. }))
+        && matches!(write, Err(SubmitError::Retry { reason: RetryReason::NoLeader, .. }))
+        && elapsed() == begun
 }
 
 #[test]
