@@ -1,5 +1,6 @@
 //! The connections of the webhook port, which stands open to whoever finds it: so many at once, each with so much time for the head
-//! of a request. (The body's time is the notice's.)
+//! of a request. (The body's time is the notice's.) Nobody waits in silence for a place: a gateway would give its notice up, and
+//! what it gave up would still be read, long after. Who finds none is told at once to come again.
 
 use std::io::ErrorKind;
 use std::pin::pin;
@@ -11,6 +12,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
@@ -21,6 +23,8 @@ use crate::limits;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
     pub(super) connections_max: usize,
+    /// Beyond those, connections that are being turned away; more wait in the kernel's queue, which has an end, too.
+    pub(super) turned_away_max: usize,
     /// From the opening of a connection, or the last answer on it, to the end of a request's head.
     pub(super) head_within: Duration,
     /// From the end of its head to its answer.
@@ -29,6 +33,7 @@ pub(super) struct Bounds {
 
 pub(super) const BOUNDS: Bounds = Bounds {
     connections_max: limits::WEBHOOK_CONNECTIONS_MAX,
+    turned_away_max: limits::WEBHOOK_TURNED_AWAY_MAX,
     head_within: limits::WEBHOOK_HEAD_WITHIN,
     answer_within: limits::WEBHOOK_ANSWER_WITHIN,
 };
@@ -37,6 +42,7 @@ pub(super) const BOUNDS: Bounds = Bounds {
 /// told nothing and is not waited for.
 pub(super) async fn serve(listener: TcpListener, router: Router, bounds: Bounds, mut stop: watch::Receiver<bool>) {
     let places = Arc::new(Semaphore::new(bounds.connections_max));
+    let hands = Arc::new(Semaphore::new(bounds.connections_max + bounds.turned_away_max));
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(bounds.head_within);
     let under_way = GracefulShutdown::new();
@@ -47,23 +53,46 @@ pub(super) async fn serve(listener: TcpListener, router: Router, bounds: Bounds,
         }
     });
     loop {
-        // A place first: who finds none waits in the kernel's queue, which has an end, too.
-        let place = places.clone().acquire_owned();
-        let (place, stream) = tokio::select! {
+        let hand = hands.clone().acquire_owned();
+        let (hand, stream) = tokio::select! {
             () = &mut stopped => break,
-            (place, stream) = async { (place.await.expect("nobody closes it"), accept(&listener).await) } => (place, stream),
+            taken = async { (hand.await.expect("nobody closes it"), accept(&listener).await) } => taken,
+        };
+        let Ok(place) = places.clone().try_acquire_owned() else {
+            tokio::spawn(async move {
+                // Who does not read it in time does not want it.
+                let _ = timeout(limits::WEBHOOK_TURN_AWAY_WITHIN, turn_away(stream)).await;
+                drop(hand);
+            });
+            continue;
         };
         let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router.clone()));
         let connection = under_way.watch(connection);
         tokio::spawn(async move {
             // What goes wrong with a connection, its other end knows.
             let _ = connection.await;
-            drop(place);
+            drop((place, hand));
         });
     }
     drop(listener);
     // Every notice is answered within this time; what is left then has not told one.
     let _ = timeout(bounds.answer_within, under_way.shutdown()).await;
+}
+
+/// Reads what was sent, so that the close does not take the answer back.
+async fn turn_away(mut stream: TcpStream) -> std::io::Result<()> {
+    const BODY: &str = r#"{"outcome":"unavailable","message":"as many notices as may be are under way","error":{"reason":"OVERLOADED","domain":"stampede","metadata":{"effect":"retry"}}}"#;
+    let length = BODY.len();
+    let answer = format!(
+        "HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-type: application/json\r\n\
+         content-length: {length}\r\n\r\n{BODY}"
+    );
+    let mut sent = [0; 1024];
+    let _begun = stream.read(&mut sent).await?;
+    stream.write_all(answer.as_bytes()).await?;
+    stream.shutdown().await?;
+    while stream.read(&mut sent).await? > 0 {}
+    Ok(())
 }
 
 /// The next connection, whatever becomes of those before it.
@@ -89,7 +118,6 @@ async fn accept(listener: &TcpListener) -> TcpStream {
 #[cfg(test)]
 mod tests {
     use axum::routing::get;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::sync::Notify;
     use tokio::task::JoinHandle;
 
@@ -139,25 +167,34 @@ mod tests {
 
     #[tokio::test]
     async fn half_a_head_is_not_waited_for() {
-        let port = port(Bounds { connections_max: 10, head_within: SHORT, answer_within: LONG }).await;
+        let port = port(Bounds { connections_max: 10, turned_away_max: 1, head_within: SHORT, answer_within: LONG }).await;
         assert!(!answer(connection(&port, "GET / HTTP/1.1\r\nho").await).await.contains("200 OK"));
         assert!(answer(connection(&port, &request("/")).await).await.ends_with("done"));
     }
 
     #[tokio::test]
-    async fn one_connection_too_many_has_its_turn_when_another_has_ended() {
-        let port = port(Bounds { connections_max: 1, head_within: LONG, answer_within: LONG }).await;
+    async fn one_connection_too_many_is_told_at_once_to_come_again() {
+        let port = port(Bounds { connections_max: 1, turned_away_max: 1, head_within: LONG, answer_within: LONG }).await;
         let first = connection(&port, &request("/slow")).await;
-        let mut second = connection(&port, &request("/")).await;
-        assert!(timeout(SHORT, second.read_u8()).await.is_err(), "the only place is taken");
+        for _ in 0..3 {
+            let told = answer(connection(&port, &request("/")).await).await;
+            assert!(told.starts_with("HTTP/1.1 503 ") && told.contains("retry-after: 1"), "the only place is taken: {told}");
+            let (head, body) = told.split_once("\r\n\r\n").unwrap();
+            assert!(head.contains(&format!("content-length: {}", body.len())), "{told}");
+            let body: serde_json::Value = serde_json::from_str(body).unwrap();
+            assert_eq!((&body["outcome"], &body["error"]["metadata"]["effect"]), (&"unavailable".into(), &"retry".into()));
+        }
         port.go_on.notify_one();
         assert!(answer(first).await.ends_with("done"));
-        assert!(answer(second).await.ends_with("done"));
+        let mut told = String::new();
+        while !told.ends_with("done") {
+            told = answer(connection(&port, &request("/")).await).await;
+        }
     }
 
     #[tokio::test]
     async fn a_stop_waits_for_what_is_under_way_and_for_half_a_head_not_longer_than_for_an_answer() {
-        let port = port(Bounds { connections_max: 10, head_within: LONG, answer_within: SHORT * 10 }).await;
+        let port = port(Bounds { connections_max: 10, turned_away_max: 1, head_within: LONG, answer_within: SHORT * 10 }).await;
         let under_way = connection(&port, &request("/slow")).await;
         let _half = connection(&port, "GET / HT").await;
         // Both are taken: this one came behind them.
