@@ -67,6 +67,9 @@ pub const CONNECT_DEADLINE: Duration = Duration::from_millis(200);
 pub const ANSWER_CODES_MAX: u32 = 20_000;
 /// One answer of the server: a scan or a log entry with a thousand commands stays far below.
 pub const MESSAGE_BYTES_MAX: usize = 64 << 20;
+/// Gateways wait longer for an answer than buyers do, and send so many notices to one node at once.
+pub const NOTICE_DEADLINE: Duration = Duration::from_secs(5);
+pub const NOTICES_AT_ONCE_MAX: usize = 128;
 /// The answer to a gateway's notice: an outcome and where it stands.
 pub const WEBHOOK_ANSWER_BYTES_MAX: usize = 64 << 10;
 
@@ -92,6 +95,10 @@ pub const SCAN_DEADLINE: Duration = Duration::from_secs(120);
 /// A tool that sends later than this after the intended time cannot say that the system was late: a hundred ticks of its schedule,
 /// and a tenth of the scenarios' bounds on the first success.
 pub const SEND_LAG_MAX: Duration = Duration::from_millis(200);
+/// What a link may be slowed by: beyond the longest time-out of an election nothing is left of a cluster.
+pub const LINK_DELAY_MAX: Duration = Duration::from_secs(1);
+/// A link that flaps is cut and joined for so long each.
+pub const FLAP_INTERVAL: Duration = Duration::from_millis(250);
 /// A fault waits so long for the state that it wants, such as a leader.
 pub const TARGET_WAIT_MAX: Duration = Duration::from_secs(5);
 /// A killed process is gone by then; a signal to a stopping node is given `STOP_DEADLINE`.

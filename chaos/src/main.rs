@@ -17,6 +17,9 @@ use stampede_chaos::scenario::Scenario;
 use stampede_chaos::verdict::Exit;
 use stampede_chaos::{judge, show};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const EXIT_CODES: &str = "Exit codes:
   0    held
   1    an invariant was broken

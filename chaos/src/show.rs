@@ -28,11 +28,11 @@ fn write_plan(text: &mut String, scenario: &Scenario, seed: u64) -> std::fmt::Re
     for fault in &faults {
         writeln!(
             text,
-            "  {:>3}  at {:>6} ms  {:<14} started again after {:>5} ms  up meanwhile: {} of {}",
+            "  {:>3}  at {:>6} ms  {:<16} undone after {:>5} ms  there meanwhile: {} of {}",
             fault.number,
             fault.at_ms,
             fault.kind.name(),
-            fault.restart_after_ms,
+            fault.lasts_ms,
             fault.kind.nodes_left(scenario.cluster.nodes),
             scenario.cluster.nodes,
         )?;
@@ -41,7 +41,10 @@ fn write_plan(text: &mut String, scenario: &Scenario, seed: u64) -> std::fmt::Re
     let installs = Some(scenario.required.snapshot_installs).filter(|count| *count > 0);
     let required: Vec<String> = faults_required.chain(installs.map(|count| format!("{count} snapshot installs"))).collect();
     writeln!(text, "required   {}", if required.is_empty() { "nothing".to_owned() } else { required.join(", ") })?;
-    writeln!(text, "undo       every node that is down is started again; at the end all are stopped, their data removed")?;
+    writeln!(
+        text,
+        "undo       every node that is down is started, a stopped one resumed, every cut healed; at the end all are stopped, their data removed"
+    )?;
     writeln!(text, "guards     {} of wall time, {} of disk", scenario.guards.wall_time, scenario.guards.disk)
 }
 
@@ -53,7 +56,7 @@ mod tests {
     fn a_plan_names_every_fault_with_its_moment() {
         let (scenario, _) = Scenario::load("casn2024-leader-kill").unwrap();
         let text = plan(&scenario, 7);
-        assert_eq!(text.matches("started again after").count(), 10);
-        assert!(text.contains("up meanwhile: 0 of 3"));
+        assert_eq!(text.matches("undone after").count(), 10);
+        assert!(text.contains("there meanwhile: 0 of 3"));
     }
 }

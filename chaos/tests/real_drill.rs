@@ -66,12 +66,12 @@ share = "100%"
 [[faults.at]]
 kind = "kill-leader"
 at = "100ms"
-restart_after = "200ms"
+lasts = "200ms"
 
 [[faults.at]]
 kind = "stop-leader"
 at = "2500ms"
-restart_after = "200ms"
+lasts = "200ms"
 
 [required]
 kill-leader = 1

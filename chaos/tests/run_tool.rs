@@ -82,7 +82,7 @@ fn what_the_tool_left_running_is_killed_when_its_pipe_closes() {
 }
 
 /// A cluster of one program that is no node and ignores SIGTERM, started; it lives in the folder.
-fn a_deaf_cluster(folder: &Path) -> (Cluster, HistoryWriter) {
+async fn a_deaf_cluster(folder: &Path) -> (Cluster, HistoryWriter) {
     let program = folder.join("deaf");
     std::fs::write(&program, "#!/bin/sh\ntrap '' TERM\necho deaf\nexec sleep 600\n").unwrap();
     std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
@@ -91,7 +91,7 @@ fn a_deaf_cluster(folder: &Path) -> (Cluster, HistoryWriter) {
     let run = RunFolder::create(&folder.join("run")).unwrap();
     let (writer, recorder) = HistoryWriter::create(&run.history(), RunClock::start()).unwrap();
     let binaries = Binaries { node: program, tool: TOOL.into() };
-    let cluster = Cluster::prepare(&scenario, 1, &binaries, &run, &recorder).unwrap();
+    let cluster = Cluster::prepare(&scenario, 1, &binaries, &run, &recorder).await.unwrap();
     cluster.node(1).start().unwrap();
     let said = run.nodes().join("node-1/stdout.log");
     while std::fs::read_to_string(&said).unwrap() != "deaf\n" {
@@ -103,7 +103,7 @@ fn a_deaf_cluster(folder: &Path) -> (Cluster, HistoryWriter) {
 #[tokio::test]
 async fn a_node_that_does_not_stop_is_killed_and_told() {
     let folder = tempfile::tempdir().unwrap();
-    let (cluster, _writer) = a_deaf_cluster(folder.path());
+    let (cluster, _writer) = a_deaf_cluster(folder.path()).await;
     let problems = cluster.stop(Duration::ZERO).await;
     assert_eq!(problems, ["node 1 did not stop on SIGTERM and was killed"]);
     assert!(!cluster.node(1).is_running());

@@ -165,7 +165,7 @@ impl Evidence {
         Ok(evidence)
     }
 
-    fn empty(facts: RunFacts) -> Self {
+    pub(super) fn empty(facts: RunFacts) -> Self {
         Self {
             facts,
             ops: Vec::new(),

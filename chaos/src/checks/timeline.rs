@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::{Evidence, Op};
 use crate::history::{FaultStage, NodeRole, Outcome, Phase, ProcessStep, Purpose, Request, Text};
-use crate::scenario::FaultKind;
+use crate::scenario::{FaultKind, Hurt};
 
 /// Nanoseconds of a millisecond.
 pub const MS: u64 = 1_000_000;
@@ -91,6 +91,8 @@ pub fn windows(evidence: &Evidence) -> Vec<Window> {
                     on_leader: false,
                     targets: 0,
                 });
+                // It is fired when it has hit all: those that were hit last may be the majority.
+                window.fired_ns = event.at_ns;
                 window.on_leader |= event.role == NodeRole::Leader;
                 window.targets += usize::from(hit.insert((event.fault, event.node)));
             }
@@ -115,7 +117,7 @@ pub fn partial_outages(evidence: &Evidence) -> Vec<Range<u64>> {
     lasting.map(|((from_ns, _), to_ns)| *from_ns..to_ns).collect()
 }
 
-/// How many nodes were up, after each change.
+/// How many nodes were up and there for the others, after each change.
 struct Health {
     changes: Vec<(u64, usize)>,
     majority: usize,
@@ -131,9 +133,18 @@ impl Health {
                 ProcessStep::Started { .. } => {}
             }
         }
-        // The signal ends a node's health; its exit is only noticed later.
-        let injected = evidence.faults.iter().filter(|event| event.stage == FaultStage::Injected);
-        changes.extend(injected.map(|event| (event.at_ns, event.node, false)));
+        for event in &evidence.faults {
+            // (A kind of another version of the tool is taken for a kill.)
+            let (takes_away, ends) =
+                FaultKind::named(&event.kind).map_or((true, true), |kind| (kind.takes_away(), kind.hurt() == Hurt::Ends));
+            match event.stage {
+                // A signal ends a node's health; its exit is only noticed later.
+                FaultStage::Injected if takes_away => changes.push((event.at_ns, event.node, false)),
+                // A process that ended is healthy again from its first answer on.
+                FaultStage::Healed if takes_away && !ends => changes.push((event.at_ns, event.node, true)),
+                _ => {}
+            }
+        }
         changes.sort_unstable();
         let mut up: BTreeSet<u16> = BTreeSet::new();
         let after = |(at_ns, node, is_up)| {
@@ -179,4 +190,53 @@ pub fn write_pauses(evidence: &Evidence) -> Vec<u64> {
         pauses.extend(pause.into_iter().chain((times.len() < 2).then_some(open_end)).max());
     }
     pauses
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::{FaultEvent, ProcessEvent, RunFacts};
+
+    fn fault(at_ns: u64, stage: FaultStage, kind: FaultKind, node: u16) -> FaultEvent {
+        FaultEvent { at_ns, fault: 1, stage, kind: kind.name().into(), node, role: NodeRole::Leader, term: 1 }
+    }
+
+    fn ready(at_ns: u64, node: u16) -> ProcessEvent {
+        ProcessEvent { at_ns, node, step: ProcessStep::Ready }
+    }
+
+    /// Three nodes that are ready from the start, and are ready again so.
+    fn evidence(faults: Vec<FaultEvent>, ready_again: &[ProcessEvent]) -> Evidence {
+        let facts = RunFacts { nodes: vec![1, 2, 3], ..RunFacts::default() };
+        let processes = [1, 2, 3].map(|node| ready(0, node)).into_iter().chain(ready_again.iter().copied()).collect();
+        Evidence { faults, processes, last_ns: 300, ..Evidence::empty(facts) }
+    }
+
+    #[test]
+    fn after_all_were_killed_a_majority_is_healthy_when_two_answer_again() {
+        let hits = (1..=3).flat_map(|node| {
+            let at_ns = 100 + u64::from(node);
+            [FaultStage::Injected, FaultStage::Effective].map(|stage| fault(at_ns, stage, FaultKind::KillAll, node))
+        });
+        let evidence = evidence(hits.collect(), &[ready(200, 1), ready(210, 3), ready(220, 2)]);
+        let window = &windows(&evidence)[0];
+        assert_eq!((window.fired_ns, window.healthy_ns, window.targets), (103, Some(210), 3));
+    }
+
+    #[test]
+    fn a_fault_that_leaves_a_majority_leaves_it_healthy() {
+        for kind in FaultKind::ALL.into_iter().filter(|kind| kind.nodes_left(3) >= 2) {
+            let hit = [FaultStage::Injected, FaultStage::Effective].map(|stage| fault(100, stage, kind, 1));
+            assert_eq!(windows(&evidence(hit.to_vec(), &[]))[0].healthy_ns, Some(100), "{}", kind.name());
+        }
+    }
+
+    #[test]
+    fn who_was_cut_off_is_there_again_when_the_cut_is_healed() {
+        let stages = [(100, FaultStage::Injected), (100, FaultStage::Effective), (150, FaultStage::Healed)];
+        let cut = stages.map(|(at_ns, stage)| fault(at_ns, stage, FaultKind::IsolateLeader, 1));
+        let evidence = evidence(cut.to_vec(), &[]);
+        let outage = partial_outages(&evidence).pop();
+        assert_eq!(outage, Some(100..150));
+    }
 }

@@ -170,11 +170,12 @@ impl Client {
                 // because it answers a little earlier.
                 let wire_deadline = deadline_on_wire.then_some(self.attempt_deadline);
                 let answer = call_unary(node.unary.clone(), call.request.clone(), wire_deadline);
-                self.send_alone(call, answer, beside).await
+                self.send_alone(call, answer, self.attempt_deadline, beside).await
             }
             Way::Webhook(gateway) => {
+                let _place = node.webhook.place().await;
                 let answer = node.webhook.clone().post(gateway, call.purpose, call.request.clone());
-                self.send_alone(call, answer, beside).await
+                self.send_alone(call, answer, limits::NOTICE_DEADLINE, beside).await
             }
         }
     }
@@ -184,13 +185,14 @@ impl Client {
         &self,
         call: Call,
         answer: impl Future<Output = Outcome> + Send + 'static,
+        deadline: Duration,
         beside: Option<Beside>,
     ) -> Result<Answer, HistoryClosed> {
         let op = self.recorder.next_op();
         record_invoke(&self.recorder, op, &call, 0, beside)?;
         let sent = SentCall { op, recorder: &self.recorder, is_settled: false };
         let mut answer = Box::pin(answer);
-        let outcome = match tokio::time::timeout(self.attempt_deadline, &mut answer).await {
+        let outcome = match tokio::time::timeout(deadline, &mut answer).await {
             Ok(outcome) => outcome,
             Err(_) => {
                 let recorder = self.recorder.clone();
@@ -202,7 +204,7 @@ impl Client {
                         let _closed = recorder.record(late);
                     }
                 });
-                Outcome::Unknown { why: format!("no answer within {} ms", self.attempt_deadline.as_millis()).into() }
+                Outcome::Unknown { why: format!("no answer within {} ms", deadline.as_millis()).into() }
             }
         };
         sent.settle(outcome.clone())?;

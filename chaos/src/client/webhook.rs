@@ -5,6 +5,7 @@
 //! without one.
 
 use std::fmt::Display;
+use std::sync::Arc;
 
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
@@ -15,6 +16,7 @@ use hyper_util::rt::TokioExecutor;
 use serde::Deserialize;
 use serde_json::json;
 use sha2::{Digest, Sha512};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::classify::{outcome_of_info, was_never_sent};
 use crate::history::{Outcome, PaymentOutcome, Place, Purpose, Receipt, Request, WriteAnswer, Written, wire};
@@ -49,6 +51,8 @@ impl Gateway {
 #[derive(Clone)]
 pub(super) struct Webhook {
     address: String,
+    /// For notices under way.
+    places: Arc<Semaphore>,
     http: legacy::Client<HttpConnector, Full<Bytes>>,
 }
 
@@ -59,7 +63,12 @@ impl Webhook {
         connector.set_nodelay(true);
         // A notice is one call of the history: it is not sent again behind our back.
         let http = legacy::Client::builder(TokioExecutor::new()).retry_canceled_requests(false).build(connector);
-        Self { address: address.to_owned(), http }
+        Self { address: address.to_owned(), places: Arc::new(Semaphore::new(limits::NOTICES_AT_ONCE_MAX)), http }
+    }
+
+    /// To be had before a notice is sent, and given back when its answer is known.
+    pub(super) async fn place(&self) -> OwnedSemaphorePermit {
+        Arc::clone(&self.places).acquire_owned().await.expect("nobody closes it")
     }
 
     /// Posts a `RecordPayment` as the gateway would.

@@ -1,5 +1,6 @@
 //! The configuration files of the nodes, as an operator would write them.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -7,6 +8,7 @@ use toml::{Table, Value};
 
 use super::ports::Ports;
 use crate::client::{MIDTRANS_SERVER_KEY, XENDIT_CALLBACK_TOKEN};
+use crate::scenario::merge;
 
 /// Within a node's own directory.
 pub(super) const DATA_DIRECTORY: &str = "data";
@@ -20,8 +22,12 @@ pub(super) struct Member {
     pub(super) ports: Ports,
 }
 
+pub(super) fn socket(port: u16) -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, port).into()
+}
+
 pub(super) fn loopback(port: u16) -> String {
-    format!("127.0.0.1:{port}")
+    socket(port).to_string()
 }
 
 /// 64 hexadecimal digits from the seed: no secret, this cluster sells nothing.
@@ -52,10 +58,11 @@ impl SecretFiles {
     }
 }
 
-/// `overrides` win key by key.
+/// `overrides` win key by key. `dial`: where this node calls that one, if not at its own address.
 pub(super) fn node_file(
     member: &Member,
     members: &[Member],
+    dial: &dyn Fn(u16) -> Option<SocketAddr>,
     directory: &Path,
     secrets: &SecretFiles,
     overrides: &Table,
@@ -74,7 +81,7 @@ pub(super) fn node_file(
             ("shutdown_timeout", SHUTDOWN_TIMEOUT.into()),
         ],
     );
-    let members: Vec<Value> = members.iter().map(member_entry).collect();
+    let members: Vec<Value> = members.iter().map(|other| member_entry(other, dial(other.id))).collect();
     section("cluster", &[("name", "drill".into()), ("members", members.into())]);
     let ports = member.ports;
     section(
@@ -99,22 +106,14 @@ pub(super) fn node_file(
     toml::to_string_pretty(&file).context("writing a node's configuration")
 }
 
-fn member_entry(member: &Member) -> Value {
+fn member_entry(member: &Member, dial: Option<SocketAddr>) -> Value {
     let mut entry = Table::new();
     entry.insert("id".into(), i64::from(member.id).into());
     entry.insert("client".into(), loopback(member.ports.client).into());
     entry.insert("peer".into(), loopback(member.ports.peer).into());
     entry.insert("admin".into(), loopback(member.ports.admin).into());
+    entry.extend(dial.map(|address| ("dial".to_owned(), address.to_string().into())));
     entry.into()
-}
-
-fn merge(into: &mut Table, from: &Table) {
-    for (key, value) in from {
-        match (into.get_mut(key), value) {
-            (Some(Value::Table(into)), Value::Table(from)) => merge(into, from),
-            _ => drop(into.insert(key.clone(), value.clone())),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -128,7 +127,7 @@ mod tests {
         let overrides: Table = toml::from_str("raft.snapshot_after_entries = 500\nnode.worker_threads = 1").unwrap();
         let folder = tempfile::tempdir().unwrap();
         let secrets = SecretFiles::write(folder.path(), "07").unwrap();
-        let text = node_file(&members[0], &members, Path::new("/d"), &secrets, &overrides).unwrap();
+        let text = node_file(&members[0], &members, &|_| None, Path::new("/d"), &secrets, &overrides).unwrap();
         let file: Table = toml::from_str(&text).unwrap();
         assert_eq!(file["node"]["id"].as_integer(), Some(1));
         assert_eq!(file["node"]["worker_threads"].as_integer(), Some(1));

@@ -19,6 +19,7 @@ use tonic::transport::Channel;
 use crate::client::{NodeAddress, channel};
 use crate::history::{Recorder, RunFolder};
 use crate::limits;
+use crate::network::Network;
 use crate::proto::admin::admin_service_client::AdminServiceClient;
 use crate::proto::admin::{GetStatusRequest, GetStatusResponse, InitRequest, NodeRole as WireRole};
 use crate::scenario::Scenario;
@@ -39,15 +40,17 @@ pub struct Binaries {
 
 pub struct Cluster {
     nodes: Vec<Node>,
+    /// Between the nodes, if the scenario's faults need it; otherwise they call each other directly.
+    network: Option<Network>,
     serial_key: String,
 }
 
 impl Cluster {
-    /// Writes the nodes' configuration and starts nothing yet.
+    /// Writes the nodes' configuration and starts none of them yet.
     ///
     /// # Errors
     /// No free ports, a file that cannot be written, or the watchdog that cannot be started.
-    pub fn prepare(
+    pub async fn prepare(
         scenario: &Scenario,
         seed: u64,
         binaries: &Binaries,
@@ -60,6 +63,8 @@ impl Cluster {
             .zip(1..)
             .map(|(ports, id)| config::Member { id, ports })
             .collect();
+        let peers = members.iter().map(|member| (member.id, config::socket(member.ports.peer))).collect();
+        let network = if scenario.faults.need_network() { Some(Network::start(&peers).await?) } else { None };
         let serial_key = config::serial_key(seed);
         let secrets = config::SecretFiles::write(&folder.nodes(), &serial_key)?;
 
@@ -69,11 +74,12 @@ impl Cluster {
             std::fs::create_dir_all(&directory)?;
             let directory = directory.canonicalize()?;
             let file = directory.join("node.toml");
-            let text = config::node_file(member, &members, &directory, &secrets, &scenario.cluster.config)?;
+            let dial = |to: u16| network.as_ref().filter(|_| to != member.id).map(|network| network.address((member.id, to)));
+            let text = config::node_file(member, &members, &dial, &directory, &secrets, &scenario.cluster.config)?;
             std::fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?;
             nodes.push(Node::new(member, binaries.node.clone(), directory, file, recorder.clone(), watchdog.clone()));
         }
-        Ok(Self { nodes, serial_key })
+        Ok(Self { nodes, network, serial_key })
     }
 
     /// Starts every node, makes a cluster of them, and waits for its first leader.
@@ -123,6 +129,11 @@ impl Cluster {
     }
 
     #[must_use]
+    pub fn network(&self) -> Option<&Network> {
+        self.network.as_ref()
+    }
+
+    #[must_use]
     pub fn node(&self, id: u16) -> &Node {
         self.nodes.iter().find(|node| node.id() == id).expect("ids come from this cluster")
     }
@@ -144,13 +155,19 @@ impl Cluster {
         self.nodes.iter().flat_map(Node::unexpected_exits).collect()
     }
 
-    /// Starts what is down; every node answers when it returns.
+    /// Starts what is down, resumes what is stopped, joins what is cut; every node answers when it returns.
     ///
     /// # Errors
     /// A node does not come up.
     pub async fn heal(&self) -> anyhow::Result<()> {
+        if let Some(network) = &self.network {
+            network.heal();
+        }
         for node in &self.nodes {
-            if !node.is_running() {
+            if node.is_running() {
+                // One that ended in this moment is started by whoever supervises.
+                let _ended = node.resume();
+            } else {
                 node.start()?;
             }
         }

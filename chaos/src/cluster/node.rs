@@ -207,6 +207,22 @@ impl Node {
         self.signal(Signal::SIGKILL)
     }
 
+    /// SIGSTOP: it is there and does nothing.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn pause(&self) -> anyhow::Result<()> {
+        self.send(Signal::SIGSTOP)
+    }
+
+    /// SIGCONT; to a process that is not paused it is nothing.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn resume(&self) -> anyhow::Result<()> {
+        self.send(Signal::SIGCONT)
+    }
+
     /// How the process ended; `None` if it did not within `deadline`.
     pub async fn wait_down(&self, deadline: Duration) -> Option<Exit> {
         let mut process = self.shared.process.subscribe();
@@ -217,9 +233,18 @@ impl Node {
         }
     }
 
+    /// One that tells it to end.
     fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        let was_told = self.shared.told_to_end.swap(true, Ordering::SeqCst);
+        let sent = self.send(signal);
+        if sent.is_err() {
+            self.shared.told_to_end.store(was_told, Ordering::SeqCst);
+        }
+        sent
+    }
+
+    fn send(&self, signal: Signal) -> anyhow::Result<()> {
         let Process::Up { pid, .. } = *self.shared.process.borrow() else { bail!("node {} does not run", self.id) };
-        self.shared.told_to_end.store(true, Ordering::SeqCst);
         let pid = Pid::from_raw(i32::try_from(pid).context("a process id beyond 31 bits")?);
         nix::sys::signal::kill(pid, signal).with_context(|| format!("{signal} to node {}", self.id))
     }

@@ -1,35 +1,30 @@
 //! Fires the planned faults, one after the other, and says in the history what each one met.
 //!
-//! A target is found when its fault fires: who leads is asked of the nodes themselves. A fault that finds no target is planned
-//! in the history and never injected; the judge counts what landed (V20). Each fault is healed before the next one fires, so
-//! that no schedule takes the majority away for longer than it says.
+//! A target is found when its fault fires ([`target`]). A fault that finds no target is planned in the history and never injected;
+//! the judge counts what landed (V20). Each fault is undone before the next one fires, so that no schedule takes the majority away
+//! for longer than it says.
 
+mod cuts;
 pub mod plan;
+mod target;
 
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::cluster::{Cluster, Node};
-use crate::history::{FaultEvent, FaultStage, NodeRole, Record, Recorder, wire};
+use crate::history::{FaultEvent, FaultStage, NodeRole, Record, Recorder};
 use crate::limits;
-use crate::proto::admin::GetStatusResponse;
-use crate::scenario::FaultKind;
+use crate::network::{Direction, Passage};
+use crate::scenario::{FaultKind, Hurt};
 use plan::PlannedFault;
+use target::Target;
 
-/// Between two looks for a target.
-const LOOK_PAUSE: Duration = Duration::from_millis(20);
+/// Between two looks for an effect.
+const LOOK_PAUSE: Duration = Duration::from_millis(10);
 
-/// A node and what it was when its fault fired.
-#[derive(Debug, Clone, Copy)]
-struct Target {
-    node: u16,
-    role: NodeRole,
-    term: u64,
-}
-
-/// Returns when the last fault is healed: what a node did not do as it should. Calls `landed` for each that hurt.
+/// Returns when the last fault is undone: what a node did not do as it should. Calls `landed` for each that hurt.
 ///
 /// # Errors
 /// The history can no longer be written, a process outlives SIGKILL, or one does not come up again.
@@ -42,48 +37,160 @@ pub async fn inject(
 ) -> anyhow::Result<Vec<String>> {
     let mut problems = Vec::new();
     for fault in faults {
-        tokio::time::sleep_until(phase_start + fault.at()).await;
-        let targets = find_targets(cluster, fault).await;
+        sleep_until(phase_start + fault.at()).await;
+        let targets = target::find(cluster, fault).await;
+        let strike = Strike { cluster, recorder, fault };
         if targets.is_empty() {
-            let nobody = Target { node: 0, role: NodeRole::Unknown, term: 0 };
-            recorder.record(event(recorder, fault, FaultStage::Planned, nobody))?;
+            strike.note(FaultStage::Planned, Target { node: 0, role: NodeRole::Unknown, term: 0 })?;
             continue;
         }
-        let hit = fire(cluster, recorder, fault, &targets)?;
-        let mut has_landed = false;
-        for target in &hit {
-            let Gone { by_fault, problem } = wait_gone(cluster.node(target.node), fault.kind).await?;
-            if by_fault {
-                recorder.record(event(recorder, fault, FaultStage::Effective, *target))?;
-            }
-            has_landed |= by_fault;
-            problems.extend(problem.map(|problem| format!("fault {}: {problem}", fault.number)));
+        for target in &targets {
+            strike.note(FaultStage::Planned, *target)?;
         }
-        if has_landed {
+        if strike.carry_out(&targets, &mut problems).await? {
             landed(fault.kind);
         }
-        tokio::time::sleep(fault.restart_after()).await;
-        restart(cluster, recorder, fault, &hit).await?;
     }
     Ok(problems)
 }
 
-/// Those that were signalled.
-fn fire(cluster: &Cluster, recorder: &Recorder, fault: &PlannedFault, targets: &[Target]) -> anyhow::Result<Vec<Target>> {
-    for target in targets {
-        recorder.record(event(recorder, fault, FaultStage::Planned, *target))?;
+/// One fault on its way.
+struct Strike<'a> {
+    cluster: &'a Cluster,
+    recorder: &'a Recorder,
+    fault: &'a PlannedFault,
+}
+
+impl Strike<'_> {
+    fn note(&self, stage: FaultStage, target: Target) -> anyhow::Result<()> {
+        Ok(self.recorder.record(Record::Fault(FaultEvent {
+            at_ns: self.recorder.now_ns(),
+            fault: self.fault.number,
+            stage,
+            kind: self.fault.kind.name().into(),
+            node: target.node,
+            role: target.role,
+            term: target.term,
+        }))?)
     }
-    let mut hit = Vec::new();
-    for target in targets {
-        let node = cluster.node(target.node);
-        let signalled = if fault.kind == FaultKind::StopLeader { node.signal_stop() } else { node.signal_kill() };
-        // A node that ended by itself in this moment was not hit by us.
-        if signalled.is_ok() {
-            recorder.record(event(recorder, fault, FaultStage::Injected, *target))?;
-            hit.push(*target);
+
+    /// Fires it, waits for its effect, lets it last, and undoes it. Returns whether it was seen to hurt.
+    async fn carry_out(&self, targets: &[Target], problems: &mut Vec<String>) -> anyhow::Result<bool> {
+        match self.fault.kind.hurt() {
+            Hurt::Ends => self.end(targets, problems).await,
+            Hurt::Pauses => self.pause(targets).await,
+            Hurt::Cuts => self.change_network(targets, Passage::Held).await,
+            Hurt::Slows => {
+                let delay = Duration::from_millis(self.fault.delay_ms);
+                self.change_network(targets, Passage::Slow { delay, jitter: delay / 2 }).await
+            }
         }
     }
-    Ok(hit)
+
+    async fn end(&self, targets: &[Target], problems: &mut Vec<String>) -> anyhow::Result<bool> {
+        let mut hit = Vec::new();
+        for target in targets {
+            let node = self.cluster.node(target.node);
+            let signalled = if self.fault.kind.is_orderly() { node.signal_stop() } else { node.signal_kill() };
+            // A node that ended by itself in this moment was not hit by us.
+            if signalled.is_ok() {
+                self.note(FaultStage::Injected, *target)?;
+                hit.push(*target);
+            }
+        }
+        let mut has_landed = false;
+        for target in &hit {
+            let Gone { by_fault, problem } = wait_gone(self.cluster.node(target.node), self.fault.kind).await?;
+            if by_fault {
+                self.note(FaultStage::Effective, *target)?;
+            }
+            has_landed |= by_fault;
+            problems.extend(problem.map(|problem| format!("fault {}: {problem}", self.fault.number)));
+        }
+        sleep(self.fault.lasts()).await;
+        for target in &hit {
+            self.cluster.node(target.node).start()?;
+        }
+        for target in &hit {
+            self.until_there(*target).await?;
+        }
+        Ok(has_landed)
+    }
+
+    async fn pause(&self, targets: &[Target]) -> anyhow::Result<bool> {
+        let mut has_landed = false;
+        for target in targets {
+            let node = self.cluster.node(target.node);
+            if node.pause().is_err() {
+                continue;
+            }
+            self.note(FaultStage::Injected, *target)?;
+            if until(limits::KILL_DEADLINE, || async { node.status().await.is_none() }).await {
+                self.note(FaultStage::Effective, *target)?;
+                has_landed = true;
+            }
+        }
+        sleep(self.fault.lasts()).await;
+        for target in targets {
+            // One that ended meanwhile is told as that.
+            let _ended = self.cluster.node(target.node).resume();
+            self.until_there(*target).await?;
+        }
+        Ok(has_landed)
+    }
+
+    async fn change_network(&self, targets: &[Target], passage: Passage) -> anyhow::Result<bool> {
+        let network = self.cluster.network().context("the scenario's faults need a network of the tool's own")?;
+        let all: Vec<u16> = self.cluster.nodes().iter().map(Node::id).collect();
+        let centre = targets[0].node;
+        let directions: Vec<Direction> = cuts::directions(self.fault.kind, centre, &all);
+        let begun = Instant::now();
+        network.set(directions.iter().copied(), passage);
+        for target in targets {
+            self.note(FaultStage::Injected, *target)?;
+        }
+        let lasts = self.fault.lasts();
+        let has_landed = until(lasts, || async { directions.iter().any(|direction| network.has_kept(*direction)) }).await;
+        if has_landed {
+            for target in targets {
+                self.note(FaultStage::Effective, *target)?;
+            }
+        }
+        if self.fault.kind == FaultKind::FlapFollower {
+            let mut passages = [Passage::Free, passage].into_iter().cycle();
+            while begun.elapsed() + limits::FLAP_INTERVAL < lasts {
+                sleep(limits::FLAP_INTERVAL).await;
+                network.set(directions.iter().copied(), passages.next().expect("a cycle has no end"));
+            }
+        }
+        sleep_until(begun + lasts).await;
+        network.set(directions, Passage::Free);
+        for target in targets {
+            self.until_there(*target).await?;
+        }
+        Ok(has_landed)
+    }
+
+    async fn until_there(&self, target: Target) -> anyhow::Result<()> {
+        let node = self.cluster.node(target.node);
+        let after = || format!("after fault {}", self.fault.number);
+        node.wait_ready(limits::READY_DEADLINE).await.with_context(after)?;
+        let answers = until(limits::READY_DEADLINE, || async { node.status().await.is_some() }).await;
+        ensure!(answers, "{}: node {} does not answer", after(), target.node);
+        self.note(FaultStage::Healed, target)
+    }
+}
+
+/// Looks until it is so, or `deadline` is over: whether it is.
+async fn until<F: Future<Output = bool>>(deadline: Duration, is_so: impl Fn() -> F) -> bool {
+    let end = Instant::now() + deadline;
+    while !is_so().await {
+        if Instant::now() >= end {
+            return false;
+        }
+        sleep(LOOK_PAUSE).await;
+    }
+    true
 }
 
 /// How a process that was signalled went.
@@ -97,7 +204,7 @@ struct Gone {
 async fn wait_gone(node: &Node, kind: FaultKind) -> anyhow::Result<Gone> {
     let id = node.id();
     if let Some(exit) = node.wait_down(limits::STOP_DEADLINE).await {
-        let is_disorderly = kind == FaultKind::StopLeader && !exit.is_success();
+        let is_disorderly = kind.is_orderly() && !exit.is_success();
         let problem = is_disorderly.then(|| format!("node {id} was stopped by SIGTERM and ended with {exit}"));
         return Ok(Gone { by_fault: true, problem });
     }
@@ -107,102 +214,4 @@ async fn wait_gone(node: &Node, kind: FaultKind) -> anyhow::Result<Gone> {
     let waited_s = limits::STOP_DEADLINE.as_secs();
     let problem = format!("node {id} did not end within {waited_s} s of its signal and was killed");
     Ok(Gone { by_fault: false, problem: Some(problem) })
-}
-
-async fn restart(cluster: &Cluster, recorder: &Recorder, fault: &PlannedFault, hit: &[Target]) -> anyhow::Result<()> {
-    for target in hit {
-        cluster.node(target.node).start()?;
-    }
-    for target in hit {
-        let ready = cluster.node(target.node).wait_ready(limits::READY_DEADLINE).await;
-        ready.with_context(|| format!("after fault {}", fault.number))?;
-        recorder.record(event(recorder, fault, FaultStage::Healed, *target))?;
-    }
-    Ok(())
-}
-
-fn event(recorder: &Recorder, fault: &PlannedFault, stage: FaultStage, target: Target) -> Record {
-    Record::Fault(FaultEvent {
-        at_ns: recorder.now_ns(),
-        fault: fault.number,
-        stage,
-        kind: fault.kind.name().into(),
-        node: target.node,
-        role: target.role,
-        term: target.term,
-    })
-}
-
-/// Waits for the state that the fault wants: every node up, and a leader where one is needed.
-async fn find_targets(cluster: &Cluster, fault: &PlannedFault) -> Vec<Target> {
-    let until = Instant::now() + limits::TARGET_WAIT_MAX;
-    loop {
-        let statuses = cluster.statuses().await;
-        let is_whole = statuses.len() == cluster.nodes().len();
-        let targets = choose(fault, &statuses);
-        if is_whole && !targets.is_empty() {
-            return targets;
-        }
-        if Instant::now() >= until {
-            return Vec::new();
-        }
-        tokio::time::sleep(LOOK_PAUSE).await;
-    }
-}
-
-fn choose(fault: &PlannedFault, statuses: &[(u16, GetStatusResponse)]) -> Vec<Target> {
-    let target = |(node, status): &(u16, GetStatusResponse)| Target {
-        node: *node,
-        role: wire::node_role(status.role),
-        term: status.term,
-    };
-    let leader = statuses
-        .iter()
-        .filter(|(_, status)| wire::node_role(status.role) == NodeRole::Leader)
-        .max_by_key(|(_, status)| status.term);
-    match fault.kind {
-        FaultKind::KillLeader | FaultKind::StopLeader => leader.map(target).into_iter().collect(),
-        // All at once must hit a cluster that works, or it shows nothing.
-        FaultKind::KillAll if leader.is_none() => Vec::new(),
-        FaultKind::KillAll => statuses.iter().map(target).collect(),
-        FaultKind::KillFollower => {
-            let followers: Vec<_> =
-                statuses.iter().filter(|(_, status)| wire::node_role(status.role) == NodeRole::Follower).collect();
-            if leader.is_none() || followers.is_empty() {
-                return Vec::new();
-            }
-            vec![target(followers[fault.choice as usize % followers.len()])]
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::proto::admin::NodeRole as WireRole;
-
-    fn status(node: u16, role: WireRole, term: u64) -> (u16, GetStatusResponse) {
-        (node, GetStatusResponse { role: role.into(), term, ..Default::default() })
-    }
-
-    fn nodes_of(kind: FaultKind, statuses: &[(u16, GetStatusResponse)]) -> Vec<u16> {
-        let fault = PlannedFault { number: 1, kind, at_ms: 0, restart_after_ms: 0, choice: 5 };
-        choose(&fault, statuses).iter().map(|target| target.node).collect()
-    }
-
-    #[test]
-    fn the_leader_is_the_one_of_the_highest_term() {
-        let statuses = [status(1, WireRole::Leader, 4), status(2, WireRole::Leader, 5), status(3, WireRole::Follower, 5)];
-        assert_eq!(nodes_of(FaultKind::KillLeader, &statuses), [2]);
-        assert_eq!(nodes_of(FaultKind::KillFollower, &statuses), [3]);
-        assert_eq!(nodes_of(FaultKind::KillAll, &statuses), [1, 2, 3]);
-    }
-
-    #[test]
-    fn without_a_leader_nothing_fires() {
-        let statuses = [status(1, WireRole::Candidate, 4), status(2, WireRole::Follower, 4)];
-        for kind in [FaultKind::KillLeader, FaultKind::KillFollower, FaultKind::KillAll, FaultKind::StopLeader] {
-            assert!(nodes_of(kind, &statuses).is_empty());
-        }
-    }
 }

@@ -9,7 +9,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
-use crate::scenario::{FaultKind, Scenario};
+use crate::scenario::{FaultKind, Scenario, Span};
 
 /// So that faults and buyers do not draw from the same numbers.
 const FAULTS_STREAM: u64 = u64::MAX;
@@ -21,8 +21,10 @@ pub struct PlannedFault {
     pub kind: FaultKind,
     /// After the fault phase began. It fires later if the one before is not yet healed.
     pub at_ms: u64,
-    /// From the target's death to its restart.
-    pub restart_after_ms: u64,
+    /// From its effect until it is undone.
+    pub lasts_ms: u64,
+    /// Of links that are slowed; otherwise 0.
+    pub delay_ms: u64,
     /// Picks among several possible targets: this modulo their number.
     pub choice: u32,
 }
@@ -40,18 +42,20 @@ pub fn plan(scenario: &Scenario, seed: u64) -> Vec<PlannedFault> {
     for (slot, kind) in (0_u64..).zip(kinds) {
         // In the first half of its slot, so that even the last has time to heal within the phase.
         let at_ms = slot * slot_ms + rng.random_range(0..=slot_ms / 2);
-        let range = kind.restart_after_min.ms()..=kind.restart_after_max.ms();
+        let range = kind.lasts_min.ms()..=kind.lasts_max.ms();
         faults.push(PlannedFault {
             number: 0,
             kind: kind.kind,
             at_ms,
-            restart_after_ms: rng.random_range(range),
+            lasts_ms: rng.random_range(range),
+            delay_ms: kind.delay.map_or(0, Span::ms),
             choice: rng.random(),
         });
     }
     for one in &scenario.faults.at {
-        let (at_ms, restart_after_ms) = (one.at.ms(), one.restart_after.ms());
-        faults.push(PlannedFault { number: 0, kind: one.kind, at_ms, restart_after_ms, choice: rng.random() });
+        let (at_ms, lasts_ms) = (one.at.ms(), one.lasts.ms());
+        let delay_ms = one.delay.map_or(0, Span::ms);
+        faults.push(PlannedFault { number: 0, kind: one.kind, at_ms, lasts_ms, delay_ms, choice: rng.random() });
     }
     faults.sort_by_key(|fault| fault.at_ms);
     for (number, fault) in (1..).zip(&mut faults) {
@@ -67,8 +71,8 @@ impl PlannedFault {
     }
 
     #[must_use]
-    pub fn restart_after(&self) -> Duration {
-        Duration::from_millis(self.restart_after_ms)
+    pub fn lasts(&self) -> Duration {
+        Duration::from_millis(self.lasts_ms)
     }
 }
 
@@ -123,7 +127,7 @@ mod tests {
             }
             let (nodes, end_ms) = (scenario.cluster.nodes, scenario.phases.faults.ms() + scenario.phases.settle.ms());
             let down_ms = |fault: &PlannedFault| {
-                if fault.kind.nodes_left(nodes) > nodes / 2 { 0 } else { fault.restart_after_ms + START_MS }
+                if fault.kind.nodes_left(nodes) > nodes / 2 { 0 } else { fault.lasts_ms + START_MS }
             };
             for seed in 0..200 {
                 let faults = plan(&scenario, seed);

@@ -116,7 +116,7 @@ impl RunFolder {
 }
 
 /// `run.json`: what the judge must know beside what happened.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct RunFacts {
     pub schema: u32,
     pub scenario: String,

@@ -44,7 +44,10 @@ impl Way {
     fn due(&self, random: &mut ChaCha8Rng) -> Instant {
         match self.matrix.of(self.direction) {
             Passage::Free | Passage::Held => Instant::now(),
-            Passage::Slow { delay, jitter } => Instant::now() + delay + jitter.mul_f64(random.random()),
+            Passage::Slow { delay, jitter } => {
+                self.kept.store(true, Ordering::Relaxed);
+                Instant::now() + delay + jitter.mul_f64(random.random())
+            }
         }
     }
 

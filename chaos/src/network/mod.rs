@@ -29,7 +29,7 @@ pub type Direction = (u16, u16);
 pub struct Network {
     addresses: BTreeMap<Direction, SocketAddr>,
     matrix: Matrix,
-    /// Something was kept back since the cut began.
+    /// Something was kept back, or delayed, since.
     kept: BTreeMap<Direction, Arc<AtomicBool>>,
     /// Stop with it.
     _links: JoinSet<()>,
@@ -67,6 +67,11 @@ impl Network {
             self.kept[direction].store(false, Ordering::Relaxed);
         }
         self.matrix.set(&directions, passage);
+    }
+
+    /// Everything passes.
+    pub fn heal(&self) {
+        self.set(self.addresses.keys().copied(), Passage::Free);
     }
 
     /// Whether anything was kept back on its way since the link was last [`Self::set`].

@@ -103,7 +103,7 @@ pub fn run(options: &Options, interrupt: &Interrupt) -> anyhow::Result<(RunFolde
     let (writer, recorder) = HistoryWriter::create(&folder.history(), RunClock::start()).context("making the history")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the tool's runtime")?;
     let (ended, left) = runtime.block_on(async {
-        let cluster = Cluster::prepare(&options.scenario, options.seed, &options.binaries, &folder, &recorder)?;
+        let cluster = Cluster::prepare(&options.scenario, options.seed, &options.binaries, &folder, &recorder).await?;
         let cluster = Arc::new(cluster);
         let ended = tokio::select! {
             biased;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{bail, ensure};
 
-use super::{FaultKind, Scenario, Share, Span};
+use super::{FaultKind, Hurt, Scenario, Share, Span};
 use crate::limits;
 
 pub(super) fn check(scenario: &Scenario) -> anyhow::Result<()> {
@@ -100,16 +100,13 @@ fn check_faults(scenario: &Scenario) -> anyhow::Result<()> {
     let faults = &scenario.faults;
     for random in &faults.random {
         within("faults.random.count", random.count, 0, limits::FAULTS_MAX)?;
-        span_within(
-            "faults.random.restart_after_max",
-            random.restart_after_max,
-            random.restart_after_min.get(),
-            limits::DELAY_MAX,
-        )?;
+        span_within("faults.random.lasts_max", random.lasts_max, random.lasts_min.get(), limits::DELAY_MAX)?;
+        check_kind("faults.random", scenario, random.kind, random.delay)?;
     }
     for one in &faults.at {
         span_within("faults.at.at", one.at, Duration::ZERO, scenario.phases.faults.get())?;
-        span_within("faults.at.restart_after", one.restart_after, Duration::ZERO, limits::DELAY_MAX)?;
+        span_within("faults.at.lasts", one.lasts, Duration::ZERO, limits::DELAY_MAX)?;
+        check_kind("faults.at", scenario, one.kind, one.delay)?;
     }
     for (kind, count) in &scenario.required.faults {
         let planned = planned(scenario, *kind);
@@ -121,11 +118,18 @@ fn check_faults(scenario: &Scenario) -> anyhow::Result<()> {
         "required.snapshot_installs cannot be told with cluster.config.raft.entries_kept_after_snapshot = 0: \
          the log then begins right behind a node's own snapshots too"
     );
-    let needs_others = |kind: FaultKind| kind == FaultKind::KillFollower && planned(scenario, kind) > 0;
-    if scenario.cluster.nodes == 1 && needs_others(FaultKind::KillFollower) {
-        bail!("faults: a cluster of one node has no follower to kill");
-    }
     Ok(())
+}
+
+fn check_kind(key: &str, scenario: &Scenario, kind: FaultKind, delay: Option<Span>) -> anyhow::Result<()> {
+    let (nodes, least, name) = (scenario.cluster.nodes, kind.nodes_min(), kind.name());
+    ensure!(nodes >= least, "{key}: {name} needs a cluster of {least} nodes at least, has {nodes}");
+    match (kind.hurt() == Hurt::Slows, delay) {
+        (true, Some(delay)) => span_within(&format!("{key}.delay"), delay, Duration::from_millis(1), limits::LINK_DELAY_MAX),
+        (true, None) => bail!("{key}: {name} needs a delay"),
+        (false, Some(_)) => bail!("{key}: {name} has no delay"),
+        (false, None) => Ok(()),
+    }
 }
 
 fn planned(scenario: &Scenario, kind: FaultKind) -> u32 {

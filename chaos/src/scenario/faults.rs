@@ -17,9 +17,60 @@ pub enum FaultKind {
     KillAll,
     /// SIGTERM to the leader: an orderly stop, which must hand over and exit with 0.
     StopLeader,
+    /// SIGTERM to one node that follows, which must exit with 0.
+    StopFollower,
+    /// SIGSTOP to the leader, and SIGCONT after: it takes itself for the leader until it hears better.
+    PauseLeader,
+    PauseFollower,
+    /// Nothing passes between the leader and its peers; it still hears its clients.
+    IsolateLeader,
+    IsolateFollower,
+    /// What the leader sends to its peers is not heard; what they send is.
+    MuteLeader,
+    /// What its peers send to the leader is not heard; what it sends is.
+    DeafenLeader,
+    /// One node hears all others, which are in two halves that do not hear each other.
+    Bridge,
+    /// Each node hears a majority, and no two the same one.
+    MajoritiesRing,
+    /// A follower is cut off and joined again, over and over.
+    FlapFollower,
+    /// What the leader and its peers send each other comes later.
+    SlowLeader,
+}
+
+/// What a fault does, and how it is undone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hurt {
+    /// Processes end, and are started again.
+    Ends,
+    /// Processes are stopped, and resumed.
+    Pauses,
+    /// Bytes between nodes are kept back, and sent on.
+    Cuts,
+    /// Bytes between nodes are delayed.
+    Slows,
 }
 
 impl FaultKind {
+    pub const ALL: [Self; 15] = [
+        Self::KillLeader,
+        Self::KillFollower,
+        Self::KillAll,
+        Self::StopLeader,
+        Self::StopFollower,
+        Self::PauseLeader,
+        Self::PauseFollower,
+        Self::IsolateLeader,
+        Self::IsolateFollower,
+        Self::MuteLeader,
+        Self::DeafenLeader,
+        Self::Bridge,
+        Self::MajoritiesRing,
+        Self::FlapFollower,
+        Self::SlowLeader,
+    ];
+
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -27,15 +78,79 @@ impl FaultKind {
             Self::KillFollower => "kill-follower",
             Self::KillAll => "kill-all",
             Self::StopLeader => "stop-leader",
+            Self::StopFollower => "stop-follower",
+            Self::PauseLeader => "pause-leader",
+            Self::PauseFollower => "pause-follower",
+            Self::IsolateLeader => "isolate-leader",
+            Self::IsolateFollower => "isolate-follower",
+            Self::MuteLeader => "mute-leader",
+            Self::DeafenLeader => "deafen-leader",
+            Self::Bridge => "bridge",
+            Self::MajoritiesRing => "majorities-ring",
+            Self::FlapFollower => "flap-follower",
+            Self::SlowLeader => "slow-leader",
         }
     }
 
-    /// How many of `nodes` stay up.
+    /// `None`: a kind of another version of this tool.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
+    #[must_use]
+    pub const fn hurt(self) -> Hurt {
+        match self {
+            Self::KillLeader | Self::KillFollower | Self::KillAll | Self::StopLeader | Self::StopFollower => Hurt::Ends,
+            Self::PauseLeader | Self::PauseFollower => Hurt::Pauses,
+            Self::IsolateLeader
+            | Self::IsolateFollower
+            | Self::MuteLeader
+            | Self::DeafenLeader
+            | Self::Bridge
+            | Self::MajoritiesRing
+            | Self::FlapFollower => Hurt::Cuts,
+            Self::SlowLeader => Hurt::Slows,
+        }
+    }
+
+    /// It ends processes by SIGTERM, which they must obey with exit code 0.
+    #[must_use]
+    pub const fn is_orderly(self) -> bool {
+        matches!(self, Self::StopLeader | Self::StopFollower)
+    }
+
+    /// The nodes that it hits are not there for the others while it lasts. The rest leave every node with a majority.
+    #[must_use]
+    pub const fn takes_away(self) -> bool {
+        !matches!(self, Self::Bridge | Self::MajoritiesRing | Self::SlowLeader)
+    }
+
+    /// How many of `nodes` are there for each other meanwhile.
     #[must_use]
     pub const fn nodes_left(self, nodes: u16) -> u16 {
         match self {
-            Self::KillLeader | Self::KillFollower | Self::StopLeader => nodes - 1,
             Self::KillAll => 0,
+            _ if self.takes_away() => nodes - 1,
+            _ => nodes,
+        }
+    }
+
+    /// Nodes that it needs at least.
+    #[must_use]
+    pub const fn nodes_min(self) -> u16 {
+        match self {
+            Self::KillLeader | Self::KillAll | Self::StopLeader | Self::PauseLeader => 1,
+            Self::KillFollower | Self::StopFollower | Self::PauseFollower => 2,
+            // Of two, neither half has a majority. Of four, a ring of majorities is all but a mesh.
+            Self::IsolateLeader
+            | Self::IsolateFollower
+            | Self::MuteLeader
+            | Self::DeafenLeader
+            | Self::FlapFollower
+            | Self::SlowLeader
+            | Self::Bridge => 3,
+            Self::MajoritiesRing => 5,
         }
     }
 
@@ -43,9 +158,17 @@ impl FaultKind {
     #[must_use]
     pub const fn role(self) -> &'static str {
         match self {
-            Self::KillLeader | Self::StopLeader => "leader",
-            Self::KillFollower => "follower",
-            Self::KillAll => "",
+            Self::KillLeader
+            | Self::StopLeader
+            | Self::PauseLeader
+            | Self::IsolateLeader
+            | Self::MuteLeader
+            | Self::DeafenLeader
+            | Self::SlowLeader => "leader",
+            Self::KillFollower | Self::StopFollower | Self::PauseFollower | Self::IsolateFollower | Self::FlapFollower => {
+                "follower"
+            }
+            Self::KillAll | Self::Bridge | Self::MajoritiesRing => "",
         }
     }
 }
@@ -59,14 +182,25 @@ pub struct Faults {
     pub at: Vec<FaultAt>,
 }
 
+impl Faults {
+    /// The links between the nodes must be the tool's own.
+    #[must_use]
+    pub fn need_network(&self) -> bool {
+        let kinds = self.random.iter().map(|one| one.kind).chain(self.at.iter().map(|one| one.kind));
+        kinds.into_iter().any(|kind| matches!(kind.hurt(), Hurt::Cuts | Hurt::Slows))
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct RandomFaults {
     pub kind: FaultKind,
     pub count: u32,
-    /// The target is started again after a time drawn from these.
-    pub restart_after_min: Span,
-    pub restart_after_max: Span,
+    /// It is undone after a time drawn from these: a node is started or resumed, a cut is healed.
+    pub lasts_min: Span,
+    pub lasts_max: Span,
+    /// Of links that are slowed: each way, and up to half of it more.
+    pub delay: Option<Span>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
@@ -74,7 +208,8 @@ pub struct RandomFaults {
 pub struct FaultAt {
     pub kind: FaultKind,
     pub at: Span,
-    pub restart_after: Span,
+    pub lasts: Span,
+    pub delay: Option<Span>,
 }
 
 /// What must have happened, or the run is inconclusive.
@@ -89,6 +224,6 @@ pub struct Required {
 }
 
 impl Required {
-    /// As [`RequiredFault::kind`], beside the kinds of faults.
+    /// As [`RequiredFault::kind`](crate::history::RequiredFault), beside the kinds of faults.
     pub const SNAPSHOT_INSTALLS: &str = "snapshot_installs";
 }

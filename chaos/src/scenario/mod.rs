@@ -17,7 +17,8 @@ use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 
 pub use arrivals::Arrivals;
-pub use faults::{FaultAt, FaultKind, Faults, RandomFaults, Required};
+pub use faults::{FaultAt, FaultKind, Faults, Hurt, RandomFaults, Required};
+pub(crate) use traffic::merge;
 pub use traffic::{Clients, Policy, Series, Shares, Traffic};
 pub use units::{Rate, Share, Size, Span};
 
@@ -25,15 +26,25 @@ use crate::history::{Bounds, RequiredFault};
 use crate::limits;
 
 /// Scenarios that come with the tool: name and text.
-pub const BUILT_IN: [(&str, &str); 8] = [
+pub const BUILT_IN: [(&str, &str); 18] = [
+    ("bridge", include_str!("../../scenarios/bridge.toml")),
     ("casn2024-leader-kill", include_str!("../../scenarios/casn2024-leader-kill.toml")),
     ("clean", include_str!("../../scenarios/clean.toml")),
+    ("flapping-node", include_str!("../../scenarios/flapping-node.toml")),
+    ("isolate-leader", include_str!("../../scenarios/isolate-leader.toml")),
+    ("isolate-leader-one-way", include_str!("../../scenarios/isolate-leader-one-way.toml")),
     ("leader-kill", include_str!("../../scenarios/leader-kill.toml")),
+    ("majorities-ring", include_str!("../../scenarios/majorities-ring.toml")),
     ("overload-3x", include_str!("../../scenarios/overload-3x.toml")),
+    ("pause-leader", include_str!("../../scenarios/pause-leader.toml")),
+    ("payments-storm", include_str!("../../scenarios/payments-storm.toml")),
     ("restart-all", include_str!("../../scenarios/restart-all.toml")),
+    ("rolling-restart", include_str!("../../scenarios/rolling-restart.toml")),
     ("slow-client-deadlines", include_str!("../../scenarios/slow-client-deadlines.toml")),
+    ("slow-link", include_str!("../../scenarios/slow-link.toml")),
     ("smoke", include_str!("../../scenarios/smoke.toml")),
     ("snapshot-churn", include_str!("../../scenarios/snapshot-churn.toml")),
+    ("swarm", include_str!("../../scenarios/swarm.toml")),
 ];
 
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
@@ -45,6 +56,7 @@ pub struct Scenario {
     pub hypothesis: String,
     pub cluster: Cluster,
     pub phases: Phases,
+    #[serde(deserialize_with = "traffic::whole")]
     pub traffic: Traffic,
     #[serde(default)]
     pub clients: Clients,
@@ -228,6 +240,36 @@ mod tests {
     fn an_unknown_key_is_an_error_that_names_it() {
         let error = error_of(&smoke_with("[phases]", "[phases]\ncool_down = \"3s\""));
         assert!(error.contains("cool_down"), "{error}");
+    }
+
+    #[test]
+    fn traffic_like_another_gives_only_what_differs() {
+        let (bridge, _) = Scenario::load("bridge").expect("built in");
+        let (ring, _) = Scenario::load("pause-leader").expect("built in");
+        assert_ne!(bridge.traffic.orders, ring.traffic.orders);
+        assert_eq!(bridge.traffic.shares, ring.traffic.shares);
+        let error = error_of(&smoke_with("[traffic]", "[traffic]\nlike = \"sunday\""));
+        assert!(error.contains("ordinary") && error.contains("sunday"), "{error}");
+        let error = error_of(&smoke_with("[traffic.shares]", "[traffic.shares]\ncancl = \"3%\""));
+        assert!(error.contains("cancl"), "{error}");
+    }
+
+    #[test]
+    fn a_fault_of_links_has_its_delay_and_its_nodes() {
+        let with = |kind: &str, more: &str| {
+            let fault = format!("[[faults.at]]\nkind = \"{kind}\"\nat = \"1s\"\nlasts = \"1s\"\n{more}\n[required]");
+            Scenario::parse(&smoke_with("[required]", &fault)).map_err(|error| format!("{error:#}"))
+        };
+        assert!(with("slow-leader", "delay = \"5ms\"").is_ok_and(|scenario| scenario.faults.need_network()));
+        for (kind, more, told) in [
+            ("slow-leader", "", "needs a delay"),
+            ("slow-leader", "delay = \"5min\"", "faults.at.delay must be"),
+            ("mute-leader", "delay = \"5ms\"", "has no delay"),
+            ("majorities-ring", "", "needs a cluster of 5"),
+        ] {
+            let error = with(kind, more).expect_err(kind);
+            assert!(error.contains(told), "{error}");
+        }
     }
 
     #[test]

@@ -1,8 +1,39 @@
 //! Who comes to buy, how they behave, and how their calls are sent.
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
+use toml::{Table, Value};
 
 use super::{Arrivals, Rate, Share, Span};
+
+/// What `like` may name.
+const KINDS: [(&str, &str); 1] = [("ordinary", include_str!("../../scenarios/traffic/ordinary.toml"))];
+
+/// As it is given; with `like`, what it leaves out is that kind's.
+pub(super) fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Traffic, D::Error> {
+    let mut given = Table::deserialize(deserializer)?;
+    let mut whole = match given.remove("like") {
+        None => Table::new(),
+        Some(like) => {
+            let kind = KINDS.iter().find(|(name, _)| like.as_str() == Some(name));
+            let names = KINDS.map(|(name, _)| name).join(", ");
+            let (_, text) = kind.ok_or_else(|| D::Error::custom(format!("like must be one of {names}, is {like}")))?;
+            text.parse().expect("comes with the tool, and is tested")
+        }
+    };
+    merge(&mut whole, &given);
+    whole.try_into().map_err(D::Error::custom)
+}
+
+/// What `from` has wins key by key, in tables of tables too.
+pub(crate) fn merge(into: &mut Table, from: &Table) {
+    for (key, value) in from {
+        match (into.get_mut(key), value) {
+            (Some(Value::Table(into)), Value::Table(from)) => merge(into, from),
+            _ => drop(into.insert(key.clone(), value.clone())),
+        }
+    }
+}
 
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
