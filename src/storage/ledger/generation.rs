@@ -116,15 +116,10 @@ impl Drop for Generation {
     }
 }
 
-/// Tables and blob files are written once: they may be linked where other files must be copied.
-pub(in crate::storage) fn never_changes(file_name: &str) -> bool {
-    Path::new(file_name).extension().is_some_and(|kind| kind == "sst" || kind == "blob")
-}
-
 /// A new database leaves neither tables nor a write-ahead log before its `CURRENT`: where they are, they are what is left of an old
 /// one, which RocksDB would replace.
 pub(in crate::storage) fn refuse_remains(database: &Path) -> Result<(), StorageError> {
-    let is_data = |name: &String| never_changes(name) || Path::new(name).extension().is_some_and(|kind| kind == "log");
+    let is_data = |name: &String| Path::new(name).extension().is_some_and(|kind| kind == "sst" || kind == "log");
     if !database.join(CURRENT).exists()
         && let Some(name) = names_in(database)?.into_iter().find(is_data)
     {
@@ -159,9 +154,6 @@ fn options() -> Options {
     options.set_level_zero_file_num_compaction_trigger(limits::LEDGER_COMPACTION_FILES);
     options.set_memtable_prefix_bloom_ratio(limits::LEDGER_WRITE_BUFFER_BLOOM_SHARE);
     options.set_memtable_whole_key_filtering(true);
-    // A batch's audit record is never overwritten: it is written once, beside the tables that are merged.
-    options.set_enable_blob_files(true);
-    options.set_min_blob_size(limits::LEDGER_BLOB_BYTES_MIN);
     options.set_keep_log_file_num(limits::ROCKSDB_INFO_LOGS);
     options.set_max_log_file_size(limits::ROCKSDB_INFO_LOG_BYTES);
     let mut table = BlockBasedOptions::default();

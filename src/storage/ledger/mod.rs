@@ -48,7 +48,7 @@ use crate::domain::{LedgerTime, Reply};
 use crate::limits;
 use crate::proto::storage::SnapshotManifest;
 
-pub(super) use generation::{Generation, never_changes, refuse_remains};
+pub(super) use generation::{Generation, refuse_remains};
 use view::Published;
 use worker::{Job, Worker};
 

@@ -30,7 +30,6 @@ pub use transfer::SnapshotReceiver;
 use super::codec::{corrupt, meta_from_proto, meta_to_proto};
 use super::data_dir::{FORMAT_VERSION, check_format};
 use super::files::{create_dir, io, names_in, off_the_workers, read_file, remove_dir, replace_file, sync_dir};
-use super::ledger::never_changes;
 use super::{LedgerMeta, StorageError, crash_point};
 use crate::limits;
 use crate::proto::storage::{SnapshotFile, SnapshotManifest};
@@ -116,8 +115,8 @@ impl RocksSnapshot {
         self.shared.retired.store(true, Ordering::Relaxed);
     }
 
-    /// Checks every file, then makes a directory of its own for a database: what never changes is linked, the rest is
-    /// copied.
+    /// Checks every file, then makes a directory of its own for a database: table files never change, so they are linked;
+    /// the others are copied.
     pub(super) fn copy_to(&self, target: &Path) -> Result<(), StorageError> {
         let dir = self.dir();
         create_dir(target)?;
@@ -129,7 +128,7 @@ impl RocksSnapshot {
                     format_args!("{} differs from the manifest", file.name),
                 ));
             }
-            if never_changes(&file.name) {
+            if file.name.ends_with(".sst") {
                 fs::hard_link(&from, &to).map_err(io("link a snapshot's file"))?;
             } else {
                 fs::copy(&from, &to).map_err(io("copy a snapshot's file"))?;
