@@ -59,8 +59,6 @@ pub const LEDGER_WRITE_BUFFERS: i32 = 3;
 /// Flushed write buffers that are merged into the rest at once. Each merge rewrites a whole level, and every look-up of an id that
 /// is not remembered asks the filter of each: twice RocksDB's own number halves the merging.
 pub const LEDGER_COMPACTION_FILES: i32 = 8;
-/// Values from here on lie in blob files, which merges leave alone: the audit records of batches, and nothing else.
-pub const LEDGER_BLOB_BYTES_MIN: u64 = 4 * 1024;
 pub const LEDGER_BLOCK_CACHE_BYTES: usize = 128 * 1024 * 1024;
 /// Share of a write buffer for its bloom filter: most look-ups are of ids that are new.
 pub const LEDGER_WRITE_BUFFER_BLOOM_SHARE: f64 = 0.05;

@@ -134,7 +134,8 @@ impl Delivery {
         let mut open = Open::new(&self.market, notice.clone());
         let mut purpose = purpose;
         for attempt in self.charge.first_node + repetition.. {
-            let nth = self.sent.fetch_add(1, Ordering::Relaxed) + 1;
+            let is_ours = purpose != Purpose::Forged;
+            let nth = self.sent.fetch_add(u32::from(is_ours), Ordering::Relaxed) + 1;
             let call = Call {
                 session,
                 intended_ns: due_ns,
@@ -145,9 +146,12 @@ impl Delivery {
             };
             let charge = Arc::clone(&self.charge);
             let note: Beside = Box::new(move |op, at_ns| event(at_ns, &charge, ProviderStep::NoticeSent { nth, op }));
-            if let Answer::Sent(op, outcome) = open.while_sent(self.market.client.send(call, Some(note))).await? {
+            if let Answer::Sent(op, outcome) = open.while_sent(self.market.client.send(call, is_ours.then_some(note))).await? {
                 let accepted = matches!(outcome, Outcome::Written(_));
-                recorder.record(event(recorder.now_ns(), &self.charge, ProviderStep::NoticeAnswered { nth, op, accepted }))?;
+                if is_ours {
+                    let answered = ProviderStep::NoticeAnswered { nth, op, accepted };
+                    recorder.record(event(recorder.now_ns(), &self.charge, answered))?;
+                }
                 if accepted || matches!(outcome, Outcome::Refused { .. }) {
                     open.is_known();
                     return Ok(outcome);

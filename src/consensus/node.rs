@@ -8,7 +8,7 @@ use openraft::async_runtime::watch::WatchReceiver as _;
 use openraft::errors::Fatal;
 use openraft::metrics::RaftMetrics;
 use openraft::type_config::TypeConfigExt;
-use openraft::type_config::alias::{InstantOf, WatchReceiverOf};
+use openraft::type_config::alias::WatchReceiverOf;
 use openraft::{AsyncRuntime, Config, Instant, Raft, ServerState};
 
 use super::api::{
@@ -16,7 +16,7 @@ use super::api::{
     Submitted,
 };
 use super::config::raft_config;
-use super::leadership::{LeaderHeard, hears_a_majority};
+use super::leadership::{Absence, LeaderHeard, hears_a_majority};
 use super::log_store::RaftLog;
 use super::metrics::Metrics;
 use super::network::{Links, NetworkFactory};
@@ -52,7 +52,7 @@ pub(super) struct Inner<RT: AsyncRuntime, L, S: LedgerStore, P: Peers> {
     pub(super) proposer: Arc<Proposer<RT, RaftTarget<RT, S, P>>>,
     pub(super) reads: Arc<Reads<RT, S, P>>,
     pub(super) leader_heard: Arc<LeaderHeard<RT>>,
-    started_at: InstantOf<TypeConfig<RT>>,
+    absence: Absence<RT>,
     draining: AtomicBool,
     stopped: Arc<AtomicBool>,
 }
@@ -151,9 +151,19 @@ where
         drop(TypeConfig::<RT>::spawn(save_committed::<RT, L>(log.clone(), stopped.clone())));
         let draining = AtomicBool::new(false);
         let leader_heard = Arc::default();
-        let started_at = TypeConfig::<RT>::now();
-        let inner =
-            Inner { settings, raft, log, ledger, metrics, proposer, reads, leader_heard, started_at, draining, stopped };
+        let inner = Inner {
+            settings,
+            raft,
+            log,
+            ledger,
+            metrics,
+            proposer,
+            reads,
+            leader_heard,
+            absence: Absence::default(),
+            draining,
+            stopped,
+        };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -303,8 +313,11 @@ where
     /// elsewhere, and do not wait for one.
     fn is_cut_off(&self) -> bool {
         let patience = limits::CUT_OFF_AFTER_ELECTIONS * self.inner.settings.election_timeout_max;
-        let heard = || self.inner.started_at.elapsed() <= patience || self.inner.leader_heard.within(patience);
-        !heard() && !hears_a_majority(&self.inner.raft.metrics().borrow_watched(), patience)
+        if self.inner.leader_heard.within(patience) || hears_a_majority(&self.inner.raft.metrics().borrow_watched(), patience) {
+            self.inner.absence.is_over();
+            return false;
+        }
+        self.inner.absence.outlasts(patience)
     }
 
     /// As leader: the other voters that have not answered for the longest time that an election waits.

@@ -130,6 +130,7 @@ fn who_is_cut_off_hears_no_leader_and_says_so_until_it_is_back() {
             sleep(A_WHILE).await;
             assert!(is_served(&shop, others(cut)[0], A_WHILE).await);
             assert_eq!(hearing(), others(cut), "node {cut} of leader {leader}");
+            assert!(!turns_away_at_once(&cluster, cut).await, "the first who asks waits, as in an election");
             assert!(turns_away_at_once(&cluster, cut).await, "node {cut} of leader {leader}");
             assert!(!turns_away_at_once(&cluster, others(cut)[0]).await);
             cluster.heal(&links);
@@ -153,6 +154,18 @@ async fn turns_away_at_once(cluster: &Cluster, node_id: u64) -> bool {
     matches!(read, Err(ReadError::Retry { reason: RetryReason::NoLeader, .. }))
         && matches!(write, Err(SubmitError::Retry { reason: RetryReason::NoLeader, .. }))
         && elapsed() == begun
+}
+
+#[test]
+fn who_led_until_now_waits_for_the_next_leader() {
+    let nothing = |_: &mut Swarm| ();
+    play(1, nothing, |cluster, shop| async move {
+        sleep(A_WHILE).await;
+        let (leader, _) = leader_and_term(&cluster);
+        let (node, _) = cluster.node(leader).expect("it runs");
+        node.transfer_leader(None, A_WHILE).await.expect("the others are there");
+        assert!(is_served(&shop, leader, A_WHILE).await, "it has heard no leader since it became one");
+    });
 }
 
 #[test]

@@ -173,7 +173,6 @@ impl Client {
                 self.send_alone(call, answer, self.attempt_deadline, beside).await
             }
             Way::Webhook(gateway) => {
-                let _place = node.webhook.place().await;
                 let answer = node.webhook.clone().post(gateway, call.purpose, call.request.clone());
                 self.send_alone(call, answer, limits::NOTICE_DEADLINE, beside).await
             }

@@ -16,7 +16,7 @@ use hyper_util::rt::TokioExecutor;
 use serde::Deserialize;
 use serde_json::json;
 use sha2::{Digest, Sha512};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 
 use super::classify::{outcome_of_info, was_never_sent};
 use crate::history::{Outcome, PaymentOutcome, Place, Purpose, Receipt, Request, WriteAnswer, Written, wire};
@@ -66,13 +66,9 @@ impl Webhook {
         Self { address: address.to_owned(), places: Arc::new(Semaphore::new(limits::NOTICES_AT_ONCE_MAX)), http }
     }
 
-    /// To be had before a notice is sent, and given back when its answer is known.
-    pub(super) async fn place(&self) -> OwnedSemaphorePermit {
-        Arc::clone(&self.places).acquire_owned().await.expect("nobody closes it")
-    }
-
     /// Posts a `RecordPayment` as the gateway would.
     pub(super) async fn post(self, gateway: Gateway, purpose: Purpose, request: Request) -> Outcome {
+        let _place = self.places.acquire().await.expect("nobody closes it");
         let unknown = |why: &dyn Display| Outcome::Unknown { why: format!("{} webhook: {why}", gateway.name()).into() };
         let answer = match self.http.request(self.request(gateway, purpose, &request)).await {
             Ok(answer) => answer,
@@ -82,8 +78,7 @@ impl Webhook {
         let status = answer.status();
         match Limited::new(answer.into_body(), limits::WEBHOOK_ANSWER_BYTES_MAX).collect().await {
             Ok(body) => outcome(status, &body.to_bytes()),
-            // It is the status that a gateway goes by.
-            Err(_) if status.is_success() => promised(),
+            // The node died under it: the gateway has no answer.
             Err(error) => unknown(&error),
         }
     }

@@ -14,7 +14,8 @@ pub(super) fn directions(kind: FaultKind, node: u16, all: &[u16]) -> Vec<Directi
             let half = |one: &u16| others.iter().position(|other| other == one).map(|at| at < others.len() / 2);
             half(from).zip(half(to)).is_some_and(|(one, other)| one != other)
         }
-        FaultKind::MajoritiesRing => distance(*from, *to, all) > all.len() / 4,
+        // So far to both sides a node must hear to have a majority with itself.
+        FaultKind::MajoritiesRing => distance(*from, *to, all) > (all.len() / 2).div_ceil(2),
         _ => *from == node || *to == node,
     };
     pairs.filter(is_hit).collect()
@@ -58,17 +59,18 @@ mod tests {
 
     #[test]
     fn in_a_ring_each_node_hears_a_majority_and_no_two_the_same() {
-        let cut = directions(FaultKind::MajoritiesRing, 1, &FIVE);
-        let mut majorities = Vec::new();
-        for node in FIVE {
-            let mut heard = hears(node, &cut);
-            heard.push(node);
-            heard.sort_unstable();
-            assert_eq!(heard.len(), 3, "{node}: {heard:?}");
-            majorities.push(heard);
+        for nodes in 5..=7 {
+            let all: Vec<u16> = (1..=nodes).collect();
+            let cut = directions(FaultKind::MajoritiesRing, 1, &all);
+            let mut majorities = Vec::new();
+            for node in &all {
+                let heard: Vec<u16> = all.iter().copied().filter(|other| !cut.contains(&(*node, *other))).collect();
+                assert!(heard.len() > all.len() / 2 && heard.len() < all.len(), "{node} of {nodes}: {heard:?}");
+                majorities.push(heard);
+            }
+            majorities.sort();
+            majorities.dedup();
+            assert_eq!(majorities.len(), all.len());
         }
-        majorities.sort();
-        majorities.dedup();
-        assert_eq!(majorities.len(), 5);
     }
 }

@@ -1,6 +1,6 @@
 //! Fires the planned faults, one after the other, and says in the history what each one met.
 //!
-//! A target is found when its fault fires ([`target`]). A fault that finds no target is planned in the history and never injected;
+//! A target is found when its fault fires (`target`). A fault that finds no target is planned in the history and never injected;
 //! the judge counts what landed (V20). Each fault is undone before the next one fires, so that no schedule takes the majority away
 //! for longer than it says.
 
@@ -173,10 +173,10 @@ impl Strike<'_> {
 
     async fn until_there(&self, target: Target) -> anyhow::Result<()> {
         let node = self.cluster.node(target.node);
-        let after = || format!("after fault {}", self.fault.number);
-        node.wait_ready(limits::READY_DEADLINE).await.with_context(after)?;
+        // (One that ended meanwhile is started by whoever supervises.)
         let answers = until(limits::READY_DEADLINE, || async { node.status().await.is_some() }).await;
-        ensure!(answers, "{}: node {} does not answer", after(), target.node);
+        ensure!(answers, "after fault {}: node {} does not answer", self.fault.number, target.node);
+        node.wait_ready(limits::READY_DEADLINE).await?;
         self.note(FaultStage::Healed, target)
     }
 }

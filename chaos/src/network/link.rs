@@ -34,7 +34,7 @@ impl Way {
         Self { matrix, direction, kept }
     }
 
-    /// Jitter is the same in each run.
+    /// Drawn per chunk, from a generator that begins the same for each direction.
     fn random(&self) -> ChaCha8Rng {
         let (from, to) = self.direction;
         ChaCha8Rng::seed_from_u64(u64::from(from) << 16 | u64::from(to))

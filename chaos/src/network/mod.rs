@@ -2,7 +2,8 @@
 //! is needed.
 //!
 //! The link from node i to node j is what i dials to call j. Bytes from i to j go forward on the connections that i made and
-//! backward on those that j made, so that a cut from i to j stops both, as lost packets would. What is sent during a cut is kept,
+//! backward on those that j made, so that a cut from i to j stops both. (The proxy goes on acknowledging what comes the other way, so
+//! that the open direction does not stall for want of acknowledgements, as with lost packets it would in time.) What is sent is kept,
 //! as TCP keeps what nobody acknowledged, and arrives when the cut is healed; a connection made meanwhile gets nowhere until then,
 //! and the end of one is not heard of either.
 //!

@@ -120,7 +120,7 @@ impl FaultKind {
         matches!(self, Self::StopLeader | Self::StopFollower)
     }
 
-    /// The nodes that it hits are not there for the others while it lasts. The rest leave every node with a majority.
+    /// The nodes that it hits are not there for the others while it lasts. The rest leave some majority that hears each other.
     #[must_use]
     pub const fn takes_away(self) -> bool {
         !matches!(self, Self::Bridge | Self::MajoritiesRing | Self::SlowLeader)

@@ -245,9 +245,9 @@ mod tests {
     #[test]
     fn traffic_like_another_gives_only_what_differs() {
         let (bridge, _) = Scenario::load("bridge").expect("built in");
-        let (ring, _) = Scenario::load("pause-leader").expect("built in");
-        assert_ne!(bridge.traffic.orders, ring.traffic.orders);
-        assert_eq!(bridge.traffic.shares, ring.traffic.shares);
+        let (pause, _) = Scenario::load("pause-leader").expect("built in");
+        assert_ne!(bridge.traffic.orders, pause.traffic.orders);
+        assert_eq!(bridge.traffic.shares, pause.traffic.shares);
         let error = error_of(&smoke_with("[traffic]", "[traffic]\nlike = \"sunday\""));
         assert!(error.contains("ordinary") && error.contains("sunday"), "{error}");
         let error = error_of(&smoke_with("[traffic.shares]", "[traffic.shares]\ncancl = \"3%\""));

@@ -246,6 +246,9 @@ mod tests {
         assert!(any(&|buyer| matches!(buyer.after_issue, AfterIssue::Stamps { then_voids: true, .. })));
         assert!(any(&|buyer| buyer.pays_after_void.is_some()));
         assert!(any(&|buyer| buyer.through_stream) && any(&|buyer| !buyer.through_stream));
+        let (scenario, _) = Scenario::load("payments-storm").unwrap();
+        let buyers: Vec<Buyer> = (1..2_000).map(|number| buyer(&scenario, 7, number, 0)).collect();
+        let any = |what: &dyn Fn(&Buyer) -> bool| buyers.iter().any(what);
         for gateway in GATEWAYS {
             let told = |charge: &Charge| charge.way == Way::Webhook(gateway);
             assert!(any(&|buyer| buyer.payments.iter().any(|charge| told(charge) && charge.forgery.is_some())));

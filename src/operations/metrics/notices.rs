@@ -12,5 +12,10 @@ pub(super) fn encode(page: &mut Page<'_>, notices: &NoticeMetrics) -> fmt::Resul
             (labels, notices.of(source, outcome).get())
         })
     });
-    page.counters("stampede_webhook_notices", "Notices of payment gateways, by what became of them", all)
+    page.counters("stampede_webhook_notices", "Notices of payment gateways, by what became of them", all)?;
+    page.counter(
+        "stampede_webhook_turned_away",
+        "Connections of payment gateways that were told at once to come again",
+        notices.turned_away.get(),
+    )
 }

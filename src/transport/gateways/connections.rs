@@ -17,6 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
 
+use crate::counters::Counter;
 use crate::limits;
 
 /// How many there may be, and how long they may take.
@@ -40,7 +41,13 @@ pub(super) const BOUNDS: Bounds = Bounds {
 
 /// Takes connections until `stop` turns true, then answers the notices under way. A request whose head is not whole by then has
 /// told nothing and is not waited for.
-pub(super) async fn serve(listener: TcpListener, router: Router, bounds: Bounds, mut stop: watch::Receiver<bool>) {
+pub(super) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    bounds: Bounds,
+    turned_away: &Counter,
+    mut stop: watch::Receiver<bool>,
+) {
     let places = Arc::new(Semaphore::new(bounds.connections_max));
     let hands = Arc::new(Semaphore::new(bounds.connections_max + bounds.turned_away_max));
     let mut http = http1::Builder::new();
@@ -59,6 +66,7 @@ pub(super) async fn serve(listener: TcpListener, router: Router, bounds: Bounds,
             taken = async { (hand.await.expect("nobody closes it"), accept(&listener).await) } => taken,
         };
         let Ok(place) = places.clone().try_acquire_owned() else {
+            turned_away.add(1);
             tokio::spawn(async move {
                 // Who does not read it in time does not want it.
                 let _ = timeout(limits::WEBHOOK_TURN_AWAY_WITHIN, turn_away(stream)).await;
@@ -145,7 +153,12 @@ mod tests {
             "done"
         };
         let router = Router::new().route("/", get(|| async { "done" })).route("/slow", get(slow));
-        Port { address, stop, served: tokio::spawn(serve(listener, router, bounds, stopped)), go_on }
+        Port {
+            address,
+            stop,
+            served: tokio::spawn(async move { serve(listener, router, bounds, &Counter::default(), stopped).await }),
+            go_on,
+        }
     }
 
     async fn connection(port: &Port, head: &str) -> TcpStream {

@@ -61,11 +61,12 @@ pub async fn serve_webhooks<N: LedgerNode>(
     stop: watch::Receiver<bool>,
 ) {
     let foreign = ForeignOrders::of(edge.key());
+    let counted = Arc::clone(&metrics);
     let router = Router::new()
         .route("/v1/webhooks/midtrans", post(midtrans_notice::<N>))
         .route("/v1/webhooks/xendit", post(xendit_notice::<N>))
         .with_state(Arc::new(Port { edge, secrets, foreign, metrics }));
-    connections::serve(listener, router, connections::BOUNDS, stop).await;
+    connections::serve(listener, router, connections::BOUNDS, &counted.turned_away, stop).await;
 }
 
 async fn midtrans_notice<N: LedgerNode>(State(port): State<Arc<Port<N>>>, body: Body) -> Response {

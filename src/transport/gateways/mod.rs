@@ -175,14 +175,19 @@ impl Outcome {
     }
 }
 
-/// Notices by gateway and outcome, since the node started.
+/// Since the node started.
 #[derive(Debug, Default)]
-pub struct NoticeMetrics([[Counter; Outcome::ALL.len()]; Source::ALL.len()]);
+pub struct NoticeMetrics {
+    /// By gateway and outcome.
+    notices: [[Counter; Outcome::ALL.len()]; Source::ALL.len()],
+    /// Connections for which there was no place: what they would have told, nobody read.
+    pub turned_away: Counter,
+}
 
 impl NoticeMetrics {
     #[must_use]
     pub fn of(&self, source: Source, outcome: Outcome) -> &Counter {
-        &self.0[source as usize][outcome as usize]
+        &self.notices[source as usize][outcome as usize]
     }
 }
 
