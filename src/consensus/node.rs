@@ -312,7 +312,8 @@ where
     /// No leader was heard here for longer than elections take; as leader, no majority. Calls are told at once, to be made
     /// elsewhere, and do not wait for one.
     fn is_cut_off(&self) -> bool {
-        let patience = limits::CUT_OFF_AFTER_ELECTIONS * self.inner.settings.election_timeout_max;
+        // Half of it until it is noticed, half from then on.
+        let patience = limits::CUT_OFF_AFTER_ELECTIONS / 2 * self.inner.settings.election_timeout_max;
         if self.inner.leader_heard.within(patience) || hears_a_majority(&self.inner.raft.metrics().borrow_watched(), patience) {
             self.inner.absence.is_over();
             return false;
