@@ -5,7 +5,8 @@
 //! counts as a sighting. A call that is cut off, because its caller is sent away, is recorded as unknown too.
 //!
 //! Three ways to a node share these rules: one call at a time, `stream`, on which a portal submits batches, and `webhook`, by which
-//! payment gateways tell of money. What the operators' port takes (`operators`) is called one at a time. Which requests are sent, and when again, is for [`crate::traffic`] to say.
+//! payment gateways tell of money. What the operators' port takes (`operators`) is called one at a time. Which requests are sent,
+//! and when again, is for [`crate::traffic`] to say.
 
 mod classify;
 mod convert;

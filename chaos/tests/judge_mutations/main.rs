@@ -10,6 +10,8 @@ mod calls;
 mod cluster;
 mod history;
 mod ledger;
+mod lists;
+mod notices;
 
 use stampede_chaos::checks::{Evidence, Finding, search};
 use stampede_chaos::history::*;
