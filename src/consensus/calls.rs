@@ -37,6 +37,10 @@ impl Progress {
         let _ = self.0.compare_exchange(PROPOSED, QUEUED, Ordering::AcqRel, Ordering::Acquire);
     }
 
+    pub(super) fn is_given_up(&self) -> bool {
+        self.0.load(Ordering::Acquire) == GIVEN_UP
+    }
+
     /// True if it was surely never proposed, and now never will be.
     pub(super) fn give_up(&self) -> bool {
         self.0.compare_exchange(QUEUED, GIVEN_UP, Ordering::AcqRel, Ordering::Acquire).is_ok()

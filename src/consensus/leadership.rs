@@ -11,7 +11,6 @@ use openraft::{AsyncRuntime, Instant, ServerState};
 
 use super::api::RetryReason;
 use super::types::{Member, TypeConfig};
-use crate::limits;
 
 pub(super) struct Leadership<RT: AsyncRuntime> {
     metrics: WatchReceiverOf<TypeConfig<RT>, RaftServerMetrics<TypeConfig<RT>>>,
@@ -90,37 +89,6 @@ pub(super) fn hears_a_majority<RT: AsyncRuntime>(metrics: &RaftMetrics<TypeConfi
     // openraft counts a leader's own voice only together with another's.
     let is_alone = metrics.membership_config.membership().voter_ids().eq([metrics.id]);
     is_alone || metrics.last_quorum_acked.is_some_and(|acked| acked.elapsed() <= within)
-}
-
-/// Since when this node is without a leader, as far as its callers have asked. (Who led, or has only just heard of its cluster, has
-/// not heard a leader for long and need not be cut off: the time counts from the first who asked in vain.)
-pub(super) struct Absence<RT: AsyncRuntime>(Mutex<Option<Seen<RT>>>);
-
-struct Seen<RT: AsyncRuntime> {
-    since: InstantOf<TypeConfig<RT>>,
-    last: InstantOf<TypeConfig<RT>>,
-}
-
-impl<RT: AsyncRuntime> Default for Absence<RT> {
-    fn default() -> Self {
-        Self(Mutex::new(None))
-    }
-}
-
-impl<RT: AsyncRuntime> Absence<RT> {
-    pub(super) fn is_over(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
-    }
-
-    /// It is noted now, and has lasted longer than `patience`. One that nobody noted for as long as a call waits may have been two.
-    pub(super) fn outlasts(&self, patience: Duration) -> bool {
-        let now = TypeConfig::<RT>::now();
-        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let since =
-            seen.as_ref().filter(|seen| seen.last.elapsed() <= limits::CALL_DEADLINE_DEFAULT).map_or(now, |seen| seen.since);
-        *seen = Some(Seen { since, last: now });
-        since.elapsed() > patience
-    }
 }
 
 /// When a leader was last heard here: openraft knows it, and does not tell.

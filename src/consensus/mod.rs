@@ -10,6 +10,7 @@ mod calls;
 mod codec;
 mod config;
 mod control;
+mod cut_off;
 mod expiry;
 mod first_failure;
 mod leadership;

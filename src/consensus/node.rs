@@ -16,7 +16,8 @@ use super::api::{
     Submitted,
 };
 use super::config::raft_config;
-use super::leadership::{Absence, LeaderHeard, hears_a_majority};
+use super::cut_off::CutOff;
+use super::leadership::{LeaderHeard, hears_a_majority};
 use super::log_store::RaftLog;
 use super::metrics::Metrics;
 use super::network::{Links, NetworkFactory};
@@ -52,7 +53,7 @@ pub(super) struct Inner<RT: AsyncRuntime, L, S: LedgerStore, P: Peers> {
     pub(super) proposer: Arc<Proposer<RT, RaftTarget<RT, S, P>>>,
     pub(super) reads: Arc<Reads<RT, S, P>>,
     pub(super) leader_heard: Arc<LeaderHeard<RT>>,
-    absence: Absence<RT>,
+    cut_off: Arc<CutOff<RT>>,
     draining: AtomicBool,
     stopped: Arc<AtomicBool>,
 }
@@ -149,21 +150,11 @@ where
         let stopped = Arc::new(AtomicBool::new(false));
         drop(TypeConfig::<RT>::spawn(expiry::run(ledger.clone(), proposer.clone(), clock, stopped.clone())));
         drop(TypeConfig::<RT>::spawn(save_committed::<RT, L>(log.clone(), stopped.clone())));
+        let leader_heard = Arc::<LeaderHeard<RT>>::default();
+        let cut_off = Arc::new(CutOff::new(raft.metrics(), leader_heard.clone(), settings.election_timeout_max));
+        drop(TypeConfig::<RT>::spawn(turn_away(cut_off.clone(), proposer.clone(), reads.clone(), stopped.clone())));
         let draining = AtomicBool::new(false);
-        let leader_heard = Arc::default();
-        let inner = Inner {
-            settings,
-            raft,
-            log,
-            ledger,
-            metrics,
-            proposer,
-            reads,
-            leader_heard,
-            absence: Absence::default(),
-            draining,
-            stopped,
-        };
+        let inner = Inner { settings, raft, log, ledger, metrics, proposer, reads, leader_heard, cut_off, draining, stopped };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -173,7 +164,7 @@ where
     /// # Errors
     /// See [`SubmitError`]: its variants say whether it can have happened.
     pub async fn submit(&self, commands: Vec<Command>, within: Duration) -> Result<Submitted, SubmitError> {
-        if self.is_cut_off() {
+        if self.inner.cut_off.is_so() {
             self.inner.metrics.submits_retry.add(1);
             return Err(SubmitError::Retry { leader: None, reason: RetryReason::NoLeader });
         }
@@ -189,7 +180,7 @@ where
     /// See [`ReadError`].
     pub async fn read(&self, consistency: Consistency, within: Duration) -> Result<Read<S::View>, ReadError> {
         if consistency == Consistency::Linearizable {
-            if self.is_cut_off() {
+            if self.inner.cut_off.is_so() {
                 self.inner.metrics.reads_retry.add(1);
                 return Err(ReadError::Retry { leader: None, reason: RetryReason::NoLeader });
             }
@@ -309,18 +300,6 @@ where
         }
     }
 
-    /// No leader was heard here for longer than elections take; as leader, no majority. Calls are told at once, to be made
-    /// elsewhere, and do not wait for one.
-    fn is_cut_off(&self) -> bool {
-        // Half of it until it is noticed, half from then on.
-        let patience = limits::CUT_OFF_AFTER_ELECTIONS / 2 * self.inner.settings.election_timeout_max;
-        if self.inner.leader_heard.within(patience) || hears_a_majority(&self.inner.raft.metrics().borrow_watched(), patience) {
-            self.inner.absence.is_over();
-            return false;
-        }
-        self.inner.absence.outlasts(patience)
-    }
-
     /// As leader: the other voters that have not answered for the longest time that an election waits.
     #[must_use]
     pub fn unheard_voters(&self) -> usize {
@@ -382,6 +361,23 @@ fn end(meta: &LedgerMeta) -> u64 {
 
 fn snapshot_end<S: LedgerStore>(ledger: &S) -> u64 {
     ledger.current_snapshot().map_or(0, |(meta, _)| end(&meta))
+}
+
+/// Whoever waits at a node that is cut off is told so.
+async fn turn_away<RT: AsyncRuntime, S: LedgerStore, P: Peers>(
+    cut_off: Arc<CutOff<RT>>,
+    proposer: Arc<Proposer<RT, RaftTarget<RT, S, P>>>,
+    reads: Arc<Reads<RT, S, P>>,
+    stopped: Arc<AtomicBool>,
+) where
+    P::Link: PeerLink<Snapshot = S::Snapshot>,
+{
+    let is_waited_for = || proposer.is_waited_for() || reads.is_waited_for();
+    let turn_away = || {
+        proposer.turn_away();
+        reads.turn_away();
+    };
+    cut_off.watch(is_waited_for, turn_away, stopped).await;
 }
 
 /// While nothing is appended, the committed position must not wait for ever.

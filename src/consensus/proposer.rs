@@ -79,6 +79,8 @@ pub(super) struct Proposer<RT: AsyncRuntime, T> {
     target: T,
     queue: Mutex<Queue<RT>>,
     changed: Notify,
+    /// This node is cut off.
+    turned_away: Notify,
     metrics: Arc<Metrics>,
     entries_in_flight_max: usize,
 }
@@ -95,8 +97,9 @@ impl<RT: AsyncRuntime, T: Target<RT>> Proposer<RT, T> {
             last_failure: None,
             stopped: None,
         };
+        let (changed, turned_away) = (Notify::new(), Notify::new());
         let proposer =
-            Arc::new(Self { target, queue: Mutex::new(queue), changed: Notify::new(), metrics, entries_in_flight_max });
+            Arc::new(Self { target, queue: Mutex::new(queue), changed, turned_away, metrics, entries_in_flight_max });
         drop(TypeConfig::<RT>::spawn(proposer.clone().run()));
         proposer
     }
@@ -134,22 +137,35 @@ impl<RT: AsyncRuntime, T: Target<RT>> Proposer<RT, T> {
             from_peer,
             answer,
         };
+        // Before the call can wait, so that it misses no word of it.
+        let turned_away = self.turned_away.notified();
         if let Err(reason) = self.enqueue(call) {
             return Err(self.retry(reason));
         }
         self.changed.notify_one();
-        match TypeConfig::<RT>::timeout_at(deadline, answered).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(_)) => Err(SubmitError::Stopped("the proposer has stopped".into())),
-            Err(_) => {
-                let answer = match progress.give_up() {
-                    true => Err(self.retry(self.why_not_done())),
-                    false => Err(self.unknown(UnknownReason::Deadline)),
-                };
-                self.drop_expired();
-                answer
-            }
-        }
+        let (why_not_done, unknown) =
+            match TypeConfig::<RT>::timeout_at(deadline, TypeConfig::<RT>::select2(answered, turned_away)).await {
+                Ok(Select2::First(Ok(answer))) => return answer,
+                Ok(Select2::First(Err(_))) => return Err(SubmitError::Stopped("the proposer has stopped".into())),
+                Ok(Select2::Second(())) => (RetryReason::NoLeader, UnknownReason::LeaderChanged),
+                Err(_) => (self.why_not_done(), UnknownReason::Deadline),
+            };
+        let answer = match progress.give_up() {
+            true => Err(self.retry(why_not_done)),
+            false => Err(self.unknown(unknown)),
+        };
+        self.drop_expired();
+        answer
+    }
+
+    pub(super) fn is_waited_for(&self) -> bool {
+        let queue = self.queue();
+        !queue.calls.is_empty() || queue.in_flight > 0
+    }
+
+    /// Whoever waits is told that there is no leader here, or that nobody knows what became of it.
+    pub(super) fn turn_away(&self) {
+        self.turned_away.notify_waiters();
     }
 
     fn enqueue(&self, call: Call<RT>) -> Result<(), RetryReason> {
@@ -180,8 +196,9 @@ impl<RT: AsyncRuntime, T: Target<RT>> Proposer<RT, T> {
                 return;
             }
             queue.swept_at = Some(now);
-            // Behind a call with a long deadline, too.
-            let (over, waiting) = std::mem::take(&mut queue.calls).into_iter().partition(|call| call.deadline <= now);
+            // Behind a call with a long deadline, too; and who was turned away.
+            let is_over = |call: &Call<RT>| call.deadline <= now || call.progress.is_given_up();
+            let (over, waiting) = std::mem::take(&mut queue.calls).into_iter().partition(is_over);
             (expired, queue.calls) = (over, waiting);
             queue.from_peers -= expired.iter().filter(|call| call.from_peer).count();
             queue.commands -= expired.iter().map(|call| call.count).sum::<usize>();

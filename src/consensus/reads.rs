@@ -11,7 +11,7 @@ use openraft::errors::{LinearizableReadError, RaftError};
 use openraft::type_config::TypeConfigExt;
 use openraft::type_config::alias::{InstantOf, WatchReceiverOf};
 use openraft::{AsyncRuntime, Raft, ReadPolicy};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Notify, Semaphore, oneshot};
 
 use super::api::{ReadError, RetryReason};
 use super::leadership::Leadership;
@@ -54,6 +54,8 @@ pub(super) struct Reads<RT: AsyncRuntime, S: LedgerStore, P: Peers> {
     there: Mutex<Rounds>,
     /// For those who wait to have caught up.
     room: Semaphore,
+    /// This node is cut off.
+    turned_away: Notify,
 }
 
 impl<RT: AsyncRuntime, S: LedgerStore, P: Peers> Reads<RT, S, P> {
@@ -64,7 +66,16 @@ impl<RT: AsyncRuntime, S: LedgerStore, P: Peers> Reads<RT, S, P> {
         applied_end: WatchReceiverOf<TypeConfig<RT>, u64>,
     ) -> Arc<Self> {
         let room = Semaphore::new(limits::READS_WAITING_MAX);
-        Arc::new(Self { raft, links, metrics, applied_end, here: Mutex::default(), there: Mutex::default(), room })
+        Arc::new(Self {
+            raft,
+            links,
+            metrics,
+            applied_end,
+            here: Mutex::default(),
+            there: Mutex::default(),
+            room,
+            turned_away: Notify::new(),
+        })
     }
 
     fn leadership(&self) -> Leadership<RT> {
@@ -75,13 +86,26 @@ impl<RT: AsyncRuntime, S: LedgerStore, P: Peers> Reads<RT, S, P> {
     pub(super) async fn catch_up(self: &Arc<Self>, deadline: InstantOf<TypeConfig<RT>>) -> Result<(), ReadError> {
         // Without a leader all of them wait for their deadlines.
         let _place = self.room.try_acquire().map_err(|_| self.retry(RetryReason::Overloaded))?;
-        let index = self.index_somewhere(deadline).await?;
+        let turned_away = self.turned_away.notified();
+        let index = match TypeConfig::<RT>::select2(self.index_somewhere(deadline), turned_away).await {
+            Select2::First(index) => index?,
+            Select2::Second(()) => return Err(self.retry(RetryReason::NoLeader)),
+        };
         let mut applied_end = self.applied_end.clone();
         match TypeConfig::<RT>::timeout_at(deadline, applied_end.wait_until_ge(&(index + 1))).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(_)) => Err(ReadError::Stopped("consensus has stopped".into())),
             Err(_) => Err(self.retry(RetryReason::Overloaded)),
         }
+    }
+
+    pub(super) fn is_waited_for(&self) -> bool {
+        self.room.available_permits() < limits::READS_WAITING_MAX
+    }
+
+    /// Whoever waits for a leader's word is told that there is none.
+    pub(super) fn turn_away(&self) {
+        self.turned_away.notify_waiters();
     }
 
     /// Returns when the entry at `index` is applied. False: consensus has stopped.

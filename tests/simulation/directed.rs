@@ -21,6 +21,8 @@ const SEEDS: u64 = 20;
 
 /// A lease, an election, and one more in case that two stood against each other; and the waits of those who ask again.
 const NEW_LEADER_WITHIN: Duration = ELECTION_TIMEOUT_MAX.saturating_mul(5);
+/// Until a node knows that it is cut off: its patience, and a look.
+const CUT_OFF_WITHIN: Duration = ELECTION_TIMEOUT_MAX.saturating_mul(limits::CUT_OFF_AFTER_ELECTIONS + 1);
 /// Longer than a lease and an election.
 const A_WHILE: Duration = Duration::from_secs(1);
 
@@ -187,7 +189,31 @@ fn of_reads_that_no_leader_answers_those_beyond_the_bound_are_turned_away_at_onc
     let (turned_away, waited): (Vec<_>, Vec<_>) = ends.into_iter().partition(|(error, _)| is_overload(error));
     assert_eq!((turned_away.len(), waited.len()), (2, limits::READS_WAITING_MAX));
     assert!(turned_away.iter().all(|(_, after)| after.is_zero()));
-    assert!(waited.iter().all(|(_, after)| *after >= A_WHILE));
+    assert!(waited.iter().all(|(_, after)| *after > ELECTION_TIMEOUT_MAX), "{waited:?}");
+}
+
+#[test]
+fn who_waits_at_a_node_when_it_is_cut_off_is_told_before_the_deadline() {
+    const PATIENT: Duration = Duration::from_secs(30);
+    for cuts_leader in [false, true] {
+        let nothing = |_: &mut Swarm| ();
+        let (write, read, waited) = play(1, nothing, |cluster, _shop| async move {
+            let (leader, _) = leader_and_term(&cluster);
+            let cut = if cuts_leader { leader } else { others(leader)[0] };
+            cluster.cut(&from(cut).union(&towards(cut)).copied().collect(), Cut::BlackHole);
+            let (node, _) = cluster.node(cut).expect("it runs");
+            let begun = elapsed();
+            let command = Command::CancelOrder { order: OrderId::from_bytes([0; 16]) };
+            let write = node.submit(vec![command], PATIENT);
+            let read = node.read(Consistency::Linearizable, PATIENT);
+            let (write, read) = futures_util::future::join(write, read).await;
+            (write.expect_err("nobody answers"), read.map(|_| ()).expect_err("nobody answers"), elapsed() - begun)
+        });
+        // It was on its way when the links were cut: proposed at the leader, or sent to it.
+        assert!(matches!(write, SubmitError::Unknown { .. }), "{write:?}");
+        assert!(matches!(read, ReadError::Retry { reason: RetryReason::NoLeader, .. }), "{read:?}");
+        assert!(waited <= CUT_OFF_WITHIN, "{waited:?}");
+    }
 }
 
 /// Whether another leader serves, soon after the leader hears nobody any more, though everybody hears it.
