@@ -176,6 +176,12 @@ impl<L: LogStore> RaftLog<L> {
         (tail.committed, tail.last)
     }
 
+    /// How many appends are on disk, and how many were made.
+    pub(super) fn appends_synced(&self) -> (u64, u64) {
+        let tail = self.tail();
+        (tail.appends_synced, tail.appends)
+    }
+
     /// Queues the committed position if the last appends did not take it along.
     pub(super) fn save_committed_now(&self) {
         let _order = self.order();

@@ -38,6 +38,8 @@ pub struct Metrics {
     pub batches_forwarded: Counter,
     /// Entries and batches whose fate was unknown and that were proposed again.
     pub batches_repeated: Counter,
+    /// Times that this node, as leader, stepped down because its disk stalled.
+    pub disk_stall_step_downs: Counter,
     /// Commands in an entry or a forwarded batch.
     pub batch_commands: Histogram,
     /// Microseconds from `submit` until the entry was proposed.

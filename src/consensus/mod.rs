@@ -11,6 +11,7 @@ mod codec;
 mod config;
 mod control;
 mod cut_off;
+mod disk_watch;
 mod expiry;
 mod first_failure;
 mod leadership;

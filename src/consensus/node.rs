@@ -27,7 +27,7 @@ use super::raft_target::RaftTarget;
 use super::reads::Reads;
 use super::state_machine::StateMachine;
 use super::types::TypeConfig;
-use super::{expiry, wire};
+use super::{disk_watch, expiry, wire};
 use crate::domain::Command;
 use crate::limits;
 use crate::storage::{LedgerMeta, LedgerState as _, LedgerStore, LogStore, StateDigest, StorageError};
@@ -150,6 +150,7 @@ where
         let stopped = Arc::new(AtomicBool::new(false));
         drop(TypeConfig::<RT>::spawn(expiry::run(ledger.clone(), proposer.clone(), clock, stopped.clone())));
         drop(TypeConfig::<RT>::spawn(save_committed::<RT, L>(log.clone(), stopped.clone())));
+        drop(TypeConfig::<RT>::spawn(disk_watch::run(raft.clone(), log.clone(), metrics.clone(), stopped.clone())));
         let leader_heard = Arc::<LeaderHeard<RT>>::default();
         let cut_off = Arc::new(CutOff::new(raft.metrics(), leader_heard.clone(), settings.election_timeout_max));
         drop(TypeConfig::<RT>::spawn(turn_away(cut_off.clone(), proposer.clone(), reads.clone(), stopped.clone())));

@@ -240,6 +240,36 @@ fn a_leader_that_hears_nobody_is_replaced() {
     assert!(!is_replaced_when_deaf(Some(Safeguard::QuorumLossProbe)), "it is the probe that silences it");
 }
 
+/// The disk of the leader stands still, and everything else goes on.
+#[test]
+fn a_leader_whose_disk_stalls_steps_down() {
+    const STALL: Duration = Duration::from_secs(10);
+    for seed in 0..SEEDS {
+        let nothing = |_: &mut Swarm| ();
+        let (others_serve_after, old, new, stepped_down) = play(seed, nothing, |cluster, shop| async move {
+            let (leader, _) = leader_and_term(&cluster);
+            let stall = u64::try_from(STALL.as_micros()).expect("seconds");
+            let stands_still = DiskFaults { stall_chance: 1_000_000, stall: (stall, stall), ..cluster.swarm.disk.clone() };
+            cluster.log(leader).set_faults(stands_still);
+            let begun = elapsed();
+            let (node, _) = cluster.node(leader).expect("it runs");
+            while leader_and_term(&cluster).0 == leader {
+                is_served(&shop, others(leader)[0], ELECTION_TIMEOUT_MAX).await;
+                assert!(elapsed() < begun + STALL, "seed {seed}: it leads with a dead disk");
+            }
+            while !is_served(&shop, leader_and_term(&cluster).0, ELECTION_TIMEOUT_MAX).await {}
+            let after = elapsed() - begun;
+            cluster.log(leader).set_faults(cluster.swarm.disk.calm());
+            sleep(STALL).await;
+            assert!(is_served(&shop, leader, A_WHILE).await, "seed {seed}: it follows");
+            (after, leader, leader_and_term(&cluster).0, node.metrics().disk_stall_step_downs.get())
+        });
+        assert!(others_serve_after <= limits::DISK_STALL_MAX + NEW_LEADER_WITHIN, "seed {seed}: {others_serve_after:?}");
+        assert_ne!(old, new, "seed {seed}");
+        assert_eq!(stepped_down, 1, "seed {seed}");
+    }
+}
+
 #[test]
 fn a_log_that_cannot_be_synced_stops_the_leader_and_acknowledges_nothing() {
     let nothing = |_: &mut Swarm| ();

@@ -136,6 +136,11 @@ pub(super) fn encode_work(page: &mut Page<'_>, metrics: &Metrics, log_sync_us: &
         "Batches of unknown fate that were proposed again",
         metrics.batches_repeated.get(),
     )?;
+    page.counter(
+        "stampede_raft_disk_stall_step_downs",
+        "Times that this node, as leader, stepped down because its disk stalled",
+        metrics.disk_stall_step_downs.get(),
+    )?;
     page.histogram("stampede_raft_batch_commands", "Commands in one entry or forwarded batch", &metrics.batch_commands, 1.0)?;
     page.histogram(
         "stampede_raft_proposal_queue_duration_seconds",
