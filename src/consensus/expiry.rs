@@ -8,7 +8,8 @@ use openraft::AsyncRuntime;
 use openraft::type_config::TypeConfigExt;
 
 use super::api::Clock;
-use super::proposer::{Proposer, Target};
+use super::proposer::Proposer;
+use super::target::Target;
 use super::types::TypeConfig;
 use crate::domain::{Command, LedgerTime, Outcome};
 use crate::limits;

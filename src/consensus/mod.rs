@@ -27,6 +27,7 @@ mod proposer_tests;
 mod raft_target;
 mod reads;
 mod state_machine;
+mod target;
 mod types;
 mod wire;
 

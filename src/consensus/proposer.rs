@@ -21,43 +21,11 @@ use tokio::sync::{Notify, oneshot};
 use super::admission::Class;
 use super::api::{RetryReason, SubmitError, Submitted, UnknownReason};
 use super::calls::{Answer, Call, Formed, Progress, count_outcome};
-use super::leadership::Leadership;
 use super::metrics::Metrics;
+use super::target::{Attempt, Target};
 use super::types::TypeConfig;
 use crate::domain::{Command, Outcome, Reply};
 use crate::limits;
-
-/// How one attempt at a batch ended.
-#[derive(Debug)]
-pub(super) enum Attempt {
-    Done {
-        term: u64,
-        replies: Vec<Reply>,
-    },
-    /// Surely not proposed.
-    NotDone(RetryReason),
-    /// May have been proposed, may be committed yet.
-    Unknown,
-    /// This node cannot go on.
-    Stopped(String),
-}
-
-/// Where a batch goes. Given away so that the queue's rules can be read, and tested, without openraft.
-pub(super) trait Target<RT: AsyncRuntime>: Send + Sync + 'static {
-    fn leadership(&self) -> Leadership<RT>;
-
-    /// As leader: without a majority nothing that it proposes is done.
-    fn hears_a_majority(&self) -> bool;
-
-    /// Proposes in this node, which leads in `term`.
-    fn propose(&self, term: u64, commands: Vec<Command>) -> impl Future<Output = (Attempt, Returned)> + Send;
-
-    /// Sends to another node, which leads in `term`.
-    fn forward(&self, leader: u64, term: u64, commands: &[Command], within: Duration) -> impl Future<Output = Attempt> + Send;
-}
-
-/// The commands of an attempt that may have to be made again.
-pub(super) type Returned = Option<Vec<Command>>;
 
 struct Queue<RT: AsyncRuntime> {
     calls: VecDeque<Call<RT>>,
