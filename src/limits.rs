@@ -246,7 +246,8 @@ pub const COMMITTED_SAVE_INTERVAL: Duration = Duration::from_millis(200);
 pub const SNAPSHOT_INSTALL_WITHIN: Duration = Duration::from_secs(600);
 /// Entries that a node may lack when leadership is handed to it: a moment of replication.
 pub const TRANSFER_LAG_ENTRIES_MAX: u64 = 100;
-/// A log of which something waits to be synced and nothing is, for so long, is on a disk that stalls. Network disks pause for
+/// A log of which something waits to be synced and nothing is, for so long, is on a disk that stalls; so is a ledger to which
+/// nothing is applied. Network disks pause for
 /// hundreds of milliseconds on good days; three seconds after the last sync the next leader must serve.
 pub const DISK_STALL_MAX: Duration = Duration::from_secs(1);
 /// Pause between two looks at how far the log is synced.

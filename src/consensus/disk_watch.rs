@@ -1,9 +1,9 @@
 //! A leader whose disk stalls steps down.
 //!
 //! Heartbeats need no disk, and a commit needs only the disks of a majority: without this watch, a leader whose log is no longer
-//! synced would lead for as long as its disk stands still, until its queues are full and nothing goes on. It hands over as
-//! at a stop; from then on it refuses proposals and is silent, so that if the hand-over itself is lost, the others elect. It cannot
-//! come back before its disk does: its own vote must be synced.
+//! synced, or whose ledger is no longer written, would lead for as long as its disk stands still. It hands over as at a stop; from
+//! then on it refuses proposals and is silent, so that if the hand-over itself is lost, the others elect. It cannot come back before
+//! its disk does: its own vote must be synced.
 //!
 //! Left to others: a sync that fails (`FirstFailure`), and a disk that stalls while nothing is written, which nobody notices.
 
@@ -27,15 +27,17 @@ use crate::storage::{LedgerStore, LogStore};
 pub(super) async fn run<RT: AsyncRuntime, L: LogStore, S: LedgerStore>(
     raft: Raft<TypeConfig<RT>, StateMachine<RT, S>>,
     log: RaftLog<L>,
+    ledger: S,
     metrics: Arc<Metrics>,
     stopped: Arc<AtomicBool>,
 ) {
     let leadership = Leadership::<RT>::new(raft.server_metrics());
-    let mut progress = Progress::<RT>::default();
+    let (mut synced, mut applied) = (Progress::<RT>::default(), Progress::<RT>::default());
     let mut stepped_down_in = None;
     while !stopped.load(Ordering::Acquire) {
         TypeConfig::<RT>::sleep(limits::DISK_LOOK_INTERVAL).await;
-        let is_stalled = progress.is_stalled(log.appends_synced());
+        // (Each is asked: what goes on must be seen to go on.)
+        let is_stalled = synced.is_stalled(log.appends_synced()) | applied.is_stalled(applied_of_committed(&ledger, &log));
         // Once a term: openraft takes it back in none.
         let term = leadership.my_term().filter(|term| is_stalled && stepped_down_in != Some(*term));
         let Some((term, to)) = term.zip(furthest_other(&raft.metrics().borrow_watched())) else { continue };
@@ -55,23 +57,31 @@ fn furthest_other<RT: AsyncRuntime>(metrics: &RaftMetrics<TypeConfig<RT>>) -> Op
     others.max_by_key(|voter| replication.get(voter).copied().flatten())
 }
 
-/// How many appends were synced, and since when it has been so many.
+/// What is written to the ledger, of what is committed: log indexes.
+fn applied_of_committed<L: LogStore, S: LedgerStore>(ledger: &S, log: &RaftLog<L>) -> (u64, u64) {
+    let applied = ledger.meta().applied.map_or(0, |applied| applied.index);
+    let (committed, _) = log.committed_and_last();
+    // After a start the ledger knows more than the log does.
+    (applied, committed.map_or(0, |committed| committed.index).max(applied))
+}
+
+/// How far the disk has come, and since when it has been there.
 struct Progress<RT: AsyncRuntime> {
-    synced: u64,
+    done: u64,
     since: InstantOf<TypeConfig<RT>>,
 }
 
 impl<RT: AsyncRuntime> Default for Progress<RT> {
     fn default() -> Self {
-        Self { synced: 0, since: TypeConfig::<RT>::now() }
+        Self { done: 0, since: TypeConfig::<RT>::now() }
     }
 }
 
 impl<RT: AsyncRuntime> Progress<RT> {
-    /// Some append waits for its sync, and none was synced for [`limits::DISK_STALL_MAX`]. `synced`, and `made`: appends so far.
-    fn is_stalled(&mut self, (synced, made): (u64, u64)) -> bool {
-        if synced != self.synced || synced == made {
-            *self = Self { synced, since: TypeConfig::<RT>::now() };
+    /// Something is to be done, and nothing was for [`limits::DISK_STALL_MAX`].
+    fn is_stalled(&mut self, (done, to_do): (u64, u64)) -> bool {
+        if done != self.done || done == to_do {
+            *self = Self { done, since: TypeConfig::<RT>::now() };
         }
         self.since.elapsed() > limits::DISK_STALL_MAX
     }

@@ -91,7 +91,7 @@ pub(super) fn hears_a_majority<RT: AsyncRuntime>(metrics: &RaftMetrics<TypeConfi
     is_alone || metrics.last_quorum_acked.is_some_and(|acked| acked.elapsed() <= within)
 }
 
-/// When a leader was last heard here: openraft knows it, and does not tell.
+/// When a leader was last heard, and followed, here: openraft knows it, and does not tell.
 pub(super) struct LeaderHeard<RT: AsyncRuntime>(Mutex<Option<InstantOf<TypeConfig<RT>>>>);
 
 impl<RT: AsyncRuntime> Default for LeaderHeard<RT> {

@@ -150,7 +150,13 @@ where
         let stopped = Arc::new(AtomicBool::new(false));
         drop(TypeConfig::<RT>::spawn(expiry::run(ledger.clone(), proposer.clone(), clock, stopped.clone())));
         drop(TypeConfig::<RT>::spawn(save_committed::<RT, L>(log.clone(), stopped.clone())));
-        drop(TypeConfig::<RT>::spawn(disk_watch::run(raft.clone(), log.clone(), metrics.clone(), stopped.clone())));
+        drop(TypeConfig::<RT>::spawn(disk_watch::run(
+            raft.clone(),
+            log.clone(),
+            ledger.clone(),
+            metrics.clone(),
+            stopped.clone(),
+        )));
         let leader_heard = Arc::<LeaderHeard<RT>>::default();
         let cut_off = Arc::new(CutOff::new(raft.metrics(), leader_heard.clone(), settings.election_timeout_max));
         drop(TypeConfig::<RT>::spawn(turn_away(cut_off.clone(), proposer.clone(), reads.clone(), stopped.clone())));

@@ -6,8 +6,8 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use openraft::AsyncRuntime;
-use openraft::async_runtime::watch::WatchReceiver as _;
 use openraft::errors::RaftError;
+use openraft::raft::StreamAppendError;
 use openraft::type_config::TypeConfigExt;
 
 use super::api::{PeerError, RetryReason, SubmitError};
@@ -49,20 +49,21 @@ where
         let nonsense = Arc::new(Mutex::new(None));
         let found = nonsense.clone();
         // The first bad message ends the stream: going on behind it would lose its entries.
-        let (heard, metrics) = (self.inner.leader_heard.clone(), self.inner.raft.server_metrics());
         let requests = requests.scan((), move |(), request| {
             let request = wire::append_from_wire::<RT>(request);
-            // Of an older term it is a leader no longer.
-            let term = metrics.borrow_watched().vote.leader_id.term;
-            if request.as_ref().is_ok_and(|request| request.vote.leader_id.term >= term) {
-                heard.now();
-            }
             std::future::ready(
                 request.map_err(|error| *found.lock().unwrap_or_else(PoisonError::into_inner) = Some(error)).ok(),
             )
         });
-        let results = self.inner.raft.stream_append(requests).map(|result| match result {
-            Ok(result) => Ok(wire::append_result_to_wire(&result)),
+        let heard = self.inner.leader_heard.clone();
+        let results = self.inner.raft.stream_append(requests).map(move |result| match result {
+            Ok(result) => {
+                // Not when it comes: to one whose disk stands still, and who therefore cannot follow, it comes too.
+                if !matches!(result, Err(StreamAppendError::HigherVote(_))) {
+                    heard.now();
+                }
+                Ok(wire::append_result_to_wire(&result))
+            }
             Err(fatal) => Err(PeerError::Stopped(fatal.to_string())),
         });
         let end = stream::once(async move { nonsense.lock().unwrap_or_else(PoisonError::into_inner).take() });
@@ -131,7 +132,7 @@ where
                 term: submitted.term,
                 replies: submitted.replies.iter().map(reply_to_proto).collect(),
             }),
-            Err(SubmitError::Retry { reason: RetryReason::Overloaded, .. }) => {
+            Err(SubmitError::Retry { reason: RetryReason::Overloaded | RetryReason::NotInTime, .. }) => {
                 propose_response::Result::Overloaded(Overloaded {})
             }
             Err(SubmitError::Retry { leader, .. }) => not_leader(leader),

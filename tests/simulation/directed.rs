@@ -240,33 +240,46 @@ fn a_leader_that_hears_nobody_is_replaced() {
     assert!(!is_replaced_when_deaf(Some(Safeguard::QuorumLossProbe)), "it is the probe that silences it");
 }
 
-/// The disk of the leader stands still, and everything else goes on.
+/// The leader's log is no longer synced, or its ledger no longer written, and everything else goes on.
+///
+/// Returns whether it still follows, and keeps its callers waiting for it, meanwhile.
+fn stalls_a_leader(seed: u64, set_faults: fn(&Cluster, u64, DiskFaults)) -> bool {
+    const STALL: Duration = Duration::from_secs(10);
+    let nothing = |_: &mut Swarm| ();
+    let (others_serve_after, follows, old, new, stepped_down) = play(seed, nothing, |cluster, shop| async move {
+        let (leader, _) = leader_and_term(&cluster);
+        let stall = u64::try_from(STALL.as_micros()).expect("seconds");
+        let stands_still = DiskFaults { stall_chance: 1_000_000, stall: (stall, stall), ..cluster.swarm.disk.clone() };
+        set_faults(&cluster, leader, stands_still);
+        let begun = elapsed();
+        let (node, _) = cluster.node(leader).expect("it runs");
+        while leader_and_term(&cluster).0 == leader {
+            is_served(&shop, others(leader)[0], ELECTION_TIMEOUT_MAX).await;
+            assert!(elapsed() < begun + STALL, "seed {seed}: it leads with a dead disk");
+        }
+        while !is_served(&shop, leader_and_term(&cluster).0, ELECTION_TIMEOUT_MAX).await {}
+        let after = elapsed() - begun;
+        sleep(A_WHILE).await;
+        turns_away_at_once(&cluster, leader).await;
+        let follows = !turns_away_at_once(&cluster, leader).await;
+        set_faults(&cluster, leader, cluster.swarm.disk.calm());
+        sleep(STALL).await;
+        assert!(is_served(&shop, leader, A_WHILE).await, "seed {seed}: it follows");
+        (after, follows, leader, leader_and_term(&cluster).0, node.metrics().disk_stall_step_downs.get())
+    });
+    assert!(others_serve_after <= limits::DISK_STALL_MAX + NEW_LEADER_WITHIN, "seed {seed}: {others_serve_after:?}");
+    assert_ne!(old, new, "seed {seed}");
+    assert_eq!(stepped_down, 1, "seed {seed}");
+    follows
+}
+
 #[test]
 fn a_leader_whose_disk_stalls_steps_down() {
-    const STALL: Duration = Duration::from_secs(10);
     for seed in 0..SEEDS {
-        let nothing = |_: &mut Swarm| ();
-        let (others_serve_after, old, new, stepped_down) = play(seed, nothing, |cluster, shop| async move {
-            let (leader, _) = leader_and_term(&cluster);
-            let stall = u64::try_from(STALL.as_micros()).expect("seconds");
-            let stands_still = DiskFaults { stall_chance: 1_000_000, stall: (stall, stall), ..cluster.swarm.disk.clone() };
-            cluster.log(leader).set_faults(stands_still);
-            let begun = elapsed();
-            let (node, _) = cluster.node(leader).expect("it runs");
-            while leader_and_term(&cluster).0 == leader {
-                is_served(&shop, others(leader)[0], ELECTION_TIMEOUT_MAX).await;
-                assert!(elapsed() < begun + STALL, "seed {seed}: it leads with a dead disk");
-            }
-            while !is_served(&shop, leader_and_term(&cluster).0, ELECTION_TIMEOUT_MAX).await {}
-            let after = elapsed() - begun;
-            cluster.log(leader).set_faults(cluster.swarm.disk.calm());
-            sleep(STALL).await;
-            assert!(is_served(&shop, leader, A_WHILE).await, "seed {seed}: it follows");
-            (after, leader, leader_and_term(&cluster).0, node.metrics().disk_stall_step_downs.get())
-        });
-        assert!(others_serve_after <= limits::DISK_STALL_MAX + NEW_LEADER_WITHIN, "seed {seed}: {others_serve_after:?}");
-        assert_ne!(old, new, "seed {seed}");
-        assert_eq!(stepped_down, 1, "seed {seed}");
+        let follows = stalls_a_leader(seed, |cluster, leader, faults| cluster.log(leader).set_faults(faults));
+        assert!(!follows, "seed {seed}: what cannot be on its disk it does not say it has, and it sends its callers elsewhere");
+        let follows = stalls_a_leader(seed, |cluster, leader, faults| cluster.ledger(leader).set_faults(faults));
+        assert!(follows, "seed {seed}: its log is in order");
     }
 }
 
