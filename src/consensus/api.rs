@@ -91,6 +91,9 @@ pub enum RetryReason {
     LeaderUnreachable,
     #[error("too much is waiting already")]
     Overloaded,
+    /// It waited as long as it was given.
+    #[error("its time was over before anything was done")]
+    NotInTime,
     #[error("the node is stopping")]
     Draining,
 }

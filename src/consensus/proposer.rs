@@ -191,10 +191,10 @@ impl<RT: AsyncRuntime, T: Target<RT>> Proposer<RT, T> {
         let leadership = self.target.leadership();
         let Some(current) = leadership.current() else { return RetryReason::NoLeader };
         match last_failure {
-            // What an earlier leader did not do says nothing of this one.
-            Some((reason, under)) if under == current => reason,
+            // What an earlier leader did not do says nothing of this one; and this call was let in.
+            Some((reason, under)) if under == current && reason != RetryReason::Overloaded => reason,
             _ if leadership.is_me(current.0) && !self.target.hears_a_majority() => RetryReason::NoLeader,
-            _ => RetryReason::Overloaded,
+            _ => RetryReason::NotInTime,
         }
     }
 

@@ -229,7 +229,7 @@ async fn who_waits_behind_a_leader_that_stalls_is_told_so_and_not_that_there_is_
     let bench = Bench::new(Some(ME), []);
     let unknown = SubmitError::Unknown { leader: Some(ME), reason: UnknownReason::Deadline };
     assert_eq!(answer(bench.submit(SHORT)).await, Err(unknown), "it is on its way");
-    let waits = SubmitError::Retry { leader: Some(ME), reason: RetryReason::Overloaded };
+    let waits = SubmitError::Retry { leader: Some(ME), reason: RetryReason::NotInTime };
     assert_eq!(answer(bench.submit(SHORT)).await, Err(waits), "there is room for one entry alone");
     bench.leadership.send(seen(None)).expect("the proposer looks");
     let nobody = SubmitError::Retry { leader: None, reason: RetryReason::NoLeader };
@@ -271,7 +271,7 @@ async fn what_an_earlier_leader_did_not_do_is_no_reason_under_the_next() {
     bench.leadership.send(seen(Some(ME))).expect("the proposer looks");
     bench.let_go.add_permits(1);
     assert_eq!(bench.batch().await, 1, "it is proposed again, and stalls");
-    let waits = SubmitError::Retry { leader: Some(ME), reason: RetryReason::Overloaded };
+    let waits = SubmitError::Retry { leader: Some(ME), reason: RetryReason::NotInTime };
     assert_eq!(answer(bench.submit(SHORT)).await, Err(waits));
     waiting.abort();
 }

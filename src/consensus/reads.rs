@@ -95,7 +95,7 @@ impl<RT: AsyncRuntime, S: LedgerStore, P: Peers> Reads<RT, S, P> {
         match TypeConfig::<RT>::timeout_at(deadline, applied_end.wait_until_ge(&(index + 1))).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(_)) => Err(ReadError::Stopped("consensus has stopped".into())),
-            Err(_) => Err(self.retry(RetryReason::Overloaded)),
+            Err(_) => Err(self.retry(RetryReason::NotInTime)),
         }
     }
 

@@ -117,6 +117,7 @@ reasons! {
     NoLeader "NO_LEADER" Unavailable Retry;
     LeaderUnreachable "LEADER_UNREACHABLE" Unavailable Retry;
     Overloaded "OVERLOADED" ResourceExhausted Retry;
+    NotInTime "NOT_IN_TIME" DeadlineExceeded Retry;
     Draining "DRAINING" Unavailable Retry;
     NotLeader "NOT_LEADER" FailedPrecondition Retry;
     // It may have happened.
@@ -299,6 +300,7 @@ impl From<RetryReason> for Reason {
             RetryReason::NoLeader => Self::NoLeader,
             RetryReason::LeaderUnreachable => Self::LeaderUnreachable,
             RetryReason::Overloaded => Self::Overloaded,
+            RetryReason::NotInTime => Self::NotInTime,
             RetryReason::Draining => Self::Draining,
         }
     }

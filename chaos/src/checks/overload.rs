@@ -12,6 +12,8 @@ use crate::history::{Outcome, PaymentOutcome, Phase, Request};
 const SETTLING_PARTS: u64 = 4;
 /// How a node says that too much waits.
 const OVERLOADED: &str = "OVERLOADED";
+/// How a node says that it let a call in and had no time for it.
+const NOT_IN_TIME: &str = "NOT_IN_TIME";
 
 #[must_use]
 pub fn overload_is_shed_in_order(case: &Case) -> Finding {
@@ -58,9 +60,12 @@ fn payments_let_in(evidence: &Evidence, finding: &mut Finding) {
         .map(|op| (op.invoke.node, op.invoke.at_ns, op.ended_ns(), op.id()))
         .collect();
     let_in.sort_unstable();
+    let is_overload = evidence.facts.bounds.goodput_share.is_some();
     for op in evidence.ops.iter().filter(|op| matches!(op.invoke.request, Request::RecordPayment { .. })) {
         finding.checked += 1;
-        if !is_shed(op) {
+        // In other drills a payment may wait in vain for a leader whose disk or process stands still.
+        let waits_in_vain = is_overload && is_not_done(op, NOT_IN_TIME);
+        if !is_shed(op) && !waits_in_vain {
             continue;
         }
         let (node, from, until) = (op.invoke.node, op.invoke.at_ns, op.ended_ns());
@@ -79,7 +84,11 @@ fn is_new_order(op: &Op) -> bool {
 }
 
 fn is_shed(op: &Op) -> bool {
-    op.answers.iter().any(|answer| matches!(&answer.outcome, Outcome::NotDone { reason } if **reason == *OVERLOADED))
+    is_not_done(op, OVERLOADED)
+}
+
+fn is_not_done(op: &Op, why: &str) -> bool {
+    op.answers.iter().any(|answer| matches!(&answer.outcome, Outcome::NotDone { reason } if **reason == *why))
 }
 
 fn is_issued(op: &Op) -> bool {

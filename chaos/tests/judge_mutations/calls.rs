@@ -324,6 +324,20 @@ fn v22_a_payment_that_is_shed_where_a_new_order_is_let_in() {
 }
 
 #[test]
+fn v22_a_payment_that_waited_in_vain_counts_where_there_is_more_load_than_can_be_served() {
+    for goodput_share in [None, Some(0.01)] {
+        let mut run = clean(SEED, ORDERS, PER_ROUND);
+        run.facts.bounds.goodput_share = goodput_share;
+        let answer = answer(&mut run, 400, is_issue);
+        answer.at_ns += 10_000_000_000;
+        answer.outcome = Outcome::NotDone { reason: "NOT_IN_TIME".into() };
+        let verdict = judged(&run);
+        let v22 = verdict.invariants.iter().find(|finding| finding.id == "V22").unwrap();
+        assert_eq!(v22.violations > 0, goodput_share.is_some(), "{}", summary(&verdict));
+    }
+}
+
+#[test]
 fn v22_a_surge_in_which_less_is_issued_or_nothing_is_turned_away() {
     doubts("V22", |run| run.facts.bounds.goodput_share = Some(0.01));
     flags(&["V22"], |run| {
