@@ -99,6 +99,14 @@ pub const SEND_LAG_MAX: Duration = Duration::from_millis(200);
 pub const LINK_DELAY_MAX: Duration = Duration::from_secs(1);
 /// A link that flaps is cut and joined for so long each.
 pub const FLAP_INTERVAL: Duration = Duration::from_millis(250);
+/// A node's own disk, where it has one: a file with holes. The longest drill writes some hundred megabytes.
+pub const DISK_BYTES: u64 = 2 << 30;
+/// Of the disk that is made to see whether disks can be made; less than ext4 takes for a journal.
+pub const PROBE_DISK_BYTES: u64 = 16 << 20;
+/// A disk that stands still is thawed by the watchdog so long after the fault should have ended.
+pub const FREEZE_SLACK: Duration = Duration::from_secs(5);
+/// A node whose disk fails has ended by itself by then: it is written to all the time.
+pub const DISK_FAILURE_NOTICED: Duration = Duration::from_secs(10);
 /// A fault waits so long for the state that it wants, such as a leader.
 pub const TARGET_WAIT_MAX: Duration = Duration::from_secs(5);
 /// A killed process is gone by then; a signal to a stopping node is given `STOP_DEADLINE`.

@@ -12,10 +12,10 @@ use stampede_chaos::drill::drill;
 use stampede_chaos::history::RunFacts;
 use stampede_chaos::interrupt::Interrupt;
 use stampede_chaos::planted;
-use stampede_chaos::run::{self, Options};
+use stampede_chaos::run::{self, DRILLS, Options};
 use stampede_chaos::scenario::Scenario;
 use stampede_chaos::verdict::Exit;
-use stampede_chaos::{judge, show};
+use stampede_chaos::{doctor, heal, judge, show};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -68,9 +68,17 @@ enum Command {
         #[arg(long, default_value_t = planted::CLEAN_RUNS)]
         clean_runs: u64,
     },
-    /// Kills the nodes of a tool that died. Started by the tool.
+    /// Say which kinds of faults work on this machine, and which scenarios can run.
+    Doctor,
+    /// Take back what a run left on this machine whose tool was killed: processes, mounts, frozen file systems.
+    Heal {
+        /// A run's folder, or one with runs.
+        #[arg(default_value = DRILLS)]
+        folder: PathBuf,
+    },
+    /// Takes back what a tool that died did. Started by the tool.
     #[command(name = watchdog::COMMAND, hide = true)]
-    Watchdog,
+    Watchdog { run: PathBuf },
 }
 
 #[derive(clap::Args)]
@@ -135,8 +143,10 @@ fn execute(command: Command) -> anyhow::Result<Exit> {
             let options = planted::Options { binaries, sound: Binaries { node, tool }, only, seeds, clean_runs };
             planted::run(&options, &Interrupt::listen()?)
         }
-        Command::Watchdog => {
-            watchdog::run(stdin().lock())?;
+        Command::Doctor => doctor::examine_and_print(),
+        Command::Heal { folder } => heal::heal_and_print(&folder),
+        Command::Watchdog { run } => {
+            watchdog::run(stdin().lock(), &run)?;
             Ok(Exit::Held)
         }
     }
@@ -147,6 +157,10 @@ fn run_scenario(arguments: RunArguments) -> anyhow::Result<Exit> {
         Ok(loaded) => loaded,
         Err(error) => return Ok(usage(&error)),
     };
+    if let Some(missing) = doctor::missing(&scenario)? {
+        println!("this machine cannot run it: no {missing}; `stampede-chaos doctor` has the whole list");
+        return Ok(Exit::Inconclusive);
+    }
     let tool = std::env::current_exe()?;
     let node = find_node_binary(arguments.node_binary.as_deref(), &tool)?;
     let seed = arguments.seed.unwrap_or_else(new_seed);

@@ -3,14 +3,10 @@
 // A failed unwrap is a failed test.
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation, clippy::cast_sign_loss, unreachable_pub)]
 
-mod killed;
-
-use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 use std::time::Duration;
 
-use killed::Killed;
 use stampede_chaos::cluster::{Binaries, Cluster};
 use stampede_chaos::history::{HistoryWriter, RunClock, RunFolder};
 use stampede_chaos::scenario::Scenario;
@@ -65,20 +61,6 @@ fn a_node_that_does_not_start_is_the_surroundings_failure_and_not_the_systems() 
     assert!(out.join("run.json").is_file(), "the plan is kept before anything is started");
     let said = text(&output.stdout);
     assert_eq!(said.lines().last(), Some("exit    3 (the tool or its surroundings failed)"), "whatever make makes of it");
-}
-
-#[test]
-fn what_the_tool_left_running_is_killed_when_its_pipe_closes() {
-    let mut orphan = Killed::spawn(Command::new("sleep").arg("600"));
-    let mut seen_to_end = Killed::spawn(Command::new("sleep").arg("600"));
-    let mut watchdog = Killed::spawn(Command::new(TOOL).arg("watchdog").stdin(Stdio::piped()));
-    let mut pipe = watchdog.stdin.take().unwrap();
-    writeln!(pipe, "+{}\n+{}\n-{}", orphan.id(), seen_to_end.id(), seen_to_end.id()).unwrap();
-    drop(pipe);
-    assert!(watchdog.wait().unwrap().success());
-    let killed = std::os::unix::process::ExitStatusExt::signal(&orphan.wait().unwrap());
-    assert_eq!(killed, Some(9));
-    assert!(seen_to_end.try_wait().unwrap().is_none(), "only what was not seen to end is killed");
 }
 
 /// A cluster of one program that is no node and ignores SIGTERM, started; it lives in the folder.

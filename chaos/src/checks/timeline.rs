@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::{Evidence, Op};
 use crate::history::{FaultStage, NodeRole, Outcome, Phase, ProcessStep, Purpose, Request, Text};
-use crate::scenario::{FaultKind, Hurt};
+use crate::scenario::FaultKind;
 
 /// Nanoseconds of a millisecond.
 pub const MS: u64 = 1_000_000;
@@ -136,7 +136,7 @@ impl Health {
         for event in &evidence.faults {
             // (A kind of another version of the tool is taken for a kill.)
             let (takes_away, ends) =
-                FaultKind::named(&event.kind).map_or((true, true), |kind| (kind.takes_away(), kind.hurt() == Hurt::Ends));
+                FaultKind::named(&event.kind).map_or((true, true), |kind| (kind.takes_away(), kind.ends()));
             match event.stage {
                 // A signal ends a node's health; its exit is only noticed later.
                 FaultStage::Injected if takes_away => changes.push((event.at_ns, event.node, false)),

@@ -10,7 +10,7 @@ use super::ports::Ports;
 use crate::client::{MIDTRANS_SERVER_KEY, XENDIT_CALLBACK_TOKEN};
 use crate::scenario::merge;
 
-/// Within a node's own directory.
+/// Within a node's own directory, or on its own disk.
 pub(super) const DATA_DIRECTORY: &str = "data";
 
 /// At the end all are stopped, and the last leader finds nobody to hand over to: it need not try for long.
@@ -58,12 +58,12 @@ impl SecretFiles {
     }
 }
 
-/// `overrides` win key by key. `dial`: where this node calls that one, if not at its own address.
+/// `overrides` win key by key. `dial`: where this node calls that one, if not at its own address. `data`: its data directory.
 pub(super) fn node_file(
     member: &Member,
     members: &[Member],
     dial: &dyn Fn(u16) -> Option<SocketAddr>,
-    directory: &Path,
+    data: &Path,
     secrets: &SecretFiles,
     overrides: &Table,
 ) -> anyhow::Result<String> {
@@ -75,11 +75,7 @@ pub(super) fn node_file(
     };
     section(
         "node",
-        &[
-            ("id", i64::from(member.id).into()),
-            ("data_dir", text(&directory.join(DATA_DIRECTORY))?.into()),
-            ("shutdown_timeout", SHUTDOWN_TIMEOUT.into()),
-        ],
+        &[("id", i64::from(member.id).into()), ("data_dir", text(data)?.into()), ("shutdown_timeout", SHUTDOWN_TIMEOUT.into())],
     );
     let members: Vec<Value> = members.iter().map(|other| member_entry(other, dial(other.id))).collect();
     section("cluster", &[("name", "drill".into()), ("members", members.into())]);

@@ -17,12 +17,14 @@ use anyhow::{Context, bail};
 use tonic::transport::Channel;
 
 use crate::client::{NodeAddress, channel};
+use crate::disk::Disk;
 use crate::history::{Recorder, RunFolder};
 use crate::limits;
 use crate::network::Network;
 use crate::proto::admin::admin_service_client::AdminServiceClient;
 use crate::proto::admin::{GetStatusRequest, GetStatusResponse, InitRequest, NodeRole as WireRole};
 use crate::scenario::Scenario;
+use crate::undo::Journal;
 
 pub use node::{Exit, Node, UnexpectedExit};
 use watchdog::Watchdog;
@@ -57,7 +59,9 @@ impl Cluster {
         folder: &RunFolder,
         recorder: &Recorder,
     ) -> anyhow::Result<Self> {
-        let watchdog = Watchdog::start(&binaries.tool).context("starting the watchdog")?;
+        let root = folder.root().canonicalize()?;
+        let journal = Journal::create(&root).context("making the undo journal")?;
+        let watchdog = Watchdog::start(&binaries.tool, &root).context("starting the watchdog")?;
         let members: Vec<config::Member> = ports::free(usize::from(scenario.cluster.nodes))?
             .into_iter()
             .zip(1..)
@@ -75,9 +79,14 @@ impl Cluster {
             let directory = directory.canonicalize()?;
             let file = directory.join("node.toml");
             let dial = |to: u16| network.as_ref().filter(|_| to != member.id).map(|network| network.address((member.id, to)));
-            let text = config::node_file(member, &members, &dial, &directory, &secrets, &scenario.cluster.config)?;
+            let disk = match scenario.faults.need_disks() {
+                true => Some(Disk::make(&directory, journal.clone(), watchdog.clone()).context("making a disk")?),
+                false => None,
+            };
+            let data = disk.as_ref().map_or(directory.as_path(), Disk::at).join(config::DATA_DIRECTORY);
+            let text = config::node_file(member, &members, &dial, &data, &secrets, &scenario.cluster.config)?;
             std::fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?;
-            nodes.push(Node::new(member, binaries.node.clone(), directory, file, recorder.clone(), watchdog.clone()));
+            nodes.push(Node::new(member, binaries.node.clone(), directory, file, disk, recorder.clone(), journal.clone()));
         }
         Ok(Self { nodes, network, serial_key })
     }
@@ -163,7 +172,11 @@ impl Cluster {
         if let Some(network) = &self.network {
             network.heal();
         }
+        self.thaw();
         for node in &self.nodes {
+            if let Some(disk) = node.disk().filter(|disk| !disk.is_mounted()) {
+                disk.mount()?;
+            }
             if node.is_running() {
                 // One that ended in this moment is started by whoever supervises.
                 let _ended = node.resume();
@@ -193,13 +206,31 @@ impl Cluster {
         problems
     }
 
-    /// SIGKILL to every node that runs: those that outlive it by `deadline`.
-    pub async fn kill(&self, deadline: Duration) -> Vec<u16> {
+    /// Who writes to a disk that stands still cannot be killed. (A disk that cannot be thawed is among what is left.)
+    fn thaw(&self) {
+        for disk in self.nodes.iter().filter_map(Node::disk).filter(|disk| disk.is_mounted()) {
+            let _is_told_at_the_end = disk.thaw();
+        }
+    }
+
+    /// Unmounts the nodes' disks. Their nodes must be gone.
+    ///
+    /// # Errors
+    /// One is in use.
+    pub fn release_disks(&self) -> anyhow::Result<()> {
+        self.nodes.iter().filter_map(Node::disk).try_for_each(Disk::unmount)
+    }
+
+    /// SIGKILL to every node that runs, and waits for their ends, up to `deadline`.
+    pub async fn kill(&self, deadline: Duration) {
+        self.thaw();
         let kills = self.nodes.iter().filter(|node| node.is_running()).map(|node| async move {
-            let is_left = node.signal_kill().is_ok() && node.wait_down(deadline).await.is_none();
-            is_left.then(|| node.id())
+            // (It may have ended in this moment.)
+            if node.signal_kill().is_ok() {
+                node.wait_down(deadline).await;
+            }
         });
-        futures_util::future::join_all(kills).await.into_iter().flatten().collect()
+        futures_util::future::join_all(kills).await;
     }
 }
 
@@ -232,9 +263,14 @@ pub(crate) fn admin_client(address: &str) -> AdminClient {
 /// A directory cannot be read or removed.
 pub fn remove_data(folder: &RunFolder) -> std::io::Result<()> {
     for entry in std::fs::read_dir(folder.nodes())? {
-        let data = entry?.path().join(config::DATA_DIRECTORY);
+        let directory = entry?.path();
+        let data = directory.join(config::DATA_DIRECTORY);
         if data.is_dir() {
             std::fs::remove_dir_all(data)?;
+        }
+        let image = directory.join(Disk::IMAGE);
+        if image.is_file() {
+            std::fs::remove_file(image)?;
         }
     }
     Ok(())

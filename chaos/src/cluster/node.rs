@@ -16,11 +16,12 @@ use tokio::process::{Child, Command};
 use tokio::sync::watch;
 
 use super::config::{Member, loopback};
-use super::watchdog::Watchdog;
 use super::{AdminClient, admin_client, ask_status};
 use crate::client::NodeAddress;
+use crate::disk::Disk;
 use crate::history::{ProcessEvent, ProcessStep, Record, Recorder};
 use crate::proto::admin::GetStatusResponse;
+use crate::undo::{Identity, Journal, Undo};
 
 /// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,8 +71,9 @@ pub struct Node {
     config_file: PathBuf,
     address: NodeAddress,
     admin: AdminClient,
+    disk: Option<Disk>,
     recorder: Recorder,
-    watchdog: Watchdog,
+    journal: Journal,
     shared: Arc<Shared>,
 }
 
@@ -91,8 +93,9 @@ impl Node {
         binary: PathBuf,
         directory: PathBuf,
         config_file: PathBuf,
+        disk: Option<Disk>,
         recorder: Recorder,
-        watchdog: Watchdog,
+        journal: Journal,
     ) -> Self {
         let shared = Shared {
             process: watch::Sender::new(Process::Down(None)),
@@ -112,8 +115,9 @@ impl Node {
                 webhook: loopback(member.ports.webhook),
             },
             admin: admin_client(&loopback(member.ports.admin)),
+            disk,
             recorder,
-            watchdog,
+            journal,
             shared: Arc::new(shared),
         }
     }
@@ -169,12 +173,14 @@ impl Node {
             .spawn()
             .with_context(|| format!("starting {}", self.binary.display()))?;
         let pid = child.id().context("the process ended while it was started")?;
-        self.watchdog.started(pid).context("telling the watchdog")?;
+        let undo = Undo::Kill(Identity::of(pid).context("the process ended while it was started")?);
+        self.journal.will(&undo).context("writing the undo journal")?;
         self.shared.told_to_end.store(false, Ordering::SeqCst);
         self.shared.ended_by_itself.store(false, Ordering::SeqCst);
         self.shared.process.send_replace(Process::Up { pid, ready: false });
         self.note(ProcessStep::Started { pid })?;
-        tokio::spawn(wait_for_end(self.id, pid, child, Arc::clone(&self.shared), self.recorder.clone(), self.watchdog.clone()));
+        let ended = (self.journal.clone(), undo);
+        tokio::spawn(wait_for_end(self.id, child, Arc::clone(&self.shared), self.recorder.clone(), ended));
         tokio::spawn(wait_for_answer(self.id, pid, self.admin(), Arc::clone(&self.shared), self.recorder.clone()));
         Ok(())
     }
@@ -223,6 +229,17 @@ impl Node {
         self.send(Signal::SIGCONT)
     }
 
+    /// Its own, if the scenario's faults need one.
+    #[must_use]
+    pub fn disk(&self) -> Option<&Disk> {
+        self.disk.as_ref()
+    }
+
+    /// What comes now will end it, without a signal.
+    pub fn will_end(&self) {
+        self.shared.told_to_end.store(true, Ordering::SeqCst);
+    }
+
     /// How the process ended; `None` if it did not within `deadline`.
     pub async fn wait_down(&self, deadline: Duration) -> Option<Exit> {
         let mut process = self.shared.process.subscribe();
@@ -264,16 +281,16 @@ fn process_event(recorder: &Recorder, node: u16, step: ProcessStep) -> Record {
 }
 
 /// Owns the process: when this task is dropped, the process is killed.
-async fn wait_for_end(node: u16, pid: u32, mut child: Child, shared: Arc<Shared>, recorder: Recorder, watchdog: Watchdog) {
+async fn wait_for_end(node: u16, mut child: Child, shared: Arc<Shared>, recorder: Recorder, (journal, undo): (Journal, Undo)) {
     // Waiting would close it.
     let lifeline = child.stdin.take();
     let status = child.wait().await.ok();
     drop(lifeline);
     let exit = Exit { code: status.and_then(|status| status.code()), signal: status.as_ref().and_then(ExitStatus::signal) };
     let Exit { code, signal } = exit;
-    // A closed history ends the run elsewhere, and a watchdog that is gone has nothing left to forget.
+    // A closed history ends the run elsewhere; and a process that is gone may be killed once more.
     let _closed = recorder.record(process_event(&recorder, node, ProcessStep::Exited { code, signal }));
-    let _gone = watchdog.ended(pid);
+    let _unwritten = journal.done(&undo);
     if !shared.told_to_end.load(Ordering::SeqCst) {
         shared.ended_by_itself.store(true, Ordering::SeqCst);
         shared.unexpected.lock().unwrap_or_else(PoisonError::into_inner).push(UnexpectedExit { node, exit });

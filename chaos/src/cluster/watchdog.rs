@@ -1,33 +1,46 @@
-//! Kills the nodes when the tool died without doing so itself.
+//! Takes back what the tool did when the tool died without doing so itself.
 //!
-//! A small process of its own, in a process group of its own, that the tool tells over a pipe which processes it started
-//! (`+pid`) and which it saw end (`-pid`). When the pipe closes, for whatever reason, those that are left get SIGKILL. Only
-//! what was named is killed, and only what was not seen to end. Two moments are left open. A process that was started and not yet
-//! named is not killed; it stops by itself, because its standard input closes with the tool. A process that ended, and whose
-//! number the system gave away before the tool could say so, would be taken for it, if the tool died in these microseconds and
-//! the numbers had come round.
+//! A small process of its own, in a process group of its own, that reads a pipe from the tool. When the pipe closes, for whatever
+//! reason, it heals what the run's undo journal has left: it kills the nodes, thaws, unmounts. One moment is left open: a process that
+//! was started and is not in the journal yet. It stops by itself, because its standard input closes with the tool.
+//!
+//! Over the pipe it is told of each freeze before it is made, and thaws it when its time is over, also while the tool lives: whoever
+//! writes to a frozen file system waits and cannot be killed, and the tool itself may come to be one of them.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::{self, BufRead, Write};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use serde::{Deserialize, Serialize};
+
+use crate::{disk, undo};
 
 /// The command that [`run`] serves.
 pub const COMMAND: &str = "watchdog";
+
+#[derive(Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Word {
+    WillFreeze { at: PathBuf, at_most_ms: u64 },
+    Thawed { at: PathBuf },
+}
 
 /// The tool's end of the pipe.
 #[derive(Clone)]
 pub struct Watchdog(Arc<Mutex<ChildStdin>>);
 
 impl Watchdog {
-    pub(super) fn start(tool: &Path) -> io::Result<Self> {
+    pub(super) fn start(tool: &Path, run_folder: &Path) -> io::Result<Self> {
         let mut child = Command::new(tool)
             .arg(COMMAND)
+            .arg(run_folder)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -40,49 +53,78 @@ impl Watchdog {
         Ok(Self(Arc::new(Mutex::new(pipe))))
     }
 
-    pub(super) fn started(&self, pid: u32) -> io::Result<()> {
-        self.tell(&format!("+{pid}\n"))
+    /// Before the freeze: it is thawed after `at_most`, whatever happens.
+    ///
+    /// # Errors
+    /// The watchdog is gone.
+    pub fn will_freeze(&self, at: &Path, at_most: Duration) -> io::Result<()> {
+        let at_most_ms = u64::try_from(at_most.as_millis()).unwrap_or(u64::MAX);
+        self.tell(&Word::WillFreeze { at: at.to_owned(), at_most_ms })
     }
 
-    pub(super) fn ended(&self, pid: u32) -> io::Result<()> {
-        self.tell(&format!("-{pid}\n"))
+    /// # Errors
+    /// The watchdog is gone.
+    pub fn thawed(&self, at: &Path) -> io::Result<()> {
+        self.tell(&Word::Thawed { at: at.to_owned() })
     }
 
-    fn tell(&self, line: &str) -> io::Result<()> {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).write_all(line.as_bytes())
+    fn tell(&self, word: &Word) -> io::Result<()> {
+        let mut line = serde_json::to_string(word)?;
+        line.push('\n');
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).write_all(line.as_bytes())
     }
 }
 
-/// The watchdog's own process: reads until the pipe closes, then kills what is left.
+/// The watchdog's own process: reads until the pipe closes, then heals the run.
 ///
 /// # Errors
-/// None yet; a line that it cannot read ends its reading, and it kills.
-pub fn run(pipe: impl BufRead) -> io::Result<()> {
-    for pid in left_running(pipe) {
-        // It may have ended in this moment.
-        let _gone = kill(Pid::from_raw(pid), Signal::SIGKILL);
-    }
-    Ok(())
-}
-
-fn left_running(pipe: impl BufRead) -> BTreeSet<i32> {
-    let mut running = BTreeSet::new();
-    for line in pipe.lines().map_while(Result::ok) {
-        match (line.get(..1), line.get(1..).and_then(|pid| pid.parse().ok())) {
-            (Some("+"), Some(pid)) => drop(running.insert(pid)),
-            (Some("-"), Some(pid)) => drop(running.remove(&pid)),
-            _ => break,
+/// The run's undo journal cannot be read.
+pub fn run(pipe: impl BufRead, run_folder: &Path) -> anyhow::Result<()> {
+    let mut frozen = BTreeMap::new();
+    // A line that it cannot read is the tool's end, too.
+    for word in pipe.lines().map_while(Result::ok).map_while(|line| serde_json::from_str(&line).ok()) {
+        match word {
+            Word::WillFreeze { at, at_most_ms } => {
+                let thaw = Thaw::after(&at, Duration::from_millis(at_most_ms))?;
+                drop(frozen.insert(at, thaw));
+            }
+            Word::Thawed { at } => drop(frozen.remove(&at)),
         }
     }
-    running
+    // With them go their hands on what is to be unmounted.
+    drop(frozen);
+    undo::heal(run_folder).map(drop)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// A file system that will be thawed, unless this is dropped before.
+struct Thaw {
+    /// Taken on drop.
+    waits: Option<(Sender<()>, JoinHandle<()>)>,
+}
 
-    #[test]
-    fn only_what_was_not_seen_to_end_is_killed() {
-        assert_eq!(left_running(&b"+10\n+11\n-10\n+12\n"[..]), BTreeSet::from([11, 12]));
+impl Thaw {
+    fn after(at: &Path, at_most: Duration) -> io::Result<Self> {
+        let at = at.to_owned();
+        // Held open: as long as it is, the mount can be reached by this path, and thawed.
+        let mount = File::open(&at)?;
+        let (dropped, waits) = channel();
+        let thread = std::thread::Builder::new().name("thaw".into()).spawn(move || {
+            if waits.recv_timeout(at_most) == Err(RecvTimeoutError::Timeout) {
+                // There is nobody to tell; the heal tries again.
+                let _failed = disk::thaw(&at);
+            }
+            drop(mount);
+        })?;
+        Ok(Self { waits: Some((dropped, thread)) })
+    }
+}
+
+impl Drop for Thaw {
+    fn drop(&mut self) {
+        if let Some((dropped, thread)) = self.waits.take() {
+            drop(dropped);
+            // A panic was already reported on the thread itself.
+            let _ = thread.join();
+        }
     }
 }

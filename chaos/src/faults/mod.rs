@@ -5,6 +5,7 @@
 //! for longer than it says.
 
 mod cuts;
+mod disks;
 pub mod plan;
 mod target;
 
@@ -79,6 +80,9 @@ impl Strike<'_> {
         match self.fault.kind.hurt() {
             Hurt::Ends => self.end(targets, problems).await,
             Hurt::Pauses => self.pause(targets).await,
+            Hurt::CutsPower => self.cut_power(targets).await,
+            Hurt::StallsDisks => self.stall_disks(targets).await,
+            Hurt::FailsDisks => self.fail_disks(targets, problems).await,
             Hurt::Cuts => self.change_network(targets, Passage::Held).await,
             Hurt::Slows => {
                 let delay = Duration::from_millis(self.fault.delay_ms);

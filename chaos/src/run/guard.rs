@@ -1,5 +1,6 @@
 //! Stops a run that takes too long or too much disk.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use tokio::time::Instant;
@@ -22,15 +23,18 @@ pub(super) async fn trip(guards: &Guards, folder: &Path) -> String {
     }
 }
 
-/// Files that go while they are counted are not counted.
+/// On the disk of `folder`: holes in files are none, and what is mounted within is counted by the file that it is in. Files that go
+/// while they are counted are not counted.
 fn bytes_below(folder: &Path) -> u64 {
+    let Ok(device) = std::fs::metadata(folder).map(|metadata| metadata.dev()) else { return 0 };
     let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
     entries
         .flatten()
         .map(|entry| match entry.metadata() {
-            Ok(metadata) if metadata.is_dir() => bytes_below(&entry.path()),
-            Ok(metadata) => metadata.len(),
-            Err(_) => 0,
+            Ok(metadata) if metadata.is_dir() && metadata.dev() == device => bytes_below(&entry.path()),
+            // Blocks are of 512 bytes, whatever the file system's own are (stat(2)).
+            Ok(metadata) if metadata.is_file() => metadata.blocks() * 512,
+            _ => 0,
         })
         .sum()
 }

@@ -9,7 +9,7 @@ mod conduct;
 mod guard;
 mod settle;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -21,7 +21,10 @@ use crate::interrupt::Interrupt;
 use crate::limits;
 use crate::progress::Progress;
 use crate::scenario::Scenario;
+use crate::undo;
 
+/// Where runs are kept, unless told otherwise.
+pub const DRILLS: &str = "target/drills";
 /// For tasks that listen for late answers when a run ends.
 const TASKS_END: Duration = Duration::from_secs(1);
 
@@ -48,28 +51,27 @@ pub enum Ended {
     Guard(String),
     /// Ctrl-C; the nodes are gone.
     Interrupted,
-    /// It was stopped or failed, and processes are still there: which, and how it failed.
+    /// It was stopped or failed, and left something on the machine: what, and how it failed.
     LeftBehind(Vec<String>),
 }
 
 impl Ended {
-    /// Once every node was told to end: `left` are those that did not. That outranks why the run was stopped, or failed.
-    fn healed(ended: anyhow::Result<Self>, left: &[u16]) -> anyhow::Result<Self> {
+    /// `left`: what could not be taken back. That outranks why the run was stopped, or failed.
+    fn healed(ended: anyhow::Result<Self>, left: Vec<String>) -> anyhow::Result<Self> {
         if left.is_empty() {
             return ended;
         }
-        let left = left.iter().map(|node| format!("node {node} still runs"));
         match ended {
             Ok(Self::Complete(mut aftermath)) => {
-                aftermath.left_behind = left.collect();
+                aftermath.left_behind = left;
                 Ok(Self::Complete(aftermath))
             }
-            Ok(_) => Ok(Self::LeftBehind(left.collect())),
+            Ok(_) => Ok(Self::LeftBehind(left)),
             Err(error) => Ok(Self::LeftBehind([format!("{error:#}")].into_iter().chain(left).collect())),
         }
     }
 
-    /// Processes that are still there.
+    /// What is still there.
     #[must_use]
     pub fn left_behind(&self) -> &[String] {
         match self {
@@ -85,7 +87,7 @@ impl Ended {
 pub struct Aftermath {
     /// The surroundings or a node did not do as they should: such a run cannot be held.
     pub problems: Vec<String>,
-    /// Processes that are left although they were told to end.
+    /// Processes, mounts and loop devices of the run that are still there.
     pub left_behind: Vec<String>,
 }
 
@@ -102,9 +104,9 @@ pub fn run(options: &Options, interrupt: &Interrupt) -> anyhow::Result<(RunFolde
     let epoch_ms = wall.duration_since(UNIX_EPOCH).ok().and_then(|since| u64::try_from(since.as_millis()).ok());
     let (writer, recorder) = HistoryWriter::create(&folder.history(), RunClock::start()).context("making the history")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the tool's runtime")?;
-    let (ended, left) = runtime.block_on(async {
-        let cluster = Cluster::prepare(&options.scenario, options.seed, &options.binaries, &folder, &recorder).await?;
-        let cluster = Arc::new(cluster);
+    let ended = runtime.block_on(async {
+        let prepared = Cluster::prepare(&options.scenario, options.seed, &options.binaries, &folder, &recorder).await;
+        let cluster = Arc::new(prepared?);
         let ended = tokio::select! {
             biased;
             () = interrupt.wait() => Ok(Ended::Interrupted),
@@ -113,9 +115,9 @@ pub fn run(options: &Options, interrupt: &Interrupt) -> anyhow::Result<(RunFolde
                 conducted.map(Ended::Complete)
             }
         };
-        let left = cluster.kill(limits::KILL_DEADLINE).await;
-        anyhow::Ok((ended, left))
-    })?;
+        cluster.kill(limits::KILL_DEADLINE).await;
+        cluster.release_disks().and(ended)
+    });
     // Every task goes, and with the tasks the processes that they own and the hands on the history.
     runtime.shutdown_timeout(TASKS_END);
     let ended = ended.and_then(|ended| {
@@ -124,7 +126,10 @@ pub fn run(options: &Options, interrupt: &Interrupt) -> anyhow::Result<(RunFolde
         }
         Ok(ended)
     });
-    Ok((folder, Ended::healed(ended, &left)?))
+    // What the run itself could not take back; and what nobody wrote down.
+    let healed = undo::heal(folder.root()).context("taking back what is left")?;
+    let ended = Ended::healed(ended, healed.left)?;
+    Ok((folder, ended))
 }
 
 /// For names and ids alone; everything that is judged is on the run's own clock.
@@ -137,7 +142,7 @@ pub fn wall_clock() -> SystemTime {
 /// `target/drills/<time>-<scenario>-<seed>`
 fn default_folder(scenario: &str, seed: u64, wall: SystemTime) -> PathBuf {
     let time: String = humantime::format_rfc3339_millis(wall).to_string().chars().filter(|c| !matches!(c, '-' | ':')).collect();
-    PathBuf::from(format!("target/drills/{time}-{scenario}-{seed}"))
+    Path::new(DRILLS).join(format!("{time}-{scenario}-{seed}"))
 }
 
 #[cfg(test)]
@@ -147,20 +152,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_process_that_is_left_behind_is_told_however_the_run_ended() {
-        let healed = |ended, left: &[u16]| Ended::healed(ended, left);
+    fn what_is_left_behind_is_told_however_the_run_ended() {
+        let healed = |ended, left: &[&str]| Ended::healed(ended, left.iter().map(|left| (*left).to_owned()).collect());
         assert!(matches!(healed(Ok(Ended::Interrupted), &[]), Ok(Ended::Interrupted)));
         assert!(healed(Err(anyhow!("no leader")), &[]).is_err());
         for (ended, told) in [
-            (Ok(Ended::Interrupted), vec!["node 2 still runs"]),
-            (Ok(Ended::Guard(String::new())), vec!["node 2 still runs"]),
-            (Err(anyhow!("no leader")), vec!["no leader", "node 2 still runs"]),
+            (Ok(Ended::Interrupted), vec!["process 2"]),
+            (Ok(Ended::Guard(String::new())), vec!["process 2"]),
+            (Err(anyhow!("no leader")), vec!["no leader", "process 2"]),
         ] {
-            assert!(matches!(healed(ended, &[2]), Ok(Ended::LeftBehind(left)) if left == told));
+            assert!(matches!(healed(ended, &["process 2"]), Ok(Ended::LeftBehind(left)) if left == told));
         }
-        let Ok(Ended::Complete(aftermath)) = healed(Ok(Ended::Complete(Aftermath::default())), &[3]) else {
+        let Ok(Ended::Complete(aftermath)) = healed(Ok(Ended::Complete(Aftermath::default())), &["the mount /a"]) else {
             panic!("it was complete")
         };
-        assert_eq!(aftermath.left_behind, ["node 3 still runs"]);
+        assert_eq!(aftermath.left_behind, ["the mount /a"]);
     }
 }

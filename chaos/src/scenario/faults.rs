@@ -37,6 +37,17 @@ pub enum FaultKind {
     FlapFollower,
     /// What the leader and its peers send each other comes later.
     SlowLeader,
+    /// The leader ends, and its disk forgets what was not synced.
+    PowerCutLeader,
+    PowerCutFollower,
+    /// The same, of all nodes at once.
+    PowerCutAll,
+    /// Nothing that the leader writes reaches its disk, and it waits; it still hears everybody.
+    StallDiskLeader,
+    StallDiskFollower,
+    /// Every access of the leader to its disk fails: it must end by itself, with the exit code that says so.
+    FailDiskLeader,
+    FailDiskFollower,
 }
 
 /// What a fault does, and how it is undone.
@@ -50,10 +61,16 @@ pub enum Hurt {
     Cuts,
     /// Bytes between nodes are delayed.
     Slows,
+    /// Processes end with their disks' power, and are started on what the disks kept.
+    CutsPower,
+    /// Disks stand still, and go on.
+    StallsDisks,
+    /// Disks fail, and processes end by it; they are started when the disks are well.
+    FailsDisks,
 }
 
 impl FaultKind {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 22] = [
         Self::KillLeader,
         Self::KillFollower,
         Self::KillAll,
@@ -69,6 +86,13 @@ impl FaultKind {
         Self::MajoritiesRing,
         Self::FlapFollower,
         Self::SlowLeader,
+        Self::PowerCutLeader,
+        Self::PowerCutFollower,
+        Self::PowerCutAll,
+        Self::StallDiskLeader,
+        Self::StallDiskFollower,
+        Self::FailDiskLeader,
+        Self::FailDiskFollower,
     ];
 
     #[must_use]
@@ -89,6 +113,13 @@ impl FaultKind {
             Self::MajoritiesRing => "majorities-ring",
             Self::FlapFollower => "flap-follower",
             Self::SlowLeader => "slow-leader",
+            Self::PowerCutLeader => "power-cut-leader",
+            Self::PowerCutFollower => "power-cut-follower",
+            Self::PowerCutAll => "power-cut-all",
+            Self::StallDiskLeader => "stall-disk-leader",
+            Self::StallDiskFollower => "stall-disk-follower",
+            Self::FailDiskLeader => "fail-disk-leader",
+            Self::FailDiskFollower => "fail-disk-follower",
         }
     }
 
@@ -111,7 +142,16 @@ impl FaultKind {
             | Self::MajoritiesRing
             | Self::FlapFollower => Hurt::Cuts,
             Self::SlowLeader => Hurt::Slows,
+            Self::PowerCutLeader | Self::PowerCutFollower | Self::PowerCutAll => Hurt::CutsPower,
+            Self::StallDiskLeader | Self::StallDiskFollower => Hurt::StallsDisks,
+            Self::FailDiskLeader | Self::FailDiskFollower => Hurt::FailsDisks,
         }
+    }
+
+    /// Its processes end, and are healthy again from their first answer on.
+    #[must_use]
+    pub const fn ends(self) -> bool {
+        matches!(self.hurt(), Hurt::Ends | Hurt::CutsPower | Hurt::FailsDisks)
     }
 
     /// It ends processes by SIGTERM, which they must obey with exit code 0.
@@ -130,7 +170,7 @@ impl FaultKind {
     #[must_use]
     pub const fn nodes_left(self, nodes: u16) -> u16 {
         match self {
-            Self::KillAll => 0,
+            Self::KillAll | Self::PowerCutAll => 0,
             _ if self.takes_away() => nodes - 1,
             _ => nodes,
         }
@@ -140,8 +180,19 @@ impl FaultKind {
     #[must_use]
     pub const fn nodes_min(self) -> u16 {
         match self {
-            Self::KillLeader | Self::KillAll | Self::StopLeader | Self::PauseLeader => 1,
-            Self::KillFollower | Self::StopFollower | Self::PauseFollower => 2,
+            Self::KillLeader
+            | Self::KillAll
+            | Self::StopLeader
+            | Self::PauseLeader
+            | Self::PowerCutLeader
+            | Self::PowerCutAll
+            | Self::FailDiskLeader => 1,
+            Self::KillFollower
+            | Self::StopFollower
+            | Self::PauseFollower
+            | Self::PowerCutFollower
+            | Self::StallDiskFollower
+            | Self::FailDiskFollower => 2,
             // Of two, neither half has a majority. Of four, a ring of majorities is all but a mesh.
             Self::IsolateLeader
             | Self::IsolateFollower
@@ -149,6 +200,7 @@ impl FaultKind {
             | Self::DeafenLeader
             | Self::FlapFollower
             | Self::SlowLeader
+            | Self::StallDiskLeader
             | Self::Bridge => 3,
             Self::MajoritiesRing => 5,
         }
@@ -164,11 +216,19 @@ impl FaultKind {
             | Self::IsolateLeader
             | Self::MuteLeader
             | Self::DeafenLeader
-            | Self::SlowLeader => "leader",
-            Self::KillFollower | Self::StopFollower | Self::PauseFollower | Self::IsolateFollower | Self::FlapFollower => {
-                "follower"
-            }
-            Self::KillAll | Self::Bridge | Self::MajoritiesRing => "",
+            | Self::SlowLeader
+            | Self::PowerCutLeader
+            | Self::StallDiskLeader
+            | Self::FailDiskLeader => "leader",
+            Self::KillFollower
+            | Self::StopFollower
+            | Self::PauseFollower
+            | Self::IsolateFollower
+            | Self::FlapFollower
+            | Self::PowerCutFollower
+            | Self::StallDiskFollower
+            | Self::FailDiskFollower => "follower",
+            Self::KillAll | Self::Bridge | Self::MajoritiesRing | Self::PowerCutAll => "",
         }
     }
 }
@@ -186,8 +246,17 @@ impl Faults {
     /// The links between the nodes must be the tool's own.
     #[must_use]
     pub fn need_network(&self) -> bool {
-        let kinds = self.random.iter().map(|one| one.kind).chain(self.at.iter().map(|one| one.kind));
-        kinds.into_iter().any(|kind| matches!(kind.hurt(), Hurt::Cuts | Hurt::Slows))
+        self.kinds().any(|kind| matches!(kind.hurt(), Hurt::Cuts | Hurt::Slows))
+    }
+
+    /// Each node must have a disk that the tool made.
+    #[must_use]
+    pub fn need_disks(&self) -> bool {
+        self.kinds().any(|kind| matches!(kind.hurt(), Hurt::CutsPower | Hurt::StallsDisks | Hurt::FailsDisks))
+    }
+
+    fn kinds(&self) -> impl Iterator<Item = FaultKind> {
+        self.random.iter().map(|one| one.kind).chain(self.at.iter().map(|one| one.kind))
     }
 }
 

@@ -26,10 +26,11 @@ use crate::history::{Bounds, RequiredFault};
 use crate::limits;
 
 /// Scenarios that come with the tool: name and text.
-pub const BUILT_IN: [(&str, &str); 18] = [
+pub const BUILT_IN: [(&str, &str); 21] = [
     ("bridge", include_str!("../../scenarios/bridge.toml")),
     ("casn2024-leader-kill", include_str!("../../scenarios/casn2024-leader-kill.toml")),
     ("clean", include_str!("../../scenarios/clean.toml")),
+    ("disk-failure", include_str!("../../scenarios/disk-failure.toml")),
     ("flapping-node", include_str!("../../scenarios/flapping-node.toml")),
     ("isolate-leader", include_str!("../../scenarios/isolate-leader.toml")),
     ("isolate-leader-one-way", include_str!("../../scenarios/isolate-leader-one-way.toml")),
@@ -38,12 +39,14 @@ pub const BUILT_IN: [(&str, &str); 18] = [
     ("overload-3x", include_str!("../../scenarios/overload-3x.toml")),
     ("pause-leader", include_str!("../../scenarios/pause-leader.toml")),
     ("payments-storm", include_str!("../../scenarios/payments-storm.toml")),
+    ("power-cut", include_str!("../../scenarios/power-cut.toml")),
     ("restart-all", include_str!("../../scenarios/restart-all.toml")),
     ("rolling-restart", include_str!("../../scenarios/rolling-restart.toml")),
     ("slow-client-deadlines", include_str!("../../scenarios/slow-client-deadlines.toml")),
     ("slow-link", include_str!("../../scenarios/slow-link.toml")),
     ("smoke", include_str!("../../scenarios/smoke.toml")),
     ("snapshot-churn", include_str!("../../scenarios/snapshot-churn.toml")),
+    ("stall-disk-leader", include_str!("../../scenarios/stall-disk-leader.toml")),
     ("swarm", include_str!("../../scenarios/swarm.toml")),
 ];
 

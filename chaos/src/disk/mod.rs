@@ -1,0 +1,160 @@
+//! A disk for one node: an ext4 file system in a file, mounted from a loop device, that can stand still, fail, and lose its power.
+//!
+//! Needs root, on Linux. What was synced outlives a power cut and what was not does not, because it is a real file system that is
+//! shut down under the node and mounted again. Every mount and every freeze is in the run's undo journal before it is made.
+//!
+//! Whoever writes to a frozen file system cannot be killed, so the watchdog thaws it too, whatever becomes of this process.
+
+mod ioctl;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+
+use crate::cluster::watchdog::Watchdog;
+use crate::limits;
+use crate::undo::{Journal, Undo};
+
+pub use ioctl::thaw;
+
+pub struct Disk {
+    image: PathBuf,
+    at: PathBuf,
+    is_mounted: AtomicBool,
+    journal: Journal,
+    watchdog: Watchdog,
+}
+
+impl Disk {
+    /// Within a node's own directory.
+    pub const IMAGE: &str = "disk.img";
+
+    /// An empty one, mounted below `directory`.
+    ///
+    /// # Errors
+    /// No root, no `mkfs.ext4`, no free loop device, no room.
+    pub fn make(directory: &Path, journal: Journal, watchdog: Watchdog) -> anyhow::Result<Self> {
+        let disk = Self {
+            image: directory.join(Self::IMAGE),
+            at: directory.join("disk"),
+            is_mounted: AtomicBool::new(false),
+            journal,
+            watchdog,
+        };
+        File::create(&disk.image).and_then(|file| file.set_len(limits::DISK_BYTES)).context("making an image")?;
+        std::fs::create_dir(&disk.at).context("making a mount point")?;
+        // Nothing is left to be written later, by a thread of the kernel, into a measured run.
+        let whole = "lazy_itable_init=0,lazy_journal_init=0";
+        command("mkfs.ext4", &[&"-q", &"-F", &"-m", &"0", &"-N", &"16384", &"-E", &whole, &disk.image])?;
+        disk.mount()?;
+        Ok(disk)
+    }
+
+    /// Where its files are.
+    #[must_use]
+    pub fn at(&self) -> &Path {
+        &self.at
+    }
+
+    /// It recovers from its journal, if it was not unmounted in order.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn mount(&self) -> anyhow::Result<()> {
+        self.journal.will(&self.undo_mount()).context("writing the undo journal")?;
+        command("mount", &[&"-t", &"ext4", &"-o", &"loop", &self.image, &self.at])?;
+        self.is_mounted.store(true, Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// Nothing, if it is not mounted. The loop device goes with it.
+    ///
+    /// # Errors
+    /// Somebody still uses it.
+    pub fn unmount(&self) -> anyhow::Result<()> {
+        if self.is_mounted() {
+            command("umount", &[&self.at])?;
+            self.is_mounted.store(false, Ordering::SeqCst);
+            self.journal.done(&self.undo_mount()).context("writing the undo journal")?;
+        }
+        Ok(())
+    }
+
+    #[must_use]
+    pub fn is_mounted(&self) -> bool {
+        self.is_mounted.load(Ordering::SeqCst)
+    }
+
+    /// From now until it is mounted again every access fails, and what was not synced is gone.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn cut_power(&self) -> anyhow::Result<()> {
+        ioctl::shut_down(&self.at).with_context(|| format!("shutting {} down", self.at.display()))
+    }
+
+    /// From when it returns nothing is written, and who writes waits: until [`Self::thaw`], and not much longer than `lasts`.
+    ///
+    /// # Errors
+    /// The system refuses, or the watchdog is gone.
+    pub fn freeze(&self, lasts: Duration) -> anyhow::Result<()> {
+        self.journal.will(&self.undo_freeze()).context("writing the undo journal")?;
+        self.watchdog.will_freeze(&self.at, lasts + limits::FREEZE_SLACK).context("telling the watchdog")?;
+        ioctl::freeze(&self.at).with_context(|| format!("freezing {}", self.at.display()))
+    }
+
+    /// # Errors
+    /// The system refuses; not, if it is not frozen.
+    pub fn thaw(&self) -> anyhow::Result<()> {
+        thaw(&self.at).with_context(|| format!("thawing {}", self.at.display()))?;
+        self.watchdog.thawed(&self.at).context("telling the watchdog")?;
+        self.journal.done(&self.undo_freeze()).context("writing the undo journal")
+    }
+
+    fn undo_mount(&self) -> Undo {
+        Undo::Unmount { at: self.at.clone() }
+    }
+
+    fn undo_freeze(&self) -> Undo {
+        Undo::Thaw { at: self.at.clone() }
+    }
+}
+
+/// Why this machine gives no such disks; found by making one, below `directory`.
+///
+/// # Errors
+/// That it does not.
+pub fn probe(directory: &Path) -> anyhow::Result<()> {
+    ensure!(nix::unistd::geteuid().is_root(), "needs root");
+    let image = directory.join("probe.img");
+    let at = directory.join("probe");
+    File::create(&image).and_then(|file| file.set_len(limits::PROBE_DISK_BYTES))?;
+    std::fs::create_dir(&at)?;
+    command("mkfs.ext4", &[&"-q", &"-F", &image])?;
+    command("mount", &[&"-t", &"ext4", &"-o", &"loop", &image, &at])?;
+    let tried = ioctl::freeze(&at).and_then(|()| thaw(&at)).context("freezing");
+    let tried = tried.and_then(|()| ioctl::shut_down(&at).context("shutting a file system down"));
+    command("umount", &[&at])?;
+    tried
+}
+
+/// # Errors
+/// Somebody still uses it; not, if it is not mounted.
+pub fn unmount(at: &Path) -> anyhow::Result<()> {
+    if crate::undo::is_mounted(at) { command("umount", &[&at]) } else { Ok(()) }
+}
+
+fn command(program: &str, arguments: &[&dyn AsRef<std::ffi::OsStr>]) -> anyhow::Result<()> {
+    let output = Command::new(program)
+        .args(arguments.iter().map(|argument| (*argument).as_ref()))
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("starting {program}"))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{program}: {} ({})", said.trim(), output.status);
+    Ok(())
+}

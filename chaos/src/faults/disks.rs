@@ -1,0 +1,100 @@
+//! What happens to the disks of nodes, and to the nodes by it.
+
+use anyhow::Context;
+use tokio::time::sleep;
+
+use super::{Strike, Target};
+use crate::cluster::{Exit, Node};
+use crate::disk::Disk;
+use crate::history::FaultStage;
+use crate::limits;
+
+/// The protocol's own: reading, writing or syncing a node's disk failed (`cluster-config/README.md`).
+const STORAGE_IO: i32 = 20;
+
+impl Strike<'_> {
+    fn disk_of(&self, target: Target) -> anyhow::Result<(&Node, &Disk)> {
+        let node = self.cluster.node(target.node);
+        Ok((node, node.disk().context("the scenario's faults need disks of the tool's own")?))
+    }
+
+    /// All of them at one moment, as in one rack.
+    pub(super) async fn cut_power(&self, targets: &[Target]) -> anyhow::Result<bool> {
+        for target in targets {
+            let (node, disk) = self.disk_of(*target)?;
+            node.will_end();
+            disk.cut_power()?;
+            self.note(FaultStage::Injected, *target)?;
+            // It may have met its dead disk already, and ended by that.
+            let _ended = node.signal_kill();
+        }
+        for target in targets {
+            let gone = self.cluster.node(target.node).wait_down(limits::KILL_DEADLINE).await;
+            gone.with_context(|| format!("node {} outlived SIGKILL", target.node))?;
+            self.note(FaultStage::Effective, *target)?;
+        }
+        self.start_on_what_is_kept(targets).await?;
+        Ok(true)
+    }
+
+    /// It stands still from the moment that the system says so.
+    pub(super) async fn stall_disks(&self, targets: &[Target]) -> anyhow::Result<bool> {
+        for target in targets {
+            self.disk_of(*target)?.1.freeze(self.fault.lasts())?;
+            self.note(FaultStage::Injected, *target)?;
+            self.note(FaultStage::Effective, *target)?;
+        }
+        sleep(self.fault.lasts()).await;
+        for target in targets {
+            self.disk_of(*target)?.1.thaw()?;
+        }
+        for target in targets {
+            self.until_there(*target).await?;
+        }
+        Ok(true)
+    }
+
+    /// A node must notice, and end by itself.
+    pub(super) async fn fail_disks(&self, targets: &[Target], problems: &mut Vec<String>) -> anyhow::Result<bool> {
+        for target in targets {
+            let (node, disk) = self.disk_of(*target)?;
+            node.will_end();
+            disk.cut_power()?;
+            self.note(FaultStage::Injected, *target)?;
+        }
+        let mut has_landed = false;
+        for target in targets {
+            let node = self.cluster.node(target.node);
+            let exit = node.wait_down(limits::DISK_FAILURE_NOTICED).await;
+            if matches!(exit, Some(Exit { code: Some(STORAGE_IO), .. })) {
+                self.note(FaultStage::Effective, *target)?;
+                has_landed = true;
+                continue;
+            }
+            let how = exit.map_or("did not end".to_owned(), |exit| format!("ended with {exit}"));
+            let told = format!("node {}, whose disk failed, {how}, not with exit code {STORAGE_IO}", target.node);
+            problems.push(format!("fault {}: {told}", self.fault.number));
+            let _ended = node.signal_kill();
+            node.wait_down(limits::KILL_DEADLINE).await.with_context(|| format!("node {} outlived SIGKILL", target.node))?;
+        }
+        self.start_on_what_is_kept(targets).await?;
+        Ok(has_landed)
+    }
+
+    /// After as long as the fault lasts.
+    async fn start_on_what_is_kept(&self, targets: &[Target]) -> anyhow::Result<()> {
+        for target in targets {
+            self.disk_of(*target)?.1.unmount()?;
+        }
+        sleep(self.fault.lasts()).await;
+        for target in targets {
+            let (node, disk) = self.disk_of(*target)?;
+            disk.mount()?;
+            node.start()?;
+        }
+        for target in targets {
+            self.until_there(*target).await?;
+        }
+        Ok(())
+    }
+}

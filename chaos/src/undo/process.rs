@@ -1,0 +1,89 @@
+//! Which process it was, so that another that was given its number later is left alone.
+
+use std::io;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill as signal};
+use nix::unistd::Pid;
+use serde::{Deserialize, Serialize};
+
+/// Between two looks whether it is gone.
+const LOOK_PAUSE: Duration = Duration::from_millis(10);
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
+pub struct Identity {
+    pub pid: u32,
+    /// Ticks from the boot of the machine to its start (proc(5), field 22 of `stat`); `None` where the system does not tell.
+    pub started: Option<u64>,
+}
+
+impl Identity {
+    /// # Errors
+    /// There is no such process.
+    pub fn of(pid: u32) -> io::Result<Self> {
+        Ok(Self { pid, started: started(pid)? })
+    }
+}
+
+fn started(pid: u32) -> io::Result<Option<u64>> {
+    if !cfg!(target_os = "linux") {
+        return Ok(None);
+    }
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The second field is the program's name in brackets, and may have brackets and blanks of its own.
+    let behind_name = stat.rfind(')').map_or("", |end| &stat[end + 1..]);
+    Ok(behind_name.split_whitespace().nth(19).and_then(|ticks| ticks.parse().ok()))
+}
+
+/// It is still there, and the same.
+#[must_use]
+pub fn lives(process: &Identity) -> bool {
+    match started(process.pid) {
+        Ok(None) => pid_of(process).is_ok_and(|pid| signal(pid, None) != Err(Errno::ESRCH)),
+        Ok(now) => now == process.started,
+        Err(_) => false,
+    }
+}
+
+fn pid_of(process: &Identity) -> anyhow::Result<Pid> {
+    Ok(Pid::from_raw(i32::try_from(process.pid).context("a process id beyond 31 bits")?))
+}
+
+/// SIGKILL, and waits until it is gone.
+///
+/// # Errors
+/// It outlives it by `deadline`.
+pub(super) fn kill(process: &Identity, deadline: Duration) -> anyhow::Result<()> {
+    let end = Instant::now() + deadline;
+    while lives(process) && !is_zombie(process.pid) {
+        if Instant::now() >= end {
+            bail!("it outlives SIGKILL");
+        }
+        // It may have ended in this moment.
+        let _gone = signal(pid_of(process)?, Signal::SIGKILL);
+        sleep(LOOK_PAUSE);
+    }
+    Ok(())
+}
+
+/// It has ended; whoever started it has not asked how.
+fn is_zombie(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rfind(')').is_some_and(|end| stat[end + 1..].trim_start().starts_with('Z'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_known_by_its_start_and_not_by_its_number_alone() {
+        let me = Identity::of(std::process::id()).unwrap();
+        assert!(lives(&me));
+        let Some(started) = me.started else { return };
+        assert!(!lives(&Identity { started: Some(started + 1), ..me }));
+    }
+}

@@ -1,0 +1,204 @@
+//! Whatever becomes of the tool, what it did to the machine is taken back: by itself, by its watchdog, or by `heal`.
+//!
+//! The tests with disks need root and loop devices. Where there are none they say so, and show nothing.
+
+// A failed unwrap is a failed test.
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, unreachable_pub)]
+
+mod killed;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use killed::Killed;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use stampede_chaos::disk;
+use stampede_chaos::undo::{Identity, Journal, Undo, heal, left, scan};
+
+const TOOL: &str = env!("CARGO_BIN_EXE_stampede-chaos");
+/// A machine under load is slow, and none of this takes a second on an idle one.
+const SOON: Duration = Duration::from_secs(30);
+
+/// Every disk there is, hurt all the time.
+const STALLS: &str = r#"
+name = "stalls"
+hypothesis = "the tool is killed in the middle of it"
+
+[cluster]
+nodes = 3
+
+[phases]
+warm_up = "1s"
+faults = "20s"
+settle = "1s"
+
+[traffic]
+like = "ordinary"
+orders = "50/s"
+
+[[faults.random]]
+kind = "stall-disk-follower"
+count = 8
+lasts_min = "1s"
+lasts_max = "1s"
+
+[[faults.random]]
+kind = "power-cut-follower"
+count = 8
+lasts_min = "500ms"
+lasts_max = "500ms"
+"#;
+
+fn until(what: &str, is_so: impl Fn() -> bool) {
+    let end = Instant::now() + SOON;
+    while !is_so() {
+        assert!(Instant::now() < end, "not within {SOON:?}: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Of a run's folder, also when the test has failed; before the folder goes.
+struct HealedAtTheEnd(PathBuf);
+
+impl Drop for HealedAtTheEnd {
+    fn drop(&mut self) {
+        let _is_for_people_to_see = heal(&self.0);
+    }
+}
+
+fn watchdog(run: &Path) -> Killed {
+    Killed::spawn(Command::new(TOOL).arg("watchdog").arg(run).stdin(Stdio::piped()))
+}
+
+fn has_disks() -> bool {
+    let folder = tempfile::tempdir().unwrap();
+    let probed = disk::probe(folder.path());
+    if let Err(error) = &probed {
+        eprintln!("nothing is shown of disks here: {error:#}");
+    }
+    probed.is_ok()
+}
+
+#[test]
+fn what_the_tool_left_running_is_killed_when_its_pipe_closes() {
+    let run = tempfile::tempdir().unwrap();
+    let journal = Journal::create(run.path()).unwrap();
+    let sleep = || Killed::spawn(Command::new("sleep").arg("600"));
+    let (mut orphan, mut seen_to_end) = (sleep(), sleep());
+    let undo = |child: &Killed| Undo::Kill(Identity::of(child.id()).unwrap());
+    journal.will(&undo(&orphan)).unwrap();
+    journal.will(&undo(&seen_to_end)).unwrap();
+    journal.done(&undo(&seen_to_end)).unwrap();
+    let mut watchdog = watchdog(run.path());
+    drop(watchdog.stdin.take());
+    assert!(watchdog.wait().unwrap().success());
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&orphan.wait().unwrap()), Some(9));
+    assert!(seen_to_end.try_wait().unwrap().is_none(), "only what was not seen to end is killed");
+}
+
+#[test]
+fn a_frozen_disk_is_thawed_in_time_though_nobody_says_so() {
+    if !has_disks() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().canonicalize().unwrap();
+    let _healed = HealedAtTheEnd(run.clone());
+    let journal = Journal::create(&run).unwrap();
+    let (image, at) = (run.join("disk.img"), run.join("disk"));
+    std::fs::File::create(&image).unwrap().set_len(16 << 20).unwrap();
+    std::fs::create_dir(&at).unwrap();
+    let command =
+        |program: &str, arguments: &[&Path]| assert!(Command::new(program).args(arguments).status().unwrap().success());
+    command("mkfs.ext4", &[Path::new("-q"), &image]);
+    journal.will(&Undo::Unmount { at: at.clone() }).unwrap();
+    command("mount", &[Path::new("-o"), Path::new("loop"), &image, &at]);
+    let mut watchdog = watchdog(&run);
+    let mut pipe = watchdog.stdin.take().unwrap();
+    let word = serde_json::json!({"will-freeze": {"at": at, "at_most_ms": 300}});
+    writeln!(pipe, "{word}").unwrap();
+    command("fsfreeze", &[Path::new("-f"), &at]);
+    let written = std::thread::spawn({
+        let file = at.join("file");
+        move || std::fs::write(file, "thawed")
+    });
+    until("a write to the frozen disk goes on", || written.is_finished());
+    written.join().unwrap().unwrap();
+    // And the mount goes with the tool.
+    drop(pipe);
+    assert!(watchdog.wait().unwrap().success());
+    assert_eq!((scan(&run), left(&run).unwrap().len()), (Vec::new(), 1), "what the watchdog took back is not written down");
+}
+
+/// A drill with everything that could stay behind.
+struct Drill {
+    tool: Killed,
+    run: PathBuf,
+    _healed: HealedAtTheEnd,
+    _folder: tempfile::TempDir,
+}
+
+impl Drill {
+    fn start() -> Self {
+        assert!(
+            Path::new(TOOL).with_file_name("stampede").is_file(),
+            "`cargo build --workspace --bins` first, as `make test` does"
+        );
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        let (file, run) = (root.join("stalls.toml"), root.join("run"));
+        std::fs::write(&file, STALLS).unwrap();
+        let mut command = Command::new(TOOL);
+        command.args(["run", "--seed", "1", "--out"]).args([&run, &file]).stdout(Stdio::null()).stderr(Stdio::null());
+        Self { tool: Killed::spawn(&mut command), _healed: HealedAtTheEnd(run.clone()), run, _folder: folder }
+    }
+
+    fn is_frozen(&self) -> bool {
+        left(&self.run).unwrap_or_default().iter().any(|undo| matches!(undo, Undo::Thaw { .. }))
+    }
+
+    fn watchdog(&self) -> Pid {
+        let names_run = |pid: &i32| {
+            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let mut arguments = line.split(|byte| *byte == 0).skip(1);
+            arguments.next() == Some(b"watchdog") && arguments.next() == Some(self.run.as_os_str().as_encoded_bytes())
+        };
+        let pids = std::fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        Pid::from_raw(pids.into_iter().find(names_run).expect("the drill has a watchdog"))
+    }
+}
+
+#[test]
+fn of_a_drill_that_was_killed_nothing_stays() {
+    if !has_disks() {
+        return;
+    }
+    let mut drill = Drill::start();
+    until("a disk stands still", || drill.is_frozen());
+    drill.tool.kill().unwrap();
+    drill.tool.wait().unwrap();
+    until("the watchdog takes it back", || scan(&drill.run).is_empty());
+}
+
+#[test]
+fn of_a_drill_that_was_killed_with_its_watchdog_heal_leaves_nothing() {
+    if !has_disks() {
+        return;
+    }
+    // While disks are made; and three moments in which others are hurt or not.
+    for after_ms in [150, 2_500, 4_100, 5_700] {
+        let mut drill = Drill::start();
+        until("it has begun", || !left(&drill.run).unwrap_or_default().is_empty());
+        std::thread::sleep(Duration::from_millis(after_ms));
+        assert!(drill.tool.try_wait().unwrap().is_none(), "it is at work");
+        kill(drill.watchdog(), Signal::SIGKILL).unwrap();
+        drill.tool.kill().unwrap();
+        drill.tool.wait().unwrap();
+        let healed = Command::new(TOOL).arg("heal").arg(&drill.run).output().unwrap();
+        assert_eq!(healed.status.code(), Some(0), "{after_ms} ms: {}", String::from_utf8_lossy(&healed.stdout));
+        assert_eq!(scan(&drill.run), Vec::<String>::new(), "{after_ms} ms");
+    }
+}
