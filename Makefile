@@ -29,7 +29,7 @@ SCENARIO ?= chaos/scenarios/casn2024-leader-kill.toml
 DRILL_ARGS ?=
 DEMO_ARGS ?=
 ARGS ?= --help
-PLANTED := 1 2 3 9 10 11 12
+PLANTED := 1 2 3 5 6 7 9 10 11 12 16
 
 .PHONY: help drill test demo cargo verify fix bench planted-bugs build setup libclang
 

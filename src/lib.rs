@@ -18,10 +18,14 @@
         feature = "planted-bug-1",
         feature = "planted-bug-2",
         feature = "planted-bug-3",
+        feature = "planted-bug-5",
+        feature = "planted-bug-6",
+        feature = "planted-bug-7",
         feature = "planted-bug-9",
         feature = "planted-bug-10",
         feature = "planted-bug-11",
         feature = "planted-bug-12",
+        feature = "planted-bug-16",
     )
 ))]
 compile_error!("planted bugs are for drills; a release cannot contain them");

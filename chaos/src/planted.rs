@@ -31,7 +31,7 @@ pub struct PlantedBug {
     pub breaks: &'static [&'static str],
 }
 
-pub const PLANTED_BUGS: [PlantedBug; 7] = [
+pub const PLANTED_BUGS: [PlantedBug; 11] = [
     PlantedBug { number: 1, what: "answers before the commit", scenario: "leader-kill", breaks: &["V1", "V11"] },
     PlantedBug {
         number: 2,
@@ -45,6 +45,9 @@ pub const PLANTED_BUGS: [PlantedBug; 7] = [
         scenario: "restart-all",
         breaks: &["V1", "V7", "V8", "V11", "V13", "V17"],
     },
+    PlantedBug { number: 5, what: "does not sync the log", scenario: "power-cut", breaks: &["V1", "V8", "V11", "V13", "V16"] },
+    PlantedBug { number: 6, what: "does not sync the vote", scenario: "restart-all", breaks: &["V2", "V16"] },
+    PlantedBug { number: 7, what: "reads as a deposed leader", scenario: "isolate-leader", breaks: &["V10", "V11"] },
     PlantedBug { number: 9, what: "lets each node's own clock into apply", scenario: "leader-kill", breaks: &["V13"] },
     PlantedBug {
         number: 10,
@@ -54,11 +57,22 @@ pub const PLANTED_BUGS: [PlantedBug; 7] = [
     },
     PlantedBug { number: 11, what: "tells a time-out as a refusal", scenario: "slow-client-deadlines", breaks: &["V9"] },
     PlantedBug { number: 12, what: "answers a notice 2xx before the commit", scenario: "leader-kill", breaks: &["V17"] },
+    PlantedBug { number: 16, what: "leads with a disk that stands still", scenario: "stall-disk-leader", breaks: &["V14"] },
 ];
 
 /// Of the sound build, in turn: each that a bug is found with, for what it names in a sound build too is no find; then the rest.
-const CLEAN_SCENARIOS: [&str; 7] =
-    ["leader-kill", "restart-all", "slow-client-deadlines", "snapshot-churn", "smoke", "clean", "casn2024-leader-kill"];
+const CLEAN_SCENARIOS: [&str; 10] = [
+    "leader-kill",
+    "restart-all",
+    "slow-client-deadlines",
+    "snapshot-churn",
+    "power-cut",
+    "isolate-leader",
+    "stall-disk-leader",
+    "smoke",
+    "clean",
+    "casn2024-leader-kill",
+];
 
 pub struct Options {
     /// Holds `<number>/stampede`.

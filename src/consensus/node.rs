@@ -150,6 +150,7 @@ where
         let stopped = Arc::new(AtomicBool::new(false));
         drop(TypeConfig::<RT>::spawn(expiry::run(ledger.clone(), proposer.clone(), clock, stopped.clone())));
         drop(TypeConfig::<RT>::spawn(save_committed::<RT, L>(log.clone(), stopped.clone())));
+        #[cfg(not(feature = "planted-bug-16"))]
         drop(TypeConfig::<RT>::spawn(disk_watch::run(
             raft.clone(),
             log.clone(),

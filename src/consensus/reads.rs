@@ -177,6 +177,12 @@ impl<RT: AsyncRuntime, S: LedgerStore, P: Peers> Reads<RT, S, P> {
     async fn run_here(self: Arc<Self>) {
         while let Some(waiting) = next_round(&self.here) {
             self.metrics.read_rounds.add(1);
+            #[cfg(feature = "planted-bug-7")]
+            if self.leadership().my_term().is_some() {
+                let applied = self.applied_end.borrow_watched().saturating_sub(1);
+                answer(waiting, &Ok(applied));
+                continue;
+            }
             let round = match self.raft.get_read_log_id(ReadPolicy::ReadIndex).await {
                 Ok((read, _)) => Ok(read.index()),
                 Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(_))) => Err(RoundError::NotLeader),

@@ -12,10 +12,14 @@ pub fn features() -> Vec<&'static str> {
         (cfg!(feature = "planted-bug-1"), "PLANTED-BUG-1"),
         (cfg!(feature = "planted-bug-2"), "PLANTED-BUG-2"),
         (cfg!(feature = "planted-bug-3"), "PLANTED-BUG-3"),
+        (cfg!(feature = "planted-bug-5"), "PLANTED-BUG-5"),
+        (cfg!(feature = "planted-bug-6"), "PLANTED-BUG-6"),
+        (cfg!(feature = "planted-bug-7"), "PLANTED-BUG-7"),
         (cfg!(feature = "planted-bug-9"), "PLANTED-BUG-9"),
         (cfg!(feature = "planted-bug-10"), "PLANTED-BUG-10"),
         (cfg!(feature = "planted-bug-11"), "PLANTED-BUG-11"),
         (cfg!(feature = "planted-bug-12"), "PLANTED-BUG-12"),
+        (cfg!(feature = "planted-bug-16"), "PLANTED-BUG-16"),
     ];
     all.into_iter().filter_map(|(is_on, name)| is_on.then_some(name)).collect()
 }

@@ -196,6 +196,8 @@ impl Writer {
         let purges = has(|write| matches!(write, LogWrite::Purge { .. }));
         let mut durably = WriteOptions::default();
         let syncs = has(|write| !matches!(write, LogWrite::SaveCommitted(_)));
+        #[cfg(feature = "planted-bug-5")]
+        let syncs = syncs && !appends;
         durably.set_sync(syncs);
         if appends {
             crash_point::reach("log.append.before_write");
@@ -245,6 +247,13 @@ impl Writer {
                 // Past the last record after an installed snapshot.
                 self.next = self.next.max(through.index + 1);
             }
+            #[cfg(feature = "planted-bug-6")]
+            LogWrite::SaveVote(vote) => {
+                let mut in_memory = WriteOptions::default();
+                in_memory.disable_wal(true);
+                self.db.put_opt(keys::LOG_VOTE, vote.encode_to_vec(), &in_memory).map_err(rocks("write the log"))?;
+            }
+            #[cfg(not(feature = "planted-bug-6"))]
             LogWrite::SaveVote(vote) => batch.put(keys::LOG_VOTE, vote.encode_to_vec()),
             LogWrite::SaveCommitted(Some(committed)) => batch.put(keys::LOG_COMMITTED, committed.encode_to_vec()),
             LogWrite::SaveCommitted(None) => batch.delete(keys::LOG_COMMITTED),

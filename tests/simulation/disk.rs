@@ -30,7 +30,7 @@ const FORGOTTEN_RECORDS_MAX: usize = 20;
 #[derive(Debug, Clone, Default)]
 struct Durable {
     vote: Option<Vote>,
-    /// The vote before; for a disk that lies.
+    /// The vote before; for a disk that lies, and bug 6.
     vote_before: Option<Vote>,
     committed: Option<LogPosition>,
     purged: Option<LogPosition>,
@@ -141,7 +141,12 @@ impl SimLog {
         }
         let mut disk = self.lock();
         writes.into_iter().for_each(|write| disk.durable.write(write));
-        if self.faults().lies {
+        // Bug 6: the vote is in memory alone.
+        if cfg!(feature = "planted-bug-6") {
+            disk.durable.vote = disk.durable.vote_before;
+        }
+        // Bug 5: the same as a disk that lies.
+        if self.faults().lies || cfg!(feature = "planted-bug-5") {
             let forgotten = self.world.draw(Dice::Disk, |rng| rng.random_range(0..=FORGOTTEN_RECORDS_MAX));
             disk.durable.forget(forgotten);
         }

@@ -67,14 +67,21 @@ fn tally(reports: &[Report]) -> String {
     format!("{} seeds, {virtual_time:?} of virtual time, {acknowledged} ids acknowledged, {counts:#?}", reports.len())
 }
 
-/// A planted bug that simulation can meet, and what it is found by: 1 lives in consensus, 9 in the domain; 2, 3 and 10 live in
-/// the RocksDB ledger, and their twins in `ledger.rs`. 11 and 12 live in transport, which is not simulated: the drill finds them.
+/// A planted bug that simulation can meet, and what it is found by: 1 and 7 live in consensus, 9 in the domain; 2, 3 and 10
+/// live in the RocksDB ledger, 5 and 6 in the RocksDB log, and their twins in `ledger.rs` and `disk.rs`. 11 and 12 live in transport,
+/// which is not simulated: the drill finds them. 16 is found by `a_leader_whose_disk_stalls_steps_down`.
 const PLANTED: Option<&[&str]> = if cfg!(feature = "planted-bug-1") {
     Some(&["AcknowledgedLost", "AnswerChanged", "DuplicateSerial"])
 } else if cfg!(feature = "planted-bug-2") {
     Some(&["ReplicasDiffer", "LedgerInvariant", "DuplicateSerial"])
 } else if cfg!(feature = "planted-bug-3") {
     Some(&["ReplicasDiffer", "LedgerInvariant", "AcknowledgedLost"])
+} else if cfg!(feature = "planted-bug-5") {
+    Some(&["AcknowledgedLost", "CommittedEntriesDiffer", "TwoLeadersInOneTerm"])
+} else if cfg!(feature = "planted-bug-6") {
+    Some(&["TwoLeadersInOneTerm", "VoteChanged", "WentBack"])
+} else if cfg!(feature = "planted-bug-7") {
+    Some(&["StaleRead"])
 } else if cfg!(feature = "planted-bug-9") {
     Some(&["ReplicasDiffer"])
 } else if cfg!(feature = "planted-bug-10") {

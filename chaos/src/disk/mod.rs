@@ -8,12 +8,15 @@
 mod ioctl;
 
 use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use nix::errno::Errno;
+use nix::fcntl::posix_fallocate;
 
 use crate::cluster::watchdog::Watchdog;
 use crate::limits;
@@ -95,6 +98,41 @@ impl Disk {
     /// The system refuses.
     pub fn cut_power(&self) -> anyhow::Result<()> {
         ioctl::shut_down(&self.at).with_context(|| format!("shutting {} down", self.at.display()))
+    }
+
+    /// Takes what is free of it: who writes is told that there is no room.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn fill(&self) -> anyhow::Result<()> {
+        let filler = File::create(self.filler()).context("filling a disk")?;
+        let mut filled = 0;
+        // Down to what a file system gives at least.
+        for chunk in [64 << 20, 1 << 20, 4 << 10] {
+            loop {
+                match posix_fallocate(&filler, filled, chunk) {
+                    Ok(()) => filled += chunk,
+                    Err(Errno::ENOSPC) => break,
+                    Err(error) => return Err(error).context("filling a disk"),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the filler away, if there is one.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn make_room(&self) -> anyhow::Result<()> {
+        match std::fs::remove_file(self.filler()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).context("making room on a disk"),
+            _ => Ok(()),
+        }
+    }
+
+    fn filler(&self) -> PathBuf {
+        self.at.join("filler")
     }
 
     /// From when it returns nothing is written, and who writes waits: until [`Self::thaw`], and not much longer than `lasts`.

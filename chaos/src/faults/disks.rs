@@ -8,6 +8,7 @@ use crate::cluster::{Exit, Node};
 use crate::disk::Disk;
 use crate::history::FaultStage;
 use crate::limits;
+use crate::scenario::FaultKind;
 
 /// The protocol's own: reading, writing or syncing a node's disk failed (`cluster-config/README.md`).
 const STORAGE_IO: i32 = 20;
@@ -59,7 +60,10 @@ impl Strike<'_> {
         for target in targets {
             let (node, disk) = self.disk_of(*target)?;
             node.will_end();
-            disk.cut_power()?;
+            match self.fault.kind {
+                FaultKind::FillDiskLeader | FaultKind::FillDiskFollower => disk.fill()?,
+                _ => disk.cut_power()?,
+            }
             self.note(FaultStage::Injected, *target)?;
         }
         let mut has_landed = false;
@@ -90,6 +94,7 @@ impl Strike<'_> {
         for target in targets {
             let (node, disk) = self.disk_of(*target)?;
             disk.mount()?;
+            disk.make_room()?;
             node.start()?;
         }
         for target in targets {

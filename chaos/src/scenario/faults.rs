@@ -48,6 +48,9 @@ pub enum FaultKind {
     /// Every access of the leader to its disk fails: it must end by itself, with the exit code that says so.
     FailDiskLeader,
     FailDiskFollower,
+    /// Nothing is left of the leader's disk: it must end by itself, with the exit code that says so, and come back when there is room.
+    FillDiskLeader,
+    FillDiskFollower,
 }
 
 /// What a fault does, and how it is undone.
@@ -65,12 +68,12 @@ pub enum Hurt {
     CutsPower,
     /// Disks stand still, and go on.
     StallsDisks,
-    /// Disks fail, and processes end by it; they are started when the disks are well.
+    /// Disks fail or are full, and processes end by it; they are started when the disks are well.
     FailsDisks,
 }
 
 impl FaultKind {
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 24] = [
         Self::KillLeader,
         Self::KillFollower,
         Self::KillAll,
@@ -93,6 +96,8 @@ impl FaultKind {
         Self::StallDiskFollower,
         Self::FailDiskLeader,
         Self::FailDiskFollower,
+        Self::FillDiskLeader,
+        Self::FillDiskFollower,
     ];
 
     #[must_use]
@@ -120,6 +125,8 @@ impl FaultKind {
             Self::StallDiskFollower => "stall-disk-follower",
             Self::FailDiskLeader => "fail-disk-leader",
             Self::FailDiskFollower => "fail-disk-follower",
+            Self::FillDiskLeader => "fill-disk-leader",
+            Self::FillDiskFollower => "fill-disk-follower",
         }
     }
 
@@ -144,7 +151,7 @@ impl FaultKind {
             Self::SlowLeader => Hurt::Slows,
             Self::PowerCutLeader | Self::PowerCutFollower | Self::PowerCutAll => Hurt::CutsPower,
             Self::StallDiskLeader | Self::StallDiskFollower => Hurt::StallsDisks,
-            Self::FailDiskLeader | Self::FailDiskFollower => Hurt::FailsDisks,
+            Self::FailDiskLeader | Self::FailDiskFollower | Self::FillDiskLeader | Self::FillDiskFollower => Hurt::FailsDisks,
         }
     }
 
@@ -186,13 +193,15 @@ impl FaultKind {
             | Self::PauseLeader
             | Self::PowerCutLeader
             | Self::PowerCutAll
-            | Self::FailDiskLeader => 1,
+            | Self::FailDiskLeader
+            | Self::FillDiskLeader => 1,
             Self::KillFollower
             | Self::StopFollower
             | Self::PauseFollower
             | Self::PowerCutFollower
             | Self::StallDiskFollower
-            | Self::FailDiskFollower => 2,
+            | Self::FailDiskFollower
+            | Self::FillDiskFollower => 2,
             // Of two, neither half has a majority. Of four, a ring of majorities is all but a mesh.
             Self::IsolateLeader
             | Self::IsolateFollower
@@ -219,7 +228,8 @@ impl FaultKind {
             | Self::SlowLeader
             | Self::PowerCutLeader
             | Self::StallDiskLeader
-            | Self::FailDiskLeader => "leader",
+            | Self::FailDiskLeader
+            | Self::FillDiskLeader => "leader",
             Self::KillFollower
             | Self::StopFollower
             | Self::PauseFollower
@@ -227,7 +237,8 @@ impl FaultKind {
             | Self::FlapFollower
             | Self::PowerCutFollower
             | Self::StallDiskFollower
-            | Self::FailDiskFollower => "follower",
+            | Self::FailDiskFollower
+            | Self::FillDiskFollower => "follower",
             Self::KillAll | Self::Bridge | Self::MajoritiesRing | Self::PowerCutAll => "",
         }
     }

@@ -26,11 +26,12 @@ use crate::history::{Bounds, RequiredFault};
 use crate::limits;
 
 /// Scenarios that come with the tool: name and text.
-pub const BUILT_IN: [(&str, &str); 21] = [
+pub const BUILT_IN: [(&str, &str); 22] = [
     ("bridge", include_str!("../../scenarios/bridge.toml")),
     ("casn2024-leader-kill", include_str!("../../scenarios/casn2024-leader-kill.toml")),
     ("clean", include_str!("../../scenarios/clean.toml")),
     ("disk-failure", include_str!("../../scenarios/disk-failure.toml")),
+    ("disk-full", include_str!("../../scenarios/disk-full.toml")),
     ("flapping-node", include_str!("../../scenarios/flapping-node.toml")),
     ("isolate-leader", include_str!("../../scenarios/isolate-leader.toml")),
     ("isolate-leader-one-way", include_str!("../../scenarios/isolate-leader-one-way.toml")),
