@@ -240,6 +240,11 @@ impl Node {
         self.shared.told_to_end.store(true, Ordering::SeqCst);
     }
 
+    /// What came did not end it.
+    pub fn will_go_on(&self) {
+        self.shared.told_to_end.store(false, Ordering::SeqCst);
+    }
+
     /// How the process ended; `None` if it did not within `deadline`.
     pub async fn wait_down(&self, deadline: Duration) -> Option<Exit> {
         let mut process = self.shared.process.subscribe();

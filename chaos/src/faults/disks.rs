@@ -1,5 +1,7 @@
 //! What happens to the disks of nodes, and to the nodes by it.
 
+use std::time::Duration;
+
 use anyhow::Context;
 use tokio::time::sleep;
 
@@ -8,7 +10,6 @@ use crate::cluster::{Exit, Node};
 use crate::disk::Disk;
 use crate::history::FaultStage;
 use crate::limits;
-use crate::scenario::FaultKind;
 
 /// The protocol's own: reading, writing or syncing a node's disk failed (`cluster-config/README.md`).
 const STORAGE_IO: i32 = 20;
@@ -60,10 +61,7 @@ impl Strike<'_> {
         for target in targets {
             let (node, disk) = self.disk_of(*target)?;
             node.will_end();
-            match self.fault.kind {
-                FaultKind::FillDiskLeader | FaultKind::FillDiskFollower => disk.fill()?,
-                _ => disk.cut_power()?,
-            }
+            disk.cut_power()?;
             self.note(FaultStage::Injected, *target)?;
         }
         let mut has_landed = false;
@@ -75,14 +73,47 @@ impl Strike<'_> {
                 has_landed = true;
                 continue;
             }
-            let how = exit.map_or("did not end".to_owned(), |exit| format!("ended with {exit}"));
-            let told = format!("node {}, whose disk failed, {how}, not with exit code {STORAGE_IO}", target.node);
-            problems.push(format!("fault {}: {told}", self.fault.number));
+            problems.push(self.ended_otherwise(*target, exit));
             let _ended = node.signal_kill();
             node.wait_down(limits::KILL_DEADLINE).await.with_context(|| format!("node {} outlived SIGKILL", target.node))?;
         }
         self.start_on_what_is_kept(targets).await?;
         Ok(has_landed)
+    }
+
+    /// A node lives on what it took of its disk before, as long as that lasts; if it does not, it must end by itself.
+    pub(super) async fn fill_disks(&self, targets: &[Target], problems: &mut Vec<String>) -> anyhow::Result<bool> {
+        for target in targets {
+            let (node, disk) = self.disk_of(*target)?;
+            node.will_end();
+            disk.fill()?;
+            self.note(FaultStage::Injected, *target)?;
+            self.note(FaultStage::Effective, *target)?;
+        }
+        sleep(self.fault.lasts()).await;
+        for target in targets {
+            let (node, disk) = self.disk_of(*target)?;
+            disk.make_room()?;
+            if node.is_running() {
+                node.will_go_on();
+                continue;
+            }
+            let exit = node.wait_down(Duration::ZERO).await;
+            if !matches!(exit, Some(Exit { code: Some(STORAGE_IO), .. })) {
+                problems.push(self.ended_otherwise(*target, exit));
+            }
+            node.start()?;
+        }
+        for target in targets {
+            self.until_there(*target).await?;
+        }
+        Ok(true)
+    }
+
+    fn ended_otherwise(&self, target: Target, exit: Option<Exit>) -> String {
+        let how = exit.map_or("did not end".to_owned(), |exit| format!("ended with {exit}"));
+        let (fault, kind, node) = (self.fault.number, self.fault.kind.name(), target.node);
+        format!("fault {fault} ({kind}): node {node} {how}, not with exit code {STORAGE_IO}")
     }
 
     /// After as long as the fault lasts.
@@ -94,7 +125,6 @@ impl Strike<'_> {
         for target in targets {
             let (node, disk) = self.disk_of(*target)?;
             disk.mount()?;
-            disk.make_room()?;
             node.start()?;
         }
         for target in targets {

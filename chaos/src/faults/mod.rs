@@ -83,6 +83,7 @@ impl Strike<'_> {
             Hurt::CutsPower => self.cut_power(targets).await,
             Hurt::StallsDisks => self.stall_disks(targets).await,
             Hurt::FailsDisks => self.fail_disks(targets, problems).await,
+            Hurt::FillsDisks => self.fill_disks(targets, problems).await,
             Hurt::Cuts => self.change_network(targets, Passage::Held).await,
             Hurt::Slows => {
                 let delay = Duration::from_millis(self.fault.delay_ms);

@@ -48,7 +48,7 @@ pub enum FaultKind {
     /// Every access of the leader to its disk fails: it must end by itself, with the exit code that says so.
     FailDiskLeader,
     FailDiskFollower,
-    /// Nothing is left of the leader's disk: it must end by itself, with the exit code that says so, and come back when there is room.
+    /// Nothing is left of the leader's disk: it lives on what it took before, or ends by itself with the exit code that says so.
     FillDiskLeader,
     FillDiskFollower,
 }
@@ -68,8 +68,10 @@ pub enum Hurt {
     CutsPower,
     /// Disks stand still, and go on.
     StallsDisks,
-    /// Disks fail or are full, and processes end by it; they are started when the disks are well.
+    /// Disks fail, and processes end by it; they are started when the disks are well.
     FailsDisks,
+    /// Disks are full, and processes may end by it; they are started when there is room.
+    FillsDisks,
 }
 
 impl FaultKind {
@@ -151,7 +153,8 @@ impl FaultKind {
             Self::SlowLeader => Hurt::Slows,
             Self::PowerCutLeader | Self::PowerCutFollower | Self::PowerCutAll => Hurt::CutsPower,
             Self::StallDiskLeader | Self::StallDiskFollower => Hurt::StallsDisks,
-            Self::FailDiskLeader | Self::FailDiskFollower | Self::FillDiskLeader | Self::FillDiskFollower => Hurt::FailsDisks,
+            Self::FailDiskLeader | Self::FailDiskFollower => Hurt::FailsDisks,
+            Self::FillDiskLeader | Self::FillDiskFollower => Hurt::FillsDisks,
         }
     }
 
@@ -263,7 +266,8 @@ impl Faults {
     /// Each node must have a disk that the tool made.
     #[must_use]
     pub fn need_disks(&self) -> bool {
-        self.kinds().any(|kind| matches!(kind.hurt(), Hurt::CutsPower | Hurt::StallsDisks | Hurt::FailsDisks))
+        self.kinds()
+            .any(|kind| matches!(kind.hurt(), Hurt::CutsPower | Hurt::StallsDisks | Hurt::FailsDisks | Hurt::FillsDisks))
     }
 
     fn kinds(&self) -> impl Iterator<Item = FaultKind> {
