@@ -3,9 +3,10 @@
 //! A round is one log entry: buyers place, pay, cancel and repeat themselves at once, then ask. At a kill the leader
 //! changes; what was under way is unknown, half of it in the log, and is asked about later.
 
-#![allow(unreachable_pub, reason = "shared by test binaries")]
+#![allow(unreachable_pub, dead_code, reason = "shared by test binaries: none uses all of it")]
 
 mod after_issue;
+mod files;
 mod lists;
 mod notices;
 mod scan;
@@ -20,6 +21,7 @@ use stampede_chaos::model::{Answer, Ledger, LoggedCommand, Reply, event_of};
 use stampede_chaos::proto::admin;
 use stampede_chaos::serial_code::SerialCodes;
 
+use files::Files;
 use scan::{digest, wire_command, with_node};
 
 pub const KEY: [u8; 32] = [42; 32];
@@ -51,13 +53,41 @@ struct Maker {
     next_op: u64,
     term: u64,
     leader: u16,
+    /// Records, entries and events that are not in `files` yet; without `files`, all.
     records: Vec<Record>,
     log: Vec<admin::ExportLogResponse>,
     events: Vec<admin::WatchLedgerResponse>,
+    files: Option<Files>,
+    /// Log entries made.
+    entries: u64,
+    /// Entries that another node's export has as well.
+    overlap: Vec<admin::ExportLogResponse>,
     /// Notices sent, of each payment.
     notices: BTreeMap<PaymentName, u32>,
     /// By the provider's clerk.
     paid_out: BTreeSet<PaymentName>,
+}
+
+/// What a run is made of.
+#[derive(Clone, Copy)]
+pub struct Shape {
+    pub orders: u32,
+    /// Buyers at once.
+    pub per_round: usize,
+    /// Stamps of the one series.
+    pub capacity: u64,
+    /// Of the buyers, who place, pay and leave; the others try everything.
+    pub plain_percent: u32,
+    /// Rounds between two looks of the clerk and the auditor.
+    pub audit_rounds: usize,
+}
+
+impl Shape {
+    /// About so many: who tries everything stays for five, who is plain for two.
+    #[must_use]
+    pub fn rounds(&self) -> usize {
+        self.orders as usize * (500 - 3 * self.plain_percent as usize) / 100 / self.per_round
+    }
 }
 
 /// An order on its way.
@@ -67,6 +97,7 @@ struct Buyer {
     next: Step,
     payment: PaymentName,
     amount_idr: i64,
+    is_plain: bool,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -87,26 +118,45 @@ pub fn clean(seed: u64, orders: u32, per_round: usize) -> Run {
 
 /// `capacity`: stamps of the one series.
 pub fn clean_with(seed: u64, orders: u32, per_round: usize, capacity: u64) -> Run {
-    let mut maker = Maker {
-        random: ChaCha8Rng::seed_from_u64(seed),
-        codes: SerialCodes::new(KEY),
-        ledger: Ledger::default(),
-        now_ns: MS,
-        next_op: 1,
-        term: 1,
-        leader: 1,
-        records: Vec::new(),
-        log: Vec::new(),
-        events: Vec::new(),
-        notices: BTreeMap::new(),
-        paid_out: BTreeSet::new(),
-    };
-    maker.start(capacity);
-    maker.traffic(orders, per_round);
+    let mut maker = Maker::new(seed, None);
+    maker.make(Shape { orders, per_round, capacity, plain_percent: 0, audit_rounds: 15 });
     maker.finish(seed)
 }
 
+/// The same on the disk alone, for runs that no memory holds.
+pub fn write_clean(seed: u64, shape: Shape, root: &Path) -> RunFolder {
+    let mut maker = Maker::new(seed, Some(Files::create(root)));
+    maker.make(shape);
+    maker.finish_files(seed)
+}
+
 impl Maker {
+    fn new(seed: u64, files: Option<Files>) -> Self {
+        Self {
+            random: ChaCha8Rng::seed_from_u64(seed),
+            codes: SerialCodes::new(KEY),
+            ledger: Ledger::default(),
+            now_ns: MS,
+            next_op: 1,
+            term: 1,
+            leader: 1,
+            records: Vec::new(),
+            log: Vec::new(),
+            events: Vec::new(),
+            files,
+            entries: 0,
+            overlap: Vec::new(),
+            notices: BTreeMap::new(),
+            paid_out: BTreeSet::new(),
+        }
+    }
+
+    fn make(&mut self, shape: Shape) {
+        self.start(shape.capacity);
+        self.traffic(shape);
+        self.end();
+    }
+
     fn mark(&mut self, phase: Phase) {
         self.records.push(Record::Phase { at_ns: self.now_ns, phase });
     }
@@ -116,7 +166,7 @@ impl Maker {
             self.process(node, ProcessStep::Started { pid: u32::from(node) });
             self.process(node, ProcessStep::Ready);
         }
-        self.log.push(admin::ExportLogResponse { log_index: 0, term: 1, ..Default::default() });
+        self.enter(admin::ExportLogResponse { term: 1, ..Default::default() });
         self.mark(Phase::WarmUp);
         let open = Request::OpenSeries {
             series: SERIES,
@@ -132,8 +182,19 @@ impl Maker {
         self.records.push(Record::Process(ProcessEvent { at_ns: self.now_ns, node, step }));
     }
 
-    fn traffic(&mut self, orders: u32, per_round: usize) {
-        let rounds = orders as usize * 5 / per_round;
+    /// The next log entry.
+    fn enter(&mut self, entry: admin::ExportLogResponse) {
+        let entry = admin::ExportLogResponse { log_index: self.entries, ..entry };
+        if (10..60).contains(&self.entries) {
+            self.overlap.push(entry.clone());
+        }
+        self.log.push(entry);
+        self.entries += 1;
+    }
+
+    fn traffic(&mut self, shape: Shape) {
+        let Shape { orders, per_round, plain_percent, audit_rounds, .. } = shape;
+        let rounds = shape.rounds();
         let kills = [rounds / 3, rounds * 2 / 3];
         let mut buyers: Vec<Buyer> = Vec::new();
         let mut made = 0;
@@ -146,22 +207,11 @@ impl Maker {
             }
             while buyers.len() < per_round && made < orders {
                 made += 1;
-                buyers.push(self.buyer(made));
+                let is_plain = plain_percent > 0 && self.random.random_range(0..100) < plain_percent;
+                buyers.push(Buyer { is_plain, ..self.buyer(made) });
             }
             let killed = kills.contains(&round);
-            let mut calls = Vec::new();
-            for buyer in &buyers {
-                if let Some((purpose, request)) = self.wish(buyer) {
-                    let fate = match self.random.random_range(0..4) {
-                        _ if !killed => Fate::Answered,
-                        0 => Fate::UnknownLost,
-                        1 => Fate::NotDone,
-                        2 => Fate::UnknownInLog,
-                        _ => Fate::Answered,
-                    };
-                    calls.push((buyer.session, purpose, request, fate));
-                }
-            }
+            let mut calls = self.wishes(&buyers, killed);
             for (session, request) in unknown.drain(..) {
                 calls.push((session, Purpose::Retry, request, Fate::Answered));
             }
@@ -178,7 +228,7 @@ impl Maker {
             if round == rounds / 2 {
                 self.set_policy();
             }
-            if round.is_multiple_of(15) {
+            if round.is_multiple_of(audit_rounds) {
                 self.settle_refunds();
                 self.list_orders();
                 self.list_payments();
@@ -186,10 +236,31 @@ impl Maker {
             if round.is_multiple_of(20) {
                 self.sample();
             }
+            if let Some(files) = &mut self.files {
+                files.take(&mut self.records, &mut self.log, &mut self.events);
+            }
         }
         let last: Vec<_> =
             unknown.into_iter().map(|(session, request)| (session, Purpose::Retry, request, Fate::Answered)).collect();
         self.round(&last);
+    }
+
+    /// What the buyers send now; while a leader is killed, not all of it is answered.
+    fn wishes(&mut self, buyers: &[Buyer], killed: bool) -> Vec<(u32, Purpose, Request, Fate)> {
+        let mut calls = Vec::new();
+        for buyer in buyers {
+            if let Some((purpose, request)) = self.wish(buyer) {
+                let fate = match self.random.random_range(0..4) {
+                    _ if !killed => Fate::Answered,
+                    0 => Fate::UnknownLost,
+                    1 => Fate::NotDone,
+                    2 => Fate::UnknownInLog,
+                    _ => Fate::Answered,
+                };
+                calls.push((buyer.session, purpose, request, fate));
+            }
+        }
+        calls
     }
 
     fn buyer(&mut self, number: u32) -> Buyer {
@@ -197,7 +268,8 @@ impl Maker {
         order[..4].copy_from_slice(&number.to_be_bytes());
         self.random.fill_bytes(&mut order[8..]);
         let payment = PaymentName { gateway: "midtrans".into(), payment_id: format!("pay-{number}").into() };
-        Buyer { order, session: number % 997, next: Step::Place, payment, amount_idr: i64::from(number % 3 + 1) * 10_000 }
+        let amount_idr = i64::from(number % 3 + 1) * 10_000;
+        Buyer { order, session: number % 997, next: Step::Place, payment, amount_idr, is_plain: false }
     }
 
     fn wish(&mut self, buyer: &Buyer) -> Option<(Purpose, Request)> {
@@ -224,13 +296,16 @@ impl Maker {
     fn look(&mut self, buyer: &mut Buyer) {
         let after = match buyer.next {
             Step::Place => Step::Pay,
+            Step::Pay if buyer.is_plain => Step::Done,
             Step::Pay => Step::Repeat,
             Step::Repeat => Step::Use,
             Step::Use => Step::UseAgain,
             Step::UseAgain => Step::Look,
             Step::Look | Step::Done => Step::Done,
         };
-        if self.random.random_range(0..3) == 0 || buyer.next == Step::Look {
+        // Who is in a hurry looks seldom.
+        let looks_one_in = if buyer.is_plain { 16 } else { 3 };
+        if self.random.random_range(0..looks_one_in) == 0 || buyer.next == Step::Look {
             let request = Request::GetOrder { order: buyer.order, consistency: Consistency::Linearizable };
             let answer = self.ledger.orders.get(&buyer.order).map_or(ReadAnswer::Absent, |order| {
                 ReadAnswer::Order(Box::new(wire::order(&self.wire_order(buyer.order, order, true)).unwrap()))
@@ -254,7 +329,7 @@ impl Maker {
     }
 
     fn index(&self) -> u64 {
-        self.log.len() as u64 - 1
+        self.entries - 1
     }
 
     fn invoke(&mut self, session: u32, purpose: Purpose, request: Request, at_ns: u64) -> OpId {
@@ -292,7 +367,7 @@ impl Maker {
                 self.invoke(*session, *purpose, request.clone(), self.now_ns)
             })
             .collect();
-        let log_index = self.log.len() as u64;
+        let log_index = self.entries;
         let proposed_at_ms = 1_700_000_000_000 + i64::try_from(self.now_ns / MS).unwrap();
         let (mut commands, mut events) = (Vec::new(), Vec::new());
         self.now_ns += 4 * MS;
@@ -316,7 +391,7 @@ impl Maker {
             self.records.push(Record::Return(Return { op, at_ns: self.now_ns, outcome }));
             self.keep_books(self.now_ns, request, |nth| ProviderStep::NoticeAnswered { nth, op, accepted });
         }
-        self.log.push(admin::ExportLogResponse { log_index, term: self.term, proposed_at_ms, commands });
+        self.enter(admin::ExportLogResponse { term: self.term, proposed_at_ms, commands, ..Default::default() });
         if !events.is_empty() {
             let entry = admin::LedgerEntry { log_index, term: self.term, ledger_time_ms: self.ledger.now_ms, events };
             self.events.push(admin::WatchLedgerResponse {
@@ -372,7 +447,7 @@ impl Maker {
         self.now_ns += 300 * MS;
         self.leader = node % 3 + 1;
         self.term += 1;
-        self.log.push(admin::ExportLogResponse { log_index: self.log.len() as u64, term: self.term, ..Default::default() });
+        self.enter(admin::ExportLogResponse { term: self.term, ..Default::default() });
         self.records.push(event(self.now_ns, FaultStage::Healed, self.term));
         node
     }
@@ -404,7 +479,7 @@ impl Maker {
         }
     }
 
-    fn finish(mut self, seed: u64) -> Run {
+    fn end(&mut self) {
         self.mark(Phase::Heal);
         let mut fresh = self.buyer(u32::MAX);
         fresh.amount_idr = 10_000;
@@ -415,54 +490,47 @@ impl Maker {
         }
         self.sample();
         self.mark(Phase::Scan);
-        let scan = self.scan();
         self.mark(Phase::End);
-        let facts = RunFacts {
-            schema: 1,
-            scenario: "synthetic".into(),
-            seed,
-            nodes: NODES.to_vec(),
-            serial_key: blake3::Hash::from_bytes(KEY).to_hex().to_string(),
-            bounds: Bounds { first_success_ms: 1_000, p99_recovery_ms: 1_500, ..Bounds::default() },
-            required_faults: vec![RequiredFault { kind: "kill-leader".into(), at_least: 2, role: "leader".into() }],
-            problems: Vec::new(),
-            command: String::new(),
-            versions: BTreeMap::new(),
-            plan: serde_json::Value::Null,
-        };
-        // Another node's export overlaps.
-        self.log.extend_from_within(10..60);
+        self.log.append(&mut self.overlap);
+    }
+
+    fn finish(self, seed: u64) -> Run {
+        let scan: Vec<_> = self.scan().collect();
         let scans = NODES.into_iter().map(|node| (node, with_node(scan.clone(), node))).collect();
-        Run { facts, records: self.records, log: self.log, scans, events: self.events }
+        Run { facts: facts(seed), records: self.records, log: self.log, scans, events: self.events }
+    }
+
+    fn finish_files(mut self, seed: u64) -> RunFolder {
+        let mut files = self.files.take().expect("made with them");
+        files.take(&mut self.records, &mut self.log, &mut self.events);
+        files.scan(&NODES, self.scan());
+        files.finish(&facts(seed))
+    }
+}
+
+fn facts(seed: u64) -> RunFacts {
+    RunFacts {
+        schema: 1,
+        scenario: "synthetic".into(),
+        seed,
+        nodes: NODES.to_vec(),
+        serial_key: blake3::Hash::from_bytes(KEY).to_hex().to_string(),
+        bounds: Bounds { first_success_ms: 1_000, p99_recovery_ms: 1_500, ..Bounds::default() },
+        required_faults: vec![RequiredFault { kind: "kill-leader".into(), at_least: 2, role: "leader".into() }],
+        problems: Vec::new(),
+        command: String::new(),
+        versions: BTreeMap::new(),
+        plan: serde_json::Value::Null,
     }
 }
 
 impl Run {
     pub fn write(&self, root: &Path) -> RunFolder {
-        let folder = RunFolder::create(root).unwrap();
-        self.facts.write(&folder).unwrap();
-        let (writer, recorder) = HistoryWriter::create(&folder.history(), RunClock::start()).unwrap();
-        for record in &self.records {
-            recorder.record(record.clone()).unwrap();
-        }
-        drop(recorder);
-        writer.finish().unwrap();
-        let mut log = DelimitedWriter::create(&folder.log()).unwrap();
-        for entry in &self.log {
-            log.write(entry).unwrap();
-        }
-        log.finish().unwrap();
-        let mut events = DelimitedWriter::create(&folder.events()).unwrap();
-        for answer in &self.events {
-            events.write(answer).unwrap();
-        }
-        events.finish().unwrap();
+        let mut files = Files::create(root);
+        files.take(&mut self.records.clone(), &mut self.log.clone(), &mut self.events.clone());
+        let folder = files.finish(&self.facts);
         for (node, items) in &self.scans {
-            let mut scan = DelimitedWriter::create(&folder.scan(*node)).unwrap();
-            for item in items {
-                scan.write(item).unwrap();
-            }
-            scan.finish().unwrap();
+            files::write_all(&folder.scan(*node), items);
         }
         folder
     }

@@ -9,7 +9,8 @@ use stampede_chaos::proto::{admin, v1};
 use super::Maker;
 
 impl Maker {
-    pub(super) fn scan(&self) -> Vec<admin::ScanLedgerResponse> {
+    /// Without the node that shows it.
+    pub(super) fn scan(&self) -> impl Iterator<Item = admin::ScanLedgerResponse> {
         use admin::scan_ledger_response::Item;
         let totals = self.ledger.totals;
         let header = admin::ScanHeader {
@@ -54,9 +55,9 @@ impl Maker {
             }));
         }
         let orders: BTreeMap<_, _> = self.ledger.orders.iter().collect();
-        items.extend(orders.into_iter().map(|(id, order)| Item::Order(self.wire_order(*id, order, false))));
+        let orders = orders.into_iter().map(|(id, order)| Item::Order(self.wire_order(*id, order, false)));
         let payments: BTreeMap<_, _> = self.ledger.payments.iter().collect();
-        items.extend(payments.into_iter().map(|(name, payment)| {
+        let payments = payments.into_iter().map(|(name, payment)| {
             Item::Payment(v1::Payment {
                 name: Some(wire_name(name)),
                 order_id: order_text(payment.order),
@@ -66,12 +67,12 @@ impl Maker {
                 recorded_at_ms: payment.recorded_at_ms,
                 refund: None,
             })
-        }));
-        items.extend(self.scanned_after_issue());
-        items.into_iter().map(|item| admin::ScanLedgerResponse { item: Some(item) }).collect()
+        });
+        let items = items.into_iter().chain(orders).chain(payments).chain(self.scanned_after_issue());
+        items.map(|item| admin::ScanLedgerResponse { item: Some(item) })
     }
 
-    fn scanned_after_issue(&self) -> Vec<admin::scan_ledger_response::Item> {
+    fn scanned_after_issue(&self) -> impl Iterator<Item = admin::scan_ledger_response::Item> {
         use admin::scan_ledger_response::Item;
         let refunds: BTreeMap<_, _> = self.ledger.refunds.iter().collect();
         let refunds = refunds.into_iter().map(|(name, refund)| {
@@ -112,7 +113,7 @@ impl Maker {
                 set_at_ms: policy.set.map_or(0, |set| set.at_ms),
             })
         });
-        refunds.chain(stampings).chain(policies).collect()
+        refunds.chain(stampings).chain(policies)
     }
 
     pub(super) fn wire_order(&self, id: OrderId, order: &stampede_chaos::model::Order, with_codes: bool) -> v1::Order {
