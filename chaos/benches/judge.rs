@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use stampede_chaos::history::RunFolder;
 use stampede_chaos::recheck::recheck;
-use stampede_chaos::verdict::Ruling;
+use stampede_chaos::verdict::{JudgingMs, Ruling};
 use support::{Shape, write_clean};
 
 /// As the tool itself.
@@ -70,6 +70,10 @@ fn judge(folder: &Path) {
     let verdict = recheck(&run).unwrap();
     println!("judged   {} calls, a history of {bytes} bytes", verdict.calls.total);
     println!("took     {:.1} s, the reports among it", started.elapsed().as_secs_f64());
+    let JudgingMs { reading, replaying, lots, whole } = verdict.judging_ms;
+    println!(
+        "of them  {reading} ms to read and sort, {replaying} to replay the log, {lots} for the lots, {whole} for the whole"
+    );
     println!("memory   {} MiB at the peak", peak_kib() / 1024);
     assert_eq!(verdict.verdict, Ruling::Held, "{:?}", verdict.invariants);
 }

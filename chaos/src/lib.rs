@@ -19,6 +19,7 @@ pub mod crowd;
 pub mod disk;
 pub mod doctor;
 pub mod drill;
+pub mod evidence;
 pub mod faults;
 pub mod hash;
 pub mod heal;

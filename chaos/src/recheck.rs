@@ -4,11 +4,12 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
-use crate::checks::{Case, Evidence, Replay, check_all};
+use crate::checks::{OfLots, Replay, check_all, timeline};
+use crate::evidence::{Evidence, Scratch};
 use crate::history::RunFolder;
 use crate::report;
 use crate::serial_code::SerialCodes;
-use crate::verdict::Verdict;
+use crate::verdict::{JudgingMs, Verdict};
 
 /// Reads, judges, and writes `verdict.json`, `junit.xml` and `report.html`.
 ///
@@ -29,24 +30,38 @@ fn or_error_if_it_panics<T>(judging: impl FnOnce() -> io::Result<T>) -> io::Resu
 }
 
 fn judge_folder(folder: &RunFolder) -> io::Result<Verdict> {
-    let start = Instant::now();
-    let evidence = Evidence::read(folder)?;
-    let verdict = judge(&evidence, start)?;
+    let mut lap = Lap::start();
+    let scratch = Scratch::create(folder.scratch())?;
+    let (evidence, mut parts) = Evidence::read(folder, &scratch)?;
+    let codes = SerialCodes::from_hex(&evidence.facts.serial_key)
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "run.json: serial_key is not 64 hexadecimal digits"))?;
+    let reading = lap.ms();
+    let (replay, watched) = Replay::run(&evidence, &mut parts, &codes, &scratch, &folder.events())?;
+    let replaying = lap.ms();
+    let mut of_lots = OfLots::judge(&evidence, &parts, &codes)?;
+    let lots = lap.ms();
+    let writes = timeline::acknowledged_writes(&evidence);
+    let findings = check_all(&evidence, &replay, watched, &writes, &mut of_lots);
+    let judging_ms = JudgingMs { reading, replaying, lots, whole: lap.ms() };
+    let verdict = Verdict::of(&evidence, &replay, &writes, &of_lots, findings, judging_ms);
     std::fs::write(folder.verdict(), serde_json::to_string_pretty(&verdict).map_err(io::Error::other)?)?;
     std::fs::write(folder.junit(), report::junit::render(&verdict)?)?;
-    std::fs::write(folder.report(), report::page::render(&evidence, &verdict))?;
+    std::fs::write(folder.report(), report::page::render(&evidence, &writes, &verdict))?;
     Ok(verdict)
 }
 
-/// # Errors
-/// The serial key in `run.json` is not one: codes could not be verified.
-fn judge(evidence: &Evidence, start: Instant) -> io::Result<Verdict> {
-    let codes = SerialCodes::from_hex(&evidence.facts.serial_key)
-        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "run.json: serial_key is not 64 hexadecimal digits"))?;
-    let replay = Replay::run(evidence, &codes);
-    let case = Case::new(evidence, &replay, &codes);
-    let findings = check_all(&case);
-    Ok(Verdict::of(&case, findings, start.elapsed()))
+/// Since the last look.
+struct Lap(Instant);
+
+impl Lap {
+    fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    fn ms(&mut self) -> u64 {
+        let since = std::mem::replace(&mut self.0, Instant::now());
+        u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
 }
 
 #[cfg(test)]

@@ -3,15 +3,14 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::checks::failures_2024::{Failure2024, failures_2024};
-use crate::checks::timeline::{self, MS};
-use crate::checks::{Case, Evidence, Finding, coverage};
-use crate::hash::Map;
-use crate::history::{OrderId, Outcome, PaymentOutcome, Phase, Request};
+use crate::checks::timeline::{self, Acknowledged, MS};
+use crate::checks::{Evidence, Finding, OfLots, Replay, coverage};
+use crate::evidence::Ended;
+use crate::history::Phase;
 
 /// Of `verdict.json`. Fields are only ever added.
 pub const VERDICT_SCHEMA: u32 = 1;
@@ -110,9 +109,25 @@ pub struct Verdict {
     pub traffic_s: f64,
     /// To read the evidence of all calls and judge it, milliseconds; the reports left out.
     pub judged_in_ms: u64,
+    /// The same, by what was done.
+    #[serde(default)]
+    pub judging_ms: JudgingMs,
     /// Prints this run again.
     pub command: String,
     pub versions: BTreeMap<String, String>,
+}
+
+/// How long the judge took for its parts, milliseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JudgingMs {
+    /// To read the run's files and sort what is in them.
+    pub reading: u64,
+    /// To run the model over the log.
+    pub replaying: u64,
+    /// To judge the lots.
+    pub lots: u64,
+    /// To judge what goes over all calls.
+    pub whole: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -143,14 +158,20 @@ pub struct Latency {
 }
 
 impl Verdict {
-    /// `took`: to find what was found.
+    /// `judging_ms`: to find what was found.
     #[must_use]
-    pub fn of(case: &Case, invariants: Vec<Finding>, took: Duration) -> Self {
-        let evidence = case.evidence;
+    pub fn of(
+        evidence: &Evidence,
+        replay: &Replay,
+        writes: &[Acknowledged],
+        of_lots: &OfLots,
+        invariants: Vec<Finding>,
+        judging_ms: JudgingMs,
+    ) -> Self {
         let facts = &evidence.facts;
         let traffic_s =
             traffic(evidence).map_or(0.0, |traffic| float(traffic.end.saturating_sub(traffic.start)) / (1_000.0 * float(MS)));
-        let issues = issues(evidence);
+        let issues = &of_lots.issued_ns;
         let issued_in_traffic = traffic(evidence).map_or(0, |traffic| issues.iter().filter(|at| traffic.contains(at)).count());
         let leader_kills = timeline::windows(evidence).iter().filter(|window| window.is_leader_kill()).count();
         Self {
@@ -162,13 +183,14 @@ impl Verdict {
             orders_per_s: if traffic_s > 0.0 { tenths(float(issued_in_traffic as u64) / traffic_s) } else { 0.0 },
             faults: coverage::faults_by_kind(evidence),
             leader_kills: leader_kills as u64,
-            write_pause_ms: pause(timeline::write_pauses(evidence)),
-            failures_2024: failures_2024(case, &invariants),
+            write_pause_ms: pause(timeline::write_pauses(evidence, writes)),
+            failures_2024: failures_2024(evidence, replay, writes, &of_lots.failures, &invariants),
             invariants,
             calls: calls(evidence),
-            latency_ms: latency(evidence),
+            latency_ms: latency(writes),
             traffic_s: tenths(traffic_s),
-            judged_in_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            judged_in_ms: judging_ms.reading + judging_ms.replaying + judging_ms.lots + judging_ms.whole,
+            judging_ms,
             command: facts.command.clone(),
             versions: facts.versions.clone(),
         }
@@ -191,22 +213,6 @@ fn judge(invariants: &[Finding]) -> Ruling {
     }
 }
 
-/// When each order's issue was first acknowledged.
-fn issues(evidence: &Evidence) -> Vec<u64> {
-    let mut issues: Map<OrderId, u64> = Map::default();
-    for op in &evidence.ops {
-        let Request::RecordPayment { order, .. } = op.invoke.request else { continue };
-        let Some(answer) = op.known() else { continue };
-        if let Outcome::Written(written) = &answer.outcome
-            && written.answer.payment_outcome() == Some(PaymentOutcome::Applied)
-        {
-            let first = issues.entry(order).or_insert(answer.at_ns);
-            *first = answer.at_ns.min(*first);
-        }
-    }
-    issues.into_values().collect()
-}
-
 /// While faults may fire, and before: the settling after the heal does not count.
 fn traffic(evidence: &Evidence) -> Option<Range<u64>> {
     let start = evidence.phase_start(Phase::WarmUp).or_else(|| evidence.phase_start(Phase::Faults))?;
@@ -219,9 +225,8 @@ fn pause(mut pauses_ns: Vec<u64>) -> Pause {
     Pause { median, max: pauses_ns.last().copied().map(ms), count: pauses_ns.len() as u64 }
 }
 
-fn latency(evidence: &Evidence) -> Option<Latency> {
-    let mut latencies: Vec<u64> =
-        timeline::acknowledged_writes(evidence).iter().map(timeline::Acknowledged::latency_ns).collect();
+fn latency(writes: &[Acknowledged]) -> Option<Latency> {
+    let mut latencies: Vec<u64> = writes.iter().map(Acknowledged::latency_ns).collect();
     latencies.sort_unstable();
     let max = *latencies.last()?;
     Some(Latency {
@@ -232,14 +237,14 @@ fn latency(evidence: &Evidence) -> Option<Latency> {
 }
 
 fn calls(evidence: &Evidence) -> Calls {
-    let mut calls = Calls { total: evidence.ops.len() as u64, ..Calls::default() };
-    for op in &evidence.ops {
-        match op.answers.first().map(|answer| &answer.outcome) {
-            Some(Outcome::Written(_)) => calls.written += 1,
-            Some(Outcome::Read(_)) => calls.read += 1,
-            Some(Outcome::Refused { .. }) => calls.refused += 1,
-            Some(Outcome::NotDone { .. }) => calls.not_done += 1,
-            Some(Outcome::Unknown { .. }) | None => calls.unknown += 1,
+    let mut calls = Calls { total: evidence.moments.len() as u64, ..Calls::default() };
+    for call in &evidence.moments {
+        match call.ended {
+            Ended::Written => calls.written += 1,
+            Ended::Read => calls.read += 1,
+            Ended::Refused | Ended::RefusedThere => calls.refused += 1,
+            Ended::NotDone => calls.not_done += 1,
+            Ended::Unknown => calls.unknown += 1,
         }
     }
     calls

@@ -3,7 +3,8 @@
 //! not paid out, or paid out twice.
 
 use super::idempotence::NaturalId;
-use super::{Case, Evidence, Finding, Op};
+use super::{Case, Finding};
+use crate::evidence::Op;
 use crate::hash::{Map, Set};
 use crate::history::{Outcome, PaymentName, ProviderEvent, ProviderStep, Text};
 
@@ -11,21 +12,20 @@ use crate::history::{Outcome, PaymentName, ProviderEvent, ProviderStep, Text};
 pub fn provider_and_ledger_agree(case: &Case) -> Finding {
     let mut finding =
         Finding::new("V7", "the provider's books equal the ledger: charges are payments, pay-outs settled refunds");
-    let evidence = case.evidence;
     let mut charges: Map<&PaymentName, &ProviderEvent> = Map::default();
-    for event in evidence.provider.iter().filter(|event| event.step == ProviderStep::ChargeAccepted) {
+    for event in case.lot.provider.iter().filter(|event| event.step == ProviderStep::ChargeAccepted) {
         if charges.insert(&event.payment, event).is_some() {
             let id = &event.payment.payment_id;
             finding.unsure(format!("payment {id} was charged twice under one name: the tool's mistake"));
         }
     }
     charged_is_recorded(case, &charges, &mut finding);
-    recorded_is_charged(evidence, &charges, &mut finding);
-    notices_are_calls(evidence, &mut finding);
-    let paid_out = paid_out(evidence, &mut finding);
+    recorded_is_charged(case, &charges, &mut finding);
+    notices_are_calls(case, &mut finding);
+    let paid_out = paid_out(case, &mut finding);
     paid_out_is_settled(case, &paid_out, &mut finding);
-    settled_is_paid_out(evidence, &paid_out, &mut finding);
-    finding.or_unsure_if_empty("nobody was charged, and no payment is recorded")
+    settled_is_paid_out(case, &paid_out, &mut finding);
+    finding.unsure_if_empty("nobody was charged, and no payment is recorded")
 }
 
 fn charged_is_recorded(case: &Case, charges: &Map<&PaymentName, &ProviderEvent>, finding: &mut Finding) {
@@ -34,10 +34,10 @@ fn charged_is_recorded(case: &Case, charges: &Map<&PaymentName, &ProviderEvent>,
         let calls = case.groups.get(&NaturalId::Payment(name)).map_or(&[][..], Vec::as_slice);
         let accepted: Vec<(u64, u64)> = calls.iter().filter_map(|op| Some((accepted_at(op)?, op.id()))).collect();
         let ops: Vec<u64> = accepted.iter().map(|(_, op)| *op).collect();
-        for (node, scan) in case.evidence.distinct_scans() {
+        for (node, scan, records) in case.scans() {
             finding.checked += 1;
             let (id, index) = (&name.payment_id, Some(scan.header.applied_index));
-            match scan.records.payments.get(*name) {
+            match records.payments.get(*name) {
                 Some(seen) if (seen.order, seen.amount_idr) == (charge.order, charge.amount_idr) => {}
                 Some(seen) => finding.violated(&ops, index, || {
                     format!("node {node}: payment {id} was charged as {}, {} is recorded", charge.amount_idr, seen.amount_idr)
@@ -53,19 +53,17 @@ fn charged_is_recorded(case: &Case, charges: &Map<&PaymentName, &ProviderEvent>,
             }
         }
     }
-    if undelivered > 0 {
-        finding.unsure(format!("{undelivered} charges are not in the ledger, and no notice of them was accepted"));
-    }
+    finding.doubt(undelivered, "charges are not in the ledger, and no notice of them was accepted");
 }
 
-fn recorded_is_charged(evidence: &Evidence, charges: &Map<&PaymentName, &ProviderEvent>, finding: &mut Finding) {
-    let noticed: Set<&PaymentName> = evidence.provider.iter().map(|event| &event.payment).collect();
+fn recorded_is_charged(case: &Case, charges: &Map<&PaymentName, &ProviderEvent>, finding: &mut Finding) {
+    let noticed: Set<&PaymentName> = case.lot.provider.iter().map(|event| &event.payment).collect();
     let mut uncharged = 0;
-    for (node, scan) in evidence.distinct_scans() {
-        for name in scan.records.payments.keys().filter(|name| !charges.contains_key(*name)) {
+    for (node, scan, records) in case.scans() {
+        for name in records.payments.keys().filter(|name| !charges.contains_key(*name)) {
             finding.checked += 1;
             // The charge is in the part of the history that is not there.
-            if evidence.history_is_cut || noticed.contains(name) {
+            if case.evidence.history_is_cut || noticed.contains(name) {
                 uncharged += 1;
                 continue;
             }
@@ -74,17 +72,15 @@ fn recorded_is_charged(evidence: &Evidence, charges: &Map<&PaymentName, &Provide
             });
         }
     }
-    if uncharged > 0 {
-        finding.unsure(format!("{uncharged} payments have no charge in the books, which lack a part"));
-    }
+    finding.doubt(uncharged, "payments have no charge in the books, which lack a part");
 }
 
 /// By payment, the transfer's name and amount.
 type PaidOut<'a> = Map<&'a PaymentName, (&'a Text, i64)>;
 
-fn paid_out<'a>(evidence: &'a Evidence, finding: &mut Finding) -> PaidOut<'a> {
+fn paid_out<'a>(case: &'a Case, finding: &mut Finding) -> PaidOut<'a> {
     let mut paid_out = PaidOut::default();
-    for event in &evidence.provider {
+    for event in &case.lot.provider {
         let ProviderStep::PaidOut { reference } = &event.step else { continue };
         if paid_out.insert(&event.payment, (reference, event.amount_idr)).is_some() {
             let id = &event.payment.payment_id;
@@ -95,23 +91,22 @@ fn paid_out<'a>(evidence: &'a Evidence, finding: &mut Finding) -> PaidOut<'a> {
 }
 
 fn paid_out_is_settled(case: &Case, paid_out: &PaidOut, finding: &mut Finding) {
-    let evidence = case.evidence;
     let mut untold = 0;
-    let furthest = evidence.scans.values().map(|scan| scan.header.applied_index).max().unwrap_or(0);
-    for (node, scan) in evidence.distinct_scans() {
+    let furthest = case.evidence.scans.values().map(|scan| scan.header.applied_index).max().unwrap_or(0);
+    for (node, scan, records) in case.scans() {
         let index = Some(scan.header.applied_index);
         let is_behind = scan.header.applied_index < furthest;
         for (name, (reference, amount_idr)) in paid_out {
             finding.checked += 1;
             let id = &name.payment_id;
-            let is_settled = scan.records.refunds.get(*name).is_some_and(|refund| refund.settled.is_some());
+            let is_settled = records.refunds.get(*name).is_some_and(|refund| refund.settled.is_some());
             // This replica was scanned before it had got there: V1 says so.
             if is_behind && !is_settled {
                 continue;
             }
             let calls = case.groups.get(&NaturalId::Settlement(name)).map_or(&[][..], Vec::as_slice);
             let accepted: Vec<u64> = calls.iter().filter(|op| accepted_at(op).is_some()).map(|op| op.id()).collect();
-            match scan.records.refunds.get(*name) {
+            match records.refunds.get(*name) {
                 None => finding.violated(&accepted, index, || {
                     format!("node {node}: {amount_idr} was paid out for payment {id}, which is not owed back")
                 }),
@@ -132,20 +127,18 @@ fn paid_out_is_settled(case: &Case, paid_out: &PaidOut, finding: &mut Finding) {
             }
         }
     }
-    if untold > 0 {
-        finding.unsure(format!("{untold} pay-outs are not settled in the ledger, and no settlement of them was accepted"));
-    }
+    finding.doubt(untold, "pay-outs are not settled in the ledger, and no settlement of them was accepted");
 }
 
-fn settled_is_paid_out(evidence: &Evidence, paid_out: &PaidOut, finding: &mut Finding) {
-    for (node, scan) in evidence.distinct_scans() {
+fn settled_is_paid_out(case: &Case, paid_out: &PaidOut, finding: &mut Finding) {
+    for (node, scan, records) in case.scans() {
         let index = Some(scan.header.applied_index);
-        for (name, refund) in scan.records.refunds.iter().filter(|(name, _)| !paid_out.contains_key(*name)) {
+        for (name, refund) in records.refunds.iter().filter(|(name, _)| !paid_out.contains_key(*name)) {
             finding.checked += 1;
             if refund.settled.is_none() {
                 continue;
             }
-            if evidence.history_is_cut {
+            if case.evidence.history_is_cut {
                 finding.unsure("settled refunds have no pay-out in the books, which lack a part");
                 continue;
             }
@@ -156,9 +149,9 @@ fn settled_is_paid_out(evidence: &Evidence, paid_out: &PaidOut, finding: &mut Fi
 }
 
 /// What the provider counts as delivered, the call of that delivery was told: otherwise the tool's two records disagree.
-fn notices_are_calls(evidence: &Evidence, finding: &mut Finding) {
-    let by_id: Map<u64, &Op> = evidence.ops.iter().map(|op| (op.id(), op)).collect();
-    for event in &evidence.provider {
+fn notices_are_calls(case: &Case, finding: &mut Finding) {
+    let by_id: Map<u64, &Op> = case.lot.ops.iter().map(|op| (op.id(), op)).collect();
+    for event in &case.lot.provider {
         let ProviderStep::NoticeAnswered { op, accepted, .. } = event.step else { continue };
         finding.checked += 1;
         if by_id.get(&op.0).is_none_or(|call| accepted_at(call).is_some() != accepted && !accepted_late(call, accepted)) {

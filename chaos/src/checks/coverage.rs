@@ -3,15 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Case, Evidence, Finding};
+use super::{Evidence, Finding};
 use crate::hash::{Map, Set};
 use crate::history::{FaultStage, Phase, Purpose, RequiredFault, StatusSample, Text};
 use crate::scenario::{FaultKind, Required};
 
 #[must_use]
-pub fn faults_landed(case: &Case) -> Finding {
+pub fn faults_landed(evidence: &Evidence) -> Finding {
     let mut finding = Finding::new("V20", "the required faults landed, in the wanted state");
-    let evidence = case.evidence;
     let landed = landed(evidence);
     for required in &evidence.facts.required_faults {
         let count = match required.kind.as_str() {
@@ -30,7 +29,9 @@ pub fn faults_landed(case: &Case) -> Finding {
     for gap in &evidence.gaps {
         finding.unsure(gap.clone());
     }
-    if evidence.phase_start(Phase::Heal).is_some() && !evidence.ops.iter().any(|op| op.invoke.purpose == Purpose::FreshWrite) {
+    if evidence.phase_start(Phase::Heal).is_some()
+        && !evidence.moments.iter().any(|moment| moment.purpose == Purpose::FreshWrite)
+    {
         finding.unsure("no fresh write was tried after the heal");
     }
     finding

@@ -77,7 +77,7 @@ pub fn policy_difference(version: u32, model: &Policy, seen: &PolicySeen) -> Opt
 pub fn answer_difference(expected: &Answer, outcome: &Outcome) -> Option<String> {
     let equal = match (expected, outcome) {
         (Answer::Refused { reason, differs }, Outcome::Refused { reason: seen, field, .. }) => {
-            **seen == **reason && (differs.is_empty() || differs.contains(&&**field))
+            **seen == **reason && (differs.is_empty() || differs.contains(field))
         }
         (expected, Outcome::Written(written)) => match (expected, &written.answer) {
             (Answer::SeriesOpened, WriteAnswer::SeriesOpened)

@@ -7,7 +7,9 @@
 
 use super::differences::outcome_text;
 use super::idempotence::NaturalId;
-use super::{Case, Evidence, Finding, Op};
+use super::reach::Reach;
+use super::{Case, Finding};
+use crate::evidence::{Command, Op};
 use crate::history::{Outcome, Place, Purpose, Request};
 
 /// How a notice is refused that is not its gateway's.
@@ -21,17 +23,17 @@ pub fn refused_had_no_effect(case: &Case) -> Finding {
         finding.unsure(hole.clone());
     }
     commands_have_a_cause(case, &mut finding);
-    refusals_are_the_ledgers(evidence, &mut finding);
-    finding.checked += evidence.ops.iter().filter(|op| denied(op).is_some()).count() as u64;
-    finding.or_unsure_if_empty("the log holds no effect and no call was refused")
+    refusals_are_the_ledgers(case, &mut finding);
+    finding.checked += case.lot.ops.iter().filter(|op| denied(op).is_some()).count() as u64;
+    finding.unsure_if_empty("the log holds no effect and no call was refused")
 }
 
 /// Every command of a client in the log was sent by one, and its effect, if it had any, is owned up to.
 fn commands_have_a_cause(case: &Case, finding: &mut Finding) {
     let evidence = case.evidence;
-    let heights = Heights::of(&evidence.ops);
     let mut unexplained = 0;
-    for (place, request, reply) in case.replay.client_commands(&evidence.log) {
+    for Command { place, request, reply } in &case.lot.commands {
+        let place = *place;
         let Some(id) = NaturalId::of(request) else { continue };
         let group = case.groups.get(&id).into_iter().flatten().copied();
         let same = group.filter(|op| op.invoke.request == *request);
@@ -41,12 +43,12 @@ fn commands_have_a_cause(case: &Case, finding: &mut Finding) {
         finding.checked += 1;
         // A replay or a refusal changes nothing: it need not be owned up to, but somebody must have sent it.
         let is_cause = if has_effect { may_have_caused } else { came_in_time };
-        if calls.iter().any(|op| is_cause(op, place, &heights)) {
+        if calls.iter().any(|op| is_cause(op, place, case.reach)) {
             continue;
         }
         // What was answered from this place or from above it was called before that: the history has it. Above, the call
         // may be one that a cut history lacks.
-        if evidence.lacks_calls || (evidence.history_is_cut && place.log_index > heights.highest()) {
+        if evidence.lacks_calls || (evidence.history_is_cut && place.log_index > case.reach.end()) {
             unexplained += 1;
             continue;
         }
@@ -59,57 +61,21 @@ fn commands_have_a_cause(case: &Case, finding: &mut Finding) {
             _ => format!("nobody sent the command at {place} before something above it was answered"),
         });
     }
-    if unexplained > 0 {
-        finding.unsure(format!("{unexplained} commands of the log may come from calls that the history lacks"));
-    }
+    finding.doubt(unexplained, "commands of the log may come from calls that the history lacks");
 }
 
 /// No call can have caused what had been answered to somebody before it was made.
-fn came_in_time(op: &Op, place: Place, heights: &Heights) -> bool {
-    place.log_index > heights.before(op.invoke.at_ns)
+fn came_in_time(op: &Op, place: Place, reach: &Reach) -> bool {
+    place.log_index > reach.before(op.invoke.at_ns)
 }
 
 /// A node repeats a call at the next leader when the one before was lost, so a call may be answered as the replay of itself.
-fn may_have_caused(op: &Op, place: Place, heights: &Heights) -> bool {
-    let in_time = || came_in_time(op, place, heights);
+fn may_have_caused(op: &Op, place: Place, reach: &Reach) -> bool {
+    let in_time = || came_in_time(op, place, reach);
     match op.known().map(|answer| &answer.outcome) {
         None => in_time(),
         Some(Outcome::Written(written)) => written.receipt.place == place && (!written.receipt.replayed || in_time()),
         Some(_) => false,
-    }
-}
-
-/// How far the log was known to reach, over time.
-struct Heights(Vec<(u64, u64)>);
-
-impl Heights {
-    fn of(ops: &[Op]) -> Self {
-        let answers = ops.iter().flat_map(|op| &op.answers);
-        let height = |outcome: &Outcome| match outcome {
-            Outcome::Written(written) => Some(written.receipt.place.log_index),
-            Outcome::Refused { place: Some(place), .. } => Some(place.log_index),
-            Outcome::Read(read) => read.read_index,
-            _ => None,
-        };
-        let mut heights: Vec<(u64, u64)> =
-            answers.filter_map(|answer| Some((answer.at_ns, height(&answer.outcome)?))).collect();
-        heights.sort_unstable();
-        let mut highest = 0;
-        for (_, index) in &mut heights {
-            highest = highest.max(*index);
-            *index = highest;
-        }
-        Self(heights)
-    }
-
-    /// The highest index that had been answered before `at_ns`; 0 if none.
-    fn before(&self, at_ns: u64) -> u64 {
-        let count = self.0.partition_point(|(answered_ns, _)| *answered_ns < at_ns);
-        count.checked_sub(1).map_or(0, |last| self.0[last].1)
-    }
-
-    fn highest(&self) -> u64 {
-        self.0.last().map_or(0, |(_, index)| *index)
     }
 }
 
@@ -119,8 +85,8 @@ fn denied(op: &Op) -> Option<String> {
 }
 
 /// The drill sends valid requests, so that nobody but the ledger may refuse one, and forged notices, which never get there.
-fn refusals_are_the_ledgers(evidence: &Evidence, finding: &mut Finding) {
-    let (forged, genuine): (Vec<&Op>, Vec<&Op>) = evidence.ops.iter().partition(|op| op.invoke.purpose == Purpose::Forged);
+fn refusals_are_the_ledgers(case: &Case, finding: &mut Finding) {
+    let (forged, genuine): (Vec<&Op>, Vec<&Op>) = case.lot.ops.iter().partition(|op| op.invoke.purpose == Purpose::Forged);
     for op in forged {
         let other = |outcome: &Outcome| matches!(outcome, Outcome::Refused { reason, .. } if **reason != *FORGED);
         if let Some(answer) = op.answers.iter().find(|answer| other(&answer.outcome)) {

@@ -4,9 +4,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::idempotence::NaturalId;
-use super::{Case, Finding, Op, ScanRecords, timeline};
+use super::timeline::{self, Acknowledged};
+use super::{Case, Evidence, Finding, Replay};
+use crate::evidence::{Asked, Op, ScanRecords};
 use crate::hash::{Map, Set};
-use crate::history::{OrderId, Outcome, PaymentName, PaymentOutcome, Request, WriteAnswer};
+use crate::history::{OrderId, Outcome, PaymentName, PaymentOutcome, WriteAnswer};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure2024 {
@@ -20,9 +22,40 @@ pub struct Failure2024 {
     pub violations: u64,
 }
 
+/// How often the lots' orders were in a situation, and how often it broke.
+#[derive(Debug, Default)]
+pub struct Counts {
+    paid_but_no_quota: (u64, u64),
+    paid_twice: (u64, u64),
+    burned_stamp: (u64, u64),
+}
+
+impl Counts {
+    pub fn merge(&mut self, other: &Self) {
+        let add = |(checked, broken): &mut (u64, u64), more: (u64, u64)| {
+            *checked += more.0;
+            *broken += more.1;
+        };
+        add(&mut self.paid_but_no_quota, other.paid_but_no_quota);
+        add(&mut self.paid_twice, other.paid_twice);
+        add(&mut self.burned_stamp, other.burned_stamp);
+    }
+}
+
+#[must_use]
+pub fn counts(case: &Case) -> Counts {
+    Counts { paid_but_no_quota: paid_but_no_quota(case), paid_twice: paid_twice(case), burned_stamp: burned_stamp(case) }
+}
+
 /// In the order of the published accounts.
 #[must_use]
-pub fn failures_2024(case: &Case, findings: &[Finding]) -> Vec<Failure2024> {
+pub fn failures_2024(
+    evidence: &Evidence,
+    replay: &Replay,
+    writes: &[Acknowledged],
+    counts: &Counts,
+    findings: &[Finding],
+) -> Vec<Failure2024> {
     let failure = |name: &str, what: &str, shown_by: &[&str], (checked, violations): (u64, u64)| Failure2024 {
         name: name.into(),
         what: what.into(),
@@ -36,26 +69,26 @@ pub fn failures_2024(case: &Case, findings: &[Finding]) -> Vec<Failure2024> {
             "paid-but-no-quota",
             "a payment that was taken has its serials, or is owed back",
             &["V1", "V5"],
-            paid_but_no_quota(case),
+            counts.paid_but_no_quota,
         ),
-        failure("paid-twice", "a second payment of an order is owed back, whole", &["V5", "V6", "V7"], paid_twice(case)),
+        failure("paid-twice", "a second payment of an order is owed back, whole", &["V5", "V6", "V7"], counts.paid_twice),
         failure(
             "burned-stamp",
             "a document that is stamped again after a broken call gets the same serial",
             &["V2", "V8"],
-            burned_stamp(case),
+            counts.burned_stamp,
         ),
         failure(
             "unreachable",
             "while a node was down and a majority up, writes were accepted",
             &["V14"],
-            (accepted_in_outages(case), broken("V14")),
+            (accepted_in_outages(evidence, writes), broken("V14")),
         ),
         failure(
             "unknown",
             "a call without an answer became known by asking, and the list of what is owed back was right",
             &["V12", "V11"],
-            unknown(case, findings.iter().find(|finding| finding.id == "V12")),
+            unknown(evidence, replay, findings.iter().find(|finding| finding.id == "V12")),
         ),
     ]
 }
@@ -66,8 +99,8 @@ fn paid_but_no_quota(case: &Case) -> (u64, u64) {
         let NaturalId::Payment(name) = id else { continue };
         let Some(index) = group.iter().find_map(|op| accepted_at(op)) else { continue };
         checked += 1;
-        let mut scans = case.evidence.distinct_scans().filter(|(_, scan)| scan.header.applied_index >= index);
-        violations += u64::from(scans.any(|(_, scan)| !has_stamps_or_money(&scan.records, name)));
+        let mut scans = case.scans().filter(|(_, scan, _)| scan.header.applied_index >= index);
+        violations += u64::from(scans.any(|(.., records)| !has_stamps_or_money(records, name)));
     }
     (checked, violations)
 }
@@ -90,10 +123,10 @@ fn has_stamps_or_money(records: &ScanRecords, name: &PaymentName) -> bool {
 fn paid_twice(case: &Case) -> (u64, u64) {
     let mut payments: Set<&PaymentName> = Set::default();
     let mut broken: Set<&PaymentName> = Set::default();
-    for (_, scan) in case.evidence.distinct_scans() {
+    for (.., records) in case.scans() {
         let mut applied: Map<OrderId, &PaymentName> = Map::default();
-        for (name, payment) in &scan.records.payments {
-            let whole = || scan.records.refunds.get(name).is_some_and(|refund| refund.amount_idr == payment.amount_idr);
+        for (name, payment) in &records.payments {
+            let whole = || records.refunds.get(name).is_some_and(|refund| refund.amount_idr == payment.amount_idr);
             match payment.outcome {
                 PaymentOutcome::AlreadyPaid => {
                     payments.insert(name);
@@ -123,8 +156,8 @@ fn burned_stamp(case: &Case) -> (u64, u64) {
             continue;
         }
         checked += 1;
-        for (_, scan) in case.evidence.distinct_scans() {
-            numbers.extend(scan.records.stampings.get(&(*order, *document)).map(|seen| seen.number));
+        for (.., records) in case.scans() {
+            numbers.extend(records.stampings.get(&(*order, *document)).map(|seen| seen.number));
         }
         violations += u64::from(numbers.iter().any(|number| *number != numbers[0]));
     }
@@ -145,9 +178,8 @@ fn stamped(outcome: &Outcome) -> Option<u64> {
     }
 }
 
-fn accepted_in_outages(case: &Case) -> u64 {
-    let outages = timeline::partial_outages(case.evidence);
-    let writes = timeline::acknowledged_writes(case.evidence);
+fn accepted_in_outages(evidence: &Evidence, writes: &[Acknowledged]) -> u64 {
+    let outages = timeline::partial_outages(evidence);
     let within = |outage: &std::ops::Range<u64>| {
         let from = writes.partition_point(|write| write.returned_ns < outage.start);
         let to = writes.partition_point(|write| write.returned_ns < outage.end);
@@ -157,10 +189,8 @@ fn accepted_in_outages(case: &Case) -> u64 {
 }
 
 /// Calls that ended without an answer, and lists of what is owed back.
-fn unknown(case: &Case, known: Option<&Finding>) -> (u64, u64) {
-    let is_list = |op: &&Op| matches!(op.invoke.request, Request::ListRefundsDue { .. });
-    let lists: Set<u64> = case.evidence.ops.iter().filter(is_list).map(Op::id).collect();
-    let wrong = case.replay.read_faults.iter().filter(|(op, ..)| lists.contains(op)).count() as u64;
+fn unknown(evidence: &Evidence, replay: &Replay, known: Option<&Finding>) -> (u64, u64) {
+    let lists = evidence.moments.iter().filter(|call| call.asked == Asked::RefundsDue).count() as u64;
     let (checked, violations) = known.map_or((0, 0), |finding| (finding.checked, finding.violations));
-    (checked + lists.len() as u64, violations + wrong)
+    (checked + lists, violations + replay.wrong_refund_lists)
 }

@@ -1,5 +1,7 @@
 //! What one check found: how much it looked at, what broke, and why it may not be sure.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// Violations that are kept word for word; all are counted.
@@ -14,7 +16,7 @@ pub struct Violation {
     pub log_index: Option<u64>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
     pub id: String,
     pub name: String,
@@ -25,12 +27,18 @@ pub struct Finding {
     pub shown: Vec<Violation>,
     /// Why nothing can be concluded, even without a violation.
     pub inconclusive: Vec<String>,
+    /// How many things nothing can be concluded of, by what they are.
+    #[serde(skip)]
+    doubts: BTreeMap<String, u64>,
+    /// What there was nothing of, if nothing was looked at: such a check says nothing about the system.
+    #[serde(skip)]
+    if_empty: Option<String>,
 }
 
 impl Finding {
     #[must_use]
     pub fn new(id: &str, name: &str) -> Self {
-        Self { id: id.into(), name: name.into(), checked: 0, violations: 0, shown: Vec::new(), inconclusive: Vec::new() }
+        Self { id: id.into(), name: name.into(), ..Self::default() }
     }
 
     pub fn violated(&mut self, ops: &[u64], log_index: Option<u64>, text: impl FnOnce() -> String) {
@@ -46,10 +54,42 @@ impl Finding {
         }
     }
 
-    /// A check that had nothing to look at says nothing about the system.
+    /// Nothing can be concluded of `count` things; it reads "{count} {what}".
+    pub fn doubt(&mut self, count: u64, what: &str) {
+        if count > 0 {
+            *self.doubts.entry(what.to_owned()).or_default() += count;
+        }
+    }
+
+    /// See `if_empty`.
     #[must_use]
-    pub fn or_unsure_if_empty(mut self, what: &str) -> Self {
-        if self.checked == 0 && self.violations == 0 {
+    pub fn unsure_if_empty(mut self, what: &str) -> Self {
+        self.if_empty = Some(what.to_owned());
+        self
+    }
+
+    /// Adds what the same check found elsewhere in the run.
+    pub fn merge(&mut self, other: Self) {
+        self.checked += other.checked;
+        self.violations += other.violations;
+        self.shown.extend(other.shown);
+        self.shown.truncate(SHOWN_MAX);
+        for why in other.inconclusive {
+            if !self.inconclusive.contains(&why) {
+                self.unsure(why);
+            }
+        }
+        other.doubts.iter().for_each(|(what, count)| self.doubt(*count, what));
+        self.if_empty = self.if_empty.take().or(other.if_empty);
+    }
+
+    /// The whole run was looked at.
+    #[must_use]
+    pub fn conclude(mut self) -> Self {
+        for (what, count) in std::mem::take(&mut self.doubts) {
+            self.unsure(format!("{count} {what}"));
+        }
+        if let Some(what) = self.if_empty.take().filter(|_| self.checked == 0 && self.violations == 0) {
             self.unsure(format!("there was nothing to check: {what}"));
         }
         self

@@ -2,9 +2,9 @@
 
 use crate::hash::Map;
 
-use super::{Case, Finding, Op};
+use super::{Case, Evidence, Finding};
+use crate::evidence::{Moment, Op};
 use crate::history::{Digest, OrderId, Outcome, PaymentName, Purpose, Request, SeriesCode, WriteAnswer, Written};
-use crate::model::LoggedCommand;
 
 /// What a write is idempotent by.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -83,7 +83,7 @@ fn same_answer(one: &Written, two: &Written) -> bool {
 
 #[must_use]
 pub fn same_id_same_answer(case: &Case) -> Finding {
-    let mut finding = Finding::new("V8", "same id and body, same answer; same id and other body, refused");
+    let mut finding = same_id_finding();
     for group in case.groups.values() {
         let writes = writes(group);
         let Some((first_op, first)) = writes.first() else { continue };
@@ -110,10 +110,20 @@ pub fn same_id_same_answer(case: &Case) -> Finding {
                 .violated(&originals, index, || format!("{} calls with one id say that they were the first", originals.len()));
         }
     }
-    if case.groups.is_empty() {
+    finding
+}
+
+#[must_use]
+pub fn writes_were_sent(evidence: &Evidence) -> Finding {
+    let mut finding = same_id_finding();
+    if !evidence.moments.iter().any(Moment::is_write) {
         finding.unsure("there was nothing to check: no write was sent");
     }
     finding
+}
+
+fn same_id_finding() -> Finding {
+    Finding::new("V8", "same id and body, same answer; same id and other body, refused")
 }
 
 /// Another body under an id that was taken, and refused as it must be. (That it was refused for this, V11 says.)
@@ -154,13 +164,12 @@ pub fn one_effect_a_notice(case: &Case) -> Finding {
                 continue;
             }
             finding.checked += 1;
-            let there = case.replay.at(log, place).map(|(command, _)| command);
-            if there != Some(&LoggedCommand::Client(op.invoke.request.clone())) {
+            if case.lot.at(place).is_none_or(|there| there.request != op.invoke.request) {
                 finding.violated(&[op.id()], Some(place.log_index), || {
                     format!("a notice was accepted as recorded at {place}, and does not stand there in the committed log")
                 });
             }
         }
     }
-    finding.or_unsure_if_empty("no payment notice was accepted")
+    finding.unsure_if_empty("no payment notice was accepted")
 }

@@ -1,6 +1,7 @@
 //! V5: every payment stands for issued stamps or is owed back, never both, in everything that was ever shown.
 
-use super::{Case, Finding, ScanRecords};
+use super::{Case, Evidence, Finding};
+use crate::evidence::{Page, ScanRecords};
 use crate::hash::Map;
 use crate::history::{
     OrderId, OrderSeen, OrderState, Outcome, PaymentName, PaymentOutcome, PaymentSeen, ReadAnswer, RefundReason, RefundSeen,
@@ -102,14 +103,7 @@ impl<'a> Seen<'a> {
     fn see_read(&mut self, finding: &mut Finding, answer: &'a ReadAnswer, op: u64) {
         match answer {
             ReadAnswer::Payment(shown) => self.see_payment(finding, shown, op),
-            ReadAnswer::Payments { payments, .. } => {
-                payments.iter().for_each(|shown| self.see_payment(finding, shown, op));
-            }
             ReadAnswer::Order(shown) => self.see_order(finding, shown, op),
-            ReadAnswer::Orders { orders, .. } => orders.iter().for_each(|shown| self.see_order(finding, shown, op)),
-            ReadAnswer::RefundsDue { refunds, .. } => {
-                refunds.iter().for_each(|refund| self.see_refund(finding, refund, op));
-            }
             ReadAnswer::SerialStamped { order, .. } => {
                 self.stamped.entry(*order).or_insert(op);
             }
@@ -149,11 +143,29 @@ impl<'a> Seen<'a> {
     }
 }
 
+fn finding() -> Finding {
+    Finding::new("V5", "issued or refunded, never both, for ever")
+}
+
+/// What says how much is refunded is there once.
+#[must_use]
+pub fn no_policy_twice(evidence: &Evidence) -> Finding {
+    let mut finding = finding();
+    for (node, scan) in evidence.distinct_scans() {
+        let mut versions: Vec<u32> = scan.policies.iter().map(|policy| policy.version).collect();
+        versions.sort_unstable();
+        for pair in versions.windows(2).filter(|pair| pair[0] == pair[1]) {
+            finding.violated(&[], None, || format!("node {node}: policy {} is there twice", pair[0]));
+        }
+    }
+    finding
+}
+
 #[must_use]
 pub fn issued_or_refunded(case: &Case) -> Finding {
-    let mut finding = Finding::new("V5", "issued or refunded, never both, for ever");
+    let mut finding = finding();
     let mut seen = Seen::default();
-    for op in &case.evidence.ops {
+    for op in &case.lot.ops {
         for answer in &op.answers {
             match &answer.outcome {
                 Outcome::Written(written) => {
@@ -164,17 +176,24 @@ pub fn issued_or_refunded(case: &Case) -> Finding {
             }
         }
     }
-    for (node, scan) in case.evidence.distinct_scans() {
-        for shown in scan.records.payments.values() {
+    for (op, page) in &case.lot.listed {
+        match page {
+            Page::Order(shown) => seen.see_order(&mut finding, shown, *op),
+            Page::Payment(shown) => seen.see_payment(&mut finding, shown, *op),
+            Page::Refund(shown) => seen.see_refund(&mut finding, shown, *op),
+        }
+    }
+    for (node, _, records) in case.scans() {
+        for shown in records.payments.values() {
             seen.see(&mut finding, &shown.payment, shown.order, shown.outcome, IN_A_SCAN);
         }
-        scan.records.orders.values().for_each(|shown| seen.see_order(&mut finding, shown, IN_A_SCAN));
-        scan.records.refunds.values().for_each(|shown| seen.see_refund(&mut finding, shown, IN_A_SCAN));
-        issued_without_payment(&mut finding, node, &scan.records);
-        owed_back(&mut finding, node, &scan.records);
+        records.orders.values().for_each(|shown| seen.see_order(&mut finding, shown, IN_A_SCAN));
+        records.refunds.values().for_each(|shown| seen.see_refund(&mut finding, shown, IN_A_SCAN));
+        issued_without_payment(&mut finding, node, records);
+        owed_back(&mut finding, node, records);
     }
     seen.conclude(&mut finding);
-    finding.or_unsure_if_empty("no payment was ever seen")
+    finding.unsure_if_empty("no payment was ever seen")
 }
 
 fn named(ops: [u64; 2]) -> Vec<u64> {

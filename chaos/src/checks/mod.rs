@@ -1,7 +1,8 @@
 //! The invariants, each judged from the evidence of a run. Ids and names are those of the verification plan.
 //!
 //! The log gives the order of everything; [`replay`] runs the judge's own model over it once, and the checks compare what
-//! clients, replicas and samples showed with what it says.
+//! clients, replicas and samples showed with what it says. What joins by order is judged lot by lot, on every core
+//! ([`lots`]); what goes over all calls or all replicas, once for the run.
 
 pub mod accounting;
 pub mod books;
@@ -10,15 +11,16 @@ pub mod coverage;
 pub mod differences;
 pub mod durability;
 pub mod effects;
-pub mod evidence;
 pub mod failures_2024;
 pub mod finding;
 pub mod idempotence;
 pub mod issued_or_refunded;
 mod lists;
+pub mod lots;
 pub mod money;
 pub mod overload;
 pub mod raft;
+pub mod reach;
 mod reads;
 mod records;
 pub mod recovery;
@@ -27,80 +29,53 @@ pub mod replicas;
 pub mod search;
 pub mod serials;
 pub mod sessions;
+pub mod sweep;
 pub mod timeline;
 pub mod unknowns;
-pub mod watched;
+mod watched;
 pub mod witness;
 
-pub use evidence::{Answered, Evidence, Op, Scan, ScanRecords};
+pub use crate::evidence::Evidence;
 pub use finding::{Finding, Violation};
+pub use lots::{Case, OfLots};
 pub use replay::Replay;
 
 use idempotence::NaturalId;
-use serials::Sighting;
+use timeline::Acknowledged;
 
-use crate::hash::Map;
-use crate::history::{Consistency, Request};
-use crate::serial_code::SerialCodes;
-
-/// A run, ready to be judged.
-pub struct Case<'a> {
-    pub evidence: &'a Evidence,
-    pub replay: &'a Replay,
-    pub codes: &'a SerialCodes,
-    /// Every write by what it is idempotent by, in the order of their calls.
-    pub groups: Map<NaturalId<'a>, Vec<&'a Op>>,
-    /// Every moment at which a serial was shown, in the order of series and number.
-    pub sightings: Vec<Sighting>,
-}
-
-impl<'a> Case<'a> {
-    #[must_use]
-    pub fn new(evidence: &'a Evidence, replay: &'a Replay, codes: &'a SerialCodes) -> Self {
-        let groups = idempotence::groups(&evidence.ops);
-        Self { evidence, replay, codes, groups, sightings: serials::sightings(evidence, codes) }
-    }
-}
-
-/// Every invariant that is due, in the order of their ids.
+/// Every invariant that is due, in the order of their ids. `watched`: V21; `writes`: in the order in which they were acknowledged.
 #[must_use]
-pub fn check_all(case: &Case) -> Vec<Finding> {
-    vec![
-        durability::no_acknowledged_op_is_lost(case),
-        serials::a_serial_belongs_to_one_order(case),
-        serials::no_phantom_serial(case),
-        accounting::serial_accounting(case),
-        issued_or_refunded::issued_or_refunded(case),
-        money::money_adds_up(case),
-        books::provider_and_ledger_agree(case),
-        idempotence::same_id_same_answer(case),
-        effects::refused_had_no_effect(case),
-        sessions::arrows_and_sessions(case),
-        witness::linearizable(case),
-        unknowns::unknowns_become_known(case),
-        replicas::replicas_agree(case),
-        recovery::bounded_recovery(case),
-        raft::raft_invariants(case),
-        idempotence::one_effect_a_notice(case),
-        clocks::no_order_expires_early(case),
-        coverage::faults_landed(case),
-        watched::watched_what_the_log_makes(case),
-        overload::overload_is_shed_in_order(case),
-    ]
-}
-
-/// Reads are, unless they ask for less by name; of a list the first page is, the others are of its index. (Writes always.)
-#[must_use]
-pub fn is_linearizable(request: &Request) -> bool {
-    match request {
-        Request::ListOrders(list) => return list.as_of.is_none(),
-        Request::ListPayments(list) => return list.as_of.is_none(),
-        _ => {}
+pub fn check_all(
+    evidence: &Evidence,
+    replay: &Replay,
+    watched: Finding,
+    writes: &[Acknowledged],
+    of_lots: &mut OfLots,
+) -> Vec<Finding> {
+    let mut of_run = vec![
+        durability::replicas_are_whole(evidence, replay),
+        serials::claims_do_not_overlap(std::mem::take(&mut of_lots.claims)),
+        accounting::serial_accounting(evidence, std::mem::take(&mut of_lots.accounts)),
+        issued_or_refunded::no_policy_twice(evidence),
+        money::money_adds_up(evidence, replay, &of_lots.sums),
+        idempotence::writes_were_sent(evidence),
+        replicas::replicas_agree(evidence),
+        recovery::bounded_recovery(evidence, writes),
+        raft::raft_invariants(evidence),
+        coverage::faults_landed(evidence),
+        watched,
+        overload::overload_is_shed_in_order(evidence),
+        witness::reads_fit(evidence, replay),
+    ];
+    of_run.extend(sweep::in_real_time(evidence));
+    // What contradicts a call directly is shown before what it entails.
+    let mut merged = std::mem::take(&mut of_lots.findings);
+    for finding in of_run {
+        match merged.iter_mut().find(|there| there.id == finding.id) {
+            Some(there) => there.merge(finding),
+            None => merged.push(finding),
+        }
     }
-    !matches!(
-        request,
-        Request::GetOrder { consistency: Consistency::Stale, .. }
-            | Request::GetPayment { consistency: Consistency::Stale, .. }
-            | Request::VerifySerial { consistency: Consistency::Stale, .. }
-    )
+    merged.sort_by_key(|finding| finding.id[1..].parse::<u32>().unwrap_or(u32::MAX));
+    merged.into_iter().map(Finding::conclude).collect()
 }

@@ -3,24 +3,21 @@
 
 use std::ops::Range;
 
-use super::{Case, Evidence, Finding, Op};
+use super::{Evidence, Finding};
 use crate::checks::timeline::MS;
-use crate::history::{Outcome, PaymentOutcome, Phase, Request};
+use crate::evidence::{Asked, Known, Moment};
+use crate::history::Phase;
 
 /// Share of a phase that is not counted: while the queues fill up behind the change of load, and the first answers of a run are still
 /// to come.
 const SETTLING_PARTS: u64 = 4;
-/// How a node says that too much waits.
-const OVERLOADED: &str = "OVERLOADED";
-/// How a node says that it let a call in and had no time for it.
-const NOT_IN_TIME: &str = "NOT_IN_TIME";
 
 #[must_use]
-pub fn overload_is_shed_in_order(case: &Case) -> Finding {
+pub fn overload_is_shed_in_order(evidence: &Evidence) -> Finding {
     let mut finding = Finding::new("V22", "under overload: goodput stays, and no payment is shed where orders are let in");
-    payments_let_in(case.evidence, &mut finding);
-    if let Some(share) = case.evidence.facts.bounds.goodput_share {
-        goodput(case.evidence, share, &mut finding);
+    payments_let_in(evidence, &mut finding);
+    if let Some(share) = evidence.facts.bounds.goodput_share {
+        goodput(evidence, share, &mut finding);
     }
     finding
 }
@@ -32,7 +29,7 @@ fn goodput(evidence: &Evidence, share: f64, finding: &mut Finding) {
         return;
     };
     let (before, during) = (issued_per_s(evidence, warm_up..surge), issued_per_s(evidence, surge..heal));
-    let turned_away = evidence.ops.iter().filter(|op| is_new_order(op) && is_shed(op)).count();
+    let turned_away = evidence.moments.iter().filter(|call| call.asked == Asked::NewOrder && call.known == Known::Shed).count();
     finding.checked += 1;
     if turned_away == 0 {
         finding.unsure("no order was turned away: there was no overload");
@@ -45,54 +42,33 @@ fn goodput(evidence: &Evidence, share: f64, finding: &mut Finding) {
 /// Behind the time in which the load changed.
 fn issued_per_s(evidence: &Evidence, phase: Range<u64>) -> f64 {
     let counted = phase.start + phase.end.saturating_sub(phase.start) / SETTLING_PARTS..phase.end;
-    let is_counted = |op: &&Op| is_issued(op) && op.known().is_some_and(|answer| counted.contains(&answer.at_ns));
-    let issued = evidence.ops.iter().filter(is_counted).count();
+    let issued = evidence.moments.iter().filter(|call| call.known == Known::Issued && counted.contains(&call.known_ns)).count();
     let length_ms = counted.end.saturating_sub(counted.start) / MS;
     if length_ms == 0 { 0.0 } else { issued as f64 * 1_000.0 / length_ms as f64 }
 }
 
 /// For each payment that a node turned away: no new order that came to the node and was answered meanwhile was let in.
 fn payments_let_in(evidence: &Evidence, finding: &mut Finding) {
-    let mut let_in: Vec<(u16, u64, u64, u64)> = evidence
-        .ops
-        .iter()
-        .filter(|op| is_new_order(op) && op.known().is_some_and(|answer| matches!(answer.outcome, Outcome::Written(_))))
-        .map(|op| (op.invoke.node, op.invoke.at_ns, op.ended_ns(), op.id()))
-        .collect();
-    let_in.sort_unstable();
+    // In other drills a payment may wait in vain for a leader whose disk or process stands still.
     let is_overload = evidence.facts.bounds.goodput_share.is_some();
-    for op in evidence.ops.iter().filter(|op| matches!(op.invoke.request, Request::RecordPayment { .. })) {
-        finding.checked += 1;
-        // In other drills a payment may wait in vain for a leader whose disk or process stands still.
-        let waits_in_vain = is_overload && is_not_done(op, NOT_IN_TIME);
-        if !is_shed(op) && !waits_in_vain {
-            continue;
-        }
-        let (node, from, until) = (op.invoke.node, op.invoke.at_ns, op.ended_ns());
-        let at = let_in.partition_point(|order| (order.0, order.1) < (node, from));
-        let meanwhile = let_in[at..].iter().take_while(|order| order.0 == node && order.1 <= until);
-        if let Some((.., order)) = meanwhile.filter(|order| order.2 <= until).last() {
-            finding.violated(&[op.id(), *order], None, || {
+    let is_shed = |call: &&Moment| {
+        call.asked == Asked::Payment && (call.known == Known::Shed || is_overload && call.known == Known::NotInTime)
+    };
+    finding.checked += evidence.moments.iter().filter(|call| call.asked == Asked::Payment).count() as u64;
+    if !evidence.moments.iter().any(|call| is_shed(&call)) {
+        return;
+    }
+    let mut let_in: Vec<&Moment> =
+        evidence.moments.iter().filter(|call| call.asked == Asked::NewOrder && call.is_written()).collect();
+    let_in.sort_unstable_by_key(|order| (order.node, order.invoked_ns, order.ended_ns, order.op));
+    for payment in evidence.moments.iter().filter(is_shed) {
+        let (node, from, until) = (payment.node, payment.invoked_ns, payment.ended_ns);
+        let at = let_in.partition_point(|order| (order.node, order.invoked_ns) < (node, from));
+        let meanwhile = let_in[at..].iter().take_while(|order| order.node == node && order.invoked_ns <= until);
+        if let Some(order) = meanwhile.filter(|order| order.ended_ns <= until).last() {
+            finding.violated(&[payment.op.into(), order.op.into()], None, || {
                 format!("node {node} turned a payment away, and let in a new order that came after it")
             });
         }
     }
-}
-
-fn is_new_order(op: &Op) -> bool {
-    matches!(op.invoke.request, Request::PlaceOrder { .. })
-}
-
-fn is_shed(op: &Op) -> bool {
-    is_not_done(op, OVERLOADED)
-}
-
-fn is_not_done(op: &Op, why: &str) -> bool {
-    op.answers.iter().any(|answer| matches!(&answer.outcome, Outcome::NotDone { reason } if **reason == *why))
-}
-
-fn is_issued(op: &Op) -> bool {
-    let Some(answer) = op.known() else { return false };
-    let Outcome::Written(written) = &answer.outcome else { return false };
-    !written.receipt.replayed && written.answer.payment_outcome() == Some(PaymentOutcome::Applied)
 }

@@ -4,14 +4,17 @@
 
 use crate::hash::Map;
 
-use super::{Case, Finding};
+use super::{Case, Evidence, Finding};
 use crate::history::{NodeRole, Outcome, ProcessEvent, ProcessStep, StatusSample};
 
+fn finding() -> Finding {
+    Finding::new("V16", "Raft: one leader a term, nothing goes back, indexes in order")
+}
+
 #[must_use]
-pub fn raft_invariants(case: &Case) -> Finding {
-    let mut finding = Finding::new("V16", "Raft: one leader a term, nothing goes back, indexes in order");
-    let evidence = case.evidence;
-    one_leader_a_term(case, &mut finding);
+pub fn raft_invariants(evidence: &Evidence) -> Finding {
+    let mut finding = finding();
+    one_leader_a_term(evidence, &mut finding);
     let starts_and_exits = starts_and_exits(&evidence.processes);
     let mut before: Map<u16, &StatusSample> = Map::default();
     for sample in &evidence.statuses {
@@ -28,14 +31,13 @@ pub fn raft_invariants(case: &Case) -> Finding {
     for index in &evidence.log.conflicts {
         finding.violated(&[], Some(*index), || format!("two exports show different entries at index {index}"));
     }
-    for (index, pair) in (evidence.log.first_index..).zip(evidence.log.entries.windows(2)) {
+    for (index, pair) in (evidence.log.first_index..).zip(evidence.log.outlines().windows(2)) {
         if pair[1].term < pair[0].term {
             finding.violated(&[], Some(index + 1), || {
                 format!("the log's term goes back from {} to {}", pair[0].term, pair[1].term)
             });
         }
     }
-    terms_of_answers(case, &mut finding);
     if evidence.statuses.is_empty() {
         finding.unsure("there was nothing to check: no node was sampled");
     }
@@ -52,9 +54,9 @@ fn starts_and_exits(events: &[ProcessEvent]) -> Map<u16, Vec<u64>> {
     of_nodes
 }
 
-fn one_leader_a_term(case: &Case, finding: &mut Finding) {
+fn one_leader_a_term(evidence: &Evidence, finding: &mut Finding) {
     let mut leaders: Map<u64, u64> = Map::default();
-    for sample in &case.evidence.statuses {
+    for sample in &evidence.statuses {
         let leader = match sample.role {
             NodeRole::Leader => u64::from(sample.node),
             _ => sample.leader,
@@ -106,8 +108,10 @@ fn never_back(before: &StatusSample, after: &StatusSample, restarted: bool, find
 }
 
 /// Who answers a first execution leads in the term of its entry, or in a later one.
-fn terms_of_answers(case: &Case, finding: &mut Finding) {
-    for op in &case.evidence.ops {
+#[must_use]
+pub fn terms_of_answers(case: &Case) -> Finding {
+    let mut finding = finding();
+    for op in &case.lot.ops {
         for answer in &op.answers {
             let Outcome::Written(written) = &answer.outcome else { continue };
             let receipt = written.receipt;
@@ -120,6 +124,7 @@ fn terms_of_answers(case: &Case, finding: &mut Finding) {
             }
         }
     }
+    finding
 }
 
 #[cfg(test)]

@@ -5,8 +5,9 @@
 
 use std::ops::Range;
 
-use super::timeline::{Acknowledged, MS, Window, acknowledged_writes, arrivals_end, is_acknowledged, windows};
-use super::{Case, Evidence, Finding};
+use super::timeline::{Acknowledged, MS, Window, arrivals_end, windows};
+use super::{Evidence, Finding};
+use crate::evidence::Moment;
 use crate::history::{Bounds, FaultStage, Purpose};
 use crate::limits;
 
@@ -16,14 +17,12 @@ const WINDOW_NS: u64 = 1_000 * MS;
 const WINDOW_WRITES_MIN: usize = 20;
 
 #[must_use]
-pub fn bounded_recovery(case: &Case) -> Finding {
+pub fn bounded_recovery(evidence: &Evidence, writes: &[Acknowledged]) -> Finding {
     let mut finding = Finding::new("V14", "writes succeed soon after a majority is healthy, and are quick again");
-    let evidence = case.evidence;
     let bounds = &evidence.facts.bounds;
-    let writes = acknowledged_writes(evidence);
     let windows = windows(evidence);
     let arrivals_end_ns = arrivals_end(evidence);
-    let quick_ns = baseline(evidence, &writes).map(|baseline_ns| quick(baseline_ns, bounds));
+    let quick_ns = baseline(evidence, writes).map(|baseline_ns| quick(baseline_ns, bounds));
     let (mut successes, mut latencies) = (0, 0);
     for (at, window) in windows.iter().enumerate() {
         let next_ns = windows.get(at + 1).map_or(u64::MAX, |next| next.fired_ns).min(arrivals_end_ns);
@@ -35,12 +34,11 @@ pub fn bounded_recovery(case: &Case) -> Finding {
         let leaves = |bound_ms: u64| next_ns.saturating_sub(healthy_ns) >= bound_ms.saturating_mul(MS);
         if leaves(bounds.first_success_ms) {
             successes += 1;
-            first_success(evidence, &writes, window, healthy_ns, &mut finding);
+            first_success(evidence, writes, window, healthy_ns, &mut finding);
         }
         if leaves(bounds.p99_recovery_ms)
             && let Some(quick_ns) = quick_ns
-            && let Some(is_quick) =
-                quick_again(&writes, window, healthy_ns, bounds.p99_recovery_ms.saturating_mul(MS), quick_ns)
+            && let Some(is_quick) = quick_again(writes, window, healthy_ns, bounds.p99_recovery_ms.saturating_mul(MS), quick_ns)
         {
             latencies += 1;
             if !is_quick {
@@ -86,13 +84,13 @@ fn late(evidence: &Evidence, window: &Window, healthy_ns: u64, bound_ms: u64, wh
 /// Why what was seen in `window` may be the tool's doing. Of calls that go out one by one the first send waits for nothing but the
 /// tool; what goes through a stream waits for that, and a repetition for what was before it.
 fn tool_was_late(evidence: &Evidence, window: Range<u64>) -> Option<String> {
-    let calls = || evidence.ops.iter().map(|op| &op.invoke);
-    if !calls().any(|call| call.request.is_write() && window.contains(&call.at_ns)) {
+    let calls = || evidence.moments.iter();
+    if !calls().any(|call| call.is_write() && window.contains(&call.invoked_ns)) {
         return Some("no write was sent in that time".into());
     }
-    let firsts = calls().filter(|call| call.purpose == Purpose::Traffic && call.batch == 0);
-    let in_window = firsts.filter(|call| call.at_ns >= window.start && call.intended_ns < window.end);
-    let lag_ms = in_window.map(|call| call.at_ns.saturating_sub(call.intended_ns)).max().unwrap_or(0) / MS;
+    let firsts = calls().filter(|call| call.purpose == Purpose::Traffic && !call.in_batch);
+    let in_window = firsts.filter(|call| call.invoked_ns >= window.start && call.intended_ns < window.end);
+    let lag_ms = in_window.map(|call| call.invoked_ns.saturating_sub(call.intended_ns)).max().unwrap_or(0) / MS;
     (u128::from(lag_ms) > limits::SEND_LAG_MAX.as_millis()).then(|| format!("the tool itself sent up to {lag_ms} ms too late"))
 }
 
@@ -138,16 +136,15 @@ fn p99(mut latencies_ns: Vec<u64>) -> Option<u64> {
 
 /// After the heal, the cluster takes writes.
 fn fresh_writes(evidence: &Evidence, finding: &mut Finding) {
-    let fresh: Vec<_> = evidence.ops.iter().filter(|op| op.invoke.purpose == Purpose::FreshWrite).collect();
+    let fresh: Vec<&Moment> = evidence.moments.iter().filter(|call| call.purpose == Purpose::FreshWrite).collect();
     finding.checked += fresh.len() as u64;
-    let succeeded = fresh.iter().any(|op| op.known().is_some_and(|answer| is_acknowledged(&answer.outcome)));
-    if fresh.is_empty() || succeeded {
+    if fresh.is_empty() || evidence.fresh_write_ns().is_some() {
         return;
     }
     if evidence.history_is_cut {
         return finding.unsure("the history ends before a fresh write was answered");
     }
-    let ops: Vec<u64> = fresh.iter().map(|op| op.id()).collect();
+    let ops: Vec<u64> = fresh.iter().map(|call| call.op.into()).collect();
     finding.violated(&ops, None, || "no fresh write succeeded after the heal".into());
 }
 

@@ -2,12 +2,11 @@
 
 use crate::hash::Map;
 
-use super::{Case, Finding};
+use super::{Evidence, Finding};
 
 #[must_use]
-pub fn replicas_agree(case: &Case) -> Finding {
+pub fn replicas_agree(evidence: &Evidence) -> Finding {
     let mut finding = Finding::new("V13", "replicas have the same digest at the same index");
-    let evidence = case.evidence;
     let reported = evidence.digests.iter().map(|(node, index, digest)| (*node, *index, &**digest));
     let sampled = evidence.statuses.iter().map(|sample| (sample.node, sample.applied_index, &*sample.digest));
     let scanned = evidence.scans.iter().map(|(node, scan)| (*node, scan.header.applied_index, scan.header.digest.as_str()));

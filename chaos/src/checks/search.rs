@@ -7,7 +7,8 @@
 
 use crate::hash::{Map, Set};
 
-use super::{Evidence, Finding, Op};
+use super::Finding;
+use crate::evidence::Op;
 use crate::history::{
     Consistency, OrderId, OrderState, Outcome, PaymentName, PaymentOutcome, Purpose, ReadAnswer, Request, WriteAnswer,
 };
@@ -44,19 +45,10 @@ struct Call<'a> {
     number: usize,
 }
 
-pub fn orders_can_be_explained(evidence: &Evidence, finding: &mut Finding) {
-    let mut by_order: Map<OrderId, Vec<&Op>> = Map::default();
-    for op in &evidence.ops {
-        if let Some(order) = order_of(&op.invoke.request) {
-            by_order.entry(order).or_default().push(op);
-        }
-    }
+/// `ops`: all that concern an order are among them.
+pub fn orders_can_be_explained(ops: &[Op], finding: &mut Finding) {
     let (mut too_many, mut too_long) = (0, 0);
-    for (order, ops) in by_order {
-        let in_sample = u16::from_be_bytes([order[14], order[15]]).is_multiple_of(SAMPLE_ONE_IN);
-        if !in_sample && ops.iter().all(|op| op.known().is_some()) {
-            continue;
-        }
+    for (order, ops) in to_be_searched(ops) {
         let calls = calls(&ops);
         if calls.len() > CALLS_MAX {
             too_many += 1;
@@ -74,9 +66,20 @@ pub fn orders_can_be_explained(evidence: &Evidence, finding: &mut Finding) {
             }
         }
     }
-    if too_many + too_long > 0 {
-        finding.unsure(format!("the search left out {} orders: too many calls, or too many states", too_many + too_long));
+    finding.doubt(too_many + too_long, "orders were left out by the search: too many calls, or too many states");
+}
+
+/// All orders with an unknown call, and the sample.
+fn to_be_searched(ops: &[Op]) -> Map<OrderId, Vec<&Op>> {
+    let of_orders = || ops.iter().filter_map(|op| Some((order_of(&op.invoke.request)?, op)));
+    let in_sample = |order: OrderId| u16::from_be_bytes([order[14], order[15]]).is_multiple_of(SAMPLE_ONE_IN);
+    let wanted: Set<OrderId> =
+        of_orders().filter(|(order, op)| in_sample(*order) || op.known().is_none()).map(|(order, _)| order).collect();
+    let mut by_order: Map<OrderId, Vec<&Op>> = Map::default();
+    for (order, op) in of_orders().filter(|(order, _)| wanted.contains(order)) {
+        by_order.entry(order).or_default().push(op);
     }
+    by_order
 }
 
 fn order_of(request: &Request) -> Option<OrderId> {

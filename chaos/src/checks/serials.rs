@@ -4,11 +4,10 @@
 
 use crate::hash::{Map, Set};
 
-use super::{Case, Evidence, Finding};
+use super::{Case, Finding};
+use crate::evidence::{Op, Page};
 use crate::history::{CodesSeen, Digest, OrderId, Outcome, ReadAnswer, Request, SerialsSeen, SeriesCode, WriteAnswer};
-use crate::limits;
 use crate::model::{order_text, series_text};
-use crate::serial_code::SerialCodes;
 
 /// The op number of a sighting in a scan.
 const IN_A_SCAN: u64 = 0;
@@ -50,9 +49,9 @@ impl Sighting {
 }
 
 /// In the order of series and number.
-pub(super) fn sightings(evidence: &Evidence, codes: &SerialCodes) -> Vec<Sighting> {
+pub(super) fn sightings(case: &Case) -> Vec<Sighting> {
     let mut found = Vec::new();
-    for op in &evidence.ops {
+    for op in &case.lot.ops {
         for answer in &op.answers {
             match (&op.invoke.request, &answer.outcome) {
                 (Request::RecordPayment { order, .. }, Outcome::Written(written)) => {
@@ -69,17 +68,13 @@ pub(super) fn sightings(evidence: &Evidence, codes: &SerialCodes) -> Vec<Sightin
                     (_, ReadAnswer::Order(seen)) => {
                         found.extend(seen.serials.iter().map(|serials| Sighting::of(serials, seen.order, op.id())));
                     }
-                    (_, ReadAnswer::Orders { orders, .. }) => {
-                        let issued = orders.iter().filter_map(|seen| Some((seen.order, seen.serials.as_ref()?)));
-                        found.extend(issued.map(|(order, serials)| Sighting::without_codes(serials, order, op.id())));
-                    }
                     (
                         Request::VerifySerial { code, .. },
                         ReadAnswer::SerialIssued { order, .. }
                         | ReadAnswer::SerialStamped { order, .. }
                         | ReadAnswer::SerialVoided { order, .. },
                     ) => {
-                        let stamp = codes.read(code);
+                        let stamp = case.codes.read(code);
                         found.extend(stamp.map(|(series, number)| Sighting::of_one(series, number, *order, op.id())));
                     }
                     _ => {}
@@ -88,11 +83,15 @@ pub(super) fn sightings(evidence: &Evidence, codes: &SerialCodes) -> Vec<Sightin
             }
         }
     }
-    for (_, scan) in evidence.distinct_scans() {
-        for seen in scan.records.orders.values() {
+    for (op, page) in &case.lot.listed {
+        let Page::Order(seen) = page else { continue };
+        found.extend(seen.serials.iter().map(|serials| Sighting::without_codes(serials, seen.order, *op)));
+    }
+    for (_, _, records) in case.scans() {
+        for seen in records.orders.values() {
             found.extend(seen.serials.iter().map(|serials| Sighting::without_codes(serials, seen.order, IN_A_SCAN)));
         }
-        for ((order, _), seen) in &scan.records.stampings {
+        for ((order, _), seen) in &records.stampings {
             found.push(Sighting::of_one(seen.series, seen.number, *order, IN_A_SCAN));
         }
     }
@@ -100,43 +99,92 @@ pub(super) fn sightings(evidence: &Evidence, codes: &SerialCodes) -> Vec<Sightin
     found
 }
 
+/// A range that an order was shown with, by whomever first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Claim {
+    series: SeriesCode,
+    first: u64,
+    end: u64,
+    order: OrderId,
+    op: u64,
+}
+
+/// Of the lot's orders; what lies within another claim of its order is left out.
 #[must_use]
-pub fn a_serial_belongs_to_one_order(case: &Case) -> Finding {
-    let mut finding = Finding::new("V2", "a serial belongs to one order, over every sighting");
-    let mut ranges: Map<OrderId, Sighting> = Map::default();
-    // The sighting that reaches furthest so far: a later one that begins before its end shares numbers with it.
-    let mut furthest: Option<Sighting> = None;
-    for &sighting in &case.sightings {
-        finding.checked += 1;
-        let text = |other: &Sighting| {
-            let number = sighting.first;
-            let (one, two) = (order_text(other.order), order_text(sighting.order));
-            format!("serial {}/{number} was shown for order {one} and for order {two}", series_text(sighting.series))
+pub fn claims(case: &Case) -> Vec<Claim> {
+    let mut claims: Vec<Claim> = Vec::new();
+    for sighting in &case.sightings {
+        let claim = Claim {
+            series: sighting.series,
+            first: sighting.first,
+            end: sighting.end(),
+            order: sighting.order,
+            op: sighting.op,
         };
+        // (They stand in the order of their first numbers.)
+        let is_within = |there: &Claim| (there.series, there.order) == (claim.series, claim.order) && claim.end <= there.end;
+        if !claims.last().is_some_and(is_within) {
+            claims.push(claim);
+        }
+    }
+    claims
+}
+
+fn finding() -> Finding {
+    Finding::new("V2", "a serial belongs to one order, over every sighting")
+}
+
+/// Of all orders.
+#[must_use]
+pub fn claims_do_not_overlap(mut claims: Vec<Claim>) -> Finding {
+    let mut finding = finding();
+    claims.sort_unstable();
+    // The claim that reaches furthest so far: a later one that begins before its end shares numbers with it.
+    let mut furthest: Option<Claim> = None;
+    for claim in claims {
         match &mut furthest {
-            Some(other) if other.series == sighting.series && sighting.first < other.end() => {
-                if other.order != sighting.order {
-                    finding.violated(&[other.ops(), sighting.ops()].concat(), None, || text(other));
+            Some(other) if other.series == claim.series && claim.first < other.end => {
+                if other.order != claim.order {
+                    finding.violated(&named([other.op, claim.op]), None, || {
+                        let (one, two) = (order_text(other.order), order_text(claim.order));
+                        let (series, number) = (series_text(claim.series), claim.first);
+                        format!("serial {series}/{number} was shown for order {one} and for order {two}")
+                    });
                 }
-                if sighting.end() > other.end() {
-                    *other = sighting;
+                if claim.end > other.end {
+                    *other = claim;
                 }
             }
-            _ => furthest = Some(sighting),
+            _ => furthest = Some(claim),
         }
+    }
+    finding
+}
+
+fn named(ops: [u64; 2]) -> Vec<u64> {
+    ops.into_iter().filter(|op| *op != IN_A_SCAN).collect()
+}
+
+/// Of the lot: always the same ones.
+#[must_use]
+pub fn an_order_has_its_serials(case: &Case) -> Finding {
+    let mut finding = finding();
+    let mut ranges: Map<OrderId, Sighting> = Map::default();
+    for &sighting in &case.sightings {
+        finding.checked += 1;
         if sighting.single {
             continue;
         }
         let first = *ranges.entry(sighting.order).or_insert(sighting);
         if (first.series, first.first, first.quantity) != (sighting.series, sighting.first, sighting.quantity) {
-            finding.violated(&[first.ops(), sighting.ops()].concat(), None, || {
+            finding.violated(&named([first.op, sighting.op]), None, || {
                 let order = order_text(sighting.order);
                 format!("order {order} was shown with serials from {} and with serials from {}", first.first, sighting.first)
             });
         }
     }
     one_document_a_stamp(case, &mut finding);
-    finding.or_unsure_if_empty("no serial was ever seen")
+    finding.unsure_if_empty("no serial was ever seen")
 }
 
 /// A stamp on a document, as somebody saw it.
@@ -150,7 +198,7 @@ struct Binding {
 
 fn bindings(case: &Case) -> Vec<Binding> {
     let mut found = Vec::new();
-    for op in &case.evidence.ops {
+    for op in &case.lot.ops {
         for answer in &op.answers {
             let seen = match (&op.invoke.request, &answer.outcome) {
                 (Request::StampDocument { order, document }, Outcome::Written(written)) => match written.answer {
@@ -168,8 +216,8 @@ fn bindings(case: &Case) -> Vec<Binding> {
             found.extend(seen.map(|(stamp, document, order)| Binding { stamp, document, order, op: op.id() }));
         }
     }
-    for (_, scan) in case.evidence.distinct_scans() {
-        for ((order, document), seen) in &scan.records.stampings {
+    for (_, _, records) in case.scans() {
+        for ((order, document), seen) in &records.stampings {
             let stamp = (seen.series, seen.number);
             found.push(Binding { stamp, document: *document, order: *order, op: IN_A_SCAN });
         }
@@ -202,12 +250,12 @@ fn one_document_a_stamp(case: &Case, finding: &mut Finding) {
 #[must_use]
 pub fn no_phantom_serial(case: &Case) -> Finding {
     let mut finding = Finding::new("V3", "no phantom serial: known order, valid range, genuine code");
-    let known = Known::of(case.evidence);
+    let known = Known::of(case);
     let mut folded: Option<((SeriesCode, u64, u32), CodesSeen)> = None;
     let evidence = case.evidence;
     let lacks_calls = evidence.history_is_cut || evidence.lacks_calls;
     let mut unasked = 0;
-    let beyond_the_codes = beyond_the_codes(evidence);
+    let beyond_the_codes = beyond_the_codes(case);
     for &sighting in &case.sightings {
         finding.checked += 1;
         let name =
@@ -232,38 +280,21 @@ pub fn no_phantom_serial(case: &Case) -> Finding {
             finding.violated(&sighting.ops(), None, || format!("{}: the printed codes are not those of its numbers", name()));
         }
     }
-    if unasked > 0 {
-        finding.unsure(format!("{unasked} serials may belong to calls that the history lacks"));
-    }
+    finding.doubt(unasked, "serials may belong to calls that the history lacks");
     stamped_codes(case, &mut finding);
     verdicts_on_codes(case, &mut finding);
-    finding.or_unsure_if_empty("no serial was ever seen")
+    finding.unsure_if_empty("no serial was ever seen")
 }
 
-/// Commands of batches whose answers have no room left for their codes: the codes of a batch's commands are printed in their
-/// order, all of an issue or none.
-fn beyond_the_codes(evidence: &Evidence) -> Set<u64> {
-    let mut rooms: Map<u64, u32> = Map::default();
-    let mut beyond = Set::default();
-    for op in evidence.ops.iter().filter(|op| op.invoke.batch != 0) {
-        for answer in &op.answers {
-            let Outcome::Written(written) = &answer.outcome else { continue };
-            let WriteAnswer::Recorded { serials: Some(serials), .. } = &written.answer else { continue };
-            let room = rooms.entry(op.invoke.batch).or_insert(limits::ANSWER_CODES_MAX);
-            match room.checked_sub(serials.quantity) {
-                Some(left) => *room = left,
-                None => {
-                    beyond.insert(op.id());
-                }
-            }
-        }
-    }
-    beyond
+/// The lot's, as sightings name them.
+fn beyond_the_codes(case: &Case) -> Set<u64> {
+    let beyond = case.lot.ops.iter().filter(|op| case.evidence.beyond_the_codes.contains(&op.nth));
+    beyond.map(Op::id).collect()
 }
 
 /// A stamp that goes on a document comes with its printed code.
 fn stamped_codes(case: &Case, finding: &mut Finding) {
-    for op in &case.evidence.ops {
+    for op in &case.lot.ops {
         for answer in &op.answers {
             let Outcome::Written(written) = &answer.outcome else { continue };
             let WriteAnswer::Stamped { series, number, code } = &written.answer else { continue };
@@ -280,7 +311,7 @@ fn stamped_codes(case: &Case, finding: &mut Finding) {
 
 /// Genuine codes must not be called forged, nor forged ones issued.
 fn verdicts_on_codes(case: &Case, finding: &mut Finding) {
-    for op in &case.evidence.ops {
+    for op in &case.lot.ops {
         let Request::VerifySerial { code, .. } = &op.invoke.request else { continue };
         for answer in &op.answers {
             let Outcome::Read(read) = &answer.outcome else { continue };
@@ -303,26 +334,20 @@ enum Phantom {
 }
 
 /// What the tool itself asked for.
-struct Known {
+struct Known<'a> {
     orders: Map<OrderId, Set<u32>>,
-    series: Map<SeriesCode, (u64, u64)>,
+    series: &'a Map<SeriesCode, (u64, u64)>,
 }
 
-impl Known {
-    fn of(evidence: &Evidence) -> Self {
-        let mut known = Self { orders: Map::default(), series: Map::default() };
-        for op in &evidence.ops {
-            match op.invoke.request {
-                Request::PlaceOrder { order, quantity, .. } => {
-                    known.orders.entry(order).or_default().insert(quantity);
-                }
-                Request::OpenSeries { series, first_number, capacity, .. } => {
-                    known.series.entry(series).or_insert((first_number, capacity));
-                }
-                _ => {}
+impl<'a> Known<'a> {
+    fn of(case: &Case<'a>) -> Self {
+        let mut orders: Map<OrderId, Set<u32>> = Map::default();
+        for op in &case.lot.ops {
+            if let Request::PlaceOrder { order, quantity, .. } = op.invoke.request {
+                orders.entry(order).or_default().insert(quantity);
             }
         }
-        known
+        Self { orders, series: &case.evidence.series }
     }
 
     fn phantom(&self, sighting: &Sighting) -> Option<Phantom> {

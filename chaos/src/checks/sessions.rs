@@ -1,8 +1,6 @@
 //! V10: an order moves only along the drawn arrows, and a session never reads backwards.
 
-use crate::hash::Map;
-
-use super::{Case, Finding, is_linearizable};
+use super::{Case, Finding};
 use crate::history::{OrderId, OrderState, Outcome, PaymentOutcome, Place, ReadAnswer, Request};
 use crate::model::order_text;
 
@@ -15,15 +13,14 @@ struct Observed {
     op: u64,
 }
 
-#[must_use]
-pub fn arrows_and_sessions(case: &Case) -> Finding {
-    let mut finding = Finding::new("V10", "an order moves only along the drawn arrows; a session never reads backwards");
-    arrows(case, &mut finding);
-    sessions(case, &mut finding);
-    finding.or_unsure_if_empty("no order was ever seen")
+pub(super) fn finding() -> Finding {
+    Finding::new("V10", "an order moves only along the drawn arrows; a session never reads backwards")
 }
 
-fn arrows(case: &Case, finding: &mut Finding) {
+/// Of the lot's orders. (What a session reads is [`super::sweep`]'s.)
+#[must_use]
+pub fn arrows(case: &Case) -> Finding {
+    let mut finding = finding();
     let mut observed = observations(case);
     observed.sort_unstable();
     for pair in observed.windows(2) {
@@ -40,6 +37,7 @@ fn arrows(case: &Case, finding: &mut Finding) {
             });
         }
     }
+    finding.unsure_if_empty("no order was ever seen")
 }
 
 /// Over any number of steps.
@@ -54,7 +52,7 @@ fn may_become(from: OrderState, to: OrderState) -> bool {
 
 fn observations(case: &Case) -> Vec<Observed> {
     let mut observed = Vec::new();
-    for op in &case.evidence.ops {
+    for op in &case.lot.ops {
         for answer in &op.answers {
             let seen = match (&op.invoke.request, &answer.outcome) {
                 (Request::GetOrder { order, .. }, Outcome::Read(read)) => match (&read.answer, read.read_index) {
@@ -83,14 +81,9 @@ fn observations(case: &Case) -> Vec<Observed> {
             observed.extend(seen.map(|(order, place, state)| Observed { order, place, state, op: op.id() }));
         }
     }
-    for (_, scan) in case.evidence.distinct_scans() {
+    for (_, scan, records) in case.scans() {
         let place = after(scan.header.applied_index);
-        observed.extend(scan.records.orders.values().map(|seen| Observed {
-            order: seen.order,
-            place,
-            state: seen.state,
-            op: 0,
-        }));
+        observed.extend(records.orders.values().map(|seen| Observed { order: seen.order, place, state: seen.state, op: 0 }));
     }
     observed
 }
@@ -98,42 +91,4 @@ fn observations(case: &Case) -> Vec<Observed> {
 /// A read shows the state after the whole entry: behind every place in it.
 const fn after(log_index: u64) -> Place {
     Place { log_index, offset: u32::MAX }
-}
-
-/// Within a session, a linearizable read is good for everything that the session was answered before it asked.
-fn sessions(case: &Case, finding: &mut Finding) {
-    let mut by_session: Map<u32, Vec<(u64, bool, u64, u64)>> = Map::default();
-    for op in &case.evidence.ops {
-        let Some(known) = op.known() else { continue };
-        let (index, is_read) = match &known.outcome {
-            Outcome::Written(written) => (written.receipt.place.log_index, false),
-            Outcome::Read(read) => match (read.read_index, is_linearizable(&op.invoke.request)) {
-                (Some(index), true) => (index, true),
-                _ => continue,
-            },
-            _ => continue,
-        };
-        let session = by_session.entry(op.invoke.session).or_default();
-        if is_read {
-            session.push((op.invoke.at_ns, false, index, op.id()));
-        }
-        // At equal times the call comes before the answer: the two overlap.
-        session.push((known.at_ns, true, index, op.id()));
-    }
-    for mut events in by_session.into_values() {
-        events.sort_unstable();
-        let mut floor = (0, 0);
-        for (_, is_answer, index, op) in events {
-            if is_answer {
-                floor = floor.max((index, op));
-                continue;
-            }
-            finding.checked += 1;
-            if index < floor.0 {
-                finding.violated(&[floor.1, op], Some(index), || {
-                    format!("a session read at index {index} after it had been answered at index {}", floor.0)
-                });
-            }
-        }
-    }
 }

@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use super::{Evidence, Op};
-use crate::history::{FaultStage, NodeRole, Outcome, Phase, ProcessStep, Purpose, Request, Text};
+use super::Evidence;
+use crate::evidence::{Asked, Ended, Moment, Op};
+use crate::hash::Map;
+use crate::history::{FaultStage, NodeRole, OrderId, Outcome, PaymentOutcome, Phase, ProcessStep, Purpose, Request, Text};
 use crate::scenario::FaultKind;
 
 /// Nanoseconds of a millisecond.
@@ -29,28 +31,39 @@ impl Acknowledged {
     }
 }
 
-#[must_use]
-pub const fn is_acknowledged(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Written(_) | Outcome::Refused { place: Some(_), .. })
-}
-
 /// In the order in which they were acknowledged.
 #[must_use]
 pub fn acknowledged_writes(evidence: &Evidence) -> Vec<Acknowledged> {
-    let acknowledged = |op: &&Op| op.answers.first().is_some_and(|answer| is_acknowledged(&answer.outcome));
+    let acknowledged = |call: &&Moment| matches!(call.ended, Ended::Written | Ended::RefusedThere);
     let of =
-        |op: &Op| Acknowledged { intended_ns: op.invoke.intended_ns, invoked_ns: op.invoke.at_ns, returned_ns: op.ended_ns() };
-    let mut writes: Vec<_> = evidence.ops.iter().filter(acknowledged).map(of).collect();
+        |call: &Moment| Acknowledged { intended_ns: call.intended_ns, invoked_ns: call.invoked_ns, returned_ns: call.ended_ns };
+    let mut writes: Vec<_> = evidence.moments.iter().filter(acknowledged).map(of).collect();
     writes.sort_unstable_by_key(|write| write.returned_ns);
     writes
+}
+
+/// When each order's issue was first acknowledged.
+#[must_use]
+pub fn issues(ops: &[Op]) -> Vec<u64> {
+    let mut issues: Map<OrderId, u64> = Map::default();
+    for op in ops {
+        let Request::RecordPayment { order, .. } = op.invoke.request else { continue };
+        let Some(answer) = op.known() else { continue };
+        if let Outcome::Written(written) = &answer.outcome
+            && written.answer.payment_outcome() == Some(PaymentOutcome::Applied)
+        {
+            let first = issues.entry(order).or_insert(answer.at_ns);
+            *first = answer.at_ns.min(*first);
+        }
+    }
+    issues.into_values().collect()
 }
 
 /// Until when somebody would have noticed that nothing works: the last arrival of a buyer, for arrivals wait for nobody.
 #[must_use]
 pub fn arrivals_end(evidence: &Evidence) -> u64 {
-    let is_arrival =
-        |op: &&Op| op.invoke.purpose == Purpose::Traffic && matches!(op.invoke.request, Request::PlaceOrder { .. });
-    evidence.ops.iter().filter(is_arrival).map(|op| op.invoke.at_ns).max().unwrap_or(0)
+    let is_arrival = |call: &&Moment| call.purpose == Purpose::Traffic && call.asked == Asked::NewOrder;
+    evidence.moments.iter().filter(is_arrival).map(|call| call.invoked_ns).max().unwrap_or(0)
 }
 
 /// A fault, when it fired, and from when on a majority was healthy again.
@@ -170,8 +183,7 @@ impl Health {
 
 /// Around each leader kill, the longest time without an acknowledged write that begins or lasts after it, nanoseconds.
 #[must_use]
-pub fn write_pauses(evidence: &Evidence) -> Vec<u64> {
-    let writes = acknowledged_writes(evidence);
+pub fn write_pauses(evidence: &Evidence, writes: &[Acknowledged]) -> Vec<u64> {
     let windows = windows(evidence);
     let traffic_end_ns = evidence.phase_start(Phase::Heal).unwrap_or(evidence.last_ns);
     let mut pauses = Vec::new();
@@ -209,7 +221,7 @@ mod tests {
     fn evidence(faults: Vec<FaultEvent>, ready_again: &[ProcessEvent]) -> Evidence {
         let facts = RunFacts { nodes: vec![1, 2, 3], ..RunFacts::default() };
         let processes = [1, 2, 3].map(|node| ready(0, node)).into_iter().chain(ready_again.iter().copied()).collect();
-        Evidence { faults, processes, last_ns: 300, ..Evidence::empty(facts) }
+        Evidence { faults, processes, last_ns: 300, facts, ..Evidence::default() }
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! V12: every unknown becomes known within a bound after the heal, by asking with the id that the caller holds; and what the
 //! tool was told is not there, never comes.
 
-use crate::hash::Map;
+use crate::hash::{Map, Set};
 
 use super::idempotence::NaturalId;
-use super::timeline::{MS, is_acknowledged};
-use super::{Case, Finding, Op, is_linearizable};
+use super::timeline::MS;
+use super::{Case, Finding};
+use crate::evidence::{Command, Op};
 use crate::history::{OrderState, Outcome, PaymentName, Phase, Purpose, ReadAnswer, Request};
 
 /// What answers the question "what became of it?".
@@ -45,17 +46,14 @@ pub fn unknowns_become_known(case: &Case) -> Finding {
     };
     let bound_ns = evidence.facts.bounds.known_within_ms.saturating_mul(MS);
     let mut by_subject: Map<_, Vec<&Op>> = Map::default();
-    for op in &evidence.ops {
-        if let Some(subject) = subject(&op.invoke.request) {
+    let given_up = || case.lot.ops.iter().filter(|op| op.invoke.request.is_write() && was_given_up(op));
+    let subjects: Set<Subject<'_>> = given_up().filter_map(|op| subject(&op.invoke.request)).collect();
+    for op in &case.lot.ops {
+        if let Some(subject) = subject(&op.invoke.request).filter(|subject| subjects.contains(subject)) {
             by_subject.entry(subject).or_default().push(op);
         }
     }
-    for op in &evidence.ops {
-        if !op.invoke.request.is_write()
-            || op.answers.first().is_some_and(|answer| !matches!(answer.outcome, Outcome::Unknown { .. }))
-        {
-            continue;
-        }
+    for op in given_up() {
         finding.checked += 1;
         // A late answer of its own, or any answer to a call that was made after this one was given up.
         let asked = subject(&op.invoke.request).and_then(|subject| by_subject.get(&subject)).into_iter().flatten();
@@ -64,7 +62,7 @@ pub fn unknowns_become_known(case: &Case) -> Finding {
         let is_stamp = matches!(op.invoke.request, Request::StampDocument { .. });
         let tells = |other: &Op| {
             let asked = &other.invoke.request;
-            if asked.is_write() { *asked == op.invoke.request } else { is_linearizable(asked) && !is_stamp }
+            if asked.is_write() { *asked == op.invoke.request } else { asked.is_linearizable() && !is_stamp }
         };
         let later = |other: &Op| other.invoke.at_ns >= op.ended_ns() || other.id() == op.id();
         let asked: Vec<&&Op> = asked.filter(|other| tells(other) && later(other)).collect();
@@ -96,11 +94,9 @@ pub fn unknowns_become_known(case: &Case) -> Finding {
 /// The tool asks when no node can have a call any more that was given up, and behind a write that went through the log after
 /// them all. What is denied then must not stand above the index that the denial is good for.
 fn denied_is_final(case: &Case, by_subject: &Map<Subject<'_>, Vec<&Op>>, finding: &mut Finding) {
-    let fresh = case.evidence.ops.iter().filter(|op| op.invoke.purpose == Purpose::FreshWrite);
-    let written = fresh.filter_map(|op| op.known().filter(|answer| is_acknowledged(&answer.outcome)));
-    let Some(barrier_ns) = written.map(|answer| answer.at_ns).min() else { return };
+    let Some(barrier_ns) = case.evidence.fresh_write_ns() else { return };
     let mut denials: Map<NaturalId<'_>, Vec<(&Op, &Op, u64)>> = Map::default();
-    for op in case.evidence.ops.iter().filter(|op| op.invoke.request.is_write() && op.known().is_none()) {
+    for op in case.lot.ops.iter().filter(|op| op.invoke.request.is_write() && op.known().is_none()) {
         let asked = subject(&op.invoke.request).and_then(|subject| by_subject.get(&subject)).into_iter().flatten();
         let questions = asked.filter(|other| other.invoke.purpose == Purpose::Ask && other.invoke.at_ns >= barrier_ns);
         for question in questions {
@@ -114,7 +110,7 @@ fn denied_is_final(case: &Case, by_subject: &Map<Subject<'_>, Vec<&Op>>, finding
     if denials.is_empty() {
         return;
     }
-    for (place, request, reply) in case.replay.client_commands(&case.evidence.log) {
+    for Command { place, request, reply } in &case.lot.commands {
         let effect = !reply.replayed && reply.answer.has_effect();
         let denied = NaturalId::of(request).filter(|_| effect).and_then(|id| denials.get(&id)).into_iter().flatten();
         let then_came = |(op, _, index): &&(&Op, &Op, u64)| op.invoke.request == *request && place.log_index > *index;
@@ -139,6 +135,10 @@ fn denied_at(request: &Request, question: &Op) -> Option<u64> {
         (_, answer) => *answer == ReadAnswer::Absent,
     };
     read.read_index.filter(|_| is_denied)
+}
+
+fn was_given_up(op: &Op) -> bool {
+    op.answers.first().is_none_or(|answer| matches!(answer.outcome, Outcome::Unknown { .. }))
 }
 
 /// When a call told what is so. *Not done* tells nothing of an earlier call.

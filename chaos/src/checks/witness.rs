@@ -7,34 +7,42 @@
 //! [`super::search`], which knows nothing of places.)
 
 use super::differences::answer_difference;
-use super::{Case, Evidence, Finding, Op, is_linearizable, search};
+use super::{Case, Evidence, Finding, Replay, search};
+use crate::evidence::Command;
 use crate::hash::Map;
 use crate::history::{Outcome, Place, ReadAnswer, Written};
-use crate::model::LoggedCommand;
 
+pub(super) fn finding() -> Finding {
+    Finding::new("V11", "linearizable: the log's order explains every answer")
+}
+
+/// Of the lot: each answer beside the command at its place. (Their order in real time is [`super::sweep`]'s.)
 #[must_use]
 pub fn linearizable(case: &Case) -> Finding {
-    let mut finding = Finding::new("V11", "linearizable: the log's order explains every answer");
-    let log = &case.evidence.log;
-    if let Some(hole) = &log.hole {
-        finding.unsure(hole.clone());
-    }
+    let mut finding = finding();
     places(case, &mut finding);
-    sweep(case, &mut finding);
-    finding.checked += case.replay.reads_checked;
-    if case.replay.reads_checked == 0 && case.evidence.ops.iter().any(|op| !op.invoke.request.is_write()) {
-        finding.unsure("reads were sent, and none of them could be checked");
-    }
     reads_have_a_mark(case, &mut finding);
     executed_as_often_as_answered(case, &mut finding);
-    for (op, index, fault) in &case.replay.read_faults {
+    search::orders_can_be_explained(&case.lot.ops, &mut finding);
+    finding
+}
+
+/// Each read beside the model at its index.
+#[must_use]
+pub fn reads_fit(evidence: &Evidence, replay: &Replay) -> Finding {
+    let mut finding = finding();
+    if let Some(hole) = &evidence.log.hole {
+        finding.unsure(hole.clone());
+    }
+    finding.checked += replay.reads_checked;
+    if replay.reads_checked == 0 && evidence.moments.iter().any(|moment| !moment.is_write()) {
+        finding.unsure("reads were sent, and none of them could be checked");
+    }
+    for (op, index, fault) in &replay.read_faults {
         finding.violated(&[*op], Some(*index), || fault.clone());
     }
-    if case.replay.reads_beyond > 0 {
-        finding.unsure(format!("{} reads are good for an index beyond the exported log", case.replay.reads_beyond));
-    }
-    search::orders_can_be_explained(case.evidence, &mut finding);
-    finding.or_unsure_if_empty("nothing was answered")
+    finding.doubt(replay.reads_beyond, "reads are good for an index beyond the exported log");
+    finding.unsure_if_empty("nothing was answered")
 }
 
 /// The place of an answer, and whether it says that it was the first there.
@@ -59,24 +67,27 @@ fn places(case: &Case, finding: &mut Finding) {
     let is_short = log_is_short(case.evidence);
     let mut firsts: Vec<(Place, u64)> = Vec::new();
     let mut beyond = 0;
-    for op in &case.evidence.ops {
+    for op in &case.lot.ops {
         for answer in &op.answers {
             let Some((place, first)) = place_of(&answer.outcome) else { continue };
             finding.checked += 1;
             if first {
                 firsts.push((place, op.id()));
             }
-            match case.replay.at(log, place) {
+            match case.lot.at(place) {
+                None if log.holds(place) => finding.violated(&[op.id()], Some(place.log_index), || {
+                    format!("{:?} was answered at {place}, where something else stands", op.invoke.request)
+                }),
                 None if is_short => beyond += 1,
                 None => finding.violated(&[op.id()], Some(place.log_index), || {
                     format!("it was answered at {place}, and nothing stands there")
                 }),
-                Some((command, _)) if *command != LoggedCommand::Client(op.invoke.request.clone()) => {
+                Some(Command { request, .. }) if *request != op.invoke.request => {
                     finding.violated(&[op.id()], Some(place.log_index), || {
-                        format!("{:?} was answered at {place}, where {command:?} stands", op.invoke.request)
+                        format!("{:?} was answered at {place}, where {request:?} stands", op.invoke.request)
                     });
                 }
-                Some((_, reply)) => {
+                Some(Command { reply, .. }) => {
                     // A second execution in the log is a replay there; its answer then names the first place, not this one.
                     let fault = if reply.replayed {
                         Some(format!("it was answered as the first execution at {place}, which is a replay of {}", reply.place))
@@ -90,9 +101,7 @@ fn places(case: &Case, finding: &mut Finding) {
             }
         }
     }
-    if beyond > 0 {
-        finding.unsure(format!("{beyond} answers lie outside the exported log"));
-    }
+    finding.doubt(beyond, "answers lie outside the exported log");
     firsts.sort_unstable();
     firsts.dedup();
     for pair in firsts.windows(2).filter(|pair| pair[0].0 == pair[1].0) {
@@ -103,7 +112,7 @@ fn places(case: &Case, finding: &mut Finding) {
 
 /// A read says what it is good for. Only a forged code is told without a read.
 fn reads_have_a_mark(case: &Case, finding: &mut Finding) {
-    for op in &case.evidence.ops {
+    for op in &case.lot.ops {
         for answer in &op.answers {
             if let Outcome::Read(read) = &answer.outcome
                 && read.read_index.is_none()
@@ -121,80 +130,23 @@ fn executed_as_often_as_answered(case: &Case, finding: &mut Finding) {
         return;
     }
     let mut replays: Map<Place, Vec<u64>> = Map::default();
-    for op in &case.evidence.ops {
+    for op in &case.lot.ops {
         if let Some(Outcome::Written(Written { receipt, .. })) = op.known().map(|answer| &answer.outcome)
             && receipt.replayed
         {
             replays.entry(receipt.place).or_default().push(op.id());
         }
     }
+    let mut executed_again: Map<Place, usize> = Map::default();
+    for command in case.lot.commands.iter().filter(|command| command.reply.replayed) {
+        *executed_again.entry(command.reply.place).or_default() += 1;
+    }
     for (place, ops) in replays {
         finding.checked += 1;
-        let again = case.replay.executed_again(place);
-        if ops.len() > again as usize {
+        let again = executed_again.get(&place).copied().unwrap_or(0);
+        if ops.len() > again {
             finding.violated(&ops, Some(place.log_index), || {
                 format!("{} calls were answered as replays of {place}, which the log executes again {again} times", ops.len())
-            });
-        }
-    }
-}
-
-struct Event<'a> {
-    at_ns: u64,
-    is_answer: bool,
-    op: &'a Op,
-    index: u64,
-    kind: Kind,
-}
-
-#[derive(PartialEq, Clone, Copy)]
-enum Kind {
-    /// Executed or refused now: must stand above everything answered before.
-    Write,
-    /// Must be good for everything answered before.
-    Read,
-    /// A replay or a weaker read: says that its index exists, and no more.
-    Weak,
-}
-
-/// In real time: nothing that was answered before a call was made may stand above it.
-fn sweep(case: &Case, finding: &mut Finding) {
-    let mut events = Vec::with_capacity(case.evidence.ops.len() * 2);
-    for op in &case.evidence.ops {
-        let Some(known) = op.known() else { continue };
-        let (index, kind) = match &known.outcome {
-            Outcome::Read(read) => match read.read_index {
-                Some(index) if is_linearizable(&op.invoke.request) => (index, Kind::Read),
-                Some(index) => (index, Kind::Weak),
-                None => continue,
-            },
-            outcome => match place_of(outcome) {
-                Some((place, true)) => (place.log_index, Kind::Write),
-                Some((place, false)) => (place.log_index, Kind::Weak),
-                None => continue,
-            },
-        };
-        events.push(Event { at_ns: op.invoke.at_ns, is_answer: false, op, index, kind });
-        events.push(Event { at_ns: known.at_ns, is_answer: true, op, index, kind });
-    }
-    // At equal times the call comes first: the two overlap.
-    events.sort_unstable_by_key(|event| (event.at_ns, event.is_answer, event.op.id()));
-    let mut floor = (0, 0);
-    for event in events {
-        if event.is_answer {
-            floor = floor.max((event.index, event.op.id()));
-            continue;
-        }
-        if floor.1 == 0 || event.kind == Kind::Weak {
-            continue;
-        }
-        finding.checked += 1;
-        // Strictly above for a write: commands of one entry were all proposed before any of them was answered.
-        let holds = if event.kind == Kind::Write { event.index > floor.0 } else { event.index >= floor.0 };
-        if !holds {
-            finding.violated(&[floor.1, event.op.id()], Some(event.index), || {
-                let what = if event.kind == Kind::Write { "a write stands" } else { "a read is good for" };
-                format!("{what} at index {}, and index {} had been answered before it was asked", event.index, floor.0)
             });
         }
     }

@@ -1,30 +1,16 @@
-//! The bytes of a record: variable-length integers, texts with their length, one byte for a choice. A call and its answer
-//! together take 64 to 128 bytes.
-//!
-//! Every read is bounded by the record, and a record must be used up: what does not decode is damage, never a default.
+//! The bytes of a record. A call and its answer together take 64 to 128 bytes. A record must be used up.
 
 use super::cluster::{FaultEvent, FaultStage, NodeRole, Phase, ProcessEvent, ProcessStep, StatusSample};
+use super::coded::{Coded, Decoded, Malformed, coded_enum, coded_struct};
 use super::lists::{OrderList, PaymentList, PaymentState, Period};
 use super::record::{
-    Consistency, Invoke, OpId, Outcome, PaymentName, Place, ProviderEvent, ProviderStep, Purpose, Read, ReadAnswer, Receipt,
-    Record, Request, Return, Text, WriteAnswer, Written,
+    Consistency, Invoke, OpId, OrderId, Outcome, PaymentName, Place, ProviderEvent, ProviderStep, Purpose, Read, ReadAnswer,
+    Receipt, Record, Request, Return, WriteAnswer, Written,
 };
 use super::seen::{
     CodesSeen, LedgerTotals, OrderSeen, OrderState, PaymentOutcome, PaymentSeen, PolicySeen, RefundReason, RefundSeen,
-    SerialsSeen, SettlementSeen,
+    SerialsSeen, SettlementSeen, StampingSeen,
 };
-
-/// The record is damaged, or of a newer format: what was expected there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Malformed(pub(super) &'static str);
-
-type Decoded<T> = Result<T, Malformed>;
-
-/// Has one form in a history file.
-trait Coded: Sized {
-    fn put(&self, out: &mut Vec<u8>);
-    fn get(input: &mut &[u8]) -> Decoded<Self>;
-}
 
 pub(super) fn encode(record: &Record, out: &mut Vec<u8>) {
     record.put(out);
@@ -35,201 +21,24 @@ pub(super) fn decode(mut bytes: &[u8]) -> Decoded<Record> {
     if bytes.is_empty() { Ok(record) } else { Err(Malformed("the end of the record")) }
 }
 
-impl Coded for u64 {
-    fn put(&self, out: &mut Vec<u8>) {
-        let mut rest = *self;
-        while rest >= 0x80 {
-            out.push(rest.to_le_bytes()[0] | 0x80);
-            rest >>= 7;
-        }
-        out.push(rest.to_le_bytes()[0]);
+/// The payment and the order of a call that records one; `None` of any other record.
+pub(super) fn recorded_payment(mut bytes: &[u8]) -> Decoded<Option<(PaymentName, OrderId)>> {
+    let input = &mut bytes;
+    if u8::get(input)? != INVOKE {
+        return Ok(None);
     }
-
-    fn get(input: &mut &[u8]) -> Decoded<Self> {
-        let mut value = 0;
-        for shift in (0..64).step_by(7) {
-            let byte = u8::get(input)?;
-            let bits = u64::from(byte & 0x7f);
-            if shift == 63 && bits > 1 {
-                break;
-            }
-            value |= bits << shift;
-            if byte & 0x80 == 0 {
-                return Ok(value);
-            }
-        }
-        Err(Malformed("an integer"))
+    // What stands before the request: op, times, session, node, purpose and batch.
+    let _: (OpId, u64, u64) = (Coded::get(input)?, Coded::get(input)?, Coded::get(input)?);
+    let _: (u32, u16, Purpose, u64) = (Coded::get(input)?, Coded::get(input)?, Coded::get(input)?, Coded::get(input)?);
+    if u8::get(input)? != RECORD_PAYMENT {
+        return Ok(None);
     }
+    Ok(Some((Coded::get(input)?, Coded::get(input)?)))
 }
 
-/// Plain byte: choices and flags.
-impl Coded for u8 {
-    fn put(&self, out: &mut Vec<u8>) {
-        out.push(*self);
-    }
-
-    fn get(input: &mut &[u8]) -> Decoded<Self> {
-        let (&byte, rest) = input.split_first().ok_or(Malformed("a byte"))?;
-        *input = rest;
-        Ok(byte)
-    }
-}
-
-macro_rules! coded_unsigned {
-    ($($kind:ty),*) => {$(
-        impl Coded for $kind {
-            fn put(&self, out: &mut Vec<u8>) {
-                u64::from(*self).put(out);
-            }
-
-            fn get(input: &mut &[u8]) -> Decoded<Self> {
-                Self::try_from(u64::get(input)?).map_err(|_| Malformed("a smaller integer"))
-            }
-        }
-    )*};
-}
-coded_unsigned!(u16, u32);
-
-/// Zigzag, so that small negative numbers stay short.
-impl Coded for i64 {
-    fn put(&self, out: &mut Vec<u8>) {
-        ((self << 1) ^ (self >> 63)).cast_unsigned().put(out);
-    }
-
-    fn get(input: &mut &[u8]) -> Decoded<Self> {
-        let zigzag = u64::get(input)?;
-        Ok((zigzag >> 1).cast_signed() ^ -(zigzag & 1).cast_signed())
-    }
-}
-
-impl Coded for i32 {
-    fn put(&self, out: &mut Vec<u8>) {
-        i64::from(*self).put(out);
-    }
-
-    fn get(input: &mut &[u8]) -> Decoded<Self> {
-        Self::try_from(i64::get(input)?).map_err(|_| Malformed("a smaller integer"))
-    }
-}
-
-impl Coded for bool {
-    fn put(&self, out: &mut Vec<u8>) {
-        out.push(u8::from(*self));
-    }
-
-    fn get(input: &mut &[u8]) -> Decoded<Self> {
-        match u8::get(input)? {
-            0 => Ok(false),
-            1 => Ok(true),
-            _ => Err(Malformed("a flag")),
-        }
-    }
-}
-
-impl<const N: usize> Coded for [u8; N] {
-    fn put(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(self);
-    }
-
-    fn get(input: &mut &[u8]) -> Decoded<Self> {
-        let (bytes, rest) = input.split_first_chunk().ok_or(Malformed("more bytes"))?;
-        *input = rest;
-        Ok(*bytes)
-    }
-}
-
-impl Coded for Text {
-    fn put(&self, out: &mut Vec<u8>) {
-        (self.len() as u64).put(out);
-        out.extend_from_slice(self.as_bytes());
-    }
-
-    fn get(input: &mut &[u8]) -> Decoded<Self> {
-        let length = usize::try_from(u64::get(input)?).map_err(|_| Malformed("a text"))?;
-        let (bytes, rest) = input.split_at_checked(length).ok_or(Malformed("a text"))?;
-        *input = rest;
-        std::str::from_utf8(bytes).map(Into::into).map_err(|_| Malformed("a text in UTF-8"))
-    }
-}
-
-impl<T: Coded> Coded for Option<T> {
-    fn put(&self, out: &mut Vec<u8>) {
-        self.is_some().put(out);
-        if let Some(value) = self {
-            value.put(out);
-        }
-    }
-
-    fn get(input: &mut &[u8]) -> Decoded<Self> {
-        if bool::get(input)? { T::get(input).map(Some) } else { Ok(None) }
-    }
-}
-
-impl<T: Coded> Coded for Vec<T> {
-    fn put(&self, out: &mut Vec<u8>) {
-        (self.len() as u64).put(out);
-        self.iter().for_each(|one| one.put(out));
-    }
-
-    fn get(input: &mut &[u8]) -> Decoded<Self> {
-        let count = u64::get(input)?;
-        // One by one: a damaged count runs out of bytes, not of memory.
-        (0..count).map(|_| T::get(input)).collect()
-    }
-}
-
-impl<T: Coded> Coded for Box<T> {
-    fn put(&self, out: &mut Vec<u8>) {
-        (**self).put(out);
-    }
-
-    fn get(input: &mut &[u8]) -> Decoded<Self> {
-        T::get(input).map(Self::new)
-    }
-}
-
-/// A record of named fields, in the order in which they are written.
-macro_rules! coded_struct {
-    ($($name:ident { $($field:ident),* })*) => {$(
-        impl Coded for $name {
-            fn put(&self, out: &mut Vec<u8>) {
-                $(self.$field.put(out);)*
-            }
-
-            fn get(input: &mut &[u8]) -> Decoded<Self> {
-                Ok(Self { $($field: Coded::get(input)?),* })
-            }
-        }
-    )*};
-}
-
-/// A choice: its number, then its fields. Numbers are never reused.
-macro_rules! coded_enum {
-    ($($name:ident { $($tag:literal $variant:ident $({ $($field:ident),* })? $(( $($inner:ident),* ))?),* $(,)? })*) => {$(
-        impl Coded for $name {
-            fn put(&self, out: &mut Vec<u8>) {
-                match self {
-                    $(Self::$variant $({ $($field),* })? $(( $($inner),* ))? => {
-                        out.push($tag);
-                        $($($field.put(out);)*)?
-                        $($($inner.put(out);)*)?
-                    })*
-                }
-            }
-
-            fn get(input: &mut &[u8]) -> Decoded<Self> {
-                match u8::get(input)? {
-                    $($tag => {
-                        $($(let $field = Coded::get(input)?;)*)?
-                        $($(let $inner = Coded::get(input)?;)*)?
-                        Ok(Self::$variant $({ $($field),* })? $(( $($inner),* ))?)
-                    })*
-                    _ => Err(Malformed(concat!("a choice of ", stringify!($name)))),
-                }
-            }
-        }
-    )*};
-}
+/// Numbers of choices below.
+const INVOKE: u8 = 1;
+const RECORD_PAYMENT: u8 = 3;
 
 impl Coded for OpId {
     fn put(&self, out: &mut Vec<u8>) {
@@ -268,6 +77,7 @@ coded_struct! {
     PaymentSeen { payment, order, amount_idr, outcome, recorded, recorded_at_ms, refund }
     RefundSeen { payment, order, amount_idr, reason, due, due_at_ms, settled }
     SettlementSeen { reference, place, settled_at_ms }
+    StampingSeen { series, number, place, stamped_at_ms }
     PolicySeen { version, void_refund_percent, void_window_ms, set, set_at_ms }
     SerialsSeen { series, first_number, quantity, codes }
     OrderList { states, account, placed, page_size, page_token, after, as_of }

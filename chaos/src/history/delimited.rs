@@ -60,6 +60,16 @@ impl<M: Message + Default> DelimitedReader<M> {
         Ok(Self { file, buffer: Vec::new(), failed: false, of: PhantomData })
     }
 
+    /// Of the bytes that were not read yet.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn fingerprint_of_the_rest(mut self) -> io::Result<[u8; 32]> {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update_reader(&mut self.file)?;
+        Ok(*hasher.finalize().as_bytes())
+    }
+
     fn read_one(&mut self) -> io::Result<Option<M>> {
         let Some(bytes) = self.read_length()? else { return Ok(None) };
         if bytes > MESSAGE_BYTES_MAX {

@@ -104,6 +104,12 @@ impl RunFolder {
         self.root.join("verdict.json")
     }
 
+    /// For the judge, while it judges.
+    #[must_use]
+    pub fn scratch(&self) -> PathBuf {
+        self.root.join("judging")
+    }
+
     #[must_use]
     pub fn junit(&self) -> PathBuf {
         self.root.join("junit.xml")

@@ -6,6 +6,7 @@
 
 pub mod cluster;
 mod codec;
+pub mod coded;
 pub mod delimited;
 pub mod folder;
 pub mod lists;

@@ -5,7 +5,8 @@ use std::io::{self, BufReader, Read};
 use std::path::Path;
 
 use super::codec;
-use super::record::Record;
+use super::coded::Malformed;
+use super::record::{OrderId, PaymentName, Record};
 use super::writer::{FRAME_BYTES, MAGIC};
 
 /// Bytes of one record: far above an answer with long texts.
@@ -54,9 +55,34 @@ impl<R: Read> HistoryReader<R> {
     }
 
     fn read_one(&mut self) -> Result<Option<Record>, HistoryError> {
+        if !self.read_body()? {
+            return Ok(None);
+        }
+        let record = codec::decode(&self.body).map_err(|Malformed(what)| self.damaged(what))?;
+        self.step();
+        Ok(Some(record))
+    }
+
+    /// Skips to the next call that records a payment; quicker than to read all records for it.
+    ///
+    /// # Errors
+    /// As of the iterator.
+    pub fn next_recorded_payment(&mut self) -> Result<Option<(PaymentName, OrderId)>, HistoryError> {
+        while self.read_body()? {
+            let found = codec::recorded_payment(&self.body).map_err(|Malformed(what)| self.damaged(what))?;
+            self.step();
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Fills `body` with the next record's bytes; false at the end.
+    fn read_body(&mut self) -> Result<bool, HistoryError> {
         let mut head = [0; FRAME_BYTES];
         match read_up_to(&mut self.input, &mut head)? {
-            0 => return Ok(None),
+            0 => return Ok(false),
             FRAME_BYTES => {}
             _ => return Err(self.torn()),
         }
@@ -72,10 +98,13 @@ impl<R: Read> HistoryReader<R> {
         if crc32fast::hash(&self.body) != checksum {
             return Err(self.damaged("its checksum differs"));
         }
-        let record = codec::decode(&self.body).map_err(|codec::Malformed(what)| self.damaged(what))?;
+        Ok(true)
+    }
+
+    /// Behind the record in `body`.
+    fn step(&mut self) {
         self.records += 1;
-        self.at_byte += FRAME_BYTES as u64 + u64::from(length);
-        Ok(Some(record))
+        self.at_byte += (FRAME_BYTES + self.body.len()) as u64;
     }
 
     fn torn(&self) -> HistoryError {

@@ -192,6 +192,25 @@ impl Request {
             | Self::ListPayments(_) => false,
         }
     }
+
+    /// The order that it would place.
+    #[must_use]
+    pub const fn placed_order(&self) -> Option<OrderId> {
+        if let Self::PlaceOrder { order, .. } = self { Some(*order) } else { None }
+    }
+
+    /// Reads are, unless they ask for less by name; of a list the first page is, the others are of its index. (Writes always.)
+    #[must_use]
+    pub const fn is_linearizable(&self) -> bool {
+        match self {
+            Self::ListOrders(list) => list.as_of.is_none(),
+            Self::ListPayments(list) => list.as_of.is_none(),
+            Self::GetOrder { consistency, .. }
+            | Self::GetPayment { consistency, .. }
+            | Self::VerifySerial { consistency, .. } => matches!(consistency, Consistency::Linearizable),
+            _ => true,
+        }
+    }
 }
 
 /// Written when the call answered, or when the tool gave it up.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::log::LoggedCommand;
 use super::reply::{Answer, Reply, differing, executed, refused, replay};
+use crate::history::coded::{Coded, Decoded, coded_struct};
 use crate::history::{
     Digest, LedgerTotals, OrderId, OrderState, PaymentName, PaymentOutcome, Place, RefundReason, Request, SeriesCode, Text,
 };
@@ -111,10 +112,6 @@ pub struct Ledger {
     /// Version n stands at n - 1.
     pub policies: Vec<Policy>,
     pub totals: LedgerTotals,
-    /// Where an order expired; it may have been paid late since.
-    pub expired: Map<OrderId, Place>,
-    /// What each command expired, oldest expiry first.
-    pub expired_at: Map<Place, Vec<OrderId>>,
     /// The highest time that any entry carried.
     pub now_ms: i64,
     /// Orders that wait for their payment, by expiry, then id.
@@ -127,10 +124,7 @@ impl Ledger {
         self.now_ms = self.now_ms.max(proposed_at_ms);
         match command {
             LoggedCommand::Client(request) => self.execute(place, request),
-            LoggedCommand::ExpireOrders { limit } => {
-                self.expire(place, *limit);
-                executed(place, Answer::Expired)
-            }
+            LoggedCommand::ExpireOrders { limit } => executed(place, Answer::Expired { orders: self.expire(place, *limit) }),
         }
     }
 
@@ -306,16 +300,23 @@ impl Ledger {
         }
     }
 
-    fn expire(&mut self, place: Place, limit: u32) {
+    fn expire(&mut self, place: Place, limit: u32) -> Vec<OrderId> {
         let due = self.waiting.iter().take_while(|(expires_at_ms, _)| *expires_at_ms <= self.now_ms);
         let due: Vec<OrderId> = due.take(limit as usize).map(|&(_, id)| id).collect();
-        self.expired_at.insert(place, due.clone());
-        for id in due {
-            self.leave_state(id, OrderState::Expired, place);
-            self.expired.insert(id, place);
+        for id in &due {
+            self.leave_state(*id, OrderState::Expired, place);
             self.totals.orders_expired += 1;
         }
+        due
     }
+}
+
+coded_struct! {
+    Settled { place, at_ms }
+    Order { account, series, quantity, amount_idr, placed, placed_at_ms, expires_at_ms, state, settled, issued }
+    Issued { first_number, paid_by, at_ms, documents }
+    Payment { order, amount_idr, outcome, serials, recorded, recorded_at_ms }
+    Refund { order, amount_idr, reason, due, settled }
 }
 
 #[cfg(test)]
@@ -360,8 +361,9 @@ pub(super) mod tests {
     pub(in super::super) fn outcomes(replies: &[Reply]) -> Vec<String> {
         let text = |reply: &Reply| match &reply.answer {
             Answer::Recorded { outcome, .. } => format!("{outcome:?}"),
-            Answer::Refused { reason, .. } => (*reason).to_owned(),
+            Answer::Refused { reason, .. } => reason.to_string(),
             Answer::Placed { .. } => "Placed".to_owned(),
+            Answer::Expired { .. } => "Expired".to_owned(),
             other => format!("{other:?}"),
         };
         replies.iter().map(|reply| text(reply) + if reply.replayed { " again" } else { "" }).collect()

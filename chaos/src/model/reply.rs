@@ -1,6 +1,7 @@
 //! What a command must have been answered.
 
-use crate::history::{PaymentOutcome, Place, SeriesCode};
+use crate::history::coded::{Coded, Decoded, Malformed, coded_enum, coded_struct};
+use crate::history::{OrderId, PaymentOutcome, Place, SeriesCode, Text};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
@@ -32,12 +33,27 @@ pub enum Answer {
     },
     RefundSettled,
     PolicySet,
-    Expired,
+    /// Oldest expiry first.
+    Expired {
+        orders: Vec<OrderId>,
+    },
     /// `differs`: the fields that may be named.
     Refused {
-        reason: &'static str,
-        differs: Vec<&'static str>,
+        reason: Text,
+        differs: Vec<Text>,
     },
+}
+
+coded_struct! {
+    Reply { place, replayed, answer }
+}
+
+coded_enum! {
+    Answer {
+        1 SeriesOpened, 2 Placed { amount_idr, expires_at_ms }, 3 Recorded { outcome, serials }, 4 Cancelled,
+        5 Voided { refund_idr }, 6 Stamped { series, number }, 7 RefundSettled, 8 PolicySet, 9 Expired { orders },
+        10 Refused { reason, differs },
+    }
 }
 
 impl Answer {
@@ -56,10 +72,10 @@ pub(super) fn replay(place: Place, answer: Answer) -> Reply {
     Reply { place, replayed: true, answer }
 }
 
-pub(super) fn refused(place: Place, reason: &'static str, differs: Vec<&'static str>) -> Reply {
-    Reply { place, replayed: false, answer: Answer::Refused { reason, differs } }
+pub(super) fn refused(place: Place, reason: &str, differs: Vec<Text>) -> Reply {
+    Reply { place, replayed: false, answer: Answer::Refused { reason: reason.into(), differs } }
 }
 
-pub(super) fn differing(fields: &[(&'static str, bool)]) -> Vec<&'static str> {
-    fields.iter().filter(|(_, differs)| *differs).map(|(name, _)| *name).collect()
+pub(super) fn differing(fields: &[(&str, bool)]) -> Vec<Text> {
+    fields.iter().filter(|(_, differs)| *differs).map(|(name, _)| (*name).into()).collect()
 }

@@ -6,7 +6,8 @@ use super::chart::{self, Bar, Series};
 use crate::checks::failures_2024::Failure2024;
 use crate::checks::timeline::{self, Acknowledged, MS};
 use crate::checks::{Evidence, Finding};
-use crate::history::{FaultStage, Outcome, Phase, ProcessStep};
+use crate::evidence::Ended;
+use crate::history::{FaultStage, Phase, ProcessStep};
 use crate::verdict::{Pause, Ruling, Verdict};
 
 const SECOND_NS: u64 = 1_000 * MS;
@@ -22,7 +23,7 @@ td.n{text-align:right;font-variant-numeric:tabular-nums}svg{width:100%;font-size
 code{background:#f1f3f5;padding:1px 4px}dl{display:grid;grid-template-columns:repeat(4,auto);gap:2px 18px}dt{color:#666}dd{margin:0}";
 
 #[must_use]
-pub fn render(evidence: &Evidence, verdict: &Verdict) -> String {
+pub fn render(evidence: &Evidence, writes: &[Acknowledged], verdict: &Verdict) -> String {
     let title = format!("{}: {} (seed {})", verdict.verdict.word(), verdict.scenario, verdict.seed);
     let page = html! {
         (DOCTYPE)
@@ -37,7 +38,7 @@ pub fn render(evidence: &Evidence, verdict: &Verdict) -> String {
                 h2 { "The failures of September 2024" }
                 (failures_2024(&verdict.failures_2024))
                 h2 { "Over time" }
-                (over_time(evidence))
+                (over_time(evidence, writes))
                 @if !verdict.command.is_empty() { p { "Again: " code { (verdict.command) } } }
             }
         }
@@ -126,13 +127,12 @@ fn proofs(findings: &[Finding]) -> Markup {
     }
 }
 
-fn over_time(evidence: &Evidence) -> Markup {
-    let writes = timeline::acknowledged_writes(evidence);
+fn over_time(evidence: &Evidence, writes: &[Acknowledged]) -> Markup {
     let last_ns = evidence.phase_start(Phase::End).or_else(|| writes.last().map(|write| write.returned_ns)).unwrap_or(0);
     let seconds = (last_ns / SECOND_NS + 1).min(CHART_SECONDS_MAX);
     let length = f64::from(u32::try_from(seconds).unwrap_or(u32::MAX));
     let marks: Vec<f64> = timeline::windows(evidence).iter().map(|window| second(window.fired_ns)).collect();
-    let (rate, p99) = by_second(&writes, seconds);
+    let (rate, p99) = by_second(writes, seconds);
     let series = [
         Series { title: "Acknowledged writes", unit: "a second", colour: "#1f5fa8", points: rate },
         Series { title: "p99 of acknowledged writes", unit: "ms, by the second of the answer", colour: "#7a3fa0", points: p99 },
@@ -173,10 +173,10 @@ fn second_ms(ns: u64) -> f64 {
 
 fn unknowns(evidence: &Evidence, seconds: u64) -> Vec<Option<f64>> {
     let mut counts = vec![0_u32; usize::try_from(seconds).unwrap_or(0)];
-    for op in &evidence.ops {
-        let Some(answer) = op.answers.first() else { continue };
-        let at = usize::try_from(answer.at_ns / SECOND_NS).unwrap_or(usize::MAX);
-        if matches!(answer.outcome, Outcome::Unknown { .. })
+    for call in &evidence.moments {
+        // (Who never ended ends behind all seconds.)
+        let at = usize::try_from(call.ended_ns / SECOND_NS).unwrap_or(usize::MAX);
+        if call.ended == Ended::Unknown
             && let Some(count) = counts.get_mut(at)
         {
             *count += 1;

@@ -64,6 +64,24 @@ fn v11_two_answers_with_swapped_places() {
     });
 }
 
+/// Each call with its answer.
+fn ops(run: &Run) -> Vec<Op> {
+    let mut ops: Vec<Op> = Vec::new();
+    for record in &run.records {
+        match record {
+            Record::Invoke(invoke) => {
+                ops.push(Op { nth: u32::try_from(ops.len()).unwrap(), invoke: invoke.clone(), answers: Vec::new() });
+            }
+            Record::Return(Return { op, at_ns, outcome }) => {
+                let op = ops.iter_mut().rfind(|there| there.invoke.op == *op).unwrap();
+                op.answers.push(Answered { at_ns: *at_ns, outcome: outcome.clone(), is_late: false });
+            }
+            _ => {}
+        }
+    }
+    ops
+}
+
 #[test]
 fn v11_the_search_alone_finds_an_answer_that_no_order_of_calls_explains() {
     let mut run = clean(SEED, ORDERS, PER_ROUND);
@@ -79,10 +97,8 @@ fn v11_the_search_alone_finds_an_answer_that_no_order_of_calls_explains() {
     let Outcome::Read(read) = &mut answer.outcome else { unreachable!() };
     read.answer = ReadAnswer::Absent;
     let op = answer.op;
-    let folder = tempfile::tempdir().unwrap();
-    let evidence = Evidence::read(&run.write(&folder.path().join("run"))).unwrap();
     let mut finding = Finding::new("V11", "the search alone");
-    search::orders_can_be_explained(&evidence, &mut finding);
+    search::orders_can_be_explained(&ops(&run), &mut finding);
     assert!(finding.shown.iter().any(|shown| shown.ops.contains(&op.0)), "{finding:?}");
 }
 

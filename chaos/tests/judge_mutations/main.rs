@@ -13,7 +13,8 @@ mod ledger;
 mod lists;
 mod notices;
 
-use stampede_chaos::checks::{Evidence, Finding, search};
+use stampede_chaos::checks::{Finding, search};
+use stampede_chaos::evidence::{Answered, Op};
 use stampede_chaos::history::*;
 use stampede_chaos::proto::admin::scan_ledger_response::Item;
 use stampede_chaos::recheck::recheck;

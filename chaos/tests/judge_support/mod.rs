@@ -425,10 +425,10 @@ impl Maker {
             }
             Answer::RefundSettled => WriteAnswer::RefundSettled,
             Answer::PolicySet => WriteAnswer::PolicySet,
-            Answer::Expired => unreachable!("no client asks for it"),
+            Answer::Expired { .. } => unreachable!("no client asks for it"),
             Answer::Refused { reason, differs } => {
-                let field = differs.first().copied().unwrap_or_default().into();
-                return Outcome::Refused { reason: (*reason).into(), field, place: Some(reply.place), term: self.term };
+                let field = differs.first().cloned().unwrap_or_default();
+                return Outcome::Refused { reason: reason.clone(), field, place: Some(reply.place), term: self.term };
             }
         };
         Outcome::Written(Written { receipt, answer })

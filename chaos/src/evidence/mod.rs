@@ -1,0 +1,120 @@
+//! Everything that a run left behind. What the checks over the whole run need is held compactly; the calls themselves, the log's
+//! commands and the replicas' records are sorted into [`lots`], and judged one lot after the other.
+//!
+//! What is missing or damaged is kept as such: the checks that need it say *inconclusive*, none takes it for empty.
+
+mod call;
+mod calls;
+pub mod links;
+pub mod lots;
+pub mod moment;
+pub mod reads;
+pub mod scans;
+pub mod spill;
+
+use std::collections::BTreeMap;
+use std::io;
+
+use crate::hash::{Map, Set};
+use crate::history::{FaultEvent, Phase, ProcessEvent, Purpose, RunFacts, RunFolder, SeriesCode, StatusSample, Text};
+use crate::model::Log;
+
+pub use call::{Answered, Op};
+pub use links::Links;
+pub use lots::{Command, Expiry, Lot, ModelRecords, Modelled, Page, Piece};
+pub use moment::{Asked, Ended, Known, Moment};
+pub use reads::Reads;
+pub use scans::{Scan, ScanRecords};
+pub use spill::{Scratch, Sorted, Sorter};
+
+use calls::Calls;
+use reads::Shelves;
+use scans::Scans;
+
+#[derive(Debug, Default)]
+pub struct Evidence {
+    pub facts: RunFacts,
+    /// In the order of their calls.
+    pub moments: Vec<Moment>,
+    pub faults: Vec<FaultEvent>,
+    pub processes: Vec<ProcessEvent>,
+    pub statuses: Vec<StatusSample>,
+    /// (node, log index, digest)
+    pub digests: Vec<(u16, u64, Text)>,
+    pub phases: Vec<(u64, Phase)>,
+    /// First number and capacity of each series that a call opened.
+    pub series: Map<SeriesCode, (u64, u64)>,
+    /// By log index that some answer showed to be committed, the time of the first that did.
+    pub shown: Map<u64, u64>,
+    /// Calls of batches whose answers have no room left for their codes.
+    pub beyond_the_codes: Set<u32>,
+    pub log: Log,
+    pub scans: BTreeMap<u16, Scan>,
+    /// What is missing or damaged.
+    pub gaps: Vec<String>,
+    /// The history is the beginning of one: it has no end mark, or a damaged record that hides what follows.
+    pub history_is_cut: bool,
+    /// An answer has no call: calls are missing, and nobody knows which others.
+    pub lacks_calls: bool,
+    /// Of the last record.
+    pub last_ns: u64,
+}
+
+/// What is sorted, to be judged part by part.
+pub struct Parts {
+    pub links: Links,
+    pub lots: usize,
+    pub pieces: Vec<Sorted<Piece>>,
+    pub reads: Reads,
+}
+
+impl Evidence {
+    /// Reads the log on one thread and the calls on another, for the two are of a size.
+    ///
+    /// # Errors
+    /// `run.json` cannot be read, or what is sorted cannot be written: nothing can be judged.
+    pub fn read(folder: &RunFolder, scratch: &Scratch) -> io::Result<(Self, Parts)> {
+        let mut evidence = Self { facts: RunFacts::read(folder)?, history_is_cut: true, ..Self::default() };
+        evidence.gaps.extend(evidence.facts.problems.clone());
+        let lots = lots::lots_of(std::fs::metadata(folder.history()).map_or(0, |file| file.len()));
+        let (links, log) = std::thread::scope(|scope| {
+            let links = scope.spawn(|| Links::read(&folder.history(), lots));
+            let log = Log::read(&folder.log(), scratch.path().join("log"));
+            (links.join().expect("it does not panic"), log)
+        });
+        evidence.log = log.unwrap_or_else(|cause| Log::unreadable(format!("log.bin: {cause}")));
+        let mut calls = Sorter::create(scratch, "calls", lots)?;
+        let mut scanned = Sorter::create(scratch, "scans", lots)?;
+        let mut reads = Shelves::create(scratch, evidence.log.last_index())?;
+        let nodes = evidence.facts.nodes.clone();
+        let scans = std::thread::scope(|scope| {
+            let scans = scope.spawn(|| Scans::read(folder, &nodes, &links, &mut scanned));
+            Calls::new(&mut evidence, &links, &mut calls, &mut reads).read(&folder.history())?;
+            Ok::<_, io::Error>(scans.join().expect("it does not panic"))
+        })?;
+        evidence.gaps.extend(evidence.log.hole.clone());
+        evidence.gaps.extend(scans.gaps);
+        evidence.scans = scans.of_nodes;
+        let pieces = vec![calls.finish()?, scanned.finish()?];
+        Ok((evidence, Parts { links, lots, pieces, reads: reads.finish()? }))
+    }
+
+    /// One node for each different content: what holds for its records holds for those of the others.
+    pub fn distinct_scans(&self) -> impl Iterator<Item = (u16, &Scan)> {
+        self.scans.iter().filter(|(node, scan)| scan.kept_as == **node).map(|(node, scan)| (*node, scan))
+    }
+
+    /// When the first write that was made to show that the cluster takes writes again was acknowledged.
+    #[must_use]
+    pub fn fresh_write_ns(&self) -> Option<u64> {
+        let fresh = self.moments.iter().filter(|moment| moment.purpose == Purpose::FreshWrite);
+        let acknowledged = fresh.filter(|moment| moment.is_written() || moment.known == Known::RefusedThere);
+        acknowledged.map(|moment| moment.known_ns).min()
+    }
+
+    /// When a phase began.
+    #[must_use]
+    pub fn phase_start(&self, wanted: Phase) -> Option<u64> {
+        self.phases.iter().find(|(_, phase)| *phase == wanted).map(|(at_ns, _)| *at_ns)
+    }
+}
