@@ -5,7 +5,11 @@
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 
+use indexmap::IndexMap;
+
 pub type Map<K, V> = HashMap<K, V, BuildHasherDefault<Mixer>>;
+/// By key, and in the order in which they came, without gaps. Nothing is ever removed.
+pub type Table<K, V> = IndexMap<K, V, BuildHasherDefault<Mixer>>;
 pub type Set<K> = HashSet<K, BuildHasherDefault<Mixer>>;
 
 /// Eight bytes a step: add, multiply by an odd constant, fold the high bits down.

@@ -32,13 +32,14 @@ fn or_error_if_it_panics<T>(judging: impl FnOnce() -> io::Result<T>) -> io::Resu
 fn judge_folder(folder: &RunFolder) -> io::Result<Verdict> {
     let mut lap = Lap::start();
     let scratch = Scratch::create(folder.scratch())?;
-    let (evidence, mut parts) = Evidence::read(folder, &scratch)?;
+    let (mut evidence, mut parts) = Evidence::read(folder, &scratch)?;
     let codes = SerialCodes::from_hex(&evidence.facts.serial_key)
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "run.json: serial_key is not 64 hexadecimal digits"))?;
     let reading = lap.ms();
     let (replay, watched) = Replay::run(&evidence, &mut parts, &codes, &scratch, &folder.events())?;
     let replaying = lap.ms();
-    let mut of_lots = OfLots::judge(&evidence, &parts, &codes)?;
+    let (mut of_lots, moments) = OfLots::judge(&evidence, &parts, &codes)?;
+    evidence.moments = moments;
     let lots = lap.ms();
     let writes = timeline::acknowledged_writes(&evidence);
     let findings = check_all(&evidence, &replay, watched, &writes, &mut of_lots);

@@ -12,7 +12,7 @@ use super::{
     NaturalId, accounting, books, clocks, durability, effects, failures_2024, idempotence, issued_or_refunded, money, raft,
     serials, sessions, timeline, unknowns, witness,
 };
-use crate::evidence::{Lot, ModelRecords, Op, Parts, Scan, ScanRecords};
+use crate::evidence::{Lot, ModelRecords, Moment, Op, Parts, Scan, ScanRecords};
 use crate::hash::Map;
 use crate::serial_code::SerialCodes;
 
@@ -59,6 +59,8 @@ pub struct OfLots {
     pub issued_ns: Vec<u64>,
 }
 
+const NOBODY_PANICS: &str = "nobody panics while holding it";
+
 impl OfLots {
     fn of(case: &Case) -> Self {
         let (accounts, accounting) = accounting::accounts(case);
@@ -102,14 +104,15 @@ impl OfLots {
         self.issued_ns.extend(other.issued_ns);
     }
 
-    /// Judges all lots, as many at once as there are processors.
+    /// Judges all lots, as many at once as there are processors; with the moment of each call, in their order.
     ///
     /// # Errors
     /// What was sorted cannot be read.
-    pub fn judge(evidence: &Evidence, parts: &Parts, codes: &SerialCodes) -> io::Result<Self> {
+    pub fn judge(evidence: &Evidence, parts: &Parts, codes: &SerialCodes) -> io::Result<(Self, Vec<Moment>)> {
         let reach = Reach::of(&evidence.shown);
         let next = AtomicUsize::new(0);
         let judged: Mutex<Vec<(usize, Self)>> = Mutex::default();
+        let moments = Mutex::new(vec![None; evidence.calls]);
         let judge_some = || {
             loop {
                 let number = next.fetch_add(1, Ordering::Relaxed);
@@ -118,7 +121,9 @@ impl OfLots {
                 }
                 let lot = Lot::read(&parts.pieces, number)?;
                 let of_lot = Self::of(&Case::new(evidence, &reach, codes, &lot));
-                judged.lock().expect("no judge of a lot panics with it").push((number, of_lot));
+                judged.lock().expect(NOBODY_PANICS).push((number, of_lot));
+                let mut moments = moments.lock().expect(NOBODY_PANICS);
+                lot.ops.iter().for_each(|op| moments[op.nth as usize] = Some(Moment::of(op)));
             }
         };
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
@@ -128,11 +133,12 @@ impl OfLots {
                 workers.into_iter().map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
             results.collect::<io::Result<Vec<()>>>()
         })?;
-        let mut judged = judged.into_inner().expect("nobody panicked");
+        let mut judged = judged.into_inner().expect(NOBODY_PANICS);
         // Whoever judged it: a run that is judged twice reads the same.
         judged.sort_unstable_by_key(|(number, _)| *number);
         let mut all = Self::default();
         judged.into_iter().for_each(|(_, of_lot)| all.merge(of_lot));
-        Ok(all)
+        let moments = moments.into_inner().expect(NOBODY_PANICS).into_iter();
+        Ok((all, moments.map(|moment| moment.expect("every call is in a lot")).collect()))
     }
 }

@@ -138,7 +138,7 @@ fn p99(mut latencies_ns: Vec<u64>) -> Option<u64> {
 fn fresh_writes(evidence: &Evidence, finding: &mut Finding) {
     let fresh: Vec<&Moment> = evidence.moments.iter().filter(|call| call.purpose == Purpose::FreshWrite).collect();
     finding.checked += fresh.len() as u64;
-    if fresh.is_empty() || evidence.fresh_write_ns().is_some() {
+    if fresh.is_empty() || evidence.fresh_write_ns.is_some() {
         return;
     }
     if evidence.history_is_cut {

@@ -13,7 +13,7 @@ use crate::evidence::reads::ReadAt;
 use crate::evidence::{Command, Evidence, Expiry, Links, Modelled, Parts, Piece, Scratch, Sorted, Sorter};
 use crate::hash::Map;
 use crate::history::{LedgerTotals, OrderId, Place, Request};
-use crate::model::{Answer, Ledger, LoggedCommand, Payment, Refund, Reply};
+use crate::model::{Answer, Ledger, LoggedCommand, Reply};
 use crate::serial_code::SerialCodes;
 
 /// Entries that wait to be handed out: the model goes on meanwhile.
@@ -88,7 +88,7 @@ impl Replay {
     ) -> io::Result<Self> {
         let log = &evidence.log;
         let mut replay = Self::default();
-        let mut ledger = Ledger::default();
+        let mut ledger = Ledger::with_room(evidence.placings, evidence.payments);
         let sampled = evidence.statuses.iter().map(|sample| sample.applied_index);
         let scanned: BTreeSet<u64> = evidence.scans.values().map(|scan| scan.header.applied_index).collect();
         let wanted: BTreeSet<u64> = sampled.chain(scanned.iter().copied()).collect();
@@ -201,9 +201,8 @@ fn hand_out(
                 for record in records {
                     let lot = match &record {
                         Modelled::Order(id, _) => links.of_order(*id),
-                        Modelled::Payment(name, Payment { order, .. }) | Modelled::Refund(name, Refund { order, .. }) => {
-                            links.of_payment(name, Some(*order))
-                        }
+                        Modelled::Payment(name, payment) => links.of_payment(name, Some(payment.order)),
+                        Modelled::Refund(name, refund) => links.of_payment(name, Some(refund.order)),
                     };
                     lots.put(lot, &Piece::Model(log_index, record))?;
                 }

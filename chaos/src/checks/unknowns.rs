@@ -94,7 +94,7 @@ pub fn unknowns_become_known(case: &Case) -> Finding {
 /// The tool asks when no node can have a call any more that was given up, and behind a write that went through the log after
 /// them all. What is denied then must not stand above the index that the denial is good for.
 fn denied_is_final(case: &Case, by_subject: &Map<Subject<'_>, Vec<&Op>>, finding: &mut Finding) {
-    let Some(barrier_ns) = case.evidence.fresh_write_ns() else { return };
+    let Some(barrier_ns) = case.evidence.fresh_write_ns else { return };
     let mut denials: Map<NaturalId<'_>, Vec<(&Op, &Op, u64)>> = Map::default();
     for op in case.lot.ops.iter().filter(|op| op.invoke.request.is_write() && op.known().is_none()) {
         let asked = subject(&op.invoke.request).and_then(|subject| by_subject.get(&subject)).into_iter().flatten();

@@ -1,5 +1,5 @@
-//! Reads a history once: joins calls with their answers, keeps a [`Moment`] of each, and sorts the calls themselves, with the
-//! provider's books, into the lots, and reads by the log index that they are good for as well.
+//! Reads a history once: joins calls with their answers, and sorts them, with the provider's books, into the lots, and reads by the
+//! log index that they are good for as well.
 
 use std::io;
 use std::path::Path;
@@ -8,12 +8,12 @@ use super::Evidence;
 use super::call::{Answered, Op};
 use super::links::Links;
 use super::lots::{Page, Piece};
-use super::moment::{Moment, shown_index};
+use super::moment::{is_acknowledged, shown_index};
 use super::reads::Shelves;
 use super::spill::Sorter;
 use crate::hash::Map;
 use crate::history::{
-    HistoryReader, Invoke, OpId, Outcome, Phase, Read, ReadAnswer, Record, Request, Return, WriteAnswer, Written,
+    HistoryReader, Invoke, OpId, Outcome, Phase, Purpose, Read, ReadAnswer, Record, Request, Return, WriteAnswer, Written,
 };
 use crate::limits;
 
@@ -31,6 +31,8 @@ pub(super) struct Calls<'a> {
     open: Map<u32, Op>,
     /// By the number of an op, which call it is.
     nth_of: Vec<u32>,
+    /// By call, its lot.
+    lot_of: Vec<u8>,
     /// Issues that were answered in batches: batch, call, stamps.
     batched: Vec<(u64, u32, u32)>,
 }
@@ -42,7 +44,7 @@ impl<'a> Calls<'a> {
         lots: &'a mut Sorter<Piece>,
         reads: &'a mut Shelves,
     ) -> Self {
-        Self { evidence, links, lots, reads, open: Map::default(), nth_of: Vec::new(), batched: Vec::new() }
+        Self { evidence, links, lots, reads, open: Map::default(), nth_of: Vec::new(), lot_of: Vec::new(), batched: Vec::new() }
     }
 
     /// # Errors
@@ -85,7 +87,7 @@ impl<'a> Calls<'a> {
 
     fn open(&mut self, invoke: Invoke) {
         let OpId(id) = invoke.op;
-        let Some((number, at)) = self.number(id) else {
+        let Some(at) = self.number(id) else {
             return self.evidence.gaps.push(format!("op {id} is numbered far beyond the calls before it"));
         };
         if self.nth_of[at] != NOBODY {
@@ -94,22 +96,27 @@ impl<'a> Calls<'a> {
         if let Request::OpenSeries { series, first_number, capacity, .. } = invoke.request {
             self.evidence.series.entry(series).or_insert((first_number, capacity));
         }
-        let nth = u32::try_from(self.evidence.moments.len()).expect("fewer calls than numbers");
+        match invoke.request {
+            Request::PlaceOrder { .. } => self.evidence.placings += 1,
+            Request::RecordPayment { .. } => self.evidence.payments += 1,
+            _ => {}
+        }
+        let nth = u32::try_from(self.lot_of.len()).expect("fewer calls than numbers");
         self.nth_of[at] = nth;
-        self.evidence.moments.push(Moment::of(&invoke, number));
+        self.lot_of.push(0);
         self.open.insert(nth, Op { nth, invoke, answers: Vec::new() });
     }
 
-    /// An op's number, and where in `nth_of` it stands; `None` if it cannot be one.
-    fn number(&mut self, id: u64) -> Option<(u32, usize)> {
-        let (number, at) = (u32::try_from(id).ok()?, usize::try_from(id).ok()?);
+    /// Where in `nth_of` an op stands; `None` if this cannot be one's number.
+    fn number(&mut self, id: u64) -> Option<usize> {
+        let at = usize::try_from(u32::try_from(id).ok()?).ok()?;
         if at >= self.nth_of.len() + NUMBERS_LOST_MAX {
             return None;
         }
         if at >= self.nth_of.len() {
             self.nth_of.resize(at + 1, NOBODY);
         }
-        Some((number, at))
+        Some(at)
     }
 
     fn take_answer(&mut self, answer: Return, is_late: bool) -> io::Result<()> {
@@ -124,8 +131,7 @@ impl<'a> Calls<'a> {
         self.evidence.show(&answer);
         let Some(op) = self.open.get_mut(&nth) else {
             self.evidence.gaps.push(format!("op {id} was answered twice: the tool's mistake"));
-            let lot = self.evidence.moments[nth as usize].lot;
-            return self.lots.put(lot.into(), &Piece::Late(nth, answer));
+            return self.lots.put(self.lot_of[nth as usize].into(), &Piece::Late(nth, answer));
         };
         // One return, and one late answer; either may be written first.
         if op.answers.iter().any(|before| before.is_late == is_late) {
@@ -142,9 +148,13 @@ impl<'a> Calls<'a> {
 
     fn close(&mut self, op: Op) -> io::Result<()> {
         let lot = self.links.of_request(&op.invoke.request).or_else(|| self.lot_of_answer(&op)).unwrap_or(0);
-        let moment = &mut self.evidence.moments[op.nth as usize];
-        moment.lot = u8::try_from(lot).expect("fewer lots than a byte has values");
-        moment.close(&op);
+        self.lot_of[op.nth as usize] = u8::try_from(lot).expect("fewer lots than a byte has values");
+        if op.invoke.purpose == Purpose::FreshWrite
+            && let Some(answer) = op.known().filter(|answer| is_acknowledged(&answer.outcome))
+        {
+            let first_ns = self.evidence.fresh_write_ns.get_or_insert(answer.at_ns);
+            *first_ns = answer.at_ns.min(*first_ns);
+        }
         for answer in &op.answers {
             match &answer.outcome {
                 Outcome::Read(read) => {
@@ -212,6 +222,7 @@ impl<'a> Calls<'a> {
             }
             self.close(op)?;
         }
+        self.evidence.calls = self.lot_of.len();
         self.evidence.statuses.sort_by_key(|sample| sample.at_ns);
         self.evidence.beyond_the_codes = beyond_the_codes(self.batched);
         Ok(())

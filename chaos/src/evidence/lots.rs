@@ -2,6 +2,7 @@
 //! known of an order need not hold all orders at once. What belongs to no order is in the first lot.
 
 use std::io;
+use std::sync::Arc;
 
 use super::call::{Answered, Op};
 use super::scans::{ScanRecords, Scanned};
@@ -68,7 +69,7 @@ pub struct Expiry {
 #[derive(Debug)]
 pub enum Modelled {
     Order(OrderId, Order),
-    Payment(PaymentName, Payment),
+    Payment(Arc<PaymentName>, Payment),
     Refund(PaymentName, Refund),
 }
 
@@ -90,7 +91,7 @@ coded_enum! {
 #[derive(Debug, Default)]
 pub struct ModelRecords {
     pub orders: Map<OrderId, Order>,
-    pub payments: Map<PaymentName, Payment>,
+    pub payments: Map<Arc<PaymentName>, Payment>,
     pub refunds: Map<PaymentName, Refund>,
 }
 

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use crate::hash::{Map, Set};
-use crate::history::{FaultEvent, Phase, ProcessEvent, Purpose, RunFacts, RunFolder, SeriesCode, StatusSample, Text};
+use crate::history::{FaultEvent, Phase, ProcessEvent, RunFacts, RunFolder, SeriesCode, StatusSample, Text};
 use crate::model::Log;
 
 pub use call::{Answered, Op};
@@ -34,7 +34,13 @@ use scans::Scans;
 #[derive(Debug, Default)]
 pub struct Evidence {
     pub facts: RunFacts,
-    /// In the order of their calls.
+    pub calls: usize,
+    /// Calls that place an order, and that record a payment.
+    pub placings: usize,
+    pub payments: usize,
+    /// When the first write that was made to show that the cluster takes writes again was acknowledged.
+    pub fresh_write_ns: Option<u64>,
+    /// Of each call, in their order. (Empty until the lots are read.)
     pub moments: Vec<Moment>,
     pub faults: Vec<FaultEvent>,
     pub processes: Vec<ProcessEvent>,
@@ -69,7 +75,7 @@ pub struct Parts {
 }
 
 impl Evidence {
-    /// Reads the log on one thread and the calls on another, for the two are of a size.
+    /// Reads the calls on one thread, and log and scans on another: the two are of a size.
     ///
     /// # Errors
     /// `run.json` cannot be read, or what is sorted cannot be written: nothing can be judged.
@@ -77,21 +83,20 @@ impl Evidence {
         let mut evidence = Self { facts: RunFacts::read(folder)?, history_is_cut: true, ..Self::default() };
         evidence.gaps.extend(evidence.facts.problems.clone());
         let lots = lots::lots_of(std::fs::metadata(folder.history()).map_or(0, |file| file.len()));
-        let (links, log) = std::thread::scope(|scope| {
-            let links = scope.spawn(|| Links::read(&folder.history(), lots));
-            let log = Log::read(&folder.log(), scratch.path().join("log"));
-            (links.join().expect("it does not panic"), log)
-        });
-        evidence.log = log.unwrap_or_else(|cause| Log::unreadable(format!("log.bin: {cause}")));
         let mut calls = Sorter::create(scratch, "calls", lots)?;
         let mut scanned = Sorter::create(scratch, "scans", lots)?;
-        let mut reads = Shelves::create(scratch, evidence.log.last_index())?;
+        let mut reads = Shelves::create(scratch)?;
         let nodes = evidence.facts.nodes.clone();
-        let scans = std::thread::scope(|scope| {
-            let scans = scope.spawn(|| Scans::read(folder, &nodes, &links, &mut scanned));
+        let links = Links::read(&folder.history(), lots);
+        let (log, scans) = std::thread::scope(|scope| {
+            let beside = scope.spawn(|| {
+                let log = Log::read(&folder.log(), scratch.path().join("log"));
+                (log, Scans::read(folder, &nodes, &links, &mut scanned))
+            });
             Calls::new(&mut evidence, &links, &mut calls, &mut reads).read(&folder.history())?;
-            Ok::<_, io::Error>(scans.join().expect("it does not panic"))
+            Ok::<_, io::Error>(beside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
         })?;
+        evidence.log = log.unwrap_or_else(|cause| Log::unreadable(format!("log.bin: {cause}")));
         evidence.gaps.extend(evidence.log.hole.clone());
         evidence.gaps.extend(scans.gaps);
         evidence.scans = scans.of_nodes;
@@ -102,14 +107,6 @@ impl Evidence {
     /// One node for each different content: what holds for its records holds for those of the others.
     pub fn distinct_scans(&self) -> impl Iterator<Item = (u16, &Scan)> {
         self.scans.iter().filter(|(node, scan)| scan.kept_as == **node).map(|(node, scan)| (*node, scan))
-    }
-
-    /// When the first write that was made to show that the cluster takes writes again was acknowledged.
-    #[must_use]
-    pub fn fresh_write_ns(&self) -> Option<u64> {
-        let fresh = self.moments.iter().filter(|moment| moment.purpose == Purpose::FreshWrite);
-        let acknowledged = fresh.filter(|moment| moment.is_written() || moment.known == Known::RefusedThere);
-        acknowledged.map(|moment| moment.known_ns).min()
     }
 
     /// When a phase began.

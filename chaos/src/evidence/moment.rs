@@ -2,7 +2,7 @@
 //! and shown is in the lots.
 
 use super::call::{Answered, Op};
-use crate::history::{Invoke, Outcome, PaymentOutcome, Purpose, Request};
+use crate::history::{Outcome, PaymentOutcome, Purpose, Request};
 
 /// How a node says that too much waits.
 const OVERLOADED: &str = "OVERLOADED";
@@ -23,7 +23,6 @@ pub struct Moment {
     pub op: u32,
     pub session: u32,
     pub node: u16,
-    pub(super) lot: u8,
     pub asked: Asked,
     pub purpose: Purpose,
     pub ended: Ended,
@@ -77,32 +76,24 @@ pub enum Known {
 }
 
 impl Moment {
-    pub(super) fn of(invoke: &Invoke, op: u32) -> Self {
+    #[must_use]
+    pub fn of(op: &Op) -> Self {
+        let (invoke, known) = (&op.invoke, op.known());
+        let (standing, index) = known.map_or((Known::Nothing, 0), |answer| Known::of(&answer.outcome));
         Self {
             invoked_ns: invoke.at_ns,
             intended_ns: invoke.intended_ns,
-            ended_ns: u64::MAX,
-            known_ns: 0,
-            index: 0,
-            op,
+            ended_ns: op.ended_ns(),
+            known_ns: known.map_or(0, |answer| answer.at_ns),
+            index,
+            op: u32::try_from(op.id()).expect("checked when it was read"),
             session: invoke.session,
             node: invoke.node,
-            lot: 0,
             asked: Asked::of(&invoke.request),
             purpose: invoke.purpose,
-            ended: Ended::Unknown,
-            known: Known::Nothing,
+            ended: op.answers.first().map_or(Ended::Unknown, Ended::of),
+            known: standing,
             in_batch: invoke.batch != 0,
-        }
-    }
-
-    /// What came of it, as far as it is told.
-    pub(super) fn close(&mut self, op: &Op) {
-        self.ended_ns = op.ended_ns();
-        self.ended = op.answers.first().map_or(Ended::Unknown, Ended::of);
-        if let Some(answer) = op.known() {
-            (self.known, self.index) = Known::of(&answer.outcome);
-            self.known_ns = answer.at_ns;
         }
     }
 
@@ -166,6 +157,12 @@ impl Known {
             Outcome::Unknown { .. } => (Self::Nothing, 0),
         }
     }
+}
+
+/// Executed, or refused, there.
+#[must_use]
+pub(super) const fn is_acknowledged(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Written(_) | Outcome::Refused { place: Some(_), .. })
 }
 
 /// The log index that an answer shows to be committed.

@@ -7,8 +7,10 @@ use super::spill::{Scratch, Sorted, Sorter};
 use crate::history::coded::{Coded, Decoded, coded_struct};
 use crate::history::{Read, Request};
 
-/// So many parts of the log, each with its own file.
-const SHELVES: u64 = 64;
+/// So many parts of the log, each with its own file...
+const SHELVES: u64 = 192;
+/// ...and of so many log indexes; the last has what is beyond.
+const WIDTH: u64 = 4_096;
 
 /// A read that names an index.
 #[derive(Debug)]
@@ -26,29 +28,26 @@ coded_struct! {
 /// Where they are put.
 pub struct Shelves {
     sorter: Sorter<ReadAt>,
-    /// Log indexes of one file.
-    width: u64,
 }
 
 impl Shelves {
     /// # Errors
     /// The files cannot be made.
-    pub fn create(scratch: &Scratch, last_index: u64) -> io::Result<Self> {
+    pub fn create(scratch: &Scratch) -> io::Result<Self> {
         let files = usize::try_from(SHELVES).expect("few");
-        Ok(Self { sorter: Sorter::create(scratch, "reads", files)?, width: last_index / SHELVES + 1 })
+        Ok(Self { sorter: Sorter::create(scratch, "reads", files)? })
     }
 
     pub(super) fn put(&mut self, op: &Op, read: &Read) -> io::Result<()> {
         let Some(index) = read.read_index else { return Ok(()) };
-        // An index beyond the log: behind all others.
-        let shelf = usize::try_from((index / self.width).min(SHELVES - 1)).expect("few");
+        let shelf = usize::try_from((index / WIDTH).min(SHELVES - 1)).expect("few");
         self.sorter.put(shelf, &ReadAt { index, op: op.id(), request: op.invoke.request.clone(), read: read.clone() })
     }
 
     /// # Errors
     /// The files cannot be written.
     pub fn finish(self) -> io::Result<Reads> {
-        Ok(Reads { files: self.sorter.finish()?, next_file: 0, width: self.width, sorted: Vec::new() })
+        Ok(Reads { files: self.sorter.finish()?, next_file: 0, sorted: Vec::new() })
     }
 }
 
@@ -56,7 +55,6 @@ impl Shelves {
 pub struct Reads {
     files: Sorted<ReadAt>,
     next_file: u64,
-    width: u64,
     /// Of the last file that was read, the highest index first.
     sorted: Vec<ReadAt>,
 }
@@ -67,7 +65,7 @@ impl Reads {
     /// # Errors
     /// A file cannot be read.
     pub fn next_below(&mut self, index: u64) -> io::Result<Option<ReadAt>> {
-        while self.sorted.is_empty() && self.next_file < SHELVES && self.next_file * self.width < index {
+        while self.sorted.is_empty() && self.next_file < SHELVES && self.next_file * WIDTH < index {
             self.open_next()?;
         }
         Ok(self.sorted.pop_if(|read| read.index < index))

@@ -2,6 +2,8 @@
 //!
 //! Every read is bounded by its input: what does not decode is damage, never a default.
 
+use std::sync::Arc;
+
 use super::record::Text;
 
 /// The value is damaged, or of a newer format: what was expected there.
@@ -176,6 +178,16 @@ macro_rules! coded_tuple {
 }
 coded_tuple!(A, B);
 coded_tuple!(A, B, C);
+
+impl<T: Coded> Coded for Arc<T> {
+    fn put(&self, out: &mut Vec<u8>) {
+        (**self).put(out);
+    }
+
+    fn get(input: &mut &[u8]) -> Decoded<Self> {
+        T::get(input).map(Self::new)
+    }
+}
 
 impl<T: Coded> Coded for Box<T> {
     fn put(&self, out: &mut Vec<u8>) {

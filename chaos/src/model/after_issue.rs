@@ -18,11 +18,11 @@ impl Ledger {
 
     pub(super) fn void_order(&mut self, place: Place, id: OrderId) -> Reply {
         let Some(order) = self.orders.get(&id) else { return refused(place, "ORDER_UNKNOWN", vec![]) };
-        let Some(Issued { paid_by, at_ms, documents, .. }) = &order.issued else {
+        let Some(Issued { paid_by, at_ms, documents, .. }) = order.issued.as_deref() else {
             return refused(place, "ORDER_NOT_ISSUED", vec![]);
         };
         if let (OrderState::Voided, Some(voided)) = (order.state, order.settled) {
-            let refund_idr = self.refunds[paid_by].amount_idr;
+            let refund_idr = self.refunds[&**paid_by].amount_idr;
             return replay(voided.place, Answer::Voided { refund_idr });
         }
         if !documents.is_empty() {

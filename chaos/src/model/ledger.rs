@@ -1,10 +1,11 @@
 //! State and rules. Refusals stand in the order of the protocol file; the first that applies is the answer.
 
-use crate::hash::Map;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::log::LoggedCommand;
 use super::reply::{Answer, Reply, differing, executed, refused, replay};
+use crate::hash::{Map, Table};
 use crate::history::coded::{Coded, Decoded, coded_struct};
 use crate::history::{
     Digest, LedgerTotals, OrderId, OrderState, PaymentName, PaymentOutcome, Place, RefundReason, Request, SeriesCode, Text,
@@ -55,13 +56,13 @@ pub struct Order {
     pub state: OrderState,
     pub settled: Option<Settled>,
     /// Once issued, and still when voided.
-    pub issued: Option<Issued>,
+    pub issued: Option<Box<Issued>>,
 }
 
 #[derive(Debug, Clone)]
 pub struct Issued {
     pub first_number: u64,
-    pub paid_by: PaymentName,
+    pub paid_by: Arc<PaymentName>,
     pub at_ms: i64,
     /// The n-th is on the n-th stamp.
     pub documents: Vec<(Digest, Settled)>,
@@ -72,7 +73,6 @@ pub struct Payment {
     pub order: OrderId,
     pub amount_idr: i64,
     pub outcome: PaymentOutcome,
-    pub serials: Option<(SeriesCode, u64, u32)>,
     pub recorded: Place,
     pub recorded_at_ms: i64,
 }
@@ -103,8 +103,9 @@ pub(super) const FIRST_POLICY: Policy = Policy { void_refund_percent: 75, void_w
 #[derive(Debug, Default)]
 pub struct Ledger {
     pub series: Map<SeriesCode, Series>,
-    pub orders: Map<OrderId, Order>,
-    pub payments: Map<PaymentName, Payment>,
+    /// In the order of time, as payments are.
+    pub orders: Table<OrderId, Order>,
+    pub payments: Table<Arc<PaymentName>, Payment>,
     /// Of every payment that issued nothing, or whose stamps were voided.
     pub refunds: Map<PaymentName, Refund>,
     /// Not settled, oldest first. (A command makes one refund due at most.)
@@ -119,6 +120,17 @@ pub struct Ledger {
 }
 
 impl Ledger {
+    /// With room for so many orders and payments. (Room that is not used takes no memory; growing would take it twice.)
+    #[must_use]
+    pub fn with_room(orders: usize, payments: usize) -> Self {
+        let room = Default::default;
+        Self {
+            orders: Table::with_capacity_and_hasher(orders, room()),
+            payments: Table::with_capacity_and_hasher(payments, room()),
+            ..Self::default()
+        }
+    }
+
     /// Executes one command of an entry that carries `proposed_at_ms`.
     pub fn apply(&mut self, place: Place, proposed_at_ms: i64, command: &LoggedCommand) -> Reply {
         self.now_ms = self.now_ms.max(proposed_at_ms);
@@ -217,7 +229,8 @@ impl Ledger {
     fn record_payment(&mut self, place: Place, name: &PaymentName, id: OrderId, amount_idr: i64) -> Reply {
         if let Some(there) = self.payments.get(name) {
             let differs = differing(&[("order_id", there.order != id), ("amount_idr", there.amount_idr != amount_idr)]);
-            let answer = Answer::Recorded { outcome: there.outcome, serials: there.serials };
+            let serials = (there.outcome == PaymentOutcome::Applied).then(|| self.serials(there.order));
+            let answer = Answer::Recorded { outcome: there.outcome, serials };
             return if differs.is_empty() {
                 replay(there.recorded, answer)
             } else {
@@ -225,7 +238,11 @@ impl Ledger {
             };
         }
         let outcome = self.payment_outcome(id, amount_idr);
-        let serials = (outcome == PaymentOutcome::Applied).then(|| self.issue(place, id, name));
+        let kept_name = Arc::new(name.clone());
+        let serials = (outcome == PaymentOutcome::Applied).then(|| {
+            self.issue(place, id, Arc::clone(&kept_name));
+            self.serials(id)
+        });
         self.totals.received_idr += amount_idr;
         if serials.is_some() {
             self.totals.payments_applied += 1;
@@ -235,8 +252,8 @@ impl Ledger {
             self.totals.payments_refund_due += 1;
             self.owe(place, name, id, amount_idr, reason);
         }
-        let payment = Payment { order: id, amount_idr, outcome, serials, recorded: place, recorded_at_ms: self.now_ms };
-        self.payments.insert(name.clone(), payment);
+        let payment = Payment { order: id, amount_idr, outcome, recorded: place, recorded_at_ms: self.now_ms };
+        self.payments.insert(kept_name, payment);
         executed(place, Answer::Recorded { outcome, serials })
     }
 
@@ -253,17 +270,22 @@ impl Ledger {
         }
     }
 
-    fn issue(&mut self, place: Place, id: OrderId, paid_by: &PaymentName) -> (SeriesCode, u64, u32) {
-        let settled = self.leave_state(id, OrderState::Issued, place);
+    fn issue(&mut self, place: Place, id: OrderId, paid_by: Arc<PaymentName>) {
+        let (code, quantity) = self.leave_state(id, OrderState::Issued, place);
         self.totals.orders_issued += 1;
-        self.totals.serials_issued += u64::from(settled.1);
-        let (code, quantity) = settled;
+        self.totals.serials_issued += u64::from(quantity);
         let series = self.series.get_mut(&code).expect("an order's series was there when it was placed");
         let first_number = series.first_number + series.given_out();
         series.issued += u64::from(quantity);
-        let issued = Issued { first_number, paid_by: paid_by.clone(), at_ms: self.now_ms, documents: Vec::new() };
-        self.orders.get_mut(&id).expect("looked up by the caller").issued = Some(issued);
-        (code, first_number, quantity)
+        let issued = Issued { first_number, paid_by, at_ms: self.now_ms, documents: Vec::new() };
+        self.orders.get_mut(&id).expect("looked up by the caller").issued = Some(Box::new(issued));
+    }
+
+    /// Of an order that was issued.
+    fn serials(&self, id: OrderId) -> (SeriesCode, u64, u32) {
+        let order = &self.orders[&id];
+        let issued = order.issued.as_ref().expect("a payment was applied to it");
+        (order.series, issued.first_number, order.quantity)
     }
 
     /// Takes an order out of its state, with its reservation if it had one.
@@ -315,7 +337,7 @@ coded_struct! {
     Settled { place, at_ms }
     Order { account, series, quantity, amount_idr, placed, placed_at_ms, expires_at_ms, state, settled, issued }
     Issued { first_number, paid_by, at_ms, documents }
-    Payment { order, amount_idr, outcome, serials, recorded, recorded_at_ms }
+    Payment { order, amount_idr, outcome, recorded, recorded_at_ms }
     Refund { order, amount_idr, reason, due, settled }
 }
 
