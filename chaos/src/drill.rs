@@ -1,8 +1,10 @@
 //! One drill from its first process to its verdict: runs, then judges, and either can be interrupted.
 
+use std::io;
+
 use anyhow::Context;
 
-use crate::history::RunFolder;
+use crate::history::{RunFacts, RunFolder};
 use crate::interrupt::Interrupt;
 use crate::judge::{self, Judgement};
 use crate::run::{self, Ended, Options};
@@ -19,5 +21,10 @@ pub fn drill(options: &Options, interrupt: &Interrupt) -> anyhow::Result<(RunFol
         None if left.is_empty() => judge::judge(&folder, &Ended::Interrupted)?,
         None => judge::judge(&folder, &Ended::LeftBehind(left))?,
     };
+    match RunFacts::note_exit(&folder, judgement.exit as u8) {
+        // It was stopped before it began.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        noted => noted.context("noting the exit in run.json")?,
+    }
     Ok((folder, judgement))
 }

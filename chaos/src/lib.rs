@@ -21,6 +21,7 @@ pub mod doctor;
 pub mod drill;
 pub mod evidence;
 pub mod faults;
+pub mod figures;
 pub mod hash;
 pub mod heal;
 pub mod history;

@@ -3,14 +3,17 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::checks::failures_2024::{Failure2024, failures_2024};
+use crate::checks::fault_times::{FaultTimes, fault_times};
 use crate::checks::timeline::{self, Acknowledged, MS};
 use crate::checks::{Evidence, Finding, OfLots, Replay, coverage};
-use crate::evidence::Ended;
-use crate::history::Phase;
+use crate::evidence::{Ended, Moment};
+use crate::figures::{float, ms, percent, percentile, tenths};
+use crate::history::{Phase, Purpose};
 
 /// Of `verdict.json`. Fields are only ever added.
 pub const VERDICT_SCHEMA: u32 = 1;
@@ -35,6 +38,23 @@ pub enum Exit {
 }
 
 impl Exit {
+    const ALL: [Self; 8] = [
+        Self::Held,
+        Self::Violated,
+        Self::Inconclusive,
+        Self::ToolFailed,
+        Self::Guarded,
+        Self::Residue,
+        Self::Usage,
+        Self::Interrupted,
+    ];
+
+    /// `None`: a code of another version of the tool.
+    #[must_use]
+    pub fn of(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|exit| *exit as u8 == code)
+    }
+
     #[must_use]
     pub const fn meaning(self) -> &'static str {
         match self {
@@ -106,7 +126,17 @@ pub struct Verdict {
     pub calls: Calls,
     /// Of acknowledged writes, from the time at which they were to be sent.
     pub latency_ms: Option<Latency>,
+    /// Of the plan, each with its moments.
+    #[serde(default)]
+    pub fault_times: Vec<FaultTimes>,
+    /// `null` if there was no traffic.
+    #[serde(default)]
+    pub availability: Option<Availability>,
     pub traffic_s: f64,
+    /// From the start of the nodes until the last record, judgement left out.
+    /// Absent in verdicts of older tools.
+    #[serde(default)]
+    pub run_s: Option<f64>,
     /// To read the evidence of all calls and judge it, milliseconds; the reports left out.
     pub judged_in_ms: u64,
     /// The same, by what was done.
@@ -157,6 +187,17 @@ pub struct Latency {
     pub max: f64,
 }
 
+/// During the traffic: while buyers arrived, before and during the faults.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Availability {
+    /// Of the calls that were sent, retries left out, those that were answered: a refusal is an answer, *not done* and
+    /// *unknown* are none.
+    pub answered_percent: f64,
+    pub seconds: u64,
+    /// In which no write was acknowledged.
+    pub seconds_without_write: u64,
+}
+
 impl Verdict {
     /// `judging_ms`: to find what was found.
     #[must_use]
@@ -169,10 +210,10 @@ impl Verdict {
         judging_ms: JudgingMs,
     ) -> Self {
         let facts = &evidence.facts;
-        let traffic_s =
-            traffic(evidence).map_or(0.0, |traffic| float(traffic.end.saturating_sub(traffic.start)) / (1_000.0 * float(MS)));
+        let traffic = traffic(evidence);
+        let traffic_s = traffic.as_ref().map_or(0.0, |traffic| seconds(traffic.end.saturating_sub(traffic.start)));
         let issues = &of_lots.issued_ns;
-        let issued_in_traffic = traffic(evidence).map_or(0, |traffic| issues.iter().filter(|at| traffic.contains(at)).count());
+        let issued_in_traffic = traffic.as_ref().map_or(0, |traffic| issues.iter().filter(|at| traffic.contains(at)).count());
         let leader_kills = timeline::windows(evidence).iter().filter(|window| window.is_leader_kill()).count();
         Self {
             schema: VERDICT_SCHEMA,
@@ -188,7 +229,10 @@ impl Verdict {
             invariants,
             calls: calls(evidence),
             latency_ms: latency(writes),
+            fault_times: fault_times(evidence, writes),
+            availability: traffic.and_then(|traffic| availability(evidence, writes, &traffic)),
             traffic_s: tenths(traffic_s),
+            run_s: Some(tenths(seconds(evidence.last_ns))),
             judged_in_ms: judging_ms.reading + judging_ms.replaying + judging_ms.lots + judging_ms.whole,
             judging_ms,
             command: facts.command.clone(),
@@ -228,12 +272,29 @@ fn pause(mut pauses_ns: Vec<u64>) -> Pause {
 fn latency(writes: &[Acknowledged]) -> Option<Latency> {
     let mut latencies: Vec<u64> = writes.iter().map(Acknowledged::latency_ns).collect();
     latencies.sort_unstable();
-    let max = *latencies.last()?;
-    Some(Latency {
-        p50: ms(latencies[latencies.len() / 2]),
-        p99: ms(latencies[(latencies.len() * 99).div_ceil(100) - 1]),
-        max: ms(max),
-    })
+    let at = |percent| percentile(&latencies, percent).map(ms);
+    Some(Latency { p50: at(50)?, p99: at(99)?, max: at(100)? })
+}
+
+fn availability(evidence: &Evidence, writes: &[Acknowledged], traffic: &Range<u64>) -> Option<Availability> {
+    const SECOND_NS: u64 = 1_000 * MS;
+    let sent = || evidence.moments.iter().filter(|call| traffic.contains(&call.invoked_ns) && call.purpose != Purpose::Retry);
+    let answered = sent().filter(|call| is_answered(call)).count() as u64;
+    let mut times = writes.iter().map(|write| write.returned_ns).skip_while(|at_ns| *at_ns < traffic.start).peekable();
+    let seconds = traffic.end.saturating_sub(traffic.start) / SECOND_NS;
+    let mut seconds_without_write = 0;
+    for end_ns in (1..=seconds).map(|second| traffic.start + second * SECOND_NS) {
+        let has_write = times.next_if(|at_ns| *at_ns < end_ns).is_some();
+        while times.next_if(|at_ns| *at_ns < end_ns).is_some() {}
+        seconds_without_write += u64::from(!has_write);
+    }
+    Some(Availability { answered_percent: percent(answered, sent().count() as u64)?, seconds, seconds_without_write })
+}
+
+/// When the caller still waited for it.
+#[must_use]
+pub const fn is_answered(call: &Moment) -> bool {
+    !matches!(call.ended, Ended::NotDone | Ended::Unknown)
 }
 
 fn calls(evidence: &Evidence) -> Calls {
@@ -250,18 +311,8 @@ fn calls(evidence: &Evidence) -> Calls {
     calls
 }
 
-fn ms(ns: u64) -> f64 {
-    tenths(float(ns) / float(MS))
-}
-
-fn tenths(value: f64) -> f64 {
-    (value * 10.0).round() / 10.0
-}
-
-/// For figures that people read: exact below 2^53.
-#[expect(clippy::cast_precision_loss, reason = "figures for people")]
-const fn float(value: u64) -> f64 {
-    value as f64
+fn seconds(ns: u64) -> f64 {
+    Duration::from_nanos(ns).as_secs_f64()
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ pub mod differences;
 pub mod durability;
 pub mod effects;
 pub mod failures_2024;
+pub mod fault_times;
 pub mod finding;
 pub mod idempotence;
 pub mod issued_or_refunded;

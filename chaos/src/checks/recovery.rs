@@ -8,11 +8,12 @@ use std::ops::Range;
 use super::timeline::{Acknowledged, MS, Window, arrivals_end, windows};
 use super::{Evidence, Finding};
 use crate::evidence::Moment;
+use crate::figures::percentile;
 use crate::history::{Bounds, FaultStage, Purpose};
 use crate::limits;
 
 /// Width of a latency window.
-const WINDOW_NS: u64 = 1_000 * MS;
+pub(super) const WINDOW_NS: u64 = 1_000 * MS;
 /// Writes that a window needs for a 99th percentile to mean something.
 const WINDOW_WRITES_MIN: usize = 20;
 
@@ -22,7 +23,7 @@ pub fn bounded_recovery(evidence: &Evidence, writes: &[Acknowledged]) -> Finding
     let bounds = &evidence.facts.bounds;
     let windows = windows(evidence);
     let arrivals_end_ns = arrivals_end(evidence);
-    let quick_ns = baseline(evidence, writes).map(|baseline_ns| quick(baseline_ns, bounds));
+    let quick_ns = quick_ns(evidence, writes);
     let (mut successes, mut latencies) = (0, 0);
     for (at, window) in windows.iter().enumerate() {
         let next_ns = windows.get(at + 1).map_or(u64::MAX, |next| next.fired_ns).min(arrivals_end_ns);
@@ -94,6 +95,11 @@ fn tool_was_late(evidence: &Evidence, window: Range<u64>) -> Option<String> {
     (u128::from(lag_ms) > limits::SEND_LAG_MAX.as_millis()).then(|| format!("the tool itself sent up to {lag_ms} ms too late"))
 }
 
+/// What counts as back at the baseline. `None`: there were no faults, or too few writes before them.
+pub(super) fn quick_ns(evidence: &Evidence, writes: &[Acknowledged]) -> Option<u64> {
+    baseline(evidence, writes).map(|baseline_ns| quick(baseline_ns, &evidence.facts.bounds))
+}
+
 /// The 99th percentile before the first fault.
 fn baseline(evidence: &Evidence, writes: &[Acknowledged]) -> Option<u64> {
     let first_fault =
@@ -101,7 +107,6 @@ fn baseline(evidence: &Evidence, writes: &[Acknowledged]) -> Option<u64> {
     p99(writes.iter().filter(|write| write.returned_ns < first_fault).map(Acknowledged::latency_ns).collect())
 }
 
-/// What counts as back at the baseline.
 #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a latency, scaled")]
 fn quick(baseline_ns: u64, bounds: &Bounds) -> u64 {
     ((baseline_ns as f64 * bounds.p99_factor) as u64).max(bounds.p99_floor_ms.saturating_mul(MS))
@@ -112,11 +117,7 @@ fn quick(baseline_ns: u64, bounds: &Bounds) -> u64 {
 fn quick_again(writes: &[Acknowledged], window: &Window, healthy_ns: u64, bound_ns: u64, quick_ns: u64) -> Option<bool> {
     let mut seen = None;
     for start_ns in (healthy_ns..healthy_ns + bound_ns).step_by(usize::try_from(WINDOW_NS).unwrap_or(usize::MAX)) {
-        let from = writes.partition_point(|write| write.returned_ns < start_ns);
-        let to = writes.partition_point(|write| write.returned_ns < start_ns + WINDOW_NS);
-        // What was sent before, the fault did not touch: its answer was on its way.
-        let after = writes[from..to].iter().filter(|write| write.invoked_ns >= window.fired_ns);
-        let Some(p99_ns) = p99(after.map(Acknowledged::latency_ns).collect()) else { continue };
+        let Some(p99_ns) = p99_of_window(writes, window.fired_ns, start_ns) else { continue };
         if p99_ns <= quick_ns {
             return Some(true);
         }
@@ -125,13 +126,22 @@ fn quick_again(writes: &[Acknowledged], window: &Window, healthy_ns: u64, bound_
     seen
 }
 
+/// Of the second from `start_ns` on. `None` if there are too few to say.
+pub(super) fn p99_of_window(writes: &[Acknowledged], fired_ns: u64, start_ns: u64) -> Option<u64> {
+    let from = writes.partition_point(|write| write.returned_ns < start_ns);
+    let to = writes.partition_point(|write| write.returned_ns < start_ns + WINDOW_NS);
+    // What was sent before, the fault did not touch: its answer was on its way.
+    let after = writes[from..to].iter().filter(|write| write.invoked_ns >= fired_ns);
+    p99(after.map(Acknowledged::latency_ns).collect())
+}
+
 /// `None` if there are too few to say.
 fn p99(mut latencies_ns: Vec<u64>) -> Option<u64> {
     if latencies_ns.len() < WINDOW_WRITES_MIN {
         return None;
     }
     latencies_ns.sort_unstable();
-    latencies_ns.get((latencies_ns.len() * 99).div_ceil(100) - 1).copied()
+    percentile(&latencies_ns, 99)
 }
 
 /// After the heal, the cluster takes writes.

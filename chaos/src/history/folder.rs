@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+/// Where runs go unless they are told otherwise, from where the tool was started.
+pub const DRILLS: &str = "target/drills";
 /// Of `run.json`.
 pub const RUN_SCHEMA: u32 = 1;
 
@@ -139,6 +141,12 @@ pub struct RunFacts {
     /// What went wrong beside the plan, such as a node that ended by itself: such a run cannot be held.
     #[serde(default)]
     pub problems: Vec<String>,
+    /// By the wall clock, milliseconds since 1970; 0: an older tool did not say.
+    #[serde(default)]
+    pub started_at_ms: u64,
+    /// What the tool exited with, in the end. Absent while it runs, and for ever if it was killed or failed.
+    #[serde(default)]
+    pub exit: Option<u8>,
     /// Prints this run again.
     #[serde(default)]
     pub command: String,
@@ -173,6 +181,14 @@ impl RunFacts {
             return Err(io::Error::new(io::ErrorKind::Unsupported, message));
         }
         Ok(facts)
+    }
+
+    /// Adds what the tool exits with.
+    ///
+    /// # Errors
+    /// As [`Self::read`] and [`Self::write`].
+    pub fn note_exit(folder: &RunFolder, exit: u8) -> io::Result<()> {
+        Self { exit: Some(exit), ..Self::read(folder)? }.write(folder)
     }
 
     /// How many nodes make a majority.

@@ -50,7 +50,7 @@ pub(super) async fn conduct(
 ) -> anyhow::Result<Aftermath> {
     let scenario = &options.scenario;
     let planned = faults::plan::plan(scenario, options.seed);
-    let mut facts = facts(options, cluster.serial_key(), node_version(&options.binaries.node).await, &planned);
+    let mut facts = facts(options, epoch_ms, cluster.serial_key(), node_version(&options.binaries.node).await, &planned);
     facts.write(folder).context("writing run.json")?;
     cluster.form().await.context("forming the cluster")?;
 
@@ -102,7 +102,7 @@ fn told(unexpected: &UnexpectedExit) -> String {
 }
 
 /// `run.json`, as the run begins.
-fn facts(options: &Options, serial_key: &str, node_version: String, planned: &[PlannedFault]) -> RunFacts {
+fn facts(options: &Options, epoch_ms: u64, serial_key: &str, node_version: String, planned: &[PlannedFault]) -> RunFacts {
     let scenario = &options.scenario;
     let tool_version = format!("version {} revision {REVISION}", env!("CARGO_PKG_VERSION"));
     RunFacts {
@@ -114,6 +114,8 @@ fn facts(options: &Options, serial_key: &str, node_version: String, planned: &[P
         bounds: scenario.judge_bounds(),
         required_faults: scenario.required_faults(),
         problems: Vec::new(),
+        started_at_ms: epoch_ms,
+        exit: None,
         command: options.command.clone(),
         versions: [("stampede-chaos".to_owned(), tool_version), ("stampede".to_owned(), node_version)].into(),
         plan: json!({

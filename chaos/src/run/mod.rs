@@ -16,6 +16,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::Context;
 
 use crate::cluster::{Binaries, Cluster};
+use crate::history::folder::DRILLS;
 use crate::history::{HistoryWriter, RunClock, RunFolder};
 use crate::interrupt::Interrupt;
 use crate::limits;
@@ -23,8 +24,6 @@ use crate::progress::Progress;
 use crate::scenario::Scenario;
 use crate::undo;
 
-/// Where runs are kept, unless told otherwise.
-pub const DRILLS: &str = "target/drills";
 /// For tasks that listen for late answers when a run ends.
 const TASKS_END: Duration = Duration::from_secs(1);
 

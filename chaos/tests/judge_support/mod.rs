@@ -518,6 +518,8 @@ fn facts(seed: u64) -> RunFacts {
         bounds: Bounds { first_success_ms: 1_000, p99_recovery_ms: 1_500, ..Bounds::default() },
         required_faults: vec![RequiredFault { kind: "kill-leader".into(), at_least: 2, role: "leader".into() }],
         problems: Vec::new(),
+        started_at_ms: 1_700_000_000_000,
+        exit: None,
         command: String::new(),
         versions: BTreeMap::new(),
         plan: serde_json::Value::Null,
