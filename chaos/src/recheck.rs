@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use crate::checks::{OfLots, Replay, check_all, timeline};
-use crate::evidence::{Evidence, Scratch};
+use crate::evidence::{Evidence, Pointed, Scratch};
 use crate::history::RunFolder;
 use crate::report;
 use crate::serial_code::SerialCodes;
@@ -47,7 +47,8 @@ fn judge_folder(folder: &RunFolder) -> io::Result<Verdict> {
     let verdict = Verdict::of(&evidence, &replay, &writes, &of_lots, findings, judging_ms);
     std::fs::write(folder.verdict(), serde_json::to_string_pretty(&verdict).map_err(io::Error::other)?)?;
     std::fs::write(folder.junit(), report::junit::render(&verdict)?)?;
-    std::fs::write(folder.report(), report::page::render(&evidence, &writes, &verdict))?;
+    let pointed = Pointed::read(folder, &evidence.log, &verdict.invariants)?;
+    std::fs::write(folder.report(), report::page::render(&evidence, &writes, &pointed, &verdict))?;
     Ok(verdict)
 }
 

@@ -1,6 +1,6 @@
 //! The exported log: the one order of everything that happened, in the judge's own types.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -140,6 +140,19 @@ impl Log {
     #[must_use]
     pub fn last_index(&self) -> u64 {
         (self.first_index + self.entries.len() as u64).saturating_sub(1)
+    }
+
+    /// Those of the entries at `indexes` that are there, with their commands.
+    ///
+    /// # Errors
+    /// The file of the commands is not there, or an entry cannot be read.
+    pub fn read_some(&self, indexes: &BTreeSet<u64>) -> io::Result<BTreeMap<u64, Entry>> {
+        let there: Vec<(u64, &Outline)> = indexes.iter().filter_map(|index| Some((*index, self.entry(*index)?))).collect();
+        if there.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let mut reader = EntryReader::open(&self.commands)?;
+        there.into_iter().map(|(index, outline)| Ok((index, reader.read(outline)?))).collect()
     }
 
     /// Every entry with its commands, in the order of the log.

@@ -1,5 +1,12 @@
 //! The verdict in the forms that people and machines read: one page, and JUnit.
 
-pub mod chart;
+mod faults;
+mod findings;
 pub mod junit;
+mod lanes;
+mod over_time;
 pub mod page;
+mod plot;
+mod proof;
+mod summary;
+mod words;
