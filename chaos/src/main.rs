@@ -2,21 +2,22 @@
 
 use std::io::{Write, stdin, stdout};
 use std::panic::{self, AssertUnwindSafe};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::UNIX_EPOCH;
 
 use clap::{Parser, Subcommand};
 use stampede_chaos::cluster::{Binaries, find_node_binary, remove_data, watchdog};
 use stampede_chaos::drill::drill;
-use stampede_chaos::history::RunFacts;
 use stampede_chaos::history::folder::DRILLS;
+use stampede_chaos::history::{RunFacts, RunFolder};
 use stampede_chaos::interrupt::Interrupt;
 use stampede_chaos::planted;
 use stampede_chaos::run::{self, Options};
+use stampede_chaos::runs::{self, Format, PastRun};
 use stampede_chaos::scenario::Scenario;
 use stampede_chaos::verdict::Exit;
-use stampede_chaos::{doctor, heal, judge, show};
+use stampede_chaos::{doctor, heal, judge, plan_text};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -45,6 +46,29 @@ enum Command {
     Run(RunArguments),
     /// Judge the folder of an earlier run again.
     Recheck { run: PathBuf },
+    /// What an earlier run came to: verdict, faults, violations, figures.
+    Show {
+        /// Its folder, or its name under target/drills; the newest one there if not given.
+        run: Option<PathBuf>,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Earlier runs, the newest first.
+    List {
+        /// Holds the runs' folders.
+        #[arg(default_value = DRILLS)]
+        folder: PathBuf,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// What differs between two runs, and by how much.
+    Diff {
+        /// A run's folder, or its name under target/drills.
+        a: PathBuf,
+        b: PathBuf,
+        #[command(flatten)]
+        output: Output,
+    },
     /// Print what a run would do: phases, load, each fault with its moment.
     Plan {
         /// A scenario's file, or the name of one that is built in.
@@ -80,6 +104,13 @@ enum Command {
     /// Takes back what a tool that died did. Started by the tool.
     #[command(name = watchdog::COMMAND, hide = true)]
     Watchdog { run: PathBuf },
+}
+
+#[derive(clap::Args)]
+struct Output {
+    /// How data is printed.
+    #[arg(short, long, value_enum, default_value_t = Format::Table)]
+    output: Format,
 }
 
 #[derive(clap::Args)]
@@ -131,9 +162,17 @@ fn execute(command: Command) -> anyhow::Result<Exit> {
     match command {
         Command::Run(arguments) => run_scenario(arguments),
         Command::Recheck { run } => judge::recheck_and_print(&run),
+        Command::Show { run, output } => {
+            let folder = run.map_or_else(runs::newest, |run| runs::find(&run));
+            of_runs([folder], |[run]| runs::show::render(run, output.output))
+        }
+        Command::List { folder, output } => list(&folder, output.output),
+        Command::Diff { a, b, output } => {
+            of_runs([runs::find(&a), runs::find(&b)], |[a, b]| runs::diff::render(a, b, output.output))
+        }
         Command::Plan { scenario, seed } => match Scenario::load(&scenario) {
             Ok((scenario, _)) => {
-                print!("{}", show::plan(&scenario, seed));
+                print!("{}", plan_text::plan(&scenario, seed));
                 Ok(Exit::Held)
             }
             Err(error) => Ok(usage(&error)),
@@ -182,6 +221,40 @@ fn run_scenario(arguments: RunArguments) -> anyhow::Result<Exit> {
     println!("seed    {seed}");
     println!("again   {}", options.command);
     Ok(judgement.exit)
+}
+
+/// Prints what is to be said of earlier runs. A folder that is none is the caller's mistake, a damaged one is not.
+fn of_runs<const N: usize>(
+    folders: [anyhow::Result<RunFolder>; N],
+    text: impl FnOnce(&[PastRun; N]) -> String,
+) -> anyhow::Result<Exit> {
+    let mut found = Vec::new();
+    for folder in folders {
+        match folder {
+            Ok(folder) => found.push(PastRun::read(folder)?),
+            Err(error) => return Ok(usage(&error)),
+        }
+    }
+    let found = <[PastRun; N]>::try_from(found).expect("one for each folder");
+    say(&text(&found));
+    Ok(Exit::Held)
+}
+
+fn list(folder: &Path, output: Format) -> anyhow::Result<Exit> {
+    let (runs, left_out) = match runs::list::read(folder) {
+        Ok(read) => read,
+        Err(error) => return Ok(usage(&error)),
+    };
+    say(&runs::list::render(&runs, output));
+    for why in left_out {
+        eprintln!("left out: {why}");
+    }
+    Ok(Exit::Held)
+}
+
+/// A reader that has gone (`| head`) has what it wanted.
+fn say(text: &str) {
+    let _unprinted = stdout().write_all(text.as_bytes());
 }
 
 fn usage(error: &anyhow::Error) -> Exit {
