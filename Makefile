@@ -31,7 +31,7 @@ DEMO_ARGS ?=
 ARGS ?= --help
 PLANTED := 1 2 3 5 6 7 9 10 11 12 16
 
-.PHONY: help drill test demo cargo verify fix bench planted-bugs build setup libclang
+.PHONY: help drill test demo cargo verify fix bench planted-bugs report-check build setup libclang
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -72,6 +72,9 @@ planted-bugs: setup ## Show that the drill finds every planted bug, and nothing 
 	done
 	$(CARGO) build --locked --workspace --bins
 	$(BIN)/stampede-chaos planted-bugs --binaries $(CARGO_TARGET_DIR)/planted
+
+report-check: ## Read, zoom and picture the drill's report in a headless Chromium, which must be there (CHROMIUM=program)
+	cargo test --locked --package stampede-chaos --test report_in_browser -- --nocapture
 
 build: setup ## Build stampede and stampede-chaos, and say where they are
 	$(CARGO) build --locked --workspace --bins

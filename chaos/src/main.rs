@@ -44,7 +44,7 @@ enum Command {
     /// Run a scenario against three local nodes, and judge it.
     #[command(after_help = EXIT_CODES)]
     Run(RunArguments),
-    /// Judge the folder of an earlier run again.
+    /// Judge an earlier run again: its folder, or its name under target/drills.
     Recheck { run: PathBuf },
     /// What an earlier run came to: verdict, faults, violations, figures.
     Show {
@@ -161,7 +161,7 @@ fn main() -> ExitCode {
 fn execute(command: Command) -> anyhow::Result<Exit> {
     match command {
         Command::Run(arguments) => run_scenario(arguments),
-        Command::Recheck { run } => judge::recheck_and_print(&run),
+        Command::Recheck { run } => judge::recheck_and_print(runs::find(&run)?.root()),
         Command::Show { run, output } => {
             let folder = run.map_or_else(runs::newest, |run| runs::find(&run));
             of_runs([folder], |[run]| runs::show::render(run, output.output))

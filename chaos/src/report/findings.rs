@@ -12,17 +12,17 @@ pub(super) fn invariants(findings: &[Finding]) -> Markup {
     html! {
         div class="wide" {
             table {
-                tr { th { "id" } th { "invariant" } th { "checked" } th { "violations" } th { "" } }
+                tr { th { "id" } th { "" } th { "invariant" } th { "checked" } th { "violations" } }
                 @for finding in findings {
                     tr {
                         td { (finding.id) }
+                        td { (state(finding)) }
                         td { (finding.name) @for why in &finding.inconclusive { br; small { (why) } } }
                         td.n { (grouped(finding.checked)) }
                         td.n {
                             @if finding.violations == 0 { "0" }
                             @else { a href={ "#" (anchor(finding)) } { (grouped(finding.violations)) } }
                         }
-                        td { (state(finding)) }
                     }
                 }
             }
@@ -63,7 +63,8 @@ fn violation(finding: &Finding, nth: usize, shown: &Violation, proof: &Proof) ->
         li id=(proof::violation_anchor(&finding.id, nth)) {
             (shown.text)
             @if !shown.ops.is_empty() || shown.log_index.is_some() {
-                div class="proof" {
+                " "
+                span class="proof" {
                     @for op in &shown.ops { (proof.link_to_op(*op)) " " }
                     @if let Some(index) = shown.log_index { (proof.link_to_entry(index)) }
                 }

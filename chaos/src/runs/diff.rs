@@ -1,12 +1,12 @@
 //! `diff`: what differs between two runs, and by how much.
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::table::table;
 use super::{Format, PastRun};
 use crate::checks::Finding;
 use crate::checks::fault_times::by_kind;
-use crate::figures::float;
 use crate::verdict::{Ruling, Verdict};
 
 /// Hexadecimal digits of a scenario's fingerprint.
@@ -33,39 +33,53 @@ pub struct Difference {
 #[must_use]
 pub fn compare(a: &PastRun, b: &PastRun) -> Comparison {
     let (of_a, of_b) = (facts(a), facts(b));
-    let value = |facts: &[Fact], what: &str| facts.iter().find(|(name, _)| name == what).map(|(_, value)| value.clone());
-    let only_b = of_b.iter().filter(|(what, _)| value(&of_a, what).is_none());
+    let find = |facts: &[Fact], what: &str| facts.iter().find(|fact| fact.what == what).map(|fact| fact.value.clone());
+    let only_b = of_b.iter().filter(|fact| find(&of_a, &fact.what).is_none());
     let mut comparison = Comparison { differences: Vec::new(), same: 0 };
-    for (what, _) in of_a.iter().chain(only_b) {
-        let [a, b] = [&of_a, &of_b].map(|facts| value(facts, what).unwrap_or_default());
+    for fact in of_a.iter().chain(only_b) {
+        let [a, b] = [&of_a, &of_b].map(|facts| find(facts, &fact.what).unwrap_or_default());
         if a == b {
             comparison.same += 1;
             continue;
         }
-        let is_measured = a.is_f64() && b.is_f64();
-        let ratio =
-            a.as_f64().zip(b.as_f64()).filter(|(a, _)| is_measured && *a > 0.0).map(|(a, b)| (b / a * 100.0).round() / 100.0);
-        comparison.differences.push(Difference { what: what.clone(), a, b, ratio });
+        let figures = a.as_f64().zip(b.as_f64()).filter(|(a, _)| fact.is_figure && *a > 0.0);
+        let ratio = figures.map(|(a, b)| (b / a * 100.0).round() / 100.0);
+        comparison.differences.push(Difference { what: fact.what.clone(), a, b, ratio });
     }
     comparison
 }
 
-/// What is compared, by its name.
-type Fact = (String, Value);
+/// One thing that is compared.
+struct Fact {
+    what: String,
+    value: Value,
+    /// Of a figure, twice as much means something; of a seed it does not.
+    is_figure: bool,
+}
 
-/// In the order in which they are shown. Whatever is measured is a fraction, whatever is told or counted is not.
+impl Fact {
+    fn told(what: impl Into<String>, value: impl Serialize) -> Self {
+        Self { what: what.into(), value: json!(value), is_figure: false }
+    }
+
+    fn figure(what: impl Into<String>, value: impl Serialize) -> Self {
+        Self { what: what.into(), value: json!(value), is_figure: true }
+    }
+}
+
+/// In the order in which they are shown.
 fn facts(run: &PastRun) -> Vec<Fact> {
-    let mut facts: Vec<Fact> = vec![
-        ("scenario".into(), json!(run.facts.scenario)),
-        ("scenario's text".into(), json!(fingerprint(run))),
-        ("seed".into(), json!(run.facts.seed)),
+    let mut facts = vec![
+        Fact::told("scenario", &run.facts.scenario),
+        Fact::told("scenario's text", fingerprint(run)),
+        Fact::told("seed", run.facts.seed),
     ];
-    facts.extend(run.facts.versions.iter().map(|(program, version)| (format!("build of {program}"), json!(version))));
-    facts.extend([("exit".into(), json!(run.facts.exit)), ("verdict".into(), json!(run.ruling()))]);
+    facts.extend(run.facts.versions.iter().map(|(program, version)| Fact::told(format!("build of {program}"), version)));
+    facts.extend([Fact::told("exit", run.facts.exit), Fact::told("verdict", run.ruling())]);
     if let Some(verdict) = &run.verdict {
         let invariants = verdict.invariants.iter();
-        facts.extend(invariants.map(|finding| (format!("{} {}", finding.id, finding.name), json!(state(finding)))));
-        measure(verdict, &mut facts);
+        facts.extend(invariants.map(|finding| Fact::told(format!("{} {}", finding.id, finding.name), state(finding))));
+        facts.extend(figures(verdict));
     }
     facts
 }
@@ -84,24 +98,26 @@ fn state(finding: &Finding) -> String {
     }
 }
 
-fn measure(verdict: &Verdict, facts: &mut Vec<Fact>) {
-    let mut add = |what: String, figure: Option<f64>| facts.push((what, json!(figure)));
-    add("orders/s".into(), Some(verdict.orders_per_s));
+fn figures(verdict: &Verdict) -> Vec<Fact> {
     let latency = verdict.latency_ms;
-    add("latency p50, ms".into(), latency.map(|latency| latency.p50));
-    add("latency p99, ms".into(), latency.map(|latency| latency.p99));
-    add("latency max, ms".into(), latency.map(|latency| latency.max));
-    add("answered at once, %".into(), verdict.availability.map(|availability| availability.answered_percent));
-    add("calls unknown".into(), Some(float(verdict.calls.unknown)));
-    add("longest pause of writes, ms".into(), verdict.write_pause_ms.max);
-    add("duration, s".into(), verdict.run_s);
+    let mut figures = vec![
+        Fact::figure("orders/s", verdict.orders_per_s),
+        Fact::figure("latency p50, ms", latency.map(|latency| latency.p50)),
+        Fact::figure("latency p99, ms", latency.map(|latency| latency.p99)),
+        Fact::figure("latency max, ms", latency.map(|latency| latency.max)),
+        Fact::figure("answered at once, %", verdict.availability.map(|availability| availability.answered_percent)),
+        Fact::figure("calls unknown", verdict.calls.unknown),
+        Fact::figure("longest pause of writes, ms", verdict.write_pause_ms.max),
+        Fact::figure("duration, s", verdict.run_s),
+    ];
     for kind in by_kind(&verdict.fault_times) {
-        add(format!("{} landed", kind.kind), Some(float(kind.landed)));
+        figures.push(Fact::figure(format!("{} landed", kind.kind), kind.landed));
         for (what, spread) in [("detected", kind.detected_ms), ("writes", kind.writes_ms), ("recovered", kind.recovered_ms)] {
-            add(format!("{} {what} p50, ms", kind.kind), spread.map(|spread| spread.p50));
-            add(format!("{} {what} max, ms", kind.kind), spread.map(|spread| spread.max));
+            figures.push(Fact::figure(format!("{} {what} p50, ms", kind.kind), spread.map(|spread| spread.p50)));
+            figures.push(Fact::figure(format!("{} {what} max, ms", kind.kind), spread.map(|spread| spread.max)));
         }
     }
+    figures
 }
 
 #[must_use]
