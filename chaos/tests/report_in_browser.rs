@@ -63,10 +63,13 @@ document.body.append(pre);
 </script>";
 
 fn browser() -> PathBuf {
-    let named = std::env::var_os("CHROMIUM").map(PathBuf::from);
+    if let Some(named) = std::env::var_os("CHROMIUM").map(PathBuf::from) {
+        assert!(named.is_file(), "CHROMIUM names {}, which is no program", named.display());
+        return named;
+    }
     let folders: Vec<PathBuf> = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect();
-    let installed = PROGRAMS.iter().flat_map(|program| folders.iter().map(move |folder| folder.join(program)));
-    named.into_iter().chain(installed).find(|program| program.is_file()).expect(
+    let mut programs = PROGRAMS.iter().flat_map(|program| folders.iter().map(move |folder| folder.join(program)));
+    programs.find(|program| program.is_file()).expect(
         "this check needs Chromium, and there is none in the PATH: install it (Debian: apt-get install chromium), or name it in CHROMIUM",
     )
 }
