@@ -58,7 +58,7 @@ fn pid_of(process: &Identity) -> anyhow::Result<Pid> {
 /// It outlives it by `deadline`.
 pub(super) fn kill(process: &Identity, deadline: Duration) -> anyhow::Result<()> {
     let end = Instant::now() + deadline;
-    while lives(process) && !is_zombie(process.pid) {
+    while lives(process) && !has_ended(process.pid) {
         if Instant::now() >= end {
             bail!("it outlives SIGKILL");
         }
@@ -69,10 +69,12 @@ pub(super) fn kill(process: &Identity, deadline: Duration) -> anyhow::Result<()>
     Ok(())
 }
 
-/// It has ended; whoever started it has not asked how.
-fn is_zombie(pid: u32) -> bool {
+/// It is a zombie: whoever started it has not asked how it ended. With its last thread: until then its files are open, and the file
+/// system that they are on is in use.
+fn has_ended(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rfind(')').is_some_and(|end| stat[end + 1..].trim_start().starts_with('Z'))
+    let is_zombie = stat.rfind(')').is_some_and(|end| stat[end + 1..].trim_start().starts_with('Z'));
+    is_zombie && std::fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count) <= 1
 }
 
 #[cfg(test)]
