@@ -92,3 +92,28 @@ async fn a_node_that_does_not_stop_is_killed_and_told() {
     assert_eq!(cluster.node(1).wait_down(Duration::ZERO).await.map(|exit| exit.signal), Some(Some(9)));
     assert_eq!(cluster.unexpected_exits(), [], "it was told to end");
 }
+
+#[tokio::test]
+async fn a_cluster_has_a_watchdog_as_long_as_it_lives() {
+    let folder = tempfile::tempdir().unwrap();
+    let (cluster, _writer) = a_deaf_cluster(folder.path()).await;
+    let run = folder.path().join("run").canonicalize().unwrap();
+    // As long as the same program takes to start and end: one whose pipe is closed would be gone.
+    tool(&["--help"]);
+    assert!(has_watchdog(&run));
+    assert!(cluster.node(1).is_running(), "and it leaves the nodes alone");
+    cluster.kill(Duration::from_secs(5)).await;
+    drop(cluster);
+    while has_watchdog(&run) {
+        std::thread::yield_now();
+    }
+}
+
+fn has_watchdog(run: &Path) -> bool {
+    let is_one = |pid: std::fs::DirEntry| {
+        let line = std::fs::read(pid.path().join("cmdline")).unwrap_or_default();
+        let mut arguments = line.split(|byte| *byte == 0).skip(1);
+        arguments.next() == Some(b"watchdog") && arguments.next() == Some(run.as_os_str().as_encoded_bytes())
+    };
+    std::fs::read_dir("/proc").unwrap().flatten().any(is_one)
+}

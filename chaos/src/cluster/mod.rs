@@ -45,6 +45,8 @@ pub struct Cluster {
     /// Between the nodes, if the scenario's faults need it; otherwise they call each other directly.
     network: Option<Network>,
     serial_key: String,
+    /// When the last hand on its pipe goes, it takes back what is left.
+    _watchdog: Watchdog,
 }
 
 impl Cluster {
@@ -88,7 +90,7 @@ impl Cluster {
             std::fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?;
             nodes.push(Node::new(member, binaries.node.clone(), directory, file, disk, recorder.clone(), journal.clone()));
         }
-        Ok(Self { nodes, network, serial_key })
+        Ok(Self { nodes, network, serial_key, _watchdog: watchdog })
     }
 
     /// Starts every node, makes a cluster of them, and waits for its first leader.
