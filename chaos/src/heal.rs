@@ -4,22 +4,27 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use crate::undo;
+use crate::history::folder::DRILLS;
+use crate::undo::{self, Healed};
 use crate::verdict::Exit;
 
-/// Of one run's folder, or of every run in a folder of runs. One whose tool is at work is left alone.
+/// Of one run's folder, or of every run in a folder of runs. One whose tool is at work is left alone; one that cannot be healed does
+/// not keep the others from it.
 ///
 /// # Errors
-/// A folder or a journal cannot be read.
+/// The folder is not there, or cannot be read.
 pub fn heal_and_print(folder: &Path) -> anyhow::Result<Exit> {
     let mut is_clean = true;
     for run in runs(folder)? {
         let name = run.display();
-        if undo::is_at_work(&run)? {
-            println!("at work  {name}");
-            continue;
-        }
-        let healed = undo::heal(&run).with_context(|| format!("healing {name}"))?;
+        let healed = match healed(&run) {
+            Ok(Some(healed)) => healed,
+            Ok(None) => {
+                println!("at work  {name}");
+                continue;
+            }
+            Err(error) => Healed { left: vec![format!("{error:#}")], ..Healed::default() },
+        };
         healed.undone.iter().for_each(|undone| println!("healed   {name}: {undone}"));
         healed.left.iter().for_each(|left| println!("LEFT     {name}: {left}"));
         is_clean &= healed.left.is_empty();
@@ -28,13 +33,25 @@ pub fn heal_and_print(folder: &Path) -> anyhow::Result<Exit> {
     Ok(if is_clean { Exit::Held } else { Exit::Residue })
 }
 
-/// The folder itself, or those in it. None, if it is not there: nothing was ever run.
+/// `None`: its tool is at work.
+fn healed(run: &Path) -> anyhow::Result<Option<Healed>> {
+    if undo::is_at_work(run)? { Ok(None) } else { undo::heal(run).map(Some) }
+}
+
+/// The folder itself, or those in it. None, where runs are kept and nothing was ever run.
 fn runs(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    if undo::has_journal(folder) || !folder.exists() {
-        return Ok([folder.to_owned()].into_iter().filter(|folder| folder.exists()).collect());
+    if undo::has_journal(folder) {
+        return Ok(vec![folder.to_owned()]);
     }
-    let entries = std::fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))?;
-    let mut runs: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(|run| undo::has_journal(run)).collect();
+    if folder == Path::new(DRILLS) && !folder.exists() {
+        return Ok(Vec::new());
+    }
+    let reading = || format!("reading {}", folder.display());
+    let mut runs = Vec::new();
+    for entry in std::fs::read_dir(folder).with_context(reading)? {
+        runs.push(entry.with_context(reading)?.path());
+    }
+    runs.retain(|run| undo::has_journal(run));
     runs.sort();
     Ok(runs)
 }
@@ -54,7 +71,9 @@ mod tests {
         }
         assert_eq!(runs(folder.path()).unwrap().len(), 2);
         assert_eq!(runs(&folder.path().join("one")).unwrap(), [folder.path().join("one")]);
-        assert_eq!(runs(&folder.path().join("none")).unwrap(), Vec::<PathBuf>::new());
+        assert!(runs(&folder.path().join("none")).is_err(), "a mistyped name is not a clean machine");
         assert_eq!(heal_and_print(folder.path()).unwrap(), Exit::Held, "this process is at work on them");
+        std::fs::write(folder.path().join("one/undo.jsonl"), "no line of a journal\n").unwrap();
+        assert_eq!(heal_and_print(folder.path()).unwrap(), Exit::Residue, "nobody knows what is left of it");
     }
 }

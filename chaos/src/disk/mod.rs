@@ -183,7 +183,7 @@ pub fn probe(directory: &Path) -> anyhow::Result<()> {
 /// # Errors
 /// Somebody still uses it; not, if it is not mounted.
 pub fn unmount(at: &Path) -> anyhow::Result<()> {
-    if crate::undo::is_mounted(at) { command("umount", &[&at]) } else { Ok(()) }
+    if crate::undo::is_mounted(at)? { command("umount", &[&at]) } else { Ok(()) }
 }
 
 fn command(program: &str, arguments: &[&dyn AsRef<std::ffi::OsStr>]) -> anyhow::Result<()> {

@@ -33,7 +33,7 @@ impl Undo {
     /// It is still there.
     fn carry_out(&self) -> anyhow::Result<()> {
         match self {
-            Self::Thaw { at } if is_mounted(at) => Ok(disk::thaw(at)?),
+            Self::Thaw { at } if is_mounted(at)? => Ok(disk::thaw(at)?),
             Self::Thaw { .. } => Ok(()),
             Self::Kill(process) => process::kill(process, limits::KILL_DEADLINE),
             Self::Unmount { at } => disk::unmount(at),
@@ -61,7 +61,7 @@ pub struct Healed {
 /// Takes back what the run in `folder` did not. Twice is as good as once.
 ///
 /// # Errors
-/// The journal is there and cannot be read.
+/// The journal is there and cannot be read, or the machine does not tell what is left.
 pub fn heal(folder: &Path) -> anyhow::Result<Healed> {
     let mut healed = Healed::default();
     for undo in left(folder)? {
@@ -70,7 +70,7 @@ pub fn heal(folder: &Path) -> anyhow::Result<Healed> {
             Err(error) => healed.left.push(format!("{undo}: {error:#}")),
         }
     }
-    healed.left.extend(scan(folder));
+    healed.left.extend(scan(folder)?);
     Ok(healed)
 }
 

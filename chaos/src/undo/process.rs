@@ -44,7 +44,8 @@ pub fn lives(process: &Identity) -> bool {
     match started(process.pid) {
         Ok(None) => pid_of(process).is_ok_and(|pid| signal(pid, None) != Err(Errno::ESRCH)),
         Ok(now) => now == process.started,
-        Err(_) => false,
+        // What cannot be asked about is not taken for gone. (A process that ends in this moment is ESRCH.)
+        Err(error) => error.kind() != io::ErrorKind::NotFound && error.raw_os_error() != Some(Errno::ESRCH as i32),
     }
 }
 
