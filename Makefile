@@ -21,6 +21,8 @@ ROCKSDB_LIB := $(ROCKSDB_DIR)/librocksdb.a
 # Read by the build script of librocksdb-sys: link this library instead of compiling another.
 WITH_ROCKSDB := ROCKSDB_LIB_DIR=$(ROCKSDB_DIR) ROCKSDB_STATIC=1
 CARGO := $(WITH_ROCKSDB) cargo
+# Every build but a release answers drills from within; one set of features, so that no target rebuilds what another built.
+FEATURES := --features drill-controls
 
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := $(CACHE)/tools/bin/cargo-deny
@@ -29,7 +31,7 @@ SCENARIO ?= chaos/scenarios/casn2024-leader-kill.toml
 DRILL_ARGS ?=
 DEMO_ARGS ?=
 ARGS ?= --help
-PLANTED := 1 2 3 5 6 7 9 10 11 12 16
+PLANTED := 1 2 3 4 5 6 7 9 10 11 12 13 14 15 16
 
 .PHONY: help drill test demo cargo verify fix bench planted-bugs report-check build setup libclang
 
@@ -41,7 +43,7 @@ drill: build ## Rush three real nodes, kill their leaders, judge what is left (S
 	$(BIN)/stampede-chaos run $(SCENARIO) $(DRILL_ARGS)
 
 test: setup ## Run every test
-	$(CARGO) test --locked --workspace --no-fail-fast
+	$(CARGO) test --locked --workspace $(FEATURES) --no-fail-fast
 
 demo: build ## Three nodes on this machine until Ctrl-C, with what to try (DEMO_ARGS="--port-base 8700")
 	$(BIN)/stampede demo $(DEMO_ARGS)
@@ -51,33 +53,33 @@ cargo: setup ## Any cargo command, with what it needs (ARGS="test --locked --tes
 
 verify: setup $(CARGO_DENY) ## Check format, lints, docs, licences; writes nothing to the tree
 	cargo fmt --all --check
-	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
-	$(CARGO) test --locked --test tidy
+	$(CARGO) clippy --locked --workspace --all-targets $(FEATURES) -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace $(FEATURES) --no-deps
+	$(CARGO) test --locked $(FEATURES) --test tidy
 	$(CARGO_DENY) check bans licenses sources
 
 fix: setup ## Format, and apply what clippy can fix by itself
 	cargo fmt --all
-	$(CARGO) clippy --workspace --all-targets --fix --allow-dirty --allow-staged
+	$(CARGO) clippy --workspace --all-targets $(FEATURES) --fix --allow-dirty --allow-staged
 
 bench: build ## Measure orders/s, failover and drill figures on this machine
-	$(CARGO) bench --locked --profile dev --bench cluster
+	$(CARGO) bench --locked --profile dev $(FEATURES) --bench cluster
 	$(CARGO) bench --locked --profile dev --package stampede-chaos --bench judge
 
 planted-bugs: setup ## Show that the drill finds every planted bug, and nothing in clean runs
 	@for bug in $(PLANTED); do \
-	  $(CARGO) build --locked --quiet --bin stampede --features planted-bug-$$bug; \
+	  $(CARGO) build --locked --quiet --bin stampede $(FEATURES),planted-bug-$$bug; \
 	  mkdir -p $(CARGO_TARGET_DIR)/planted/$$bug; \
 	  cp $(BIN)/stampede $(CARGO_TARGET_DIR)/planted/$$bug/stampede; \
 	done
-	$(CARGO) build --locked --workspace --bins
+	$(CARGO) build --locked --workspace --bins $(FEATURES)
 	$(BIN)/stampede-chaos planted-bugs --binaries $(CARGO_TARGET_DIR)/planted
 
 report-check: ## Read, zoom and picture the drill's report in a headless Chromium, which must be there (CHROMIUM=program)
 	cargo test --locked --package stampede-chaos --test report_in_browser -- --nocapture
 
 build: setup ## Build stampede and stampede-chaos, and say where they are
-	$(CARGO) build --locked --workspace --bins
+	$(CARGO) build --locked --workspace --bins $(FEATURES)
 	@echo "The commands are in $(BIN): export PATH=$(BIN):\$$PATH"
 
 setup: libclang $(ROCKSDB_LIB)

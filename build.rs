@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use prost::Message;
 
 /// Files of `proto/`; each generates one module of `src/proto.rs`.
-const FILES: [&str; 4] = [
+const FILES: [&str; 5] = [
     "stampede/v1/issuance.proto",
     "stampede/admin/v1/admin.proto",
     "stampede/raft/v1/raft.proto",
     "stampede/storage/v1/storage.proto",
+    "stampede/drill/v1/drill.proto",
 ];
 
 /// Descriptor sets for the reflection of a port, and the folders of `proto/` in them.

@@ -15,9 +15,11 @@
 #[cfg(all(
     not(debug_assertions),
     any(
+        feature = "drill-controls",
         feature = "planted-bug-1",
         feature = "planted-bug-2",
         feature = "planted-bug-3",
+        feature = "planted-bug-4",
         feature = "planted-bug-5",
         feature = "planted-bug-6",
         feature = "planted-bug-7",
@@ -25,10 +27,13 @@
         feature = "planted-bug-10",
         feature = "planted-bug-11",
         feature = "planted-bug-12",
+        feature = "planted-bug-13",
+        feature = "planted-bug-14",
+        feature = "planted-bug-15",
         feature = "planted-bug-16",
     )
 ))]
-compile_error!("planted bugs are for drills; a release cannot contain them");
+compile_error!("planted bugs and drill controls are for drills; a release cannot contain them");
 
 pub mod clock;
 pub mod consensus;

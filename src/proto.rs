@@ -20,9 +20,17 @@ pub mod stampede {
             tonic::include_proto!("stampede.storage.v1");
         }
     }
+    #[cfg(feature = "drill-controls")]
+    pub mod drill {
+        pub mod v1 {
+            tonic::include_proto!("stampede.drill.v1");
+        }
+    }
 }
 
 pub use stampede::admin::v1 as admin;
+#[cfg(feature = "drill-controls")]
+pub use stampede::drill::v1 as drill;
 pub use stampede::raft::v1 as raft;
 pub use stampede::storage::v1 as storage;
 pub use stampede::v1;

@@ -234,13 +234,10 @@ fn nothing_unfinished_is_left() {
 }
 
 #[test]
-fn a_release_refuses_every_planted_bug() {
+fn a_release_refuses_every_feature() {
     let manifest = read(&root().join("Cargo.toml"));
     let library = read(&root().join("src/lib.rs"));
-    let features: Vec<&str> = manifest
-        .lines()
-        .filter_map(|line| line.split(" = []").next().filter(|name| name.starts_with("planted-bug-") && *name != line))
-        .collect();
+    let features: Vec<&str> = manifest.lines().filter_map(|line| line.strip_suffix(" = []")).collect();
     assert!(features.len() >= 6, "found only {features:?}");
     for feature in features {
         assert!(library.contains(&format!("feature = \"{feature}\"")), "src/lib.rs does not refuse {feature} in a release");

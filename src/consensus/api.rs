@@ -6,8 +6,8 @@ use std::time::Duration;
 use crate::domain::Reply;
 use crate::storage::{LogPosition, StateDigest, StorageError};
 
-/// Unix milliseconds: `clock::unix_ms` in production, virtual time in simulation. Asked when an entry is proposed, and when
-/// the leader looks whether orders have expired; never when an entry is applied.
+/// This node's own, Unix milliseconds: `clock::unix_ms` in production, virtual time in simulation. Asked when an entry is proposed,
+/// when the leader looks whether orders have expired, and when a peer is answered; never when an entry is applied.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
 
 /// What an operator may set. Bounds that nobody should have to set are in `limits`.
@@ -238,4 +238,6 @@ pub struct MemberStatus {
     pub voter: bool,
     /// On the leader: the last log index known to be on that member's disk.
     pub matched: Option<u64>,
+    /// On the leader: how far that member's clock is ahead of the time that the cluster goes by, milliseconds.
+    pub clock_ahead_ms: Option<i64>,
 }

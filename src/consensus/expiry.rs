@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use openraft::AsyncRuntime;
 use openraft::type_config::TypeConfigExt;
 
-use super::api::Clock;
+use super::agreed_time::AgreedTime;
 use super::proposer::Proposer;
 use super::target::Target;
 use super::types::TypeConfig;
@@ -19,12 +19,12 @@ use crate::storage::LedgerStore;
 pub(super) async fn run<RT: AsyncRuntime, S: LedgerStore, T: Target<RT>>(
     ledger: S,
     proposer: Arc<Proposer<RT, T>>,
-    clock: Clock,
+    time: Arc<AgreedTime<RT>>,
     stopped: Arc<AtomicBool>,
 ) {
     while !stopped.load(Ordering::Acquire) {
         TypeConfig::<RT>::sleep(limits::EXPIRY_POLL_INTERVAL).await;
-        while proposer.leads() && is_due(&ledger, LedgerTime(clock())).await {
+        while proposer.leads() && is_due(&ledger, time.now()).await {
             let command = Command::ExpireOrders { limit: limits::EXPIRE_ORDERS_MAX };
             // As if from a peer: another leader does this by itself.
             match proposer.submit(vec![command], limits::EXPIRY_PROPOSE_WITHIN, true).await {

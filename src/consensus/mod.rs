@@ -5,6 +5,7 @@
 //! Callers see [`Node`] and the plain values of [`api`]; no openraft type leaves this module, except the runtimes.
 
 pub mod admission;
+mod agreed_time;
 pub mod api;
 mod calls;
 mod codec;

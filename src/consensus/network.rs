@@ -23,13 +23,14 @@ use openraft::raft::{
 use openraft::type_config::TypeConfigExt;
 use openraft::{AnyError, AsyncRuntime, OptionalSend, StorageError};
 
+use super::agreed_time::AgreedTime;
 use super::codec::WireError;
 use super::first_failure::FirstFailure;
 use super::peer_link::{LinkError, PeerLink, Peers, SnapshotSendError};
 use super::types::{Member, Snapshot, TypeConfig, Vote};
 use super::wire;
 use crate::limits;
-use crate::proto::raft::AppendResponse;
+use crate::proto::raft::{self, AppendResponse};
 
 /// One link per peer, made when it is first asked for.
 pub(super) struct Links<P: Peers> {
@@ -49,19 +50,21 @@ impl<P: Peers> Links<P> {
     }
 }
 
-pub(super) struct NetworkFactory<P: Peers> {
+pub(super) struct NetworkFactory<RT: AsyncRuntime, P: Peers> {
     pub(super) links: Arc<Links<P>>,
     pub(super) failure: FirstFailure,
+    pub(super) time: Arc<AgreedTime<RT>>,
 }
 
-impl<P: Peers> NetworkFactory<P> {
-    fn network(&self, target: u64, node: &Member, append_answer_within: Option<Duration>) -> Network<P::Link> {
-        Network { target, link: self.links.to(target, node), append_answer_within, failure: self.failure.clone() }
+impl<RT: AsyncRuntime, P: Peers> NetworkFactory<RT, P> {
+    fn network(&self, target: u64, node: &Member, append_answer_within: Option<Duration>) -> Network<RT, P::Link> {
+        let (failure, time) = (self.failure.clone(), self.time.clone());
+        Network { target, link: self.links.to(target, node), append_answer_within, failure, time }
     }
 }
 
-impl<RT: AsyncRuntime, P: Peers> RaftNetworkFactory<TypeConfig<RT>> for NetworkFactory<P> {
-    type Network = Network<P::Link>;
+impl<RT: AsyncRuntime, P: Peers> RaftNetworkFactory<TypeConfig<RT>> for NetworkFactory<RT, P> {
+    type Network = Network<RT, P::Link>;
 
     async fn new_client(&mut self, target: u64, node: &Member) -> Self::Network {
         self.network(target, node, Some(limits::APPEND_ANSWER_WITHIN))
@@ -73,7 +76,7 @@ impl<RT: AsyncRuntime, P: Peers> RaftNetworkFactory<TypeConfig<RT>> for NetworkF
 }
 
 /// Calls to one peer.
-pub(super) struct Network<K> {
+pub(super) struct Network<RT: AsyncRuntime, K> {
     target: u64,
     link: K,
     /// Of replication: a sync on a slow disk may take many heartbeats, and sending everything again helps nobody. None: as
@@ -81,6 +84,8 @@ pub(super) struct Network<K> {
     append_answer_within: Option<Duration>,
     /// Of this node's own snapshot, when it is read to be sent.
     failure: FirstFailure,
+    /// Hears the peer's clock.
+    time: Arc<AgreedTime<RT>>,
 }
 
 fn rpc_error<RT: AsyncRuntime>(error: LinkError) -> RPCError<TypeConfig<RT>> {
@@ -97,13 +102,24 @@ fn nonsense<RT: AsyncRuntime>(error: WireError) -> RPCError<TypeConfig<RT>> {
     RPCError::Unreachable(Unreachable::from_string(error))
 }
 
+impl<RT: AsyncRuntime, K> Network<RT, K> {
+    fn voted(
+        &self,
+        response: Result<raft::VoteResponse, LinkError>,
+    ) -> Result<VoteResponse<TypeConfig<RT>>, RPCError<TypeConfig<RT>>> {
+        let response = response.map_err(rpc_error)?;
+        self.time.heard(self.target, response.clock_ms);
+        wire::vote_response_from_wire(response).map_err(nonsense)
+    }
+}
+
 fn append_result<RT: AsyncRuntime>(
     response: Result<AppendResponse, LinkError>,
 ) -> Result<StreamAppendResult<TypeConfig<RT>>, RPCError<TypeConfig<RT>>> {
     wire::append_result_from_wire(response.map_err(rpc_error)?).map_err(nonsense)
 }
 
-impl<RT: AsyncRuntime, K: PeerLink> NetStreamAppend<TypeConfig<RT>> for Network<K> {
+impl<RT: AsyncRuntime, K: PeerLink> NetStreamAppend<TypeConfig<RT>> for Network<RT, K> {
     fn stream_append<'s, S>(
         &'s mut self,
         input: S,
@@ -123,20 +139,26 @@ impl<RT: AsyncRuntime, K: PeerLink> NetStreamAppend<TypeConfig<RT>> for Network<
             let Some(first) = requests.next().await else { return Ok(stream::empty().boxed()) };
             let requests = stream::once(std::future::ready(first)).chain(requests).boxed();
             let responses = self.link.append(requests, answer_within).await.map_err(rpc_error)?;
-            Ok(responses.map(append_result).boxed())
+            let (time, target) = (self.time.clone(), self.target);
+            let hear = move |response: &Result<AppendResponse, LinkError>| {
+                if let Ok(response) = response {
+                    time.heard(target, response.clock_ms);
+                }
+            };
+            Ok(responses.inspect(hear).map(append_result).boxed())
         }
         .boxed()
     }
 }
 
-impl<RT: AsyncRuntime, K: PeerLink> NetVote<TypeConfig<RT>> for Network<K> {
+impl<RT: AsyncRuntime, K: PeerLink> NetVote<TypeConfig<RT>> for Network<RT, K> {
     async fn vote(
         &mut self,
         rpc: VoteRequest<TypeConfig<RT>>,
         option: RPCOption,
     ) -> Result<VoteResponse<TypeConfig<RT>>, RPCError<TypeConfig<RT>>> {
         let response = self.link.vote(wire::vote_request_to_wire(&rpc), option.soft_ttl()).await;
-        wire::vote_response_from_wire(response.map_err(rpc_error)?).map_err(nonsense)
+        self.voted(response)
     }
 
     async fn pre_vote(
@@ -145,11 +167,11 @@ impl<RT: AsyncRuntime, K: PeerLink> NetVote<TypeConfig<RT>> for Network<K> {
         option: RPCOption,
     ) -> Result<VoteResponse<TypeConfig<RT>>, RPCError<TypeConfig<RT>>> {
         let response = self.link.pre_vote(wire::vote_request_to_wire(&rpc), option.soft_ttl()).await;
-        wire::vote_response_from_wire(response.map_err(rpc_error)?).map_err(nonsense)
+        self.voted(response)
     }
 }
 
-impl<RT: AsyncRuntime, K: PeerLink> NetTransferLeader<TypeConfig<RT>> for Network<K> {
+impl<RT: AsyncRuntime, K: PeerLink> NetTransferLeader<TypeConfig<RT>> for Network<RT, K> {
     async fn transfer_leader(
         &mut self,
         req: TransferLeaderRequest<TypeConfig<RT>>,
@@ -164,7 +186,7 @@ impl<RT: AsyncRuntime, K: PeerLink> NetTransferLeader<TypeConfig<RT>> for Networ
     }
 }
 
-impl<RT: AsyncRuntime, K: PeerLink> NetSnapshot<TypeConfig<RT>> for Network<K> {
+impl<RT: AsyncRuntime, K: PeerLink> NetSnapshot<TypeConfig<RT>> for Network<RT, K> {
     type SnapshotData = K::Snapshot;
 
     async fn full_snapshot(
@@ -192,7 +214,7 @@ impl<RT: AsyncRuntime, K: PeerLink> NetSnapshot<TypeConfig<RT>> for Network<K> {
     }
 }
 
-impl<RT: AsyncRuntime, K: PeerLink> NetBackoff<TypeConfig<RT>> for Network<K> {
+impl<RT: AsyncRuntime, K: PeerLink> NetBackoff<TypeConfig<RT>> for Network<RT, K> {
     fn backoff(&self) -> Option<Backoff> {
         Some(Backoff::new(std::iter::repeat(limits::PEER_BACKOFF)))
     }

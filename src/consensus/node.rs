@@ -1,5 +1,6 @@
 //! One member of the cluster: the only thing that transport, operations and simulation see of consensus.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -11,6 +12,7 @@ use openraft::type_config::TypeConfigExt;
 use openraft::type_config::alias::WatchReceiverOf;
 use openraft::{AsyncRuntime, Config, Instant, Raft, ServerState};
 
+use super::agreed_time::AgreedTime;
 use super::api::{
     Clock, Consistency, MemberStatus, NodeSettings, NodeStatus, Read, ReadError, RetryReason, Role, StartError, SubmitError,
     Submitted,
@@ -53,6 +55,7 @@ pub(super) struct Inner<RT: AsyncRuntime, L, S: LedgerStore, P: Peers> {
     pub(super) proposer: Arc<Proposer<RT, RaftTarget<RT, S, P>>>,
     pub(super) reads: Arc<Reads<RT, S, P>>,
     pub(super) leader_heard: Arc<LeaderHeard<RT>>,
+    pub(super) time: Arc<AgreedTime<RT>>,
     cut_off: Arc<CutOff<RT>>,
     draining: AtomicBool,
     stopped: Arc<AtomicBool>,
@@ -130,7 +133,8 @@ where
         let metrics = Arc::new(Metrics::default());
         let links = Links::new(peers);
         let (state_machine, applied_end) = StateMachine::<RT, S>::new(ledger.clone(), metrics.clone(), log.failure().clone());
-        let network = NetworkFactory { links: links.clone(), failure: log.failure().clone() };
+        let time = Arc::new(AgreedTime::new(clock));
+        let network = NetworkFactory { links: links.clone(), failure: log.failure().clone(), time: time.clone() };
         let raft = Raft::new(settings.node_id, Arc::new(config), network, log.clone(), state_machine).await;
         let raft = raft.map_err(|fatal| match log.failure().get() {
             Some(error) => StartError::Storage(error),
@@ -139,7 +143,7 @@ where
         let target = RaftTarget {
             raft: raft.clone(),
             links: links.clone(),
-            clock: clock.clone(),
+            time: time.clone(),
             last_stamp: AtomicU64::new(0),
             lease: settings.election_timeout_max,
             #[cfg(feature = "planted-bug-1")]
@@ -148,7 +152,7 @@ where
         let proposer = Proposer::start(target, metrics.clone(), settings.entries_in_flight_max);
         let reads = Reads::new(raft.clone(), links, metrics.clone(), applied_end);
         let stopped = Arc::new(AtomicBool::new(false));
-        drop(TypeConfig::<RT>::spawn(expiry::run(ledger.clone(), proposer.clone(), clock, stopped.clone())));
+        drop(TypeConfig::<RT>::spawn(expiry::run(ledger.clone(), proposer.clone(), time.clone(), stopped.clone())));
         drop(TypeConfig::<RT>::spawn(save_committed::<RT, L>(log.clone(), stopped.clone())));
         #[cfg(not(feature = "planted-bug-16"))]
         drop(TypeConfig::<RT>::spawn(disk_watch::run(
@@ -162,7 +166,8 @@ where
         let cut_off = Arc::new(CutOff::new(raft.metrics(), leader_heard.clone(), settings.election_timeout_max));
         drop(TypeConfig::<RT>::spawn(turn_away(cut_off.clone(), proposer.clone(), reads.clone(), stopped.clone())));
         let draining = AtomicBool::new(false);
-        let inner = Inner { settings, raft, log, ledger, metrics, proposer, reads, leader_heard, cut_off, draining, stopped };
+        let inner =
+            Inner { settings, raft, log, ledger, metrics, proposer, reads, leader_heard, time, cut_off, draining, stopped };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -177,7 +182,11 @@ where
             return Err(SubmitError::Retry { leader: None, reason: RetryReason::NoLeader });
         }
         let called_at = TypeConfig::<RT>::now();
+        #[cfg(feature = "planted-bug-4")]
+        let refunds = planted::refunds_due_here(&self.inner.ledger.view(), &commands);
         let submitted = self.inner.proposer.submit(commands, within, false).await?;
+        #[cfg(feature = "planted-bug-4")]
+        let submitted = planted::with_refunds(submitted, refunds);
         self.inner.metrics.answered(&submitted.replies, called_at.elapsed());
         Ok(submitted)
     }
@@ -221,12 +230,15 @@ where
             Some(replication.get(&node_id)?.as_ref()?.index)
         };
         let voters: Vec<u64> = membership.voter_ids().collect();
+        let leads = metrics.state == ServerState::Leader;
+        let clocks = if leads { self.inner.time.offsets_ms(metrics.id) } else { BTreeMap::default() };
         let members = membership.nodes().map(|(node_id, member)| MemberStatus {
             node_id: *node_id,
             peer_address: member.peer_address.clone(),
             client_address: member.client_address.clone(),
             voter: voters.contains(node_id),
             matched: matched(*node_id),
+            clock_ahead_ms: clocks.get(node_id).copied(),
         });
         let term = metrics.vote.leader_id.term;
         NodeStatus {
@@ -413,5 +425,32 @@ fn fatal<RT: AsyncRuntime>(metrics: &RaftMetrics<TypeConfig<RT>>) -> Option<Stri
         // Stopped is what `shutdown` asked for.
         Ok(()) | Err(Fatal::Stopped) => None,
         Err(fatal) => Some(fatal.to_string()),
+    }
+}
+
+/// Planted bug 4: what is owed back is decided from what this node happens to have applied, beside the log.
+#[cfg(feature = "planted-bug-4")]
+mod planted {
+    use super::Submitted;
+    use crate::domain::{Command, LedgerTime, LedgerView, Outcome, PaymentOutcome, Place, apply};
+
+    /// For each command, the refund that would be due if the payment were the next to be recorded here.
+    pub(super) fn refunds_due_here<V: LedgerView>(view: &V, commands: &[Command]) -> Vec<Option<PaymentOutcome>> {
+        let place = Place { log_index: 0, offset: 0 };
+        let refund = |command: &Command| match apply(view, place, LedgerTime(0), command).ok()?.reply.outcome {
+            Outcome::PaymentRecorded(PaymentOutcome::Applied(_)) => None,
+            Outcome::PaymentRecorded(refund) => Some(refund),
+            _ => None,
+        };
+        commands.iter().map(refund).collect()
+    }
+
+    pub(super) fn with_refunds(mut submitted: Submitted, refunds: Vec<Option<PaymentOutcome>>) -> Submitted {
+        for (reply, refund) in submitted.replies.iter_mut().zip(refunds) {
+            if let (Outcome::PaymentRecorded(told), Some(refund)) = (&mut reply.outcome, refund) {
+                *told = refund;
+            }
+        }
+        submitted
     }
 }

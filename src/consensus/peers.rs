@@ -55,14 +55,14 @@ where
                 request.map_err(|error| *found.lock().unwrap_or_else(PoisonError::into_inner) = Some(error)).ok(),
             )
         });
-        let heard = self.inner.leader_heard.clone();
+        let (heard, time) = (self.inner.leader_heard.clone(), self.inner.time.clone());
         let results = self.inner.raft.stream_append(requests).map(move |result| match result {
             Ok(result) => {
                 // Not when it comes: to one whose disk stands still, and who therefore cannot follow, it comes too.
                 if !matches!(result, Err(StreamAppendError::HigherVote(_))) {
                     heard.now();
                 }
-                Ok(wire::append_result_to_wire(&result))
+                Ok(wire::append_result_to_wire(&result, time.own_ms()))
             }
             Err(fatal) => Err(PeerError::Stopped(fatal.to_string())),
         });
@@ -75,14 +75,14 @@ where
     /// See [`PeerError`].
     pub async fn on_vote(&self, request: VoteRequest) -> Result<VoteResponse, PeerError> {
         let response = self.inner.raft.vote(wire::vote_request_from_wire(request)?).await;
-        Ok(wire::vote_response_to_wire(&response.map_err(stopped)?))
+        Ok(wire::vote_response_to_wire(&response.map_err(stopped)?, self.inner.time.own_ms()))
     }
 
     /// # Errors
     /// See [`PeerError`].
     pub async fn on_pre_vote(&self, request: VoteRequest) -> Result<VoteResponse, PeerError> {
         let response = self.inner.raft.pre_vote(wire::vote_request_from_wire(request)?).await;
-        Ok(wire::vote_response_to_wire(&response.map_err(stopped)?))
+        Ok(wire::vote_response_to_wire(&response.map_err(stopped)?, self.inner.time.own_ms()))
     }
 
     /// # Errors

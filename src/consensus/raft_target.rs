@@ -11,7 +11,8 @@ use openraft::impls::OneshotResponder;
 use openraft::type_config::TypeConfigExt;
 use openraft::{AsyncRuntime, Raft};
 
-use super::api::{Clock, RetryReason};
+use super::agreed_time::AgreedTime;
+use super::api::RetryReason;
 use super::codec;
 use super::leadership::{Leadership, hears_a_majority};
 use super::network::Links;
@@ -27,7 +28,7 @@ use crate::storage::{CommandBatch, LedgerStore};
 pub(super) struct RaftTarget<RT: AsyncRuntime, S: LedgerStore, P: Peers> {
     pub(super) raft: Raft<TypeConfig<RT>, StateMachine<RT, S>>,
     pub(super) links: Arc<Links<P>>,
-    pub(super) clock: Clock,
+    pub(super) time: Arc<AgreedTime<RT>>,
     pub(super) last_stamp: AtomicU64,
     /// How long a leader that no majority answers still counts as one.
     pub(super) lease: Duration,
@@ -38,7 +39,7 @@ pub(super) struct RaftTarget<RT: AsyncRuntime, S: LedgerStore, P: Peers> {
 impl<RT: AsyncRuntime, S: LedgerStore, P: Peers> RaftTarget<RT, S, P> {
     /// Never goes back on one node; the ledger clamps what another leader stamped before.
     fn stamp(&self) -> LedgerTime {
-        let now = (self.clock)();
+        let LedgerTime(now) = self.time.now();
         LedgerTime(self.last_stamp.fetch_max(now, Ordering::Relaxed).max(now))
     }
 }

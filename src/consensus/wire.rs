@@ -134,14 +134,17 @@ pub(super) fn append_from_wire<RT: AsyncRuntime>(
     })
 }
 
-pub(super) fn append_result_to_wire<RT: AsyncRuntime>(result: &StreamAppendResult<TypeConfig<RT>>) -> raft::AppendResponse {
+pub(super) fn append_result_to_wire<RT: AsyncRuntime>(
+    result: &StreamAppendResult<TypeConfig<RT>>,
+    clock_ms: u64,
+) -> raft::AppendResponse {
     use raft::append_response::Result as Wire;
     let result = match result {
         Ok(matched) => Wire::Matched(raft::Matched { position: matched.as_ref().map(position) }),
         Err(StreamAppendError::Conflict(expected)) => Wire::Conflict(raft::Conflict { expected: Some(position(expected)) }),
         Err(StreamAppendError::HigherVote(vote)) => Wire::HigherVote(vote_to_wire(vote)),
     };
-    raft::AppendResponse { result: Some(result) }
+    raft::AppendResponse { result: Some(result), clock_ms }
 }
 
 pub(super) fn append_result_from_wire<RT: AsyncRuntime>(
@@ -174,11 +177,15 @@ pub(super) fn vote_request_from_wire<RT: AsyncRuntime>(
     Ok(vote)
 }
 
-pub(super) fn vote_response_to_wire<RT: AsyncRuntime>(response: &VoteResponse<TypeConfig<RT>>) -> raft::VoteResponse {
+pub(super) fn vote_response_to_wire<RT: AsyncRuntime>(
+    response: &VoteResponse<TypeConfig<RT>>,
+    clock_ms: u64,
+) -> raft::VoteResponse {
     raft::VoteResponse {
         vote: Some(vote_to_wire(&response.vote)),
         granted: response.vote_granted,
         last_log: response.last_log_id.as_ref().map(position),
+        clock_ms,
     }
 }
 

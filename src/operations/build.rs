@@ -9,9 +9,11 @@ pub const REVISION: &str = match option_env!("STAMPEDE_REVISION") {
 /// Features that change what the binary does; none in a release.
 pub fn features() -> Vec<&'static str> {
     let all = [
+        (cfg!(feature = "drill-controls"), "DRILL-CONTROLS"),
         (cfg!(feature = "planted-bug-1"), "PLANTED-BUG-1"),
         (cfg!(feature = "planted-bug-2"), "PLANTED-BUG-2"),
         (cfg!(feature = "planted-bug-3"), "PLANTED-BUG-3"),
+        (cfg!(feature = "planted-bug-4"), "PLANTED-BUG-4"),
         (cfg!(feature = "planted-bug-5"), "PLANTED-BUG-5"),
         (cfg!(feature = "planted-bug-6"), "PLANTED-BUG-6"),
         (cfg!(feature = "planted-bug-7"), "PLANTED-BUG-7"),
@@ -19,6 +21,9 @@ pub fn features() -> Vec<&'static str> {
         (cfg!(feature = "planted-bug-10"), "PLANTED-BUG-10"),
         (cfg!(feature = "planted-bug-11"), "PLANTED-BUG-11"),
         (cfg!(feature = "planted-bug-12"), "PLANTED-BUG-12"),
+        (cfg!(feature = "planted-bug-13"), "PLANTED-BUG-13"),
+        (cfg!(feature = "planted-bug-14"), "PLANTED-BUG-14"),
+        (cfg!(feature = "planted-bug-15"), "PLANTED-BUG-15"),
         (cfg!(feature = "planted-bug-16"), "PLANTED-BUG-16"),
     ];
     all.into_iter().filter_map(|(is_on, name)| is_on.then_some(name)).collect()

@@ -2,7 +2,8 @@
 //! kernel lives on and keeps what was written, so this shows the order of steps and not their syncs: a power cut may lose what
 //! was not synced, which the simulation's disks do, and the tests that cut files short.
 //!
-//! They are there where debug assertions are, so that one build serves all tests; a release has none.
+//! They are there where debug assertions are, so that one build serves all tests; a release has none. A drill arms one while the
+//! process runs.
 
 /// Names the point at which the process shall abort.
 pub const VARIABLE: &str = "STAMPEDE_CRASH_POINT";
@@ -34,12 +35,24 @@ pub const POINTS: [&str; 23] = [
     "snapshot.install.after_adopt",
 ];
 
-/// Aborts if the test asked for `point`: no destructor runs, no buffer of the process is flushed.
+/// The point at which the process aborts; as the environment has it until it is armed anew.
+#[cfg(debug_assertions)]
+static ARMED: std::sync::LazyLock<arc_swap::ArcSwapOption<String>> = std::sync::LazyLock::new(|| {
+    let named = std::env::var(VARIABLE).ok();
+    arc_swap::ArcSwapOption::from_pointee(named)
+});
+
+/// From now on the process aborts at `point`, and at no other.
+#[cfg(feature = "drill-controls")]
+pub fn arm(point: Option<&'static str>) {
+    ARMED.store(point.map(|point| std::sync::Arc::new(point.to_owned())));
+}
+
+/// Aborts if `point` is the armed one: no destructor runs, no buffer of the process is flushed.
 #[cfg(debug_assertions)]
 pub fn reach(point: &'static str) {
-    static ARMED: std::sync::LazyLock<Option<String>> = std::sync::LazyLock::new(|| std::env::var(VARIABLE).ok());
     debug_assert!(POINTS.contains(&point), "crash point {point} is not listed");
-    if ARMED.as_deref() == Some(point) {
+    if ARMED.load().as_deref().is_some_and(|armed| armed == point) {
         std::process::abort();
     }
 }

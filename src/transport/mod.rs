@@ -13,6 +13,8 @@
 pub mod admin;
 pub mod calls;
 pub mod deadline;
+#[cfg(feature = "drill-controls")]
+mod drill;
 pub mod edge;
 pub mod errors;
 mod events;

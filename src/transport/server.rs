@@ -81,6 +81,8 @@ pub async fn serve_client<N: LedgerNode>(
 pub async fn serve_admin(listener: TcpListener, admin: Admin, signals: Signals) -> Result<(), ServeError> {
     let service = AdminServiceServer::new(admin).max_decoding_message_size(limits::CLIENT_MESSAGE_BYTES_MAX);
     let router = settings().add_service(service);
+    #[cfg(feature = "drill-controls")]
+    let router = router.add_service(super::drill::service());
     serve_public(listener, router, proto::OPERATOR_DESCRIPTORS, ADMIN, signals).await
 }
 

@@ -9,9 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use stampede::consensus::{NodeStatus, Role};
 use stampede::domain::ledger::Edit;
 use stampede::domain::{Change, MemoryLedger, invariants};
-use stampede::storage::{CommittedEntry, LogPosition, StateDigest};
+use stampede::storage::{CommittedEntry, EntryBody, LogPosition, StateDigest};
 
-use crate::world::World;
+use crate::world::{World, unix_ms};
 
 /// Applied entries between two looks at a whole ledger; more often would cost more than the run itself.
 const APPLIED_PER_FULL_CHECK: u64 = 16;
@@ -65,6 +65,12 @@ impl Checks {
             digest,
         };
         let index = entry.position.index;
+        if let EntryBody::Commands(batch) = &entry.body
+            && batch.proposed_at.0 > unix_ms()
+        {
+            let ahead_ms = batch.proposed_at.0 - unix_ms();
+            self.world.violate("TimeAhead", format!("the stamp of index {index} is {ahead_ms} ms ahead: orders expire early"));
+        }
         let mut state = self.lock();
         let first = state.applied.entry(index).or_insert_with(|| seen.clone()).clone();
         drop(state);

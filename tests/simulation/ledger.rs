@@ -136,6 +136,9 @@ impl SimLedger {
             before = std::mem::replace(&mut survivor.meta, applied.meta);
         }
         planted::on_restart(&mut survivor, before);
+        if !planted::SNAPSHOTS_ARE_DURABLE {
+            state.snapshot = None;
+        }
         trace!(self.world, "n{} ledger crash: {lost} applies lost, back at {}", self.node_id, index(&survivor.meta));
         if lost > 0 {
             self.world.count("unsynced applies lost");
@@ -250,7 +253,7 @@ impl LedgerStore for SimLedger {
             let at = index(&captured.meta);
             trace!(store.world, "n{} built snapshot {at}", store.node_id);
             store.world.count("snapshots built");
-            if index(&state.flushed.meta) < at {
+            if index(&state.flushed.meta) < at && planted::SNAPSHOTS_ARE_DURABLE {
                 state.flushed = captured.clone();
                 state.unflushed.retain(|applied| index(&applied.meta) > at);
             }
@@ -362,6 +365,9 @@ mod planted {
 
     use super::SimSnapshot;
 
+    /// Bug 14: a snapshot that is built is not on the disk yet, and the log is purged up to it.
+    pub(super) const SNAPSHOTS_ARE_DURABLE: bool = !cfg!(feature = "planted-bug-14");
+
     fn altered(ledger: &mut SimSnapshot, alter: impl FnMut(Change) -> Option<Change>) {
         let changes = ledger.records.as_ref().clone().into_changes();
         let mut records = MemoryLedger::default();
@@ -370,13 +376,19 @@ mod planted {
     }
 
     /// Bug 3: a restart forgets the payments. Bug 10: the applied position is written with the next apply; `before` is what
-    /// the ledger knew of itself one apply earlier.
+    /// the ledger knew of itself one apply earlier. Bug 15: what the disk turned over meanwhile is taken for what was written.
     pub(super) fn on_restart(survivor: &mut SimSnapshot, before: LedgerMeta) {
         if cfg!(feature = "planted-bug-3") {
             altered(survivor, |change| (!matches!(change, Change::Payment(_))).then_some(change));
         }
         if cfg!(feature = "planted-bug-10") {
             survivor.meta = before;
+        }
+        if cfg!(feature = "planted-bug-15") {
+            altered(survivor, |change| match change {
+                Change::Series(series) => Some(Change::Series(Series { reserved: series.reserved ^ 0x55, ..series })),
+                other => Some(other),
+            });
         }
     }
 

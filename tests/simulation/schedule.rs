@@ -20,8 +20,8 @@ const DOWN_FOR_A_WHILE: (u64, u64) = (5_000, 1_500_000);
 const CUT_LASTS: (u64, u64) = (20_000, 1_500_000);
 /// Of cuts to be noticed by the sender at once.
 const REFUSED_PPM: u32 = 300_000;
-/// How far a clock jumps either way, milliseconds.
-const CLOCK_JUMP_MS: i64 = 3_000;
+/// How far a clock jumps either way, milliseconds: an hour, longer than any payment window here.
+const CLOCK_JUMP_MS: i64 = 3_600_000;
 /// How long an operator waits for a snapshot or a transfer.
 const OPERATOR_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -72,7 +72,7 @@ fn inflict(cluster: &Cluster, kind: FaultKind) {
         FaultKind::JumpClock => {
             let offset_ms = cluster.world.draw(Dice::Schedule, |rng| rng.random_range(-CLOCK_JUMP_MS..=CLOCK_JUMP_MS));
             cluster.world.count("clock jumps");
-            cluster.set_clock(anyone, offset_ms);
+            cluster.set_clock(cluster.swarm.schedule.wrong_clock, offset_ms);
         }
     }
 }

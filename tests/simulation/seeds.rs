@@ -67,8 +67,8 @@ fn tally(reports: &[Report]) -> String {
     format!("{} seeds, {virtual_time:?} of virtual time, {acknowledged} ids acknowledged, {counts:#?}", reports.len())
 }
 
-/// A planted bug that simulation can meet, and what it is found by: 1 and 7 live in consensus, 9 in the domain; 2, 3 and 10
-/// live in the RocksDB ledger, 5 and 6 in the RocksDB log, and their twins in `ledger.rs` and `disk.rs`. 11 and 12 live in transport,
+/// A planted bug that simulation can meet, and what it is found by: 1, 4, 7 and 13 live in consensus, 9 in the domain; 2, 3, 10, 14
+/// and 15 live in the RocksDB ledger, 5 and 6 in the RocksDB log, and their twins in `ledger.rs` and `disk.rs`. 11 and 12 live in transport,
 /// which is not simulated: the drill finds them. 16 is found by `a_leader_whose_disk_stalls_steps_down`.
 const PLANTED: Option<&[&str]> = if cfg!(feature = "planted-bug-1") {
     Some(&["AcknowledgedLost", "AnswerChanged", "DuplicateSerial"])
@@ -76,6 +76,8 @@ const PLANTED: Option<&[&str]> = if cfg!(feature = "planted-bug-1") {
     Some(&["ReplicasDiffer", "LedgerInvariant", "DuplicateSerial"])
 } else if cfg!(feature = "planted-bug-3") {
     Some(&["ReplicasDiffer", "LedgerInvariant", "AcknowledgedLost"])
+} else if cfg!(feature = "planted-bug-4") {
+    Some(&["AnswerChanged", "AcknowledgedLost"])
 } else if cfg!(feature = "planted-bug-5") {
     Some(&["AcknowledgedLost", "CommittedEntriesDiffer", "TwoLeadersInOneTerm"])
 } else if cfg!(feature = "planted-bug-6") {
@@ -86,6 +88,12 @@ const PLANTED: Option<&[&str]> = if cfg!(feature = "planted-bug-1") {
     Some(&["ReplicasDiffer"])
 } else if cfg!(feature = "planted-bug-10") {
     Some(&["ReplicasDiffer", "LedgerInvariant"])
+} else if cfg!(feature = "planted-bug-13") {
+    Some(&["TimeAhead"])
+} else if cfg!(feature = "planted-bug-14") {
+    Some(&["StartFailed"])
+} else if cfg!(feature = "planted-bug-15") {
+    Some(&["ReplicasDiffer", "LedgerInvariant", "DigestWrong"])
 } else {
     None
 };
@@ -104,8 +112,9 @@ fn the_planted_bug_is_found_by_name() {
 }
 
 /// What must have happened at least once over all seeds: no coverage, no pass.
-const COVERED: [&str; 21] = [
+const COVERED: [&str; 22] = [
     "crashes",
+    "clock jumps",
     "crashes while starting",
     "unsynced writes lost",
     "unsynced applies lost",

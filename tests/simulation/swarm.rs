@@ -4,8 +4,10 @@
 use std::time::Duration;
 
 use rand::RngExt;
+use rand::seq::IndexedRandom;
 use stampede::consensus::Safeguard;
 
+use crate::cluster::NODES;
 use crate::world::{Dice, World};
 
 /// Parts of a million.
@@ -62,6 +64,8 @@ pub struct Schedule {
     pub pause: Micros,
     /// Of a crashed node to be back within milliseconds.
     pub restart_at_once_chance: Ppm,
+    /// The node whose clock is not to be trusted: no cluster keeps time while half of its clocks are wrong.
+    pub wrong_clock: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,7 +84,7 @@ pub enum FaultKind {
     Snapshot,
     /// The leader hands over, as before a planned stop.
     TransferLeader,
-    /// One node's clock, forward or back.
+    /// The clock of [`Schedule::wrong_clock`], forward or back.
     JumpClock,
 }
 
@@ -111,6 +115,13 @@ const DURATION: Duration = Duration::from_secs(6);
 
 impl Swarm {
     pub fn draw(world: &World) -> Self {
+        let mut swarm = Self::drawn(world);
+        // The last to be drawn, so that what a seed drew before it had one stays the same.
+        swarm.schedule.wrong_clock = world.draw(Dice::Swarm, |rng| *NODES.choose(rng).expect("a cluster has nodes"));
+        swarm
+    }
+
+    fn drawn(world: &World) -> Self {
         world.draw(Dice::Swarm, |rng| {
             let on = |rng: &mut rand_chacha::ChaCha8Rng, chance: f64| rng.random_bool(chance);
             let disk = DiskFaults {
@@ -150,7 +161,12 @@ impl Swarm {
             Self {
                 disk,
                 network,
-                schedule: Schedule { kinds, pause: (20_000, calm), restart_at_once_chance: rng.random_range(0..1_000_000) },
+                schedule: Schedule {
+                    kinds,
+                    pause: (20_000, calm),
+                    restart_at_once_chance: rng.random_range(0..1_000_000),
+                    wrong_clock: NODES[0],
+                },
                 clients: rng.random_range(2..=8),
                 duration: DURATION,
                 think: (500, rng.random_range(5_000..40_000)),
@@ -170,8 +186,12 @@ impl Swarm {
         let mut swarm = Self::draw(world);
         swarm.disk = DiskFaults { sync: (2_000, 12_000), stall_chance: 0, torn_chance: 0, ..swarm.disk };
         swarm.network = swarm.network.calm();
-        swarm.schedule =
-            Schedule { kinds: vec![FaultKind::CrashLeader], pause: (150_000, 400_000), restart_at_once_chance: 1_000_000 };
+        swarm.schedule = Schedule {
+            kinds: vec![FaultKind::CrashLeader],
+            pause: (150_000, 400_000),
+            restart_at_once_chance: 1_000_000,
+            ..swarm.schedule
+        };
         swarm.clients = 8;
         swarm.think = (500, 5_000);
         swarm
@@ -189,8 +209,12 @@ impl Swarm {
     /// All nodes lose power at once, again and again.
     pub fn power_cuts(world: &World) -> Self {
         let mut swarm = Self::draw(world);
-        swarm.schedule =
-            Schedule { kinds: vec![FaultKind::CrashAll], pause: (300_000, 900_000), restart_at_once_chance: 500_000 };
+        swarm.schedule = Schedule {
+            kinds: vec![FaultKind::CrashAll],
+            pause: (300_000, 900_000),
+            restart_at_once_chance: 500_000,
+            ..swarm.schedule
+        };
         swarm
     }
 }

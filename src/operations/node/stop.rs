@@ -149,6 +149,7 @@ mod tests {
                 client_address: String::new(),
                 voter: true,
                 matched: None,
+                clock_ahead_ms: None,
             };
             let members = (1..=voters).map(member).collect();
             let status = NodeStatus { node_id: 1, role: Role::Leader, leader: Some(1), members, ..healthy() };

@@ -197,7 +197,7 @@ pub(super) trait Source {
 
 impl Source for DB {
     fn find(&self, key: &[u8]) -> Result<Option<DBPinnableSlice<'_>>, StorageError> {
-        self.get_pinned(key).map_err(rocks("read the ledger"))
+        self.get_pinned_opt(key, &reading()).map_err(rocks("read the ledger"))
     }
 
     fn cursor(&self, options: ReadOptions) -> DBRawIterator<'_> {
@@ -207,7 +207,7 @@ impl Source for DB {
 
 impl Source for Snapshot<'_> {
     fn find(&self, key: &[u8]) -> Result<Option<DBPinnableSlice<'_>>, StorageError> {
-        self.get_pinned(key).map_err(rocks("read the ledger"))
+        self.get_pinned_opt(key, reading()).map_err(rocks("read the ledger"))
     }
 
     fn cursor(&self, options: ReadOptions) -> DBRawIterator<'_> {
@@ -342,8 +342,17 @@ pub(super) fn holder(source: &impl Source, series: SeriesCode, number: StampNumb
     Ok(found)
 }
 
-pub(super) fn within(start: impl Into<Vec<u8>>, end: impl Into<Vec<u8>>) -> ReadOptions {
+/// Every block that is read is held to its checksum.
+fn reading() -> ReadOptions {
+    #[allow(unused_mut, reason = "only a planted bug changes it")]
     let mut options = ReadOptions::default();
+    #[cfg(feature = "planted-bug-15")]
+    options.set_verify_checksums(false);
+    options
+}
+
+pub(super) fn within(start: impl Into<Vec<u8>>, end: impl Into<Vec<u8>>) -> ReadOptions {
+    let mut options = reading();
     options.set_iterate_lower_bound(start);
     options.set_iterate_upper_bound(end);
     options

@@ -172,6 +172,10 @@ impl Worker {
         #[cfg(feature = "planted-bug-10")]
         self.generation.put(keys::META, encode_meta(&self.meta)).map_err(io("write the ledger"))?;
         let checkpoint = Checkpoint::new(&self.generation).map_err(rocks("checkpoint the ledger"))?;
+        // The bug: what is in memory stays there, and the write-ahead log of it is not synced.
+        #[cfg(feature = "planted-bug-14")]
+        checkpoint.create_checkpoint_with_log_size(dir, u64::MAX).map_err(rocks("checkpoint the ledger"))?;
+        #[cfg(not(feature = "planted-bug-14"))]
         checkpoint.create_checkpoint(dir).map_err(rocks("checkpoint the ledger"))?;
         Ok(self.meta.clone())
     }
