@@ -1,7 +1,7 @@
 //! Generates the drill's own client from the published protocol files; nothing of the stampede library is linked.
 
-/// The public and the operators' protocol. What peers and disks use is none of the drill's business.
-const FILES: [&str; 2] = ["stampede/v1/issuance.proto", "stampede/admin/v1/admin.proto"];
+/// The public and the operators' protocol, and what a drill does from within. What peers and disks use is none of its business.
+const FILES: [&str; 3] = ["stampede/v1/issuance.proto", "stampede/admin/v1/admin.proto", "stampede/drill/v1/drill.proto"];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=../proto");

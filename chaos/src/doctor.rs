@@ -1,8 +1,12 @@
 //! `stampede-chaos doctor`: which back ends of faults work on this machine, found by using each, and which scenarios can run.
 
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use anyhow::{Context, ensure};
+
+use crate::cluster::DRILL_CONTROLS;
 use crate::disk;
 use crate::network::Network;
 use crate::scenario::{BUILT_IN, Scenario};
@@ -14,16 +18,18 @@ enum BackEnd {
     Signals,
     Proxies,
     Disks,
+    Controls,
 }
 
 impl BackEnd {
-    const ALL: [Self; 3] = [Self::Signals, Self::Proxies, Self::Disks];
+    const ALL: [Self; 4] = [Self::Signals, Self::Proxies, Self::Disks, Self::Controls];
 
     const fn name(self) -> &'static str {
         match self {
             Self::Signals => "signals",
             Self::Proxies => "proxies",
             Self::Disks => "disks",
+            Self::Controls => "controls",
         }
     }
 
@@ -32,6 +38,7 @@ impl BackEnd {
             Self::Signals => "kill, stop and pause processes",
             Self::Proxies => "cut, delay and flap links between nodes, each direction by itself, on loopback",
             Self::Disks => "power cuts, stalls and failures of disks: ext4 in files, on loop devices, as root",
+            Self::Controls => "wrong clocks: orders to the process, which only a build for drills takes",
         }
     }
 
@@ -40,16 +47,18 @@ impl BackEnd {
             Self::Signals => true,
             Self::Proxies => scenario.faults.need_network(),
             Self::Disks => scenario.faults.need_disks(),
+            Self::Controls => scenario.faults.need_controls(),
         }
     }
 
     /// # Errors
     /// It does not work here, and why.
-    fn probe(self, directory: &Path) -> anyhow::Result<()> {
+    fn probe(self, directory: &Path, node: &Path) -> anyhow::Result<()> {
         match self {
             Self::Signals => probe_signals(),
             Self::Proxies => probe_proxies(),
             Self::Disks => disk::probe(directory),
+            Self::Controls => probe_controls(node),
         }
     }
 }
@@ -65,15 +74,22 @@ fn probe_proxies() -> anyhow::Result<()> {
     started.map(drop)
 }
 
-/// Why `scenario` cannot run on this machine; `None` if it can.
+fn probe_controls(node: &Path) -> anyhow::Result<()> {
+    let output = Command::new(node).arg("version").stdin(Stdio::null()).output().with_context(|| node.display().to_string())?;
+    let told = String::from_utf8_lossy(&output.stdout);
+    ensure!(told.contains(DRILL_CONTROLS), "{} was built without the feature drill-controls", node.display());
+    Ok(())
+}
+
+/// Why `scenario` cannot run on this machine with this program of a node; `None` if it can.
 ///
 /// # Errors
 /// There is no room for a temporary folder.
-pub fn missing(scenario: &Scenario) -> anyhow::Result<Option<String>> {
+pub fn missing(scenario: &Scenario, node: &Path) -> anyhow::Result<Option<String>> {
     let directory = tempfile::tempdir()?;
     let used = BackEnd::ALL.into_iter().filter(|back_end| back_end.is_used_by(scenario));
     for back_end in used {
-        if let Err(error) = back_end.probe(directory.path()) {
+        if let Err(error) = back_end.probe(directory.path(), node) {
             return Ok(Some(format!("{} ({}): {error:#}", back_end.name(), back_end.meaning())));
         }
     }
@@ -82,12 +98,12 @@ pub fn missing(scenario: &Scenario) -> anyhow::Result<Option<String>> {
 
 /// # Errors
 /// There is no room for a temporary folder, or a built-in scenario is not valid.
-pub fn examine_and_print() -> anyhow::Result<Exit> {
+pub fn examine_and_print(node: &Path) -> anyhow::Result<Exit> {
     let directory = tempfile::tempdir()?;
     let mut missing = Vec::new();
     println!("back ends");
     for back_end in BackEnd::ALL {
-        let probed = back_end.probe(directory.path());
+        let probed = back_end.probe(directory.path(), node);
         let told = probed.as_ref().map_or_else(|error| format!("no: {error:#}"), |()| "yes".to_owned());
         println!("  {:<10} {:<88} {told}", back_end.name(), back_end.meaning());
         missing.extend(probed.is_err().then_some(back_end));
@@ -116,11 +132,19 @@ mod tests {
         assert_eq!(used("leader-kill"), ["signals"]);
         assert_eq!(used("bridge"), ["signals", "proxies"]);
         assert_eq!(used("power-cut"), ["signals", "disks"]);
+        assert_eq!(used("clock-jump"), ["signals", "controls"]);
     }
 
     #[test]
     fn what_needs_no_privilege_works() {
         let (scenario, _) = Scenario::load("bridge").unwrap();
-        assert_eq!(missing(&scenario).unwrap(), None);
+        assert_eq!(missing(&scenario, Path::new("/bin/false")).unwrap(), None);
+    }
+
+    #[test]
+    fn a_program_that_takes_no_orders_cannot_have_its_clock_set() {
+        let (scenario, _) = Scenario::load("clock-jump").unwrap();
+        let told = missing(&scenario, Path::new("/bin/echo")).unwrap().unwrap();
+        assert!(told.contains("without the feature drill-controls"), "{told}");
     }
 }

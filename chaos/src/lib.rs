@@ -16,6 +16,7 @@ pub mod client;
 pub mod cluster;
 pub mod collect;
 pub mod crowd;
+pub mod damage;
 pub mod disk;
 pub mod doctor;
 pub mod drill;

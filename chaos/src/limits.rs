@@ -87,6 +87,8 @@ pub const DIGEST_INTERVAL: Duration = Duration::from_millis(500);
 pub const DIGEST_STRIDE: u64 = 4;
 /// Between two reads of the log's tail.
 pub const EXPORT_INTERVAL: Duration = Duration::from_millis(100);
+/// For an order that a drill gives a process from within; one that has just lost an election answers too.
+pub const CONTROL_DEADLINE: Duration = Duration::from_secs(2);
 /// One read of the tail, or of a digest list.
 pub const ADMIN_DEADLINE: Duration = Duration::from_secs(10);
 /// One replica's whole scan.
@@ -97,6 +99,10 @@ pub const SCAN_DEADLINE: Duration = Duration::from_secs(120);
 pub const SEND_LAG_MAX: Duration = Duration::from_millis(200);
 /// What a link may be slowed by: beyond the longest time-out of an election nothing is left of a cluster.
 pub const LINK_DELAY_MAX: Duration = Duration::from_secs(1);
+/// By how much a clock may be wrong.
+pub const CLOCK_OFFSET_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+/// A clock that strobes is wrong and right for so long each.
+pub const STROBE_INTERVAL: Duration = Duration::from_millis(200);
 /// A link that flaps is cut and joined for so long each.
 pub const FLAP_INTERVAL: Duration = Duration::from_millis(250);
 /// A node's own disk, where it has one: a file with holes. The longest drill writes some hundred megabytes.
@@ -109,6 +115,12 @@ pub const FREEZE_SLACK: Duration = Duration::from_secs(5);
 pub const DISK_FAILURE_NOTICED: Duration = Duration::from_secs(10);
 /// A fault waits so long for the state that it wants, such as a leader.
 pub const TARGET_WAIT_MAX: Duration = Duration::from_secs(5);
+/// A node that has been made to read all that it holds has ended by then, if it will.
+pub const DAMAGE_TOLD: Duration = Duration::from_secs(2);
+/// A process comes by its crash point by then; one that takes a snapshot over is sent it first.
+pub const CRASH_POINT_REACHED: Duration = Duration::from_secs(15);
+/// After this, logs are purged behind what a node that is away has: snapshots are asked for until then.
+pub const PURGED_WITHIN: Duration = Duration::from_secs(10);
 /// A killed process is gone by then; a signal to a stopping node is given `STOP_DEADLINE`.
 pub const KILL_DEADLINE: Duration = Duration::from_secs(5);
 pub const STOP_DEADLINE: Duration = Duration::from_secs(20);

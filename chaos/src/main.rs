@@ -94,7 +94,11 @@ enum Command {
         clean_runs: u64,
     },
     /// Say which kinds of faults work on this machine, and which scenarios can run.
-    Doctor,
+    Doctor {
+        /// The stampede program; beside this tool or target/debug/stampede if not given.
+        #[arg(long)]
+        node_binary: Option<PathBuf>,
+    },
     /// Take back what a run left on this machine whose tool was killed: processes, mounts, frozen file systems.
     Heal {
         /// A run's folder, or one with runs.
@@ -183,7 +187,10 @@ fn execute(command: Command) -> anyhow::Result<Exit> {
             let options = planted::Options { binaries, sound: Binaries { node, tool }, only, seeds, clean_runs };
             planted::run(&options, &Interrupt::listen()?)
         }
-        Command::Doctor => doctor::examine_and_print(),
+        Command::Doctor { node_binary } => {
+            let node = find_node_binary(node_binary.as_deref(), &std::env::current_exe()?)?;
+            doctor::examine_and_print(&node)
+        }
         Command::Heal { folder } => heal::heal_and_print(&folder),
         Command::Watchdog { run } => {
             watchdog::run(stdin().lock(), &run)?;
@@ -197,12 +204,12 @@ fn run_scenario(arguments: RunArguments) -> anyhow::Result<Exit> {
         Ok(loaded) => loaded,
         Err(error) => return Ok(usage(&error)),
     };
-    if let Some(missing) = doctor::missing(&scenario)? {
+    let tool = std::env::current_exe()?;
+    let node = find_node_binary(arguments.node_binary.as_deref(), &tool)?;
+    if let Some(missing) = doctor::missing(&scenario, &node)? {
         println!("this machine cannot run it: no {missing}; `stampede-chaos doctor` has the whole list");
         return Ok(Exit::Inconclusive);
     }
-    let tool = std::env::current_exe()?;
-    let node = find_node_binary(arguments.node_binary.as_deref(), &tool)?;
     let seed = arguments.seed.unwrap_or_else(new_seed);
     let named = arguments.node_binary.map(|path| format!(" --node-binary {}", path.display())).unwrap_or_default();
     let command = format!("stampede-chaos run {} --seed {seed}{named}", arguments.scenario);

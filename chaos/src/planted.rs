@@ -31,7 +31,7 @@ pub struct PlantedBug {
     pub breaks: &'static [&'static str],
 }
 
-pub const PLANTED_BUGS: [PlantedBug; 11] = [
+pub const PLANTED_BUGS: [PlantedBug; 15] = [
     PlantedBug { number: 1, what: "answers before the commit", scenario: "leader-kill", breaks: &["V1", "V11"] },
     PlantedBug {
         number: 2,
@@ -45,6 +45,7 @@ pub const PLANTED_BUGS: [PlantedBug; 11] = [
         scenario: "restart-all",
         breaks: &["V1", "V7", "V8", "V11", "V13", "V17"],
     },
+    PlantedBug { number: 4, what: "decides refunds beside the log", scenario: "isolate-leader", breaks: &["V5", "V11", "V17"] },
     PlantedBug { number: 5, what: "does not sync the log", scenario: "power-cut", breaks: &["V1", "V8", "V11", "V13", "V16"] },
     PlantedBug { number: 6, what: "does not sync the vote", scenario: "restart-all", breaks: &["V2", "V16"] },
     PlantedBug { number: 7, what: "reads as a deposed leader", scenario: "isolate-leader", breaks: &["V10", "V11"] },
@@ -57,6 +58,9 @@ pub const PLANTED_BUGS: [PlantedBug; 11] = [
     },
     PlantedBug { number: 11, what: "tells a time-out as a refusal", scenario: "slow-client-deadlines", breaks: &["V9"] },
     PlantedBug { number: 12, what: "answers a notice 2xx before the commit", scenario: "leader-kill", breaks: &["V17"] },
+    PlantedBug { number: 13, what: "goes by the leader's own clock", scenario: "clock-jump", breaks: &["V18"] },
+    PlantedBug { number: 14, what: "purges before the snapshot is durable", scenario: "power-cut", breaks: &["V19"] },
+    PlantedBug { number: 15, what: "reads without checksums", scenario: "bit-flips", breaks: &["V13", "V19"] },
     PlantedBug { number: 16, what: "leads with a disk that stands still", scenario: "stall-disk-leader", breaks: &["V14"] },
 ];
 
@@ -69,8 +73,8 @@ const CLEAN_SCENARIOS: [&str; 10] = [
     "power-cut",
     "isolate-leader",
     "stall-disk-leader",
-    "smoke",
-    "clean",
+    "clock-jump",
+    "bit-flips",
     "casn2024-leader-kill",
 ];
 

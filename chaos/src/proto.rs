@@ -10,7 +10,13 @@ pub mod stampede {
             tonic::include_proto!("stampede.admin.v1");
         }
     }
+    pub mod drill {
+        pub mod v1 {
+            tonic::include_proto!("stampede.drill.v1");
+        }
+    }
 }
 
 pub use stampede::admin::v1 as admin;
+pub use stampede::drill::v1 as drill;
 pub use stampede::v1;

@@ -52,7 +52,7 @@ fn landed(evidence: &Evidence) -> Vec<Landed> {
         let new = || Landed { fault, kind: event.kind.clone(), nodes: BTreeSet::new() };
         faults.entry(fault).or_insert_with(new).nodes.insert(event.node);
     }
-    let wants_all = |fault: &Landed| *fault.kind == *FaultKind::KillAll.name();
+    let wants_all = |fault: &Landed| [FaultKind::KillAll, FaultKind::PowerCutAll].iter().any(|all| *fault.kind == *all.name());
     let is_whole = |fault: &Landed| evidence.facts.nodes.iter().all(|node| fault.nodes.contains(node));
     faults.into_values().filter(|fault| !wants_all(fault) || is_whole(fault)).collect()
 }

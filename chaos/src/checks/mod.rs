@@ -8,6 +8,7 @@ pub mod accounting;
 pub mod books;
 pub mod clocks;
 pub mod coverage;
+pub mod damage;
 pub mod differences;
 pub mod durability;
 pub mod effects;
@@ -16,6 +17,7 @@ pub mod fault_times;
 pub mod finding;
 pub mod idempotence;
 pub mod issued_or_refunded;
+pub mod lasting;
 mod lists;
 pub mod lots;
 pub mod money;
@@ -62,7 +64,9 @@ pub fn check_all(
         idempotence::writes_were_sent(evidence),
         replicas::replicas_agree(evidence),
         recovery::bounded_recovery(evidence, writes),
+        lasting::no_lasting_damage(evidence, writes),
         raft::raft_invariants(evidence),
+        damage::damage_is_told(evidence),
         coverage::faults_landed(evidence),
         watched,
         overload::overload_is_shed_in_order(evidence),

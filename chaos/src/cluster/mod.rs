@@ -23,10 +23,12 @@ use crate::limits;
 use crate::network::Network;
 use crate::proto::admin::admin_service_client::AdminServiceClient;
 use crate::proto::admin::{GetStatusRequest, GetStatusResponse, InitRequest, NodeRole as WireRole};
+use crate::proto::drill::drill_service_client::DrillServiceClient;
 use crate::scenario::Scenario;
 use crate::undo::Journal;
 
-pub use node::{Exit, Node, UnexpectedExit};
+use node::Files;
+pub use node::{Clock, Exit, Node, UnexpectedExit};
 use watchdog::Watchdog;
 
 pub type AdminClient = AdminServiceClient<Channel>;
@@ -45,6 +47,8 @@ pub struct Cluster {
     /// Between the nodes, if the scenario's faults need it; otherwise they call each other directly.
     network: Option<Network>,
     serial_key: String,
+    /// The nodes' program takes orders from a drill.
+    are_controlled: bool,
     /// When the last hand on its pipe goes, it takes back what is left.
     _watchdog: Watchdog,
 }
@@ -79,7 +83,6 @@ impl Cluster {
             let directory = folder.nodes().join(format!("node-{}", member.id));
             std::fs::create_dir_all(&directory)?;
             let directory = directory.canonicalize()?;
-            let file = directory.join("node.toml");
             let dial = |to: u16| network.as_ref().filter(|_| to != member.id).map(|network| network.address((member.id, to)));
             let disk = match scenario.faults.need_disks() {
                 true => Some(Disk::make(&directory, journal.clone(), watchdog.clone()).context("making a disk")?),
@@ -87,10 +90,12 @@ impl Cluster {
             };
             let data = disk.as_ref().map_or(directory.as_path(), Disk::at).join(config::DATA_DIRECTORY);
             let text = config::node_file(member, &members, &dial, &data, &secrets, &scenario.cluster.config)?;
-            std::fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?;
-            nodes.push(Node::new(member, binaries.node.clone(), directory, file, disk, recorder.clone(), journal.clone()));
+            let files = Files { config: directory.join("node.toml"), directory, data };
+            std::fs::write(&files.config, text).with_context(|| format!("writing {}", files.config.display()))?;
+            nodes.push(Node::new(member, binaries.node.clone(), files, disk, recorder.clone(), journal.clone()));
         }
-        Ok(Self { nodes, network, serial_key, _watchdog: watchdog })
+        let are_controlled = scenario.faults.need_controls();
+        Ok(Self { nodes, network, serial_key, are_controlled, _watchdog: watchdog })
     }
 
     /// Starts every node, makes a cluster of them, and waits for its first leader.
@@ -166,7 +171,7 @@ impl Cluster {
         self.nodes.iter().flat_map(Node::unexpected_exits).collect()
     }
 
-    /// Starts what is down, resumes what is stopped, joins what is cut; every node answers when it returns.
+    /// Starts what is down, resumes what is stopped, joins what is cut, sets clocks right; every node answers when it returns.
     ///
     /// # Errors
     /// A node does not come up.
@@ -188,6 +193,9 @@ impl Cluster {
         }
         for node in &self.nodes {
             node.wait_ready(limits::READY_DEADLINE).await?;
+            if self.are_controlled {
+                node.set_clock(Clock::RIGHT).await?;
+            }
         }
         Ok(())
     }
@@ -236,6 +244,9 @@ impl Cluster {
     }
 }
 
+/// In what a program says of its build, if a drill can control it from within.
+pub const DRILL_CONTROLS: &str = "DRILL-CONTROLS";
+
 /// What the node's program says of its build, on one line.
 pub async fn node_version(binary: &Path) -> String {
     let asked = tokio::process::Command::new(binary).arg("version").stdin(Stdio::null()).kill_on_drop(true).output();
@@ -253,6 +264,13 @@ pub async fn node_version(binary: &Path) -> String {
 pub(crate) async fn ask_status(mut admin: AdminClient) -> Option<GetStatusResponse> {
     let answer = tokio::time::timeout(limits::STATUS_DEADLINE, admin.get_status(GetStatusRequest {})).await;
     answer.ok()?.ok().map(tonic::Response::into_inner)
+}
+
+/// Answered by builds that can be controlled from within.
+pub(crate) type DrillClient = DrillServiceClient<Channel>;
+
+pub(crate) fn drill_client(address: &str) -> DrillClient {
+    DrillServiceClient::new(channel(address))
 }
 
 pub(crate) fn admin_client(address: &str) -> AdminClient {

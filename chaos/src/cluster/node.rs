@@ -16,12 +16,30 @@ use tokio::process::{Child, Command};
 use tokio::sync::watch;
 
 use super::config::{Member, loopback};
-use super::{AdminClient, admin_client, ask_status};
+use super::{AdminClient, DrillClient, admin_client, ask_status, drill_client};
 use crate::client::NodeAddress;
 use crate::disk::Disk;
 use crate::history::{ProcessEvent, ProcessStep, Record, Recorder};
-use crate::proto::admin::GetStatusResponse;
+use crate::limits;
+use crate::proto::admin::{GetStatusResponse, TriggerSnapshotRequest};
+use crate::proto::drill::{ArmCrashPointRequest, SetClockRequest};
+use crate::scenario::CrashPoint;
 use crate::undo::{Identity, Journal, Undo};
+
+/// The environment's name for a crash point of the system.
+const CRASH_POINT: &str = "STAMPEDE_CRASH_POINT";
+
+/// What a node's clock shows, beside the machine's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Clock {
+    pub ahead_ms: i64,
+    /// Parts per million of what passes.
+    pub gain_ppm: i64,
+}
+
+impl Clock {
+    pub const RIGHT: Self = Self { ahead_ms: 0, gain_ppm: 0 };
+}
 
 /// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,13 +82,21 @@ enum Process {
     },
 }
 
+/// Where a node's files are.
+pub(super) struct Files {
+    /// Of what its processes print.
+    pub(super) directory: PathBuf,
+    pub(super) config: PathBuf,
+    pub(super) data: PathBuf,
+}
+
 pub struct Node {
     id: u16,
     binary: PathBuf,
-    directory: PathBuf,
-    config_file: PathBuf,
+    files: Files,
     address: NodeAddress,
     admin: AdminClient,
+    drill: DrillClient,
     disk: Option<Disk>,
     recorder: Recorder,
     journal: Journal,
@@ -91,8 +117,7 @@ impl Node {
     pub(super) fn new(
         member: &Member,
         binary: PathBuf,
-        directory: PathBuf,
-        config_file: PathBuf,
+        files: Files,
         disk: Option<Disk>,
         recorder: Recorder,
         journal: Journal,
@@ -106,8 +131,7 @@ impl Node {
         Self {
             id: member.id,
             binary,
-            directory,
-            config_file,
+            files,
             address: NodeAddress {
                 node: member.id,
                 client: loopback(member.ports.client),
@@ -115,6 +139,7 @@ impl Node {
                 webhook: loopback(member.ports.webhook),
             },
             admin: admin_client(&loopback(member.ports.admin)),
+            drill: drill_client(&loopback(member.ports.admin)),
             disk,
             recorder,
             journal,
@@ -125,6 +150,12 @@ impl Node {
     #[must_use]
     pub fn id(&self) -> u16 {
         self.id
+    }
+
+    /// Its data directory.
+    #[must_use]
+    pub fn data(&self) -> &Path {
+        &self.files.data
     }
 
     #[must_use]
@@ -160,14 +191,29 @@ impl Node {
     /// # Errors
     /// It runs already, or cannot be started.
     pub fn start(&self) -> anyhow::Result<()> {
+        self.start_with(&[])
+    }
+
+    /// It will abort at `point`, which the fault wants.
+    ///
+    /// # Errors
+    /// As of [`Self::start`].
+    pub fn start_armed(&self, point: CrashPoint) -> anyhow::Result<()> {
+        self.start_with(&[(CRASH_POINT, point.name())])?;
+        self.will_end();
+        Ok(())
+    }
+
+    fn start_with(&self, environment: &[(&str, &str)]) -> anyhow::Result<()> {
         ensure!(!self.is_running(), "node {} runs already", self.id);
         let child = Command::new(&self.binary)
+            .envs(environment.iter().copied())
             // Its lifeline: it stops when the tool dies, also in the moment before the watchdog has its number.
             .args(["node", "--exit-with-stdin", "--config"])
-            .arg(&self.config_file)
+            .arg(&self.files.config)
             .stdin(Stdio::piped())
-            .stdout(append_to(&self.directory.join("stdout.log"))?)
-            .stderr(append_to(&self.directory.join("stderr.log"))?)
+            .stdout(append_to(&self.files.directory.join("stdout.log"))?)
+            .stderr(append_to(&self.files.directory.join("stderr.log"))?)
             .process_group(0)
             .kill_on_drop(true)
             .spawn()
@@ -192,7 +238,7 @@ impl Node {
         let settled = process.wait_for(|process| matches!(process, Process::Down(_) | Process::Up { ready: true, .. }));
         match tokio::time::timeout(deadline, settled).await {
             Ok(Ok(process)) if matches!(*process, Process::Up { .. }) => Ok(()),
-            Ok(_) => bail!("node {} ended: see {}", self.id, self.directory.join("stderr.log").display()),
+            Ok(_) => bail!("node {} ended: see {}", self.id, self.files.directory.join("stderr.log").display()),
             Err(_) => bail!("node {} did not answer within {} s", self.id, deadline.as_secs()),
         }
     }
@@ -243,6 +289,44 @@ impl Node {
     /// What came did not end it.
     pub fn will_go_on(&self) {
         self.shared.told_to_end.store(false, Ordering::SeqCst);
+    }
+
+    /// It aborts when it next comes by `point`.
+    ///
+    /// # Errors
+    /// It does not answer, or its program takes no such orders.
+    pub async fn arm(&self, point: CrashPoint) -> anyhow::Result<()> {
+        let mut drill = self.drill.clone();
+        let armed = drill.arm_crash_point(ArmCrashPointRequest { point: point.name().to_owned() });
+        tokio::time::timeout(limits::CONTROL_DEADLINE, armed)
+            .await?
+            .with_context(|| format!("a crash point of node {}", self.id))?;
+        Ok(())
+    }
+
+    /// # Errors
+    /// It has nothing to take one of, or does not answer.
+    pub async fn trigger_snapshot(&self) -> anyhow::Result<()> {
+        let mut admin = self.admin();
+        let triggered = admin.trigger_snapshot(TriggerSnapshotRequest {});
+        tokio::time::timeout(limits::ADMIN_DEADLINE, triggered)
+            .await?
+            .with_context(|| format!("a snapshot of node {}", self.id))?;
+        Ok(())
+    }
+
+    /// # Errors
+    /// It does not answer, or its program takes no such orders.
+    pub async fn set_clock(&self, clock: Clock) -> anyhow::Result<()> {
+        let Clock { ahead_ms, gain_ppm } = clock;
+        let mut drill = self.drill.clone();
+        let set = drill.set_clock(SetClockRequest { ahead_ms, gain_ppm });
+        let answer = tokio::time::timeout(limits::CONTROL_DEADLINE, set).await;
+        answer
+            .map_err(anyhow::Error::from)
+            .and_then(|answer| Ok(answer?))
+            .with_context(|| format!("the clock of node {}", self.id))?;
+        Ok(())
     }
 
     /// How the process ended; `None` if it did not within `deadline`.

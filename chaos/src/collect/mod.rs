@@ -31,6 +31,19 @@ fn interval(period: Duration) -> tokio::time::Interval {
     interval
 }
 
+/// Has a node read its whole ledger and all of its log, and keeps nothing of it.
+///
+/// # Errors
+/// The node does not give it.
+pub async fn read_through(node: &Node) -> anyhow::Result<()> {
+    let whole = async {
+        let mut items = node.admin().scan_ledger(ScanLedgerRequest {}).await?.into_inner();
+        while items.message().await?.is_some() {}
+        log::read_through(node).await
+    };
+    tokio::time::timeout(limits::SCAN_DEADLINE, whole).await.context("no answer")?
+}
+
 /// One replica's whole ledger.
 ///
 /// # Errors

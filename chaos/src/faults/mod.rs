@@ -4,7 +4,10 @@
 //! the judge counts what landed (V20). Each fault is undone before the next one fires, so that no schedule takes the majority away
 //! for longer than it says.
 
+mod clocks;
+mod crashes;
 mod cuts;
+mod damage;
 mod disks;
 pub mod plan;
 mod target;
@@ -84,6 +87,11 @@ impl Strike<'_> {
             Hurt::StallsDisks => self.stall_disks(targets).await,
             Hurt::FailsDisks => self.fail_disks(targets, problems).await,
             Hurt::FillsDisks => self.fill_disks(targets, problems).await,
+            Hurt::Damages => self.damage(targets).await,
+            Hurt::Crashes => self.crash(targets).await,
+            Hurt::InterruptsInstalls => self.interrupt_install(targets).await,
+            Hurt::EndsHandovers => self.kill_in_handover(targets, problems).await,
+            Hurt::WrongsClocks => self.wrong_clocks(targets).await,
             Hurt::Cuts => self.change_network(targets, Passage::Held).await,
             Hurt::Slows => {
                 let delay = Duration::from_millis(self.fault.delay_ms);

@@ -9,7 +9,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
-use crate::scenario::{FaultKind, Scenario, Span};
+use crate::scenario::{CrashPoint, FaultKind, Scenario, Span};
 
 /// So that faults and buyers do not draw from the same numbers.
 const FAULTS_STREAM: u64 = u64::MAX;
@@ -25,6 +25,10 @@ pub struct PlannedFault {
     pub lasts_ms: u64,
     /// Of links that are slowed; otherwise 0.
     pub delay_ms: u64,
+    /// Of clocks that are wrong; otherwise 0.
+    pub offset_ms: u64,
+    /// Of processes that end at a step of their work.
+    pub point: Option<CrashPoint>,
     /// Picks among several possible targets: this modulo their number.
     pub choice: u32,
 }
@@ -49,13 +53,24 @@ pub fn plan(scenario: &Scenario, seed: u64) -> Vec<PlannedFault> {
             at_ms,
             lasts_ms: rng.random_range(range),
             delay_ms: kind.delay.map_or(0, Span::ms),
+            offset_ms: kind.offset.map_or(0, Span::ms),
+            point: kind.point,
             choice: rng.random(),
         });
     }
     for one in &scenario.faults.at {
         let (at_ms, lasts_ms) = (one.at.ms(), one.lasts.ms());
-        let delay_ms = one.delay.map_or(0, Span::ms);
-        faults.push(PlannedFault { number: 0, kind: one.kind, at_ms, lasts_ms, delay_ms, choice: rng.random() });
+        let (delay_ms, offset_ms) = (one.delay.map_or(0, Span::ms), one.offset.map_or(0, Span::ms));
+        faults.push(PlannedFault {
+            number: 0,
+            kind: one.kind,
+            at_ms,
+            lasts_ms,
+            delay_ms,
+            offset_ms,
+            point: one.point,
+            choice: rng.random(),
+        });
     }
     faults.sort_by_key(|fault| fault.at_ms);
     for (number, fault) in (1..).zip(&mut faults) {

@@ -76,7 +76,7 @@ mod tests {
     }
 
     fn nodes_of(kind: FaultKind, statuses: &[(u16, GetStatusResponse)]) -> Vec<u16> {
-        let fault = PlannedFault { number: 1, kind, at_ms: 0, lasts_ms: 0, delay_ms: 0, choice: 5 };
+        let fault = PlannedFault { number: 1, kind, at_ms: 0, lasts_ms: 0, delay_ms: 0, offset_ms: 0, point: None, choice: 5 };
         choose(&fault, statuses).iter().map(|target| target.node).collect()
     }
 

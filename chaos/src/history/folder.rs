@@ -198,7 +198,7 @@ impl RunFacts {
     }
 }
 
-/// Time bounds of V12 and V14, from the scenario.
+/// Time bounds of V12, V14 and V15, from the scenario.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Bounds {
@@ -212,6 +212,9 @@ pub struct Bounds {
     pub p99_floor_ms: u64,
     /// From the heal until every unknown is known.
     pub known_within_ms: u64,
+    /// After the last fault, until buyers are served as before the first. `None`: not asked for.
+    #[serde(default)]
+    pub whole_again_ms: Option<u64>,
     /// Of what was issued a second in the warm-up, during the surge that follows it. `None`: there is no surge.
     #[serde(default)]
     pub goodput_share: Option<f64>,
@@ -225,6 +228,7 @@ impl Default for Bounds {
             p99_factor: 3.0,
             p99_floor_ms: 250,
             known_within_ms: 30_000,
+            whole_again_ms: None,
             goodput_share: None,
         }
     }

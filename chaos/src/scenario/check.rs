@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{bail, ensure};
 
-use super::{FaultKind, Hurt, Scenario, Share, Span};
+use super::{CrashPoint, FaultKind, Hurt, Scenario, Share, Span};
 use crate::limits;
 
 pub(super) fn check(scenario: &Scenario) -> anyhow::Result<()> {
@@ -101,12 +101,14 @@ fn check_faults(scenario: &Scenario) -> anyhow::Result<()> {
     for random in &faults.random {
         within("faults.random.count", random.count, 0, limits::FAULTS_MAX)?;
         span_within("faults.random.lasts_max", random.lasts_max, random.lasts_min.get(), limits::DELAY_MAX)?;
-        check_kind("faults.random", scenario, random.kind, random.delay)?;
+        check_kind("faults.random", scenario, random.kind)?;
+        check_parameters("faults.random", random.kind, random.delay, random.offset, random.point)?;
     }
     for one in &faults.at {
         span_within("faults.at.at", one.at, Duration::ZERO, scenario.phases.faults.get())?;
         span_within("faults.at.lasts", one.lasts, Duration::ZERO, limits::DELAY_MAX)?;
-        check_kind("faults.at", scenario, one.kind, one.delay)?;
+        check_kind("faults.at", scenario, one.kind)?;
+        check_parameters("faults.at", one.kind, one.delay, one.offset, one.point)?;
     }
     for (kind, count) in &scenario.required.faults {
         let planned = planned(scenario, *kind);
@@ -121,15 +123,38 @@ fn check_faults(scenario: &Scenario) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn check_kind(key: &str, scenario: &Scenario, kind: FaultKind, delay: Option<Span>) -> anyhow::Result<()> {
+fn check_kind(key: &str, scenario: &Scenario, kind: FaultKind) -> anyhow::Result<()> {
     let (nodes, least, name) = (scenario.cluster.nodes, kind.nodes_min(), kind.name());
     ensure!(nodes >= least, "{key}: {name} needs a cluster of {least} nodes at least, has {nodes}");
-    match (kind.hurt() == Hurt::Slows, delay) {
-        (true, Some(delay)) => span_within(&format!("{key}.delay"), delay, Duration::from_millis(1), limits::LINK_DELAY_MAX),
-        (true, None) => bail!("{key}: {name} needs a delay"),
-        (false, Some(_)) => bail!("{key}: {name} has no delay"),
-        (false, None) => Ok(()),
+    Ok(())
+}
+
+fn check_parameters(
+    key: &str,
+    kind: FaultKind,
+    delay: Option<Span>,
+    offset: Option<Span>,
+    point: Option<CrashPoint>,
+) -> anyhow::Result<()> {
+    let name = kind.name();
+    match (kind.hurt() == Hurt::Crashes, point) {
+        (true, None) => bail!("{key}: {name} needs a value for point"),
+        (false, Some(_)) => bail!("{key}: {name} has no point"),
+        _ => {}
     }
+    let parameters = [
+        ("delay", delay, kind.hurt() == Hurt::Slows, limits::LINK_DELAY_MAX),
+        ("offset", offset, kind.hurt() == Hurt::WrongsClocks, limits::CLOCK_OFFSET_MAX),
+    ];
+    for (parameter, value, is_needed, max) in parameters {
+        match (is_needed, value) {
+            (true, Some(value)) => span_within(&format!("{key}.{parameter}"), value, Duration::from_millis(1), max)?,
+            (true, None) => bail!("{key}: {name} needs a value for {parameter}"),
+            (false, Some(_)) => bail!("{key}: {name} has no {parameter}"),
+            (false, None) => {}
+        }
+    }
+    Ok(())
 }
 
 fn planned(scenario: &Scenario, kind: FaultKind) -> u32 {

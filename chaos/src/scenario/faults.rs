@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::Span;
+use super::{CrashPoint, Span};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -51,6 +51,25 @@ pub enum FaultKind {
     /// Nothing is left of the leader's disk: it lives on what it took before, or ends by itself with the exit code that says so.
     FillDiskLeader,
     FillDiskFollower,
+    /// The leader's clock jumps ahead by `offset`, and back.
+    ClockAheadLeader,
+    /// The leader's clock jumps back by `offset`, and ahead again.
+    ClockBehindLeader,
+    /// The leader's clock is right and `offset` ahead in turn.
+    ClockStrobeLeader,
+    /// The leader's clock runs so fast that it gains `offset` while it lasts.
+    ClockFastLeader,
+    /// A follower is killed, and its log has other bits when it is back.
+    FlipLogFollower,
+    /// A follower is killed, and its ledger has other bits when it is back.
+    FlipLedgerFollower,
+    /// The leader's process ends at `point` of its work.
+    CrashLeader,
+    CrashFollower,
+    /// A follower is away until only a snapshot helps it, and ends at three steps of taking it over.
+    CrashInstallFollower,
+    /// SIGKILL to a leader that is handing its office over.
+    KillHandover,
 }
 
 /// What a fault does, and how it is undone.
@@ -72,10 +91,20 @@ pub enum Hurt {
     FailsDisks,
     /// Disks are full, and processes may end by it; they are started when there is room.
     FillsDisks,
+    /// Clocks are wrong, and set right.
+    WrongsClocks,
+    /// Files are damaged while processes are down, and mended after processes have refused them.
+    Damages,
+    /// Processes end at a step of their work, and are started again.
+    Crashes,
+    /// Processes end at each step of one piece of work, and are started again.
+    InterruptsInstalls,
+    /// Processes end while they hand over, and are started again.
+    EndsHandovers,
 }
 
 impl FaultKind {
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 34] = [
         Self::KillLeader,
         Self::KillFollower,
         Self::KillAll,
@@ -100,6 +129,16 @@ impl FaultKind {
         Self::FailDiskFollower,
         Self::FillDiskLeader,
         Self::FillDiskFollower,
+        Self::ClockAheadLeader,
+        Self::ClockBehindLeader,
+        Self::ClockStrobeLeader,
+        Self::ClockFastLeader,
+        Self::FlipLogFollower,
+        Self::FlipLedgerFollower,
+        Self::CrashLeader,
+        Self::CrashFollower,
+        Self::CrashInstallFollower,
+        Self::KillHandover,
     ];
 
     #[must_use]
@@ -129,6 +168,16 @@ impl FaultKind {
             Self::FailDiskFollower => "fail-disk-follower",
             Self::FillDiskLeader => "fill-disk-leader",
             Self::FillDiskFollower => "fill-disk-follower",
+            Self::ClockAheadLeader => "clock-ahead-leader",
+            Self::ClockBehindLeader => "clock-behind-leader",
+            Self::ClockStrobeLeader => "clock-strobe-leader",
+            Self::ClockFastLeader => "clock-fast-leader",
+            Self::FlipLogFollower => "flip-log-follower",
+            Self::FlipLedgerFollower => "flip-ledger-follower",
+            Self::CrashLeader => "crash-leader",
+            Self::CrashFollower => "crash-follower",
+            Self::CrashInstallFollower => "crash-install-follower",
+            Self::KillHandover => "kill-handover",
         }
     }
 
@@ -155,13 +204,29 @@ impl FaultKind {
             Self::StallDiskLeader | Self::StallDiskFollower => Hurt::StallsDisks,
             Self::FailDiskLeader | Self::FailDiskFollower => Hurt::FailsDisks,
             Self::FillDiskLeader | Self::FillDiskFollower => Hurt::FillsDisks,
+            Self::ClockAheadLeader | Self::ClockBehindLeader | Self::ClockStrobeLeader | Self::ClockFastLeader => {
+                Hurt::WrongsClocks
+            }
+            Self::FlipLogFollower | Self::FlipLedgerFollower => Hurt::Damages,
+            Self::CrashLeader | Self::CrashFollower => Hurt::Crashes,
+            Self::CrashInstallFollower => Hurt::InterruptsInstalls,
+            Self::KillHandover => Hurt::EndsHandovers,
         }
     }
 
     /// Its processes end, and are healthy again from their first answer on.
     #[must_use]
     pub const fn ends(self) -> bool {
-        matches!(self.hurt(), Hurt::Ends | Hurt::CutsPower | Hurt::FailsDisks)
+        matches!(
+            self.hurt(),
+            Hurt::Ends
+                | Hurt::CutsPower
+                | Hurt::FailsDisks
+                | Hurt::Damages
+                | Hurt::Crashes
+                | Hurt::InterruptsInstalls
+                | Hurt::EndsHandovers
+        )
     }
 
     /// It ends processes by SIGTERM, which they must obey with exit code 0.
@@ -173,7 +238,7 @@ impl FaultKind {
     /// The nodes that it hits are not there for the others while it lasts. The rest leave some majority that hears each other.
     #[must_use]
     pub const fn takes_away(self) -> bool {
-        !matches!(self, Self::Bridge | Self::MajoritiesRing | Self::SlowLeader)
+        !matches!(self, Self::Bridge | Self::MajoritiesRing | Self::SlowLeader) && !matches!(self.hurt(), Hurt::WrongsClocks)
     }
 
     /// How many of `nodes` are there for each other meanwhile.
@@ -197,15 +262,18 @@ impl FaultKind {
             | Self::PowerCutLeader
             | Self::PowerCutAll
             | Self::FailDiskLeader
-            | Self::FillDiskLeader => 1,
+            | Self::FillDiskLeader
+            | Self::CrashLeader => 1,
             Self::KillFollower
             | Self::StopFollower
             | Self::PauseFollower
             | Self::PowerCutFollower
             | Self::StallDiskFollower
             | Self::FailDiskFollower
-            | Self::FillDiskFollower => 2,
-            // Of two, neither half has a majority. Of four, a ring of majorities is all but a mesh.
+            | Self::FillDiskFollower
+            | Self::CrashFollower
+            | Self::KillHandover => 2,
+            // Of two, neither half has a majority, and one clock is half of all. Of four, a ring of majorities is all but a mesh.
             Self::IsolateLeader
             | Self::IsolateFollower
             | Self::MuteLeader
@@ -213,6 +281,13 @@ impl FaultKind {
             | Self::FlapFollower
             | Self::SlowLeader
             | Self::StallDiskLeader
+            | Self::ClockAheadLeader
+            | Self::ClockBehindLeader
+            | Self::ClockStrobeLeader
+            | Self::ClockFastLeader
+            | Self::FlipLogFollower
+            | Self::FlipLedgerFollower
+            | Self::CrashInstallFollower
             | Self::Bridge => 3,
             Self::MajoritiesRing => 5,
         }
@@ -232,7 +307,13 @@ impl FaultKind {
             | Self::PowerCutLeader
             | Self::StallDiskLeader
             | Self::FailDiskLeader
-            | Self::FillDiskLeader => "leader",
+            | Self::FillDiskLeader
+            | Self::ClockAheadLeader
+            | Self::ClockBehindLeader
+            | Self::ClockStrobeLeader
+            | Self::ClockFastLeader
+            | Self::CrashLeader
+            | Self::KillHandover => "leader",
             Self::KillFollower
             | Self::StopFollower
             | Self::PauseFollower
@@ -241,7 +322,11 @@ impl FaultKind {
             | Self::PowerCutFollower
             | Self::StallDiskFollower
             | Self::FailDiskFollower
-            | Self::FillDiskFollower => "follower",
+            | Self::FillDiskFollower
+            | Self::FlipLogFollower
+            | Self::FlipLedgerFollower
+            | Self::CrashFollower
+            | Self::CrashInstallFollower => "follower",
             Self::KillAll | Self::Bridge | Self::MajoritiesRing | Self::PowerCutAll => "",
         }
     }
@@ -270,6 +355,12 @@ impl Faults {
             .any(|kind| matches!(kind.hurt(), Hurt::CutsPower | Hurt::StallsDisks | Hurt::FailsDisks | Hurt::FillsDisks))
     }
 
+    /// The nodes' program must be one that a drill can control from within.
+    #[must_use]
+    pub fn need_controls(&self) -> bool {
+        self.kinds().any(|kind| matches!(kind.hurt(), Hurt::WrongsClocks | Hurt::Crashes | Hurt::InterruptsInstalls))
+    }
+
     fn kinds(&self) -> impl Iterator<Item = FaultKind> {
         self.random.iter().map(|one| one.kind).chain(self.at.iter().map(|one| one.kind))
     }
@@ -285,6 +376,10 @@ pub struct RandomFaults {
     pub lasts_max: Span,
     /// Of links that are slowed: each way, and up to half of it more.
     pub delay: Option<Span>,
+    /// Of clocks: by how much they are wrong.
+    pub offset: Option<Span>,
+    /// Of processes that end at a step of their work: which.
+    pub point: Option<CrashPoint>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
@@ -294,6 +389,10 @@ pub struct FaultAt {
     pub at: Span,
     pub lasts: Span,
     pub delay: Option<Span>,
+    /// Of clocks: by how much they are wrong.
+    pub offset: Option<Span>,
+    /// Of processes that end at a step of their work: which.
+    pub point: Option<CrashPoint>,
 }
 
 /// What must have happened, or the run is inconclusive.

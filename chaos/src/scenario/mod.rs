@@ -6,6 +6,7 @@
 
 pub mod arrivals;
 mod check;
+mod crash_point;
 mod faults;
 mod traffic;
 pub mod units;
@@ -17,6 +18,7 @@ use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 
 pub use arrivals::Arrivals;
+pub use crash_point::CrashPoint;
 pub use faults::{FaultAt, FaultKind, Faults, Hurt, RandomFaults, Required};
 pub(crate) use traffic::merge;
 pub use traffic::{Clients, Policy, Series, Shares, Traffic};
@@ -26,15 +28,20 @@ use crate::history::{Bounds, RequiredFault};
 use crate::limits;
 
 /// Scenarios that come with the tool: name and text.
-pub const BUILT_IN: [(&str, &str); 22] = [
+pub const BUILT_IN: [(&str, &str); 27] = [
+    ("bit-flips", include_str!("../../scenarios/bit-flips.toml")),
     ("bridge", include_str!("../../scenarios/bridge.toml")),
     ("casn2024-leader-kill", include_str!("../../scenarios/casn2024-leader-kill.toml")),
     ("clean", include_str!("../../scenarios/clean.toml")),
+    ("clock-jump", include_str!("../../scenarios/clock-jump.toml")),
+    ("crash-points", include_str!("../../scenarios/crash-points.toml")),
     ("disk-failure", include_str!("../../scenarios/disk-failure.toml")),
     ("disk-full", include_str!("../../scenarios/disk-full.toml")),
     ("flapping-node", include_str!("../../scenarios/flapping-node.toml")),
+    ("install-interrupted", include_str!("../../scenarios/install-interrupted.toml")),
     ("isolate-leader", include_str!("../../scenarios/isolate-leader.toml")),
     ("isolate-leader-one-way", include_str!("../../scenarios/isolate-leader-one-way.toml")),
+    ("kill-handover", include_str!("../../scenarios/kill-handover.toml")),
     ("leader-kill", include_str!("../../scenarios/leader-kill.toml")),
     ("majorities-ring", include_str!("../../scenarios/majorities-ring.toml")),
     ("overload-3x", include_str!("../../scenarios/overload-3x.toml")),
@@ -94,7 +101,7 @@ pub struct Phases {
     pub settle: Span,
 }
 
-/// V12, V14 and V22.
+/// V12, V14, V15 and V22.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TimeBounds {
@@ -108,6 +115,8 @@ pub struct TimeBounds {
     pub p99_floor: Span,
     /// From the heal until every unknown is known; of one that its sender gave up, from when the tool asks about it.
     pub known: Span,
+    /// After the last fault, until buyers are served as before the first.
+    pub whole_again: Span,
     /// Of an overload: orders issued a second during it, at least so much of those before it.
     pub goodput_share: Option<f64>,
 }
@@ -120,6 +129,7 @@ impl Default for TimeBounds {
             p99_factor: 3.0,
             p99_floor: Span::from_millis(250),
             known: Span::from_millis(30_000),
+            whole_again: Span::from_millis(3_000),
             goodput_share: None,
         }
     }
@@ -205,6 +215,7 @@ impl Scenario {
             p99_factor: bounds.p99_factor,
             p99_floor_ms: bounds.p99_floor.ms(),
             known_within_ms: bounds.known.ms(),
+            whole_again_ms: Some(bounds.whole_again.ms()),
             goodput_share: bounds.goodput_share,
         }
     }
@@ -266,7 +277,13 @@ mod tests {
         };
         assert!(with("slow-leader", "delay = \"5ms\"").is_ok_and(|scenario| scenario.faults.need_network()));
         for (kind, more, told) in [
-            ("slow-leader", "", "needs a delay"),
+            ("slow-leader", "", "needs a value for delay"),
+            ("clock-ahead-leader", "", "needs a value for offset"),
+            ("clock-ahead-leader", "offset = \"25h\"", "faults.at.offset must be"),
+            ("kill-leader", "offset = \"1h\"", "has no offset"),
+            ("crash-leader", "", "needs a value for point"),
+            ("crash-leader", "point = \"log.append\"", "is no crash point"),
+            ("kill-leader", "point = \"log.append.before_done\"", "has no point"),
             ("slow-leader", "delay = \"5min\"", "faults.at.delay must be"),
             ("mute-leader", "delay = \"5ms\"", "has no delay"),
             ("majorities-ring", "", "needs a cluster of 5"),

@@ -321,3 +321,87 @@ fn v21_without_the_events_nothing_is_known_of_who_watched() {
     let verdict = recheck(&run).unwrap();
     assert_eq!(verdict.exit(), Exit::Inconclusive, "{}", summary(&verdict));
 }
+
+/// The first node that was killed ended with this code instead.
+fn ends_with(run: &mut Run, wanted: i32) -> u16 {
+    let exit = run.records.iter_mut().find_map(|record| match record {
+        Record::Process(event) if matches!(event.step, ProcessStep::Exited { .. }) => Some(event),
+        _ => None,
+    });
+    let exit = exit.expect("somebody was killed");
+    exit.step = ProcessStep::Exited { code: Some(wanted), signal: None };
+    exit.node
+}
+
+/// The faults of that node were damage of its files.
+fn was_damaged(run: &mut Run, node: u16) {
+    for record in &mut run.records {
+        if let Record::Fault(event) = record
+            && event.node == node
+        {
+            event.kind = "flip-log-follower".into();
+        }
+    }
+    run.facts.required_faults.clear();
+}
+
+#[test]
+fn v19_a_node_that_refuses_what_nobody_damaged() {
+    flags(&["V19"], |run| {
+        ends_with(run, 21);
+        None
+    });
+}
+
+#[test]
+fn v19_a_damaged_node_that_ends_for_another_reason() {
+    flags(&["V19"], |run| {
+        let node = ends_with(run, 101);
+        was_damaged(run, node);
+        None
+    });
+}
+
+#[test]
+fn v19_a_damaged_node_that_says_so_is_as_it_should_be() {
+    holds(|run| {
+        let node = ends_with(run, 21);
+        was_damaged(run, node);
+    });
+}
+
+/// Some time after the last fault, and before the last buyers came.
+fn asks_for_no_lasting_damage(run: &mut Run) -> u64 {
+    const WHOLE_AGAIN_MS: u64 = 100;
+    run.facts.bounds.whole_again_ms = Some(WHOLE_AGAIN_MS);
+    let healed = run.records.iter().filter_map(|record| match record {
+        Record::Fault(event) if event.stage == FaultStage::Healed => Some(event.at_ns),
+        _ => None,
+    });
+    healed.max().expect("a fault is healed") + WHOLE_AGAIN_MS * 1_000_000
+}
+
+#[test]
+fn v15_a_cluster_that_recovers_is_whole_again() {
+    let verdict = holds(|run| {
+        asks_for_no_lasting_damage(run);
+    });
+    let v15 = verdict.invariants.iter().find(|finding| finding.id == "V15").unwrap();
+    assert!(v15.checked >= 50, "{v15:?}");
+}
+
+#[test]
+fn v15_buyers_who_are_served_late_long_after_the_last_fault() {
+    flags(&["V15"], |run| {
+        let from_ns = asks_for_no_lasting_damage(run);
+        // What clients asked for then they had wanted long before: they wait behind a queue.
+        for record in &mut run.records {
+            if let Record::Return(answer) = record
+                && answer.at_ns > from_ns
+            {
+                answer.at_ns += 600_000_000;
+            }
+        }
+        None
+    });
+}

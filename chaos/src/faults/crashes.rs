@@ -1,0 +1,129 @@
+//! Processes that end between two steps of their own work, named points of their code: `src/storage/crash_point.rs` of the system.
+
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use tokio::time::{Instant, sleep};
+
+use super::{LOOK_PAUSE, Strike, Target, until};
+use crate::cluster::{Exit, Node};
+use crate::history::FaultStage;
+use crate::limits;
+use crate::scenario::CrashPoint;
+
+/// Of the abort at a crash point.
+const SIGABRT: i32 = 6;
+
+/// While a snapshot is taken over: received, verified, switched to.
+const OF_AN_INSTALL: [CrashPoint; 3] = [
+    CrashPoint::named("snapshot.receive.before_finish"),
+    CrashPoint::named("snapshot.install.before_switch"),
+    CrashPoint::named("snapshot.install.after_switch"),
+];
+
+impl Strike<'_> {
+    /// Landed: the process aborted there. One that does not come by in time is killed, and nothing has landed.
+    pub(super) async fn crash(&self, targets: &[Target]) -> anyhow::Result<bool> {
+        let point = self.fault.point.context("the plan has no point for this fault")?;
+        let mut has_landed = false;
+        for target in targets {
+            let node = self.cluster.node(target.node);
+            node.will_end();
+            if node.arm(point).await.is_err() {
+                node.will_go_on();
+                continue;
+            }
+            self.note(FaultStage::Injected, *target)?;
+            if point.is_of_snapshots() {
+                // Its answer comes, or the process ends first.
+                let _aborted = node.trigger_snapshot().await;
+            }
+            if aborts(node, limits::CRASH_POINT_REACHED).await? {
+                self.note(FaultStage::Effective, *target)?;
+                has_landed = true;
+            }
+            sleep(self.fault.lasts()).await;
+            node.start()?;
+            self.until_there(*target).await?;
+        }
+        Ok(has_landed)
+    }
+
+    /// The node is away until only a snapshot can help it, and then aborts at each step of taking it over. Landed: at every one.
+    pub(super) async fn interrupt_install(&self, targets: &[Target]) -> anyhow::Result<bool> {
+        let mut has_landed = false;
+        for target in targets {
+            let node = self.cluster.node(target.node);
+            let Some(status) = node.status().await else { continue };
+            if node.signal_kill().is_err() {
+                continue;
+            }
+            self.note(FaultStage::Injected, *target)?;
+            node.wait_down(limits::KILL_DEADLINE).await.with_context(|| format!("node {} outlived SIGKILL", target.node))?;
+            sleep(self.fault.lasts()).await;
+            let mut interrupted = self.until_purged(status.last_log_index).await;
+            for point in OF_AN_INSTALL {
+                if interrupted {
+                    node.start_armed(point)?;
+                    interrupted = aborts(node, limits::CRASH_POINT_REACHED).await?;
+                }
+            }
+            if interrupted {
+                self.note(FaultStage::Effective, *target)?;
+                has_landed = true;
+            }
+            node.start()?;
+            self.until_there(*target).await?;
+        }
+        Ok(has_landed)
+    }
+
+    /// All others have purged their logs beyond `index`: what follows it is only in snapshots.
+    async fn until_purged(&self, index: u64) -> bool {
+        let running = || self.cluster.nodes().iter().filter(|node| node.is_running());
+        until(limits::PURGED_WITHIN, || async {
+            for node in running() {
+                let _next_look_tries_again = node.trigger_snapshot().await;
+            }
+            let statuses = self.cluster.statuses().await;
+            !statuses.is_empty() && statuses.iter().all(|(_, status)| status.purged_index > index)
+        })
+        .await
+    }
+
+    /// SIGKILL to a leader that is handing its office over.
+    pub(super) async fn kill_in_handover(&self, targets: &[Target], problems: &mut Vec<String>) -> anyhow::Result<bool> {
+        for target in targets {
+            let node = self.cluster.node(target.node);
+            let handing_over = tokio::spawn({
+                let mut admin = node.admin();
+                async move { admin.transfer_leader(crate::proto::admin::TransferLeaderRequest::default()).await.is_ok() }
+            });
+            sleep(self.within_a_handover()).await;
+            handing_over.abort();
+        }
+        self.end(targets, problems).await
+    }
+
+    /// A hand-over takes some milliseconds.
+    fn within_a_handover(&self) -> Duration {
+        const HANDOVER_US: u32 = 12_000;
+        Duration::from_micros(u64::from(self.fault.choice % HANDOVER_US))
+    }
+}
+
+/// The process is gone when it returns: whether by its own abort.
+async fn aborts(node: &Node, within: Duration) -> anyhow::Result<bool> {
+    let end = Instant::now() + within;
+    while Instant::now() < end {
+        match node.wait_down(LOOK_PAUSE).await {
+            Some(Exit { signal: Some(SIGABRT), .. }) => return Ok(true),
+            Some(exit) => bail!("node {} was to abort and ended with {exit}", node.id()),
+            None => {}
+        }
+    }
+    // It may have come by in this moment.
+    let _ended = node.signal_kill();
+    node.wait_down(limits::KILL_DEADLINE).await.with_context(|| format!("node {} outlived SIGKILL", node.id()))?;
+    Ok(false)
+}
