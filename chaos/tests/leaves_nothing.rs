@@ -1,10 +1,11 @@
 //! Whatever becomes of the tool, what it did to the machine is taken back: by itself, by its watchdog, or by `heal`.
 //!
-//! The tests with disks need root and loop devices. Where there are none they say so, and show nothing.
+//! The tests with disks need root and loop devices (`disks_here`).
 
 // A failed unwrap is a failed test.
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation, unreachable_pub)]
 
+mod disks_here;
 mod killed;
 
 use std::io::Write;
@@ -12,10 +13,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use disks_here::has_disks;
 use killed::Killed;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use stampede_chaos::disk;
 use stampede_chaos::undo::{Identity, Journal, Undo, heal, left, scan};
 
 const TOOL: &str = env!("CARGO_BIN_EXE_stampede-chaos");
@@ -71,15 +72,6 @@ impl Drop for HealedAtTheEnd {
 
 fn watchdog(run: &Path) -> Killed {
     Killed::spawn(Command::new(TOOL).arg("watchdog").arg(run).stdin(Stdio::piped()))
-}
-
-fn has_disks() -> bool {
-    let folder = tempfile::tempdir().unwrap();
-    let probed = disk::probe(folder.path());
-    if let Err(error) = &probed {
-        eprintln!("nothing is shown of disks here: {error:#}");
-    }
-    probed.is_ok()
 }
 
 #[test]

@@ -26,7 +26,7 @@ use crate::proto::admin::{GetStatusRequest, GetStatusResponse, InitRequest, Node
 use crate::scenario::Scenario;
 use crate::undo::Journal;
 
-pub use node::{Exit, Node, UnexpectedExit};
+pub use node::{Exit, Node, NotThere, UnexpectedExit};
 use watchdog::Watchdog;
 
 pub type AdminClient = AdminServiceClient<Channel>;
@@ -166,18 +166,22 @@ impl Cluster {
         self.nodes.iter().flat_map(Node::unexpected_exits).collect()
     }
 
-    /// Starts what is down, resumes what is stopped, joins what is cut; every node answers when it returns.
+    /// Starts what is down, resumes what is stopped, joins what is cut, gives each node its disk back; every node answers when it
+    /// returns.
     ///
     /// # Errors
-    /// A node does not come up.
+    /// [`NotThere`]: a node does not come up. Another: the tool could not do its part.
     pub async fn heal(&self) -> anyhow::Result<()> {
         if let Some(network) = &self.network {
             network.heal();
         }
         self.thaw();
         for node in &self.nodes {
-            if let Some(disk) = node.disk().filter(|disk| !disk.is_mounted()) {
-                disk.mount()?;
+            if let Some(disk) = node.disk() {
+                if disk.is_dead() && node.signal_kill().is_ok() {
+                    node.wait_down(limits::KILL_DEADLINE).await.with_context(|| format!("node {} outlived SIGKILL", node.id()))?;
+                }
+                disk.revive()?;
             }
             if node.is_running() {
                 // One that ended in this moment is started by whoever supervises.
@@ -215,12 +219,12 @@ impl Cluster {
         }
     }
 
-    /// Unmounts the nodes' disks. Their nodes must be gone.
-    ///
-    /// # Errors
-    /// One is in use.
-    pub fn release_disks(&self) -> anyhow::Result<()> {
-        self.nodes.iter().filter_map(Node::disk).try_for_each(Disk::unmount)
+    /// Unmounts the nodes' disks, each that nobody uses. Their nodes must be gone.
+    pub fn release_disks(&self) {
+        for disk in self.nodes.iter().filter_map(Node::disk) {
+            // It is in the undo journal, and the heal at the end tries again, and says so.
+            let _in_use = disk.unmount();
+        }
     }
 
     /// SIGKILL to every node that runs, and waits for their ends, up to `deadline`.

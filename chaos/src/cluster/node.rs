@@ -54,6 +54,11 @@ pub struct UnexpectedExit {
     pub exit: Exit,
 }
 
+/// A node that should be there is not. This is what the system did; other failures of a fault or of a heal are the tool's own.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct NotThere(pub String);
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Process {
     /// `None`: not started yet.
@@ -187,13 +192,13 @@ impl Node {
 
     /// # Errors
     /// It ended, or did not answer in time.
-    pub async fn wait_ready(&self, deadline: Duration) -> anyhow::Result<()> {
+    pub async fn wait_ready(&self, deadline: Duration) -> Result<(), NotThere> {
         let mut process = self.shared.process.subscribe();
         let settled = process.wait_for(|process| matches!(process, Process::Down(_) | Process::Up { ready: true, .. }));
         match tokio::time::timeout(deadline, settled).await {
             Ok(Ok(process)) if matches!(*process, Process::Up { .. }) => Ok(()),
-            Ok(_) => bail!("node {} ended: see {}", self.id, self.directory.join("stderr.log").display()),
-            Err(_) => bail!("node {} did not answer within {} s", self.id, deadline.as_secs()),
+            Ok(_) => Err(NotThere(format!("node {} ended: see {}", self.id, self.directory.join("stderr.log").display()))),
+            Err(_) => Err(NotThere(format!("node {} did not answer within {} s", self.id, deadline.as_secs()))),
         }
     }
 

@@ -28,6 +28,8 @@ pub struct Disk {
     image: PathBuf,
     at: PathBuf,
     is_mounted: AtomicBool,
+    /// Shut down since it was mounted: until it is mounted again, every access fails.
+    is_dead: AtomicBool,
     journal: Journal,
     watchdog: Watchdog,
 }
@@ -45,6 +47,7 @@ impl Disk {
             image: directory.join(Self::IMAGE),
             at: directory.join("disk"),
             is_mounted: AtomicBool::new(false),
+            is_dead: AtomicBool::new(false),
             journal,
             watchdog,
         };
@@ -71,6 +74,7 @@ impl Disk {
         self.journal.will(&self.undo_mount()).context("writing the undo journal")?;
         command("mount", &[&"-t", &"ext4", &"-o", &"loop", &self.image, &self.at])?;
         self.is_mounted.store(true, Ordering::SeqCst);
+        self.is_dead.store(false, Ordering::SeqCst);
         Ok(())
     }
 
@@ -92,11 +96,33 @@ impl Disk {
         self.is_mounted.load(Ordering::SeqCst)
     }
 
+    /// Its power was cut, and it was not mounted again.
+    #[must_use]
+    pub fn is_dead(&self) -> bool {
+        self.is_dead.load(Ordering::SeqCst)
+    }
+
+    /// Mounted, alive, and with the room that it had, whatever a fault that was broken off had done to it. Its node must be gone if
+    /// it is dead.
+    ///
+    /// # Errors
+    /// The system refuses, or somebody still uses a dead one.
+    pub fn revive(&self) -> anyhow::Result<()> {
+        if self.is_dead() {
+            self.unmount()?;
+        }
+        if !self.is_mounted() {
+            self.mount()?;
+        }
+        self.make_room()
+    }
+
     /// From now until it is mounted again every access fails, and what was not synced is gone.
     ///
     /// # Errors
     /// The system refuses.
     pub fn cut_power(&self) -> anyhow::Result<()> {
+        self.is_dead.store(true, Ordering::SeqCst);
         ioctl::shut_down(&self.at).with_context(|| format!("shutting {} down", self.at.display()))
     }
 
