@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::disk;
 use crate::limits;
 
-pub use journal::{Journal, has_journal, is_at_work, left};
+pub use journal::{Journal, has_journal, is_at_work, left, unreadable};
 pub use process::{Identity, lives};
 pub use scan::{is_mounted, scan};
 
@@ -71,6 +71,7 @@ pub fn heal(folder: &Path) -> anyhow::Result<Healed> {
         }
     }
     healed.left.extend(scan(folder)?);
+    healed.left.extend(unreadable(folder)?);
     Ok(healed)
 }
 
