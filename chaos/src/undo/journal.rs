@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 
 use super::Undo;
-use super::process::{Identity, lives};
+use super::process::{Identity, is_at_work as works};
 
 const FILE: &str = "undo.jsonl";
 
@@ -142,7 +142,7 @@ pub fn is_at_work(folder: &Path) -> anyhow::Result<bool> {
     if tools.peek().is_none() && !lines.unreadable.is_empty() {
         bail!("whose run it is cannot be read: {}", lines.unreadable.join("; "));
     }
-    Ok(tools.any(lives))
+    Ok(tools.any(works))
 }
 
 #[cfg(test)]

@@ -49,6 +49,11 @@ pub fn lives(process: &Identity) -> bool {
     }
 }
 
+/// It lives and has not ended: whoever started it may never ask how it did.
+pub(super) fn is_at_work(process: &Identity) -> bool {
+    lives(process) && !has_ended(process.pid)
+}
+
 fn pid_of(process: &Identity) -> anyhow::Result<Pid> {
     Ok(Pid::from_raw(i32::try_from(process.pid).context("a process id beyond 31 bits")?))
 }
@@ -59,7 +64,7 @@ fn pid_of(process: &Identity) -> anyhow::Result<Pid> {
 /// It outlives it by `deadline`.
 pub(super) fn kill(process: &Identity, deadline: Duration) -> anyhow::Result<()> {
     let end = Instant::now() + deadline;
-    while lives(process) && !has_ended(process.pid) {
+    while is_at_work(process) {
         if Instant::now() >= end {
             bail!("it outlives SIGKILL");
         }
@@ -81,6 +86,19 @@ fn has_ended(pid: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_process_that_ended_is_not_at_work_though_nobody_has_asked_how() {
+        let mut child = std::process::Command::new("sleep").arg("600").spawn().unwrap();
+        let process = Identity::of(child.id()).unwrap();
+        assert!(is_at_work(&process));
+        child.kill().unwrap();
+        while is_at_work(&process) {
+            std::thread::yield_now();
+        }
+        assert_eq!(lives(&process), cfg!(target_os = "linux"), "its number is still its own");
+        child.wait().unwrap();
+    }
 
     #[test]
     fn a_process_is_known_by_its_start_and_not_by_its_number_alone() {
