@@ -179,7 +179,9 @@ impl Cluster {
         for node in &self.nodes {
             if let Some(disk) = node.disk() {
                 if disk.is_dead() && node.signal_kill().is_ok() {
-                    node.wait_down(limits::KILL_DEADLINE).await.with_context(|| format!("node {} outlived SIGKILL", node.id()))?;
+                    node.wait_down(limits::KILL_DEADLINE)
+                        .await
+                        .with_context(|| format!("node {} outlived SIGKILL", node.id()))?;
                 }
                 disk.revive()?;
             }

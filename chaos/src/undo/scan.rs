@@ -1,8 +1,9 @@
 //! What the machine itself shows of a run: mounts and loop devices of its files, processes that name them.
 
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 /// What is there of the run in `folder`. The watchdog, which ends by itself, is not counted.
@@ -35,10 +36,30 @@ fn or_nothing_elsewhere<T>(found: io::Result<T>, nothing: T) -> io::Result<T> {
 
 /// Mount points of this process' namespace.
 fn mounts() -> io::Result<Vec<PathBuf>> {
-    let table = or_nothing_elsewhere(fs::read_to_string("/proc/self/mountinfo"), String::new())?;
-    // Field 5 (proc_pid_mountinfo(5)); a blank is written as \040.
-    let at = |line: &str| line.split(' ').nth(4).map(|at| PathBuf::from(at.replace("\\040", " ")));
-    Ok(table.lines().filter_map(at).collect())
+    let table = or_nothing_elsewhere(fs::read("/proc/self/mountinfo"), Vec::new())?;
+    // Field 5 (proc_pid_mountinfo(5)).
+    let at = |line: &[u8]| line.split(|byte| *byte == b' ').nth(4).map(|at| path(unescaped(at)));
+    Ok(table.split(|byte| *byte == b'\n').filter_map(at).collect())
+}
+
+fn path(bytes: Vec<u8>) -> PathBuf {
+    PathBuf::from(OsString::from_vec(bytes))
+}
+
+/// Blanks, tabs, line ends and backslashes are written as a backslash and three octal digits there.
+fn unescaped(mut field: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while let Some((first, rest)) = field.split_first() {
+        let escaped = match (first, rest) {
+            (b'\\', [a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', ..]) => {
+                Some((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0'))
+            }
+            _ => None,
+        };
+        bytes.push(escaped.unwrap_or(*first));
+        field = if escaped.is_some() { &rest[3..] } else { rest };
+    }
+    bytes
 }
 
 /// Files behind loop devices.
@@ -48,8 +69,8 @@ fn loop_files() -> io::Result<Vec<PathBuf>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         devices => devices?,
     };
-    let file = |device: fs::DirEntry| fs::read_to_string(device.path().join("loop/backing_file")).ok();
-    Ok(devices.flatten().filter_map(file).map(|file| PathBuf::from(file.trim_end())).collect())
+    let file = |device: fs::DirEntry| fs::read(device.path().join("loop/backing_file")).ok();
+    Ok(devices.flatten().filter_map(file).map(|file| path(file.strip_suffix(b"\n").unwrap_or(&file).to_vec())).collect())
 }
 
 fn processes_naming(folder: &Path) -> io::Result<Vec<u32>> {
@@ -58,23 +79,36 @@ fn processes_naming(folder: &Path) -> io::Result<Vec<u32>> {
         processes => processes?,
     };
     let pids = processes.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    let names = |pid: &u32| {
-        // (Of a process that ended it is empty.)
-        let Ok(line) = fs::read(format!("/proc/{pid}/cmdline")) else { return false };
-        let mut arguments = line.split(|byte| *byte == 0);
-        arguments.any(|argument| argument.starts_with(folder.as_os_str().as_bytes())) && is_node(&line)
-    };
-    Ok(pids.filter(names).collect())
+    // (Of a process that ended it is empty.)
+    let is_one = |pid: &u32| fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| is_node_of(folder, &line));
+    Ok(pids.filter(is_one).collect())
 }
 
 /// As the tool starts it. (Others may name the folder: who looks at it.)
-fn is_node(command_line: &[u8]) -> bool {
-    command_line.split(|byte| *byte == 0).nth(1) == Some(b"node")
+fn is_node_of(folder: &Path, command_line: &[u8]) -> bool {
+    let mut arguments = command_line.split(|byte| *byte == 0);
+    arguments.nth(1) == Some(b"node") && arguments.any(|argument| Path::new(OsStr::from_bytes(argument)).starts_with(folder))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mount_point_is_found_whatever_its_name() {
+        assert_eq!(unescaped(br"/a\040b\011c\012d\134e/\377\09"), b"/a b\tc\nd\\e/\xff\\09");
+    }
+
+    #[test]
+    fn a_node_of_a_run_is_not_taken_for_one_of_a_run_whose_name_begins_alike() {
+        let line = b"/bin/stampede\0node\0--config\0/drills/run2/nodes/node-1/node.toml\0";
+        assert!(is_node_of(Path::new("/drills/run2"), line));
+        assert!(!is_node_of(Path::new("/drills/run"), line));
+        assert!(
+            !is_node_of(Path::new("/drills/run2"), b"less\0/drills/run2/nodes/node-1/stderr.log\0"),
+            "somebody looks at it"
+        );
+    }
 
     #[test]
     fn a_folder_in_which_nothing_runs_is_clean() {
