@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 
 use crate::history::folder::DRILLS;
+use crate::limits;
 use crate::undo::{self, Healed};
 use crate::verdict::Exit;
 
@@ -41,7 +42,7 @@ pub fn heal_and_print(folder: &Path) -> anyhow::Result<Exit> {
 
 /// `None`: its tool is at work.
 fn healed(run: &Path) -> anyhow::Result<Option<Healed>> {
-    if undo::is_at_work(run)? { Ok(None) } else { undo::heal(run).map(Some) }
+    if undo::is_at_work(run)? { Ok(None) } else { undo::heal(run, limits::ORPHANS_SHOWN).map(Some) }
 }
 
 /// The folder itself, or those in it. None, where runs are kept and nothing was ever run.

@@ -109,6 +109,10 @@ pub const FREEZE_SLACK: Duration = Duration::from_secs(5);
 pub const DISK_FAILURE_NOTICED: Duration = Duration::from_secs(10);
 /// A fault waits so long for the state that it wants, such as a leader.
 pub const TARGET_WAIT_MAX: Duration = Duration::from_secs(5);
+/// Taking back what a run left ends by then, whatever is left: a file that somebody has open, a process that does not die.
+pub const HEAL_DEADLINE: Duration = Duration::from_secs(20);
+/// What a killed tool had just started shows itself by then: a process between its fork and its exec names no folder.
+pub const ORPHANS_SHOWN: Duration = Duration::from_secs(2);
 /// A killed process is gone by then; a signal to a stopping node is given `STOP_DEADLINE`.
 pub const KILL_DEADLINE: Duration = Duration::from_secs(5);
 pub const STOP_DEADLINE: Duration = Duration::from_secs(20);

@@ -75,5 +75,5 @@ async fn a_disk_that_somebody_uses_keeps_no_other_from_being_unmounted() {
     let mounted: Vec<bool> = cluster.nodes().iter().map(|node| disk(node).is_mounted()).collect();
     drop(somebody);
     assert_eq!(mounted, [true, false, false]);
-    assert_eq!(heal(&run).unwrap().left, Vec::<String>::new(), "who used it for a moment does no harm");
+    assert_eq!(heal(&run, Duration::ZERO).unwrap().left, Vec::<String>::new(), "who used it for a moment does no harm");
 }

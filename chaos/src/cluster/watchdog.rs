@@ -1,8 +1,8 @@
 //! Takes back what the tool did when the tool died without doing so itself.
 //!
 //! A small process of its own, in a process group of its own, that reads a pipe from the tool. When the pipe closes, for whatever
-//! reason, it heals what the run's undo journal has left: it kills the nodes, thaws, unmounts. One moment is left open: a process that
-//! was started and is not in the journal yet. It stops by itself, because its standard input closes with the tool.
+//! reason, it heals what the run's undo journal has left: it kills the nodes, thaws, unmounts. A process that was started and is not in the
+//! journal yet is found by the folder that it names; and a node stops by itself, too, because its standard input closes with the tool.
 //!
 //! Over the pipe it is told of each freeze before it is made, and thaws it when its time is over, also while the tool lives: whoever
 //! writes to a frozen file system waits and cannot be killed, and the tool itself may come to be one of them.
@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{disk, undo};
+use crate::{disk, limits, undo};
 
 /// The command that [`run`] serves.
 pub const COMMAND: &str = "watchdog";
@@ -93,7 +93,7 @@ pub fn run(pipe: impl BufRead, run_folder: &Path) -> anyhow::Result<()> {
     }
     // With them go their hands on what is to be unmounted.
     drop(frozen);
-    undo::heal(run_folder).map(drop)
+    undo::heal(run_folder, limits::ORPHANS_SHOWN).map(drop)
 }
 
 /// A file system that will be thawed, unless this is dropped before.

@@ -20,7 +20,7 @@ use nix::fcntl::posix_fallocate;
 
 use crate::cluster::watchdog::Watchdog;
 use crate::limits;
-use crate::undo::{Journal, Undo};
+use crate::undo::{self, Journal, Undo};
 
 pub use ioctl::thaw;
 
@@ -84,7 +84,7 @@ impl Disk {
     /// Somebody still uses it.
     pub fn unmount(&self) -> anyhow::Result<()> {
         if self.is_mounted() {
-            command("umount", &[&self.at])?;
+            unmount(&self.at)?;
             self.is_mounted.store(false, Ordering::SeqCst);
             self.journal.done(&self.undo_mount()).context("writing the undo journal")?;
         }
@@ -206,10 +206,20 @@ pub fn probe(directory: &Path) -> anyhow::Result<()> {
     tried
 }
 
+/// Whether it was mounted, and this unmounted it.
+///
 /// # Errors
 /// Somebody still uses it; not, if it is not mounted.
-pub fn unmount(at: &Path) -> anyhow::Result<()> {
-    if crate::undo::is_mounted(at)? { command("umount", &[&at]) } else { Ok(()) }
+pub fn unmount(at: &Path) -> anyhow::Result<bool> {
+    if !undo::is_mounted(at)? {
+        return Ok(false);
+    }
+    let unmounted = command("umount", &[&at]);
+    // Tool and watchdog may be at it in the same moment: one of them is told that it is not mounted.
+    if unmounted.is_err() && !undo::is_mounted(at)? {
+        return Ok(false);
+    }
+    unmounted.map(|()| true)
 }
 
 fn command(program: &str, arguments: &[&dyn AsRef<std::ffi::OsStr>]) -> anyhow::Result<()> {

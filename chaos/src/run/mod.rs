@@ -127,7 +127,7 @@ pub fn run(options: &Options, interrupt: &Interrupt) -> anyhow::Result<(RunFolde
         Ok(ended)
     });
     // What the run itself could not take back; and what nobody wrote down.
-    let healed = undo::heal(folder.root()).context("taking back what is left")?;
+    let healed = undo::heal(folder.root(), Duration::ZERO).context("taking back what is left")?;
     let ended = Ended::healed(ended, healed.left)?;
     Ok((folder, ended))
 }

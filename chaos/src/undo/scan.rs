@@ -19,7 +19,7 @@ pub fn scan(folder: &Path) -> io::Result<Vec<String>> {
     let mounts = mounts()?.into_iter().filter(|at| at.starts_with(&folder)).map(|at| format!("the mount {}", at.display()));
     let loops = loop_files()?.into_iter().filter(|file| file.starts_with(&folder));
     let loops = loops.map(|file| format!("the loop device of {}", file.display()));
-    let processes = processes_naming(&folder)?.into_iter().map(|pid| format!("process {pid}"));
+    let processes = processes_of(&folder)?.into_iter().map(|pid| format!("process {pid}"));
     Ok(mounts.chain(loops).chain(processes).collect())
 }
 
@@ -73,21 +73,35 @@ fn loop_files() -> io::Result<Vec<PathBuf>> {
     Ok(devices.flatten().filter_map(file).map(|file| path(file.strip_suffix(b"\n").unwrap_or(&file).to_vec())).collect())
 }
 
-fn processes_naming(folder: &Path) -> io::Result<Vec<u32>> {
+/// Processes that the tool started for the run in `folder`, but for the watchdog.
+pub(super) fn processes_of(folder: &Path) -> io::Result<Vec<u32>> {
     let processes = match fs::read_dir("/proc") {
         Err(_) if !cfg!(target_os = "linux") => return Ok(Vec::new()),
         processes => processes?,
     };
     let pids = processes.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    // (Of a process that ended it is empty.)
-    let is_one = |pid: &u32| fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| is_node_of(folder, &line));
-    Ok(pids.filter(is_one).collect())
+    Ok(pids.filter(|pid| is_started_for(folder, &command_line(*pid))).collect())
 }
 
-/// As the tool starts it. (Others may name the folder: who looks at it.)
-fn is_node_of(folder: &Path, command_line: &[u8]) -> bool {
-    let mut arguments = command_line.split(|byte| *byte == 0);
-    arguments.nth(1) == Some(b"node") && arguments.any(|argument| Path::new(OsStr::from_bytes(argument)).starts_with(folder))
+/// Of a process that ended it is empty.
+fn command_line(pid: u32) -> Vec<u8> {
+    fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default()
+}
+
+/// As the tool starts it: a node, or what makes and mounts its disk. (Others may name the folder: who looks at it.)
+fn is_started_for(folder: &Path, command_line: &[u8]) -> bool {
+    let mut words = command_line.split(|byte| *byte == 0);
+    let is_ours = matches!((words.next(), words.next()), (Some(b"mount" | b"mkfs.ext4"), _) | (_, Some(b"node")));
+    is_ours && names(folder, command_line)
+}
+
+fn names(folder: &Path, command_line: &[u8]) -> bool {
+    command_line.split(|byte| *byte == 0).any(|word| Path::new(OsStr::from_bytes(word)).starts_with(folder))
+}
+
+/// It names the folder, or works in it.
+pub(super) fn is_of(folder: &Path, pid: u32) -> bool {
+    names(folder, &command_line(pid)) || fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|at| at.starts_with(folder))
 }
 
 #[cfg(test)]
@@ -102,10 +116,10 @@ mod tests {
     #[test]
     fn a_node_of_a_run_is_not_taken_for_one_of_a_run_whose_name_begins_alike() {
         let line = b"/bin/stampede\0node\0--config\0/drills/run2/nodes/node-1/node.toml\0";
-        assert!(is_node_of(Path::new("/drills/run2"), line));
-        assert!(!is_node_of(Path::new("/drills/run"), line));
+        assert!(is_started_for(Path::new("/drills/run2"), line));
+        assert!(!is_started_for(Path::new("/drills/run"), line));
         assert!(
-            !is_node_of(Path::new("/drills/run2"), b"less\0/drills/run2/nodes/node-1/stderr.log\0"),
+            !is_started_for(Path::new("/drills/run2"), b"less\0/drills/run2/nodes/node-1/stderr.log\0"),
             "somebody looks at it"
         );
     }
