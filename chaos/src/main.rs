@@ -186,7 +186,7 @@ fn execute(command: Command) -> anyhow::Result<Exit> {
         Command::Doctor => doctor::examine_and_print(),
         Command::Heal { folder } => heal::heal_and_print(&folder),
         Command::Watchdog { run } => {
-            watchdog::run(stdin().lock(), &run)?;
+            watchdog::run(stdin().lock(), stdout().lock(), &run)?;
             Ok(Exit::Held)
         }
     }

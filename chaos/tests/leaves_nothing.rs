@@ -8,7 +8,7 @@
 mod disks_here;
 mod killed;
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -70,8 +70,18 @@ impl Drop for HealedAtTheEnd {
     }
 }
 
+/// It is armed.
 fn watchdog(run: &Path) -> Killed {
-    Killed::spawn(Command::new(TOOL).arg("watchdog").arg(run).stdin(Stdio::piped()))
+    let mut watchdog = Killed::spawn(Command::new(TOOL).arg("watchdog").arg(run).stdin(Stdio::piped()).stdout(Stdio::piped()));
+    hear(&mut watchdog);
+    watchdog
+}
+
+/// Its answer: it has done what it was told.
+fn hear(watchdog: &mut Killed) {
+    let mut answer = [0];
+    watchdog.stdout.as_mut().unwrap().read_exact(&mut answer).unwrap();
+    assert_eq!(answer, *b"+");
 }
 
 #[test]
@@ -85,6 +95,10 @@ fn what_the_tool_left_running_is_killed_when_its_pipe_closes() {
     journal.will(&undo(&seen_to_end)).unwrap();
     journal.done(&undo(&seen_to_end)).unwrap();
     let mut watchdog = watchdog(run.path());
+    // As a job is cancelled, and as a terminal goes: the tool may die of it, and the watchdog must not.
+    for signal in [Signal::SIGTERM, Signal::SIGHUP, Signal::SIGINT] {
+        kill(Pid::from_raw(watchdog.id() as i32), signal).unwrap();
+    }
     drop(watchdog.stdin.take());
     assert!(watchdog.wait().unwrap().success());
     assert_eq!(std::os::unix::process::ExitStatusExt::signal(&orphan.wait().unwrap()), Some(9));
@@ -112,6 +126,7 @@ fn a_frozen_disk_is_thawed_in_time_though_nobody_says_so() {
     let mut pipe = watchdog.stdin.take().unwrap();
     let word = serde_json::json!({"will-freeze": {"at": at, "at_most_ms": 300}});
     writeln!(pipe, "{word}").unwrap();
+    hear(&mut watchdog);
     command("fsfreeze", &[Path::new("-f"), &at]);
     let written = std::thread::spawn({
         let file = at.join("file");

@@ -4,11 +4,15 @@
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation, clippy::cast_sign_loss, unreachable_pub)]
 
 mod deaf;
+mod killed;
 
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
+use killed::Killed;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use stampede_chaos::cluster::Cluster;
 use stampede_chaos::history::HistoryWriter;
 use stampede_chaos::scenario::Scenario;
@@ -76,6 +80,24 @@ async fn a_deaf_cluster(folder: &Path) -> (Cluster, HistoryWriter) {
         std::thread::yield_now();
     }
     (cluster, writer)
+}
+
+#[test]
+fn a_cancelled_job_and_a_terminal_that_goes_interrupt_a_run_as_ctrl_c_does() {
+    for signal in [Signal::SIGTERM, Signal::SIGHUP] {
+        let folder = tempfile::tempdir().unwrap();
+        let run = folder.path().canonicalize().unwrap().join("run");
+        let mut command = Command::new(TOOL);
+        command.args(["run", "clean", "--seed", "1", "--out"]).arg(&run).arg("--node-binary").arg(deaf::program(folder.path()));
+        let mut tool = Killed::spawn(command.stdout(Stdio::null()).stderr(Stdio::null()));
+        // Then it has begun, and its nodes never answer.
+        while !has_watchdog(&run) {
+            assert!(tool.try_wait().unwrap().is_none(), "it ended by itself");
+            std::thread::yield_now();
+        }
+        kill(Pid::from_raw(tool.id() as i32), signal).unwrap();
+        assert_eq!(tool.wait().unwrap().code(), Some(130), "{signal}");
+    }
 }
 
 #[tokio::test]
