@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::disk;
+use crate::history::folder::DRILLS;
 use crate::network::Network;
 use crate::scenario::{BUILT_IN, Scenario};
 use crate::verdict::Exit;
@@ -45,11 +46,11 @@ impl BackEnd {
 
     /// # Errors
     /// It does not work here, and why.
-    fn probe(self, directory: &Path) -> anyhow::Result<()> {
+    fn probe(self) -> anyhow::Result<()> {
         match self {
             Self::Signals => probe_signals(),
             Self::Proxies => probe_proxies(),
-            Self::Disks => disk::probe(directory),
+            Self::Disks => disk::probe(Path::new(DRILLS), &std::env::current_exe()?),
         }
     }
 }
@@ -66,28 +67,23 @@ fn probe_proxies() -> anyhow::Result<()> {
 }
 
 /// Why `scenario` cannot run on this machine; `None` if it can.
-///
-/// # Errors
-/// There is no room for a temporary folder.
-pub fn missing(scenario: &Scenario) -> anyhow::Result<Option<String>> {
-    let directory = tempfile::tempdir()?;
+#[must_use]
+pub fn missing(scenario: &Scenario) -> Option<String> {
     let used = BackEnd::ALL.into_iter().filter(|back_end| back_end.is_used_by(scenario));
-    for back_end in used {
-        if let Err(error) = back_end.probe(directory.path()) {
-            return Ok(Some(format!("{} ({}): {error:#}", back_end.name(), back_end.meaning())));
-        }
-    }
-    Ok(None)
+    let why = |back_end: BackEnd| {
+        let error = back_end.probe().err()?;
+        Some(format!("{} ({}): {error:#}", back_end.name(), back_end.meaning()))
+    };
+    used.into_iter().find_map(why)
 }
 
 /// # Errors
-/// There is no room for a temporary folder, or a built-in scenario is not valid.
+/// A built-in scenario is not valid.
 pub fn examine_and_print() -> anyhow::Result<Exit> {
-    let directory = tempfile::tempdir()?;
     let mut missing = Vec::new();
     println!("back ends");
     for back_end in BackEnd::ALL {
-        let probed = back_end.probe(directory.path());
+        let probed = back_end.probe();
         let told = probed.as_ref().map_or_else(|error| format!("no: {error:#}"), |()| "yes".to_owned());
         println!("  {:<10} {:<88} {told}", back_end.name(), back_end.meaning());
         missing.extend(probed.is_err().then_some(back_end));
@@ -121,6 +117,6 @@ mod tests {
     #[test]
     fn what_needs_no_privilege_works() {
         let (scenario, _) = Scenario::load("bridge").unwrap();
-        assert_eq!(missing(&scenario).unwrap(), None);
+        assert_eq!(missing(&scenario), None);
     }
 }

@@ -38,7 +38,7 @@ fn can_write(disk: &Disk) -> bool {
 
 #[tokio::test]
 async fn a_disk_that_a_fault_left_dead_or_full_is_healed_and_its_node_started_on_it() {
-    if !has_disks() {
+    if !has_disks(TOOL) {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
@@ -64,7 +64,7 @@ async fn a_disk_that_a_fault_left_dead_or_full_is_healed_and_its_node_started_on
 
 #[tokio::test]
 async fn a_disk_that_somebody_uses_keeps_no_other_from_being_unmounted() {
-    if !has_disks() {
+    if !has_disks(TOOL) {
         return;
     }
     let folder = tempfile::tempdir().unwrap();

@@ -54,8 +54,15 @@ lasts_max = "500ms"
 "#;
 
 fn until(what: &str, is_so: impl Fn() -> bool) {
+    until_some(what, || is_so().then_some(()));
+}
+
+fn until_some<T>(what: &str, found: impl Fn() -> Option<T>) -> T {
     let end = Instant::now() + SOON;
-    while !is_so() {
+    loop {
+        if let Some(found) = found() {
+            return found;
+        }
         assert!(Instant::now() < end, "not within {SOON:?}: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
@@ -107,7 +114,7 @@ fn what_the_tool_left_running_is_killed_when_its_pipe_closes() {
 
 #[test]
 fn a_frozen_disk_is_thawed_in_time_though_nobody_says_so() {
-    if !has_disks() {
+    if !has_disks(TOOL) {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
@@ -144,6 +151,42 @@ fn a_frozen_disk_is_thawed_in_time_though_nobody_says_so() {
     );
 }
 
+#[test]
+fn of_a_doctor_that_was_killed_nothing_stays() {
+    if !has_disks(TOOL) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let drills = folder.path().canonicalize().unwrap().join("target/drills");
+    let mut doctor = Killed::spawn(Command::new(TOOL).arg("doctor").current_dir(folder.path()).stdout(Stdio::null()));
+    let probed = || std::fs::read_dir(&drills).ok()?.flatten().map(|entry| entry.path()).next();
+    let has_begun = |run: &PathBuf| left(run).is_ok_and(|left| !left.is_empty());
+    let run = until_some("it has begun to make a disk", || probed().filter(has_begun));
+    doctor.kill().unwrap();
+    doctor.wait().unwrap();
+    until("the watchdog is done", || watchdog_of(&run).is_none());
+    assert_eq!(scan(&run).unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn a_doctor_takes_back_what_it_tried() {
+    let folder = tempfile::tempdir().unwrap();
+    let doctor = Command::new(TOOL).arg("doctor").current_dir(folder.path()).output().unwrap();
+    assert!(doctor.status.code().is_some_and(|code| code == 0 || code == 2), "{doctor:?}");
+    let drills = std::fs::read_dir(folder.path().join("target/drills")).into_iter().flatten();
+    assert_eq!(drills.count(), 0);
+}
+
+fn watchdog_of(run: &Path) -> Option<Pid> {
+    let names_run = |pid: &i32| {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let mut arguments = line.split(|byte| *byte == 0).skip(1);
+        arguments.next() == Some(b"watchdog") && arguments.next() == Some(run.as_os_str().as_encoded_bytes())
+    };
+    let pids = std::fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.into_iter().find(names_run).map(Pid::from_raw)
+}
+
 /// A drill with everything that could stay behind.
 struct Drill {
     tool: Killed,
@@ -170,21 +213,11 @@ impl Drill {
     fn is_frozen(&self) -> bool {
         left(&self.run).unwrap_or_default().iter().any(|undo| matches!(undo, Undo::Thaw { .. }))
     }
-
-    fn watchdog(&self) -> Option<Pid> {
-        let names_run = |pid: &i32| {
-            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            let mut arguments = line.split(|byte| *byte == 0).skip(1);
-            arguments.next() == Some(b"watchdog") && arguments.next() == Some(self.run.as_os_str().as_encoded_bytes())
-        };
-        let pids = std::fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-        pids.into_iter().find(names_run).map(Pid::from_raw)
-    }
 }
 
 #[test]
 fn of_a_drill_that_was_killed_nothing_stays() {
-    if !has_disks() {
+    if !has_disks(TOOL) {
         return;
     }
     let mut drill = Drill::start();
@@ -192,13 +225,13 @@ fn of_a_drill_that_was_killed_nothing_stays() {
     drill.tool.kill().unwrap();
     drill.tool.wait().unwrap();
     // It has looked for a while whether anything more shows itself.
-    until("the watchdog is done", || drill.watchdog().is_none());
+    until("the watchdog is done", || watchdog_of(&drill.run).is_none());
     assert_eq!(scan(&drill.run).unwrap(), Vec::<String>::new());
 }
 
 #[test]
 fn of_a_drill_that_was_killed_with_its_watchdog_heal_leaves_nothing() {
-    if !has_disks() {
+    if !has_disks(TOOL) {
         return;
     }
     // While disks are made; and three moments in which others are hurt or not.
@@ -207,7 +240,7 @@ fn of_a_drill_that_was_killed_with_its_watchdog_heal_leaves_nothing() {
         until("it has begun", || !left(&drill.run).unwrap_or_default().is_empty());
         std::thread::sleep(Duration::from_millis(after_ms));
         assert!(drill.tool.try_wait().unwrap().is_none(), "it is at work");
-        kill(drill.watchdog().expect("the drill has a watchdog"), Signal::SIGKILL).unwrap();
+        kill(watchdog_of(&drill.run).expect("the drill has a watchdog"), Signal::SIGKILL).unwrap();
         drill.tool.kill().unwrap();
         drill.tool.wait().unwrap();
         let healed = Command::new(TOOL).arg("heal").arg(&drill.run).output().unwrap();

@@ -82,7 +82,9 @@ impl Cluster {
             let file = directory.join("node.toml");
             let dial = |to: u16| network.as_ref().filter(|_| to != member.id).map(|network| network.address((member.id, to)));
             let disk = match scenario.faults.need_disks() {
-                true => Some(Disk::make(&directory, journal.clone(), watchdog.clone()).context("making a disk")?),
+                true => Some(
+                    Disk::make(&directory, limits::DISK_BYTES, journal.clone(), watchdog.clone()).context("making a disk")?,
+                ),
                 false => None,
             };
             let data = disk.as_ref().map_or(directory.as_path(), Disk::at).join(config::DATA_DIRECTORY);

@@ -46,7 +46,10 @@ pub struct Watchdog(Arc<Mutex<(ChildStdin, ChildStdout)>>);
 
 impl Watchdog {
     /// It is there, and out of reach of signals, when this returns.
-    pub(super) fn start(tool: &Path, run_folder: &Path) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// The tool cannot be started, or does not say that it is there.
+    pub fn start(tool: &Path, run_folder: &Path) -> io::Result<Self> {
         let mut child = Command::new(tool)
             .arg(COMMAND)
             .arg(run_folder)

@@ -14,7 +14,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use nix::errno::Errno;
 use nix::fcntl::posix_fallocate;
 
@@ -38,11 +38,11 @@ impl Disk {
     /// Within a node's own directory.
     pub const IMAGE: &str = "disk.img";
 
-    /// An empty one, mounted below `directory`.
+    /// An empty one of so many bytes, mounted below `directory`.
     ///
     /// # Errors
     /// No root, no `mkfs.ext4`, no free loop device, no room.
-    pub fn make(directory: &Path, journal: Journal, watchdog: Watchdog) -> anyhow::Result<Self> {
+    pub fn make(directory: &Path, bytes: u64, journal: Journal, watchdog: Watchdog) -> anyhow::Result<Self> {
         let disk = Self {
             image: directory.join(Self::IMAGE),
             at: directory.join("disk"),
@@ -51,7 +51,7 @@ impl Disk {
             journal,
             watchdog,
         };
-        File::create(&disk.image).and_then(|file| file.set_len(limits::DISK_BYTES)).context("making an image")?;
+        File::create(&disk.image).and_then(|file| file.set_len(bytes)).context("making an image")?;
         std::fs::create_dir(&disk.at).context("making a mount point")?;
         // Nothing is left to be written later, by a thread of the kernel, into a measured run.
         let whole = "lazy_itable_init=0,lazy_journal_init=0";
@@ -188,21 +188,27 @@ impl Disk {
     }
 }
 
-/// Why this machine gives no such disks; found by making one, below `directory`.
+/// Why this machine gives no such disks; found by making one, in a folder below `runs` that is like a run's and goes with it. `tool`:
+/// this program, for the watchdog.
 ///
 /// # Errors
 /// That it does not.
-pub fn probe(directory: &Path) -> anyhow::Result<()> {
+pub fn probe(runs: &Path, tool: &Path) -> anyhow::Result<()> {
     ensure!(nix::unistd::geteuid().is_root(), "needs root");
-    let image = directory.join("probe.img");
-    let at = directory.join("probe");
-    File::create(&image).and_then(|file| file.set_len(limits::PROBE_DISK_BYTES))?;
-    std::fs::create_dir(&at)?;
-    command("mkfs.ext4", &[&"-q", &"-F", &image])?;
-    command("mount", &[&"-t", &"ext4", &"-o", &"loop", &image, &at])?;
-    let tried = ioctl::freeze(&at).and_then(|()| thaw(&at)).context("freezing");
-    let tried = tried.and_then(|()| ioctl::shut_down(&at).context("shutting a file system down"));
-    command("umount", &[&at])?;
+    std::fs::create_dir_all(runs).with_context(|| format!("making {}", runs.display()))?;
+    let folder = tempfile::Builder::new().prefix("probe-").tempdir_in(runs.canonicalize()?)?;
+    let journal = Journal::create(folder.path()).context("making the undo journal")?;
+    let watchdog = Watchdog::start(tool, folder.path()).context("starting the watchdog")?;
+    let tried = Disk::make(folder.path(), limits::PROBE_DISK_BYTES, journal, watchdog).and_then(|disk| {
+        disk.freeze(Duration::ZERO)?;
+        disk.thaw()?;
+        disk.cut_power()
+    });
+    let healed = undo::heal(folder.path(), Duration::ZERO)?;
+    if !healed.left.is_empty() {
+        // For `heal` to find.
+        bail!("left behind in {}: {}", folder.keep().display(), healed.left.join("; "));
+    }
     tried
 }
 
