@@ -180,10 +180,10 @@ impl Cluster {
         self.thaw();
         for node in &self.nodes {
             if let Some(disk) = node.disk() {
-                if disk.is_dead() && node.signal_kill().is_ok() {
-                    node.wait_down(limits::KILL_DEADLINE)
-                        .await
-                        .with_context(|| format!("node {} outlived SIGKILL", node.id()))?;
+                if disk.is_dead() && node.is_running() {
+                    let _ended = node.signal_kill();
+                    let gone = node.wait_down(limits::KILL_DEADLINE).await;
+                    gone.with_context(|| format!("node {} outlived SIGKILL", node.id()))?;
                 }
                 disk.revive()?;
             }
@@ -235,10 +235,9 @@ impl Cluster {
     pub async fn kill(&self, deadline: Duration) {
         self.thaw();
         let kills = self.nodes.iter().filter(|node| node.is_running()).map(|node| async move {
-            // (It may have ended in this moment.)
-            if node.signal_kill().is_ok() {
-                node.wait_down(deadline).await;
-            }
+            // It may have ended in this moment; then it is written down soon.
+            let _ended = node.signal_kill();
+            node.wait_down(deadline).await;
         });
         futures_util::future::join_all(kills).await;
     }

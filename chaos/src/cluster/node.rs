@@ -67,6 +67,8 @@ enum Process {
         pid: u32,
         ready: bool,
     },
+    /// It has ended, and its number may be another's already; that it did is being written down.
+    Gone,
 }
 
 pub struct Node {
@@ -148,7 +150,7 @@ impl Node {
 
     #[must_use]
     pub fn is_running(&self) -> bool {
-        matches!(*self.shared.process.borrow(), Process::Up { .. })
+        !matches!(*self.shared.process.borrow(), Process::Down(_))
     }
 
     #[must_use]
@@ -256,7 +258,7 @@ impl Node {
         let down = process.wait_for(|process| matches!(process, Process::Down(Some(_))));
         match *tokio::time::timeout(deadline, down).await.ok()?.ok()? {
             Process::Down(exit) => exit,
-            Process::Up { .. } => None,
+            Process::Up { .. } | Process::Gone => None,
         }
     }
 
@@ -295,6 +297,8 @@ async fn wait_for_end(node: u16, mut child: Child, shared: Arc<Shared>, recorder
     // Waiting would close it.
     let lifeline = child.stdin.take();
     let status = child.wait().await.ok();
+    // Before anything that takes time: who signals this number now may hit somebody else.
+    shared.process.send_replace(Process::Gone);
     drop(lifeline);
     let exit = Exit { code: status.and_then(|status| status.code()), signal: status.as_ref().and_then(ExitStatus::signal) };
     let Exit { code, signal } = exit;
