@@ -8,6 +8,7 @@ use anyhow::{Context, ensure};
 
 use crate::cluster::DRILL_CONTROLS;
 use crate::disk;
+use crate::history::folder::DRILLS;
 use crate::network::Network;
 use crate::scenario::{BUILT_IN, Scenario};
 use crate::verdict::Exit;
@@ -53,11 +54,11 @@ impl BackEnd {
 
     /// # Errors
     /// It does not work here, and why.
-    fn probe(self, directory: &Path, node: &Path) -> anyhow::Result<()> {
+    fn probe(self, node: &Path) -> anyhow::Result<()> {
         match self {
             Self::Signals => probe_signals(),
             Self::Proxies => probe_proxies(),
-            Self::Disks => disk::probe(directory),
+            Self::Disks => disk::probe(Path::new(DRILLS), &std::env::current_exe()?),
             Self::Controls => probe_controls(node),
         }
     }
@@ -82,28 +83,23 @@ fn probe_controls(node: &Path) -> anyhow::Result<()> {
 }
 
 /// Why `scenario` cannot run on this machine with this program of a node; `None` if it can.
-///
-/// # Errors
-/// There is no room for a temporary folder.
-pub fn missing(scenario: &Scenario, node: &Path) -> anyhow::Result<Option<String>> {
-    let directory = tempfile::tempdir()?;
+#[must_use]
+pub fn missing(scenario: &Scenario, node: &Path) -> Option<String> {
     let used = BackEnd::ALL.into_iter().filter(|back_end| back_end.is_used_by(scenario));
-    for back_end in used {
-        if let Err(error) = back_end.probe(directory.path(), node) {
-            return Ok(Some(format!("{} ({}): {error:#}", back_end.name(), back_end.meaning())));
-        }
-    }
-    Ok(None)
+    let why = |back_end: BackEnd| {
+        let error = back_end.probe(node).err()?;
+        Some(format!("{} ({}): {error:#}", back_end.name(), back_end.meaning()))
+    };
+    used.into_iter().find_map(why)
 }
 
 /// # Errors
-/// There is no room for a temporary folder, or a built-in scenario is not valid.
+/// A built-in scenario is not valid.
 pub fn examine_and_print(node: &Path) -> anyhow::Result<Exit> {
-    let directory = tempfile::tempdir()?;
     let mut missing = Vec::new();
     println!("back ends");
     for back_end in BackEnd::ALL {
-        let probed = back_end.probe(directory.path(), node);
+        let probed = back_end.probe(node);
         let told = probed.as_ref().map_or_else(|error| format!("no: {error:#}"), |()| "yes".to_owned());
         println!("  {:<10} {:<88} {told}", back_end.name(), back_end.meaning());
         missing.extend(probed.is_err().then_some(back_end));
@@ -138,13 +134,13 @@ mod tests {
     #[test]
     fn what_needs_no_privilege_works() {
         let (scenario, _) = Scenario::load("bridge").unwrap();
-        assert_eq!(missing(&scenario, Path::new("/bin/false")).unwrap(), None);
+        assert_eq!(missing(&scenario, Path::new("/bin/false")), None);
     }
 
     #[test]
     fn a_program_that_takes_no_orders_cannot_have_its_clock_set() {
         let (scenario, _) = Scenario::load("clock-jump").unwrap();
-        let told = missing(&scenario, Path::new("/bin/echo")).unwrap().unwrap();
+        let told = missing(&scenario, Path::new("/bin/echo")).unwrap();
         assert!(told.contains("without the feature drill-controls"), "{told}");
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 
 use crate::history::folder::DRILLS;
+use crate::limits;
 use crate::undo::{self, Healed};
 use crate::verdict::Exit;
 
@@ -14,13 +15,14 @@ use crate::verdict::Exit;
 /// # Errors
 /// The folder is not there, or cannot be read.
 pub fn heal_and_print(folder: &Path) -> anyhow::Result<Exit> {
-    let mut is_clean = true;
+    let (mut is_clean, mut at_work) = (true, 0);
     for run in runs(folder)? {
         let name = run.display();
         let healed = match healed(&run) {
             Ok(Some(healed)) => healed,
             Ok(None) => {
                 println!("at work  {name}");
+                at_work += 1;
                 continue;
             }
             Err(error) => Healed { left: vec![format!("{error:#}")], ..Healed::default() },
@@ -29,13 +31,18 @@ pub fn heal_and_print(folder: &Path) -> anyhow::Result<Exit> {
         healed.left.iter().for_each(|left| println!("LEFT     {name}: {left}"));
         is_clean &= healed.left.is_empty();
     }
-    println!("{}", if is_clean { "nothing is left behind" } else { "something is left behind: see above" });
-    Ok(if is_clean { Exit::Held } else { Exit::Residue })
+    let (exit, said) = match (is_clean, at_work) {
+        (false, _) => (Exit::Residue, "something is left behind: see above"),
+        (true, 0) => (Exit::Held, "nothing is left behind"),
+        (true, _) => (Exit::Inconclusive, "what is at work was left alone, and nobody knows yet what it will leave behind"),
+    };
+    println!("{said}");
+    Ok(exit)
 }
 
 /// `None`: its tool is at work.
 fn healed(run: &Path) -> anyhow::Result<Option<Healed>> {
-    if undo::is_at_work(run)? { Ok(None) } else { undo::heal(run).map(Some) }
+    if undo::is_at_work(run)? { Ok(None) } else { undo::heal(run, limits::ORPHANS_SHOWN).map(Some) }
 }
 
 /// The folder itself, or those in it. None, where runs are kept and nothing was ever run.
@@ -72,7 +79,7 @@ mod tests {
         assert_eq!(runs(folder.path()).unwrap().len(), 2);
         assert_eq!(runs(&folder.path().join("one")).unwrap(), [folder.path().join("one")]);
         assert!(runs(&folder.path().join("none")).is_err(), "a mistyped name is not a clean machine");
-        assert_eq!(heal_and_print(folder.path()).unwrap(), Exit::Held, "this process is at work on them");
+        assert_eq!(heal_and_print(folder.path()).unwrap(), Exit::Inconclusive, "this process is at work on them");
         std::fs::write(folder.path().join("one/undo.jsonl"), "no line of a journal\n").unwrap();
         assert_eq!(heal_and_print(folder.path()).unwrap(), Exit::Residue, "nobody knows what is left of it");
     }

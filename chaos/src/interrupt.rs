@@ -1,6 +1,7 @@
-//! Ctrl-C, from the moment that a drill begins: it ends a run, a judgement, and what lies between them.
+//! Ctrl-C, from the moment that a drill begins: it ends a run, a judgement, and what lies between them. So do SIGTERM, by which a job
+//! is cancelled, and SIGHUP, when the terminal goes.
 //!
-//! Once a process catches the signal it does so for ever, so one thread listens for as long as the process lives, and every
+//! Once a process catches a signal it does so for ever, so one thread listens for as long as the process lives, and every
 //! part of a drill asks here.
 
 use std::io;
@@ -16,17 +17,23 @@ pub struct Interrupt(watch::Receiver<bool>);
 
 impl Interrupt {
     /// # Errors
-    /// The signal cannot be caught, or the thread cannot be started.
+    /// A signal cannot be caught, or the thread cannot be started.
     pub fn listen() -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_io().build()?;
-        let mut interrupts = {
+        let (mut interrupts, mut terminations, mut hang_ups) = {
             let _within = runtime.enter();
-            signal(SignalKind::interrupt())?
+            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?, signal(SignalKind::hangup())?)
         };
         let (tell, told) = watch::channel(false);
         thread::Builder::new().name("interrupt".into()).spawn(move || {
             runtime.block_on(async {
-                while interrupts.recv().await.is_some() {
+                loop {
+                    // Each listens for as long as the runtime is there.
+                    tokio::select! {
+                        _ = interrupts.recv() => {}
+                        _ = terminations.recv() => {}
+                        _ = hang_ups.recv() => {}
+                    }
                     tell.send_replace(true);
                 }
             });
@@ -40,7 +47,7 @@ impl Interrupt {
         Self(watch::channel(false).1)
     }
 
-    /// Returns when Ctrl-C was pressed, now or before.
+    /// Returns when Ctrl-C was pressed or the like, now or before.
     pub async fn wait(&self) {
         if self.0.clone().wait_for(|is_told| *is_told).await.is_err() {
             std::future::pending::<()>().await;

@@ -121,6 +121,10 @@ pub const DAMAGE_TOLD: Duration = Duration::from_secs(2);
 pub const CRASH_POINT_REACHED: Duration = Duration::from_secs(15);
 /// After this, logs are purged behind what a node that is away has: snapshots are asked for until then.
 pub const PURGED_WITHIN: Duration = Duration::from_secs(10);
+/// Taking back what a run left ends by then, whatever is left: a file that somebody has open, a process that does not die.
+pub const HEAL_DEADLINE: Duration = Duration::from_secs(20);
+/// What a killed tool had just started shows itself by then: a process between its fork and its exec names no folder.
+pub const ORPHANS_SHOWN: Duration = Duration::from_secs(2);
 /// A killed process is gone by then; a signal to a stopping node is given `STOP_DEADLINE`.
 pub const KILL_DEADLINE: Duration = Duration::from_secs(5);
 pub const STOP_DEADLINE: Duration = Duration::from_secs(20);

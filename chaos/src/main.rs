@@ -193,7 +193,7 @@ fn execute(command: Command) -> anyhow::Result<Exit> {
         }
         Command::Heal { folder } => heal::heal_and_print(&folder),
         Command::Watchdog { run } => {
-            watchdog::run(stdin().lock(), &run)?;
+            watchdog::run(stdin().lock(), stdout().lock(), &run)?;
             Ok(Exit::Held)
         }
     }
@@ -206,7 +206,7 @@ fn run_scenario(arguments: RunArguments) -> anyhow::Result<Exit> {
     };
     let tool = std::env::current_exe()?;
     let node = find_node_binary(arguments.node_binary.as_deref(), &tool)?;
-    if let Some(missing) = doctor::missing(&scenario, &node)? {
+    if let Some(missing) = doctor::missing(&scenario, &node) {
         println!("this machine cannot run it: no {missing}; `stampede-chaos doctor` has the whole list");
         return Ok(Exit::Inconclusive);
     }

@@ -1,21 +1,22 @@
 //! Whatever becomes of the tool, what it did to the machine is taken back: by itself, by its watchdog, or by `heal`.
 //!
-//! The tests with disks need root and loop devices. Where there are none they say so, and show nothing.
+//! The tests with disks need root and loop devices (`disks_here`).
 
 // A failed unwrap is a failed test.
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation, unreachable_pub)]
 
+mod disks_here;
 mod killed;
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use disks_here::has_disks;
 use killed::Killed;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use stampede_chaos::disk;
 use stampede_chaos::undo::{Identity, Journal, Undo, heal, left, scan};
 
 const TOOL: &str = env!("CARGO_BIN_EXE_stampede-chaos");
@@ -53,8 +54,15 @@ lasts_max = "500ms"
 "#;
 
 fn until(what: &str, is_so: impl Fn() -> bool) {
+    until_some(what, || is_so().then_some(()));
+}
+
+fn until_some<T>(what: &str, found: impl Fn() -> Option<T>) -> T {
     let end = Instant::now() + SOON;
-    while !is_so() {
+    loop {
+        if let Some(found) = found() {
+            return found;
+        }
         assert!(Instant::now() < end, "not within {SOON:?}: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
@@ -65,34 +73,39 @@ struct HealedAtTheEnd(PathBuf);
 
 impl Drop for HealedAtTheEnd {
     fn drop(&mut self) {
-        let _is_for_people_to_see = heal(&self.0);
+        let _is_for_people_to_see = heal(&self.0, Duration::ZERO);
     }
 }
 
+/// It is armed.
 fn watchdog(run: &Path) -> Killed {
-    Killed::spawn(Command::new(TOOL).arg("watchdog").arg(run).stdin(Stdio::piped()))
+    let mut watchdog = Killed::spawn(Command::new(TOOL).arg("watchdog").arg(run).stdin(Stdio::piped()).stdout(Stdio::piped()));
+    hear(&mut watchdog);
+    watchdog
 }
 
-fn has_disks() -> bool {
-    let folder = tempfile::tempdir().unwrap();
-    let probed = disk::probe(folder.path());
-    if let Err(error) = &probed {
-        eprintln!("nothing is shown of disks here: {error:#}");
-    }
-    probed.is_ok()
+/// Its answer: it has done what it was told.
+fn hear(watchdog: &mut Killed) {
+    let mut answer = [0];
+    watchdog.stdout.as_mut().unwrap().read_exact(&mut answer).unwrap();
+    assert_eq!(answer, *b"+");
 }
 
 #[test]
 fn what_the_tool_left_running_is_killed_when_its_pipe_closes() {
     let run = tempfile::tempdir().unwrap();
     let journal = Journal::create(run.path()).unwrap();
-    let sleep = || Killed::spawn(Command::new("sleep").arg("600"));
+    let sleep = || Killed::spawn(Command::new("sleep").arg("600").current_dir(run.path()));
     let (mut orphan, mut seen_to_end) = (sleep(), sleep());
     let undo = |child: &Killed| Undo::Kill(Identity::of(child.id()).unwrap());
     journal.will(&undo(&orphan)).unwrap();
     journal.will(&undo(&seen_to_end)).unwrap();
     journal.done(&undo(&seen_to_end)).unwrap();
     let mut watchdog = watchdog(run.path());
+    // As a job is cancelled, and as a terminal goes: the tool may die of it, and the watchdog must not.
+    for signal in [Signal::SIGTERM, Signal::SIGHUP, Signal::SIGINT] {
+        kill(Pid::from_raw(watchdog.id() as i32), signal).unwrap();
+    }
     drop(watchdog.stdin.take());
     assert!(watchdog.wait().unwrap().success());
     assert_eq!(std::os::unix::process::ExitStatusExt::signal(&orphan.wait().unwrap()), Some(9));
@@ -101,7 +114,7 @@ fn what_the_tool_left_running_is_killed_when_its_pipe_closes() {
 
 #[test]
 fn a_frozen_disk_is_thawed_in_time_though_nobody_says_so() {
-    if !has_disks() {
+    if !has_disks(TOOL) {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
@@ -120,6 +133,7 @@ fn a_frozen_disk_is_thawed_in_time_though_nobody_says_so() {
     let mut pipe = watchdog.stdin.take().unwrap();
     let word = serde_json::json!({"will-freeze": {"at": at, "at_most_ms": 300}});
     writeln!(pipe, "{word}").unwrap();
+    hear(&mut watchdog);
     command("fsfreeze", &[Path::new("-f"), &at]);
     let written = std::thread::spawn({
         let file = at.join("file");
@@ -135,6 +149,42 @@ fn a_frozen_disk_is_thawed_in_time_though_nobody_says_so() {
         (Vec::new(), 1),
         "what the watchdog took back is not written down"
     );
+}
+
+#[test]
+fn of_a_doctor_that_was_killed_nothing_stays() {
+    if !has_disks(TOOL) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let drills = folder.path().canonicalize().unwrap().join("target/drills");
+    let mut doctor = Killed::spawn(Command::new(TOOL).arg("doctor").current_dir(folder.path()).stdout(Stdio::null()));
+    let probed = || std::fs::read_dir(&drills).ok()?.flatten().map(|entry| entry.path()).next();
+    let has_begun = |run: &PathBuf| left(run).is_ok_and(|left| !left.is_empty());
+    let run = until_some("it has begun to make a disk", || probed().filter(has_begun));
+    doctor.kill().unwrap();
+    doctor.wait().unwrap();
+    until("the watchdog is done", || watchdog_of(&run).is_none());
+    assert_eq!(scan(&run).unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn a_doctor_takes_back_what_it_tried() {
+    let folder = tempfile::tempdir().unwrap();
+    let doctor = Command::new(TOOL).arg("doctor").current_dir(folder.path()).output().unwrap();
+    assert!(doctor.status.code().is_some_and(|code| code == 0 || code == 2), "{doctor:?}");
+    let drills = std::fs::read_dir(folder.path().join("target/drills")).into_iter().flatten();
+    assert_eq!(drills.count(), 0);
+}
+
+fn watchdog_of(run: &Path) -> Option<Pid> {
+    let names_run = |pid: &i32| {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let mut arguments = line.split(|byte| *byte == 0).skip(1);
+        arguments.next() == Some(b"watchdog") && arguments.next() == Some(run.as_os_str().as_encoded_bytes())
+    };
+    let pids = std::fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.into_iter().find(names_run).map(Pid::from_raw)
 }
 
 /// A drill with everything that could stay behind.
@@ -163,33 +213,25 @@ impl Drill {
     fn is_frozen(&self) -> bool {
         left(&self.run).unwrap_or_default().iter().any(|undo| matches!(undo, Undo::Thaw { .. }))
     }
-
-    fn watchdog(&self) -> Pid {
-        let names_run = |pid: &i32| {
-            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            let mut arguments = line.split(|byte| *byte == 0).skip(1);
-            arguments.next() == Some(b"watchdog") && arguments.next() == Some(self.run.as_os_str().as_encoded_bytes())
-        };
-        let pids = std::fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-        Pid::from_raw(pids.into_iter().find(names_run).expect("the drill has a watchdog"))
-    }
 }
 
 #[test]
 fn of_a_drill_that_was_killed_nothing_stays() {
-    if !has_disks() {
+    if !has_disks(TOOL) {
         return;
     }
     let mut drill = Drill::start();
     until("a disk stands still", || drill.is_frozen());
     drill.tool.kill().unwrap();
     drill.tool.wait().unwrap();
-    until("the watchdog takes it back", || scan(&drill.run).unwrap().is_empty());
+    // It has looked for a while whether anything more shows itself.
+    until("the watchdog is done", || watchdog_of(&drill.run).is_none());
+    assert_eq!(scan(&drill.run).unwrap(), Vec::<String>::new());
 }
 
 #[test]
 fn of_a_drill_that_was_killed_with_its_watchdog_heal_leaves_nothing() {
-    if !has_disks() {
+    if !has_disks(TOOL) {
         return;
     }
     // While disks are made; and three moments in which others are hurt or not.
@@ -198,7 +240,7 @@ fn of_a_drill_that_was_killed_with_its_watchdog_heal_leaves_nothing() {
         until("it has begun", || !left(&drill.run).unwrap_or_default().is_empty());
         std::thread::sleep(Duration::from_millis(after_ms));
         assert!(drill.tool.try_wait().unwrap().is_none(), "it is at work");
-        kill(drill.watchdog(), Signal::SIGKILL).unwrap();
+        kill(watchdog_of(&drill.run).expect("the drill has a watchdog"), Signal::SIGKILL).unwrap();
         drill.tool.kill().unwrap();
         drill.tool.wait().unwrap();
         let healed = Command::new(TOOL).arg("heal").arg(&drill.run).output().unwrap();

@@ -3,12 +3,18 @@
 // A failed unwrap is a failed test.
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation, clippy::cast_sign_loss, unreachable_pub)]
 
+mod deaf;
+mod killed;
+
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use stampede_chaos::cluster::{Binaries, Cluster};
-use stampede_chaos::history::{HistoryWriter, RunClock, RunFolder};
+use killed::Killed;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use stampede_chaos::cluster::Cluster;
+use stampede_chaos::history::HistoryWriter;
 use stampede_chaos::scenario::Scenario;
 
 const TOOL: &str = env!("CARGO_BIN_EXE_stampede-chaos");
@@ -65,21 +71,33 @@ fn a_node_that_does_not_start_is_the_surroundings_failure_and_not_the_systems() 
 
 /// A cluster of one program that is no node and ignores SIGTERM, started; it lives in the folder.
 async fn a_deaf_cluster(folder: &Path) -> (Cluster, HistoryWriter) {
-    let program = folder.join("deaf");
-    std::fs::write(&program, "#!/bin/sh\ntrap '' TERM\necho deaf\nexec sleep 600\n").unwrap();
-    std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let (_, text) = Scenario::load("clean").unwrap();
     let scenario = Scenario::parse(&text.replace("nodes = 3", "nodes = 1")).unwrap();
-    let run = RunFolder::create(&folder.join("run")).unwrap();
-    let (writer, recorder) = HistoryWriter::create(&run.history(), RunClock::start()).unwrap();
-    let binaries = Binaries { node: program, tool: TOOL.into() };
-    let cluster = Cluster::prepare(&scenario, 1, &binaries, &run, &recorder).await.unwrap();
+    let (cluster, writer) = deaf::cluster(&scenario, folder, TOOL).await;
     cluster.node(1).start().unwrap();
-    let said = run.nodes().join("node-1/stdout.log");
+    let said = folder.join("run/nodes/node-1/stdout.log");
     while std::fs::read_to_string(&said).unwrap() != "deaf\n" {
         std::thread::yield_now();
     }
     (cluster, writer)
+}
+
+#[test]
+fn a_cancelled_job_and_a_terminal_that_goes_interrupt_a_run_as_ctrl_c_does() {
+    for signal in [Signal::SIGTERM, Signal::SIGHUP] {
+        let folder = tempfile::tempdir().unwrap();
+        let run = folder.path().canonicalize().unwrap().join("run");
+        let mut command = Command::new(TOOL);
+        command.args(["run", "clean", "--seed", "1", "--out"]).arg(&run).arg("--node-binary").arg(deaf::program(folder.path()));
+        let mut tool = Killed::spawn(command.stdout(Stdio::null()).stderr(Stdio::null()));
+        // Then it has begun, and its nodes never answer.
+        while !has_watchdog(&run) {
+            assert!(tool.try_wait().unwrap().is_none(), "it ended by itself");
+            std::thread::yield_now();
+        }
+        kill(Pid::from_raw(tool.id() as i32), signal).unwrap();
+        assert_eq!(tool.wait().unwrap().code(), Some(130), "{signal}");
+    }
 }
 
 #[tokio::test]

@@ -28,7 +28,7 @@ use crate::scenario::Scenario;
 use crate::undo::Journal;
 
 use node::Files;
-pub use node::{Clock, Exit, Node, UnexpectedExit};
+pub use node::{Clock, Exit, Node, NotThere, UnexpectedExit};
 use watchdog::Watchdog;
 
 pub type AdminClient = AdminServiceClient<Channel>;
@@ -85,7 +85,9 @@ impl Cluster {
             let directory = directory.canonicalize()?;
             let dial = |to: u16| network.as_ref().filter(|_| to != member.id).map(|network| network.address((member.id, to)));
             let disk = match scenario.faults.need_disks() {
-                true => Some(Disk::make(&directory, journal.clone(), watchdog.clone()).context("making a disk")?),
+                true => Some(
+                    Disk::make(&directory, limits::DISK_BYTES, journal.clone(), watchdog.clone()).context("making a disk")?,
+                ),
                 false => None,
             };
             let data = disk.as_ref().map_or(directory.as_path(), Disk::at).join(config::DATA_DIRECTORY);
@@ -171,18 +173,24 @@ impl Cluster {
         self.nodes.iter().flat_map(Node::unexpected_exits).collect()
     }
 
-    /// Starts what is down, resumes what is stopped, joins what is cut, sets clocks right; every node answers when it returns.
+    /// Starts what is down, resumes what is stopped, joins what is cut, gives each node its disk back, sets clocks right; every node
+    /// answers when it returns.
     ///
     /// # Errors
-    /// A node does not come up.
+    /// [`NotThere`]: a node does not come up. Another: the tool could not do its part.
     pub async fn heal(&self) -> anyhow::Result<()> {
         if let Some(network) = &self.network {
             network.heal();
         }
         self.thaw();
         for node in &self.nodes {
-            if let Some(disk) = node.disk().filter(|disk| !disk.is_mounted()) {
-                disk.mount()?;
+            if let Some(disk) = node.disk() {
+                if disk.is_dead() && node.is_running() {
+                    let _ended = node.signal_kill();
+                    let gone = node.wait_down(limits::KILL_DEADLINE).await;
+                    gone.with_context(|| format!("node {} outlived SIGKILL", node.id()))?;
+                }
+                disk.revive()?;
             }
             if node.is_running() {
                 // One that ended in this moment is started by whoever supervises.
@@ -223,22 +231,21 @@ impl Cluster {
         }
     }
 
-    /// Unmounts the nodes' disks. Their nodes must be gone.
-    ///
-    /// # Errors
-    /// One is in use.
-    pub fn release_disks(&self) -> anyhow::Result<()> {
-        self.nodes.iter().filter_map(Node::disk).try_for_each(Disk::unmount)
+    /// Unmounts the nodes' disks, each that nobody uses. Their nodes must be gone.
+    pub fn release_disks(&self) {
+        for disk in self.nodes.iter().filter_map(Node::disk) {
+            // It is in the undo journal, and the heal at the end tries again, and says so.
+            let _in_use = disk.unmount();
+        }
     }
 
     /// SIGKILL to every node that runs, and waits for their ends, up to `deadline`.
     pub async fn kill(&self, deadline: Duration) {
         self.thaw();
         let kills = self.nodes.iter().filter(|node| node.is_running()).map(|node| async move {
-            // (It may have ended in this moment.)
-            if node.signal_kill().is_ok() {
-                node.wait_down(deadline).await;
-            }
+            // It may have ended in this moment; then it is written down soon.
+            let _ended = node.signal_kill();
+            node.wait_down(deadline).await;
         });
         futures_util::future::join_all(kills).await;
     }

@@ -72,6 +72,11 @@ pub struct UnexpectedExit {
     pub exit: Exit,
 }
 
+/// A node that should be there is not. This is what the system did; other failures of a fault or of a heal are the tool's own.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct NotThere(pub String);
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Process {
     /// `None`: not started yet.
@@ -80,6 +85,8 @@ enum Process {
         pid: u32,
         ready: bool,
     },
+    /// It has ended, and its number may be another's already; that it did is being written down.
+    Gone,
 }
 
 /// Where a node's files are.
@@ -174,7 +181,7 @@ impl Node {
 
     #[must_use]
     pub fn is_running(&self) -> bool {
-        matches!(*self.shared.process.borrow(), Process::Up { .. })
+        !matches!(*self.shared.process.borrow(), Process::Down(_))
     }
 
     #[must_use]
@@ -233,13 +240,16 @@ impl Node {
 
     /// # Errors
     /// It ended, or did not answer in time.
-    pub async fn wait_ready(&self, deadline: Duration) -> anyhow::Result<()> {
+    pub async fn wait_ready(&self, deadline: Duration) -> Result<(), NotThere> {
         let mut process = self.shared.process.subscribe();
         let settled = process.wait_for(|process| matches!(process, Process::Down(_) | Process::Up { ready: true, .. }));
         match tokio::time::timeout(deadline, settled).await {
             Ok(Ok(process)) if matches!(*process, Process::Up { .. }) => Ok(()),
-            Ok(_) => bail!("node {} ended: see {}", self.id, self.files.directory.join("stderr.log").display()),
-            Err(_) => bail!("node {} did not answer within {} s", self.id, deadline.as_secs()),
+            Ok(_) => {
+                let told = self.files.directory.join("stderr.log");
+                Err(NotThere(format!("node {} ended: see {}", self.id, told.display())))
+            }
+            Err(_) => Err(NotThere(format!("node {} did not answer within {} s", self.id, deadline.as_secs()))),
         }
     }
 
@@ -317,16 +327,15 @@ impl Node {
 
     /// # Errors
     /// It does not answer, or its program takes no such orders.
-    pub async fn set_clock(&self, clock: Clock) -> anyhow::Result<()> {
+    pub async fn set_clock(&self, clock: Clock) -> Result<(), NotThere> {
         let Clock { ahead_ms, gain_ppm } = clock;
         let mut drill = self.drill.clone();
         let set = drill.set_clock(SetClockRequest { ahead_ms, gain_ppm });
-        let answer = tokio::time::timeout(limits::CONTROL_DEADLINE, set).await;
-        answer
-            .map_err(anyhow::Error::from)
-            .and_then(|answer| Ok(answer?))
-            .with_context(|| format!("the clock of node {}", self.id))?;
-        Ok(())
+        match tokio::time::timeout(limits::CONTROL_DEADLINE, set).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(status)) => Err(NotThere(format!("node {} did not set its clock: {}", self.id, status.message()))),
+            Err(_) => Err(NotThere(format!("node {} did not answer to set its clock", self.id))),
+        }
     }
 
     /// How the process ended; `None` if it did not within `deadline`.
@@ -335,7 +344,7 @@ impl Node {
         let down = process.wait_for(|process| matches!(process, Process::Down(Some(_))));
         match *tokio::time::timeout(deadline, down).await.ok()?.ok()? {
             Process::Down(exit) => exit,
-            Process::Up { .. } => None,
+            Process::Up { .. } | Process::Gone => None,
         }
     }
 
@@ -374,6 +383,8 @@ async fn wait_for_end(node: u16, mut child: Child, shared: Arc<Shared>, recorder
     // Waiting would close it.
     let lifeline = child.stdin.take();
     let status = child.wait().await.ok();
+    // Before anything that takes time: who signals this number now may hit somebody else.
+    shared.process.send_replace(Process::Gone);
     drop(lifeline);
     let exit = Exit { code: status.and_then(|status| status.code()), signal: status.as_ref().and_then(ExitStatus::signal) };
     let Exit { code, signal } = exit;

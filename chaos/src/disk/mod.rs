@@ -14,13 +14,13 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use nix::errno::Errno;
 use nix::fcntl::posix_fallocate;
 
 use crate::cluster::watchdog::Watchdog;
 use crate::limits;
-use crate::undo::{Journal, Undo};
+use crate::undo::{self, Journal, Undo};
 
 pub use ioctl::thaw;
 
@@ -28,6 +28,8 @@ pub struct Disk {
     image: PathBuf,
     at: PathBuf,
     is_mounted: AtomicBool,
+    /// Shut down since it was mounted: until it is mounted again, every access fails.
+    is_dead: AtomicBool,
     journal: Journal,
     watchdog: Watchdog,
 }
@@ -36,19 +38,20 @@ impl Disk {
     /// Within a node's own directory.
     pub const IMAGE: &str = "disk.img";
 
-    /// An empty one, mounted below `directory`.
+    /// An empty one of so many bytes, mounted below `directory`.
     ///
     /// # Errors
     /// No root, no `mkfs.ext4`, no free loop device, no room.
-    pub fn make(directory: &Path, journal: Journal, watchdog: Watchdog) -> anyhow::Result<Self> {
+    pub fn make(directory: &Path, bytes: u64, journal: Journal, watchdog: Watchdog) -> anyhow::Result<Self> {
         let disk = Self {
             image: directory.join(Self::IMAGE),
             at: directory.join("disk"),
             is_mounted: AtomicBool::new(false),
+            is_dead: AtomicBool::new(false),
             journal,
             watchdog,
         };
-        File::create(&disk.image).and_then(|file| file.set_len(limits::DISK_BYTES)).context("making an image")?;
+        File::create(&disk.image).and_then(|file| file.set_len(bytes)).context("making an image")?;
         std::fs::create_dir(&disk.at).context("making a mount point")?;
         // Nothing is left to be written later, by a thread of the kernel, into a measured run.
         let whole = "lazy_itable_init=0,lazy_journal_init=0";
@@ -71,6 +74,7 @@ impl Disk {
         self.journal.will(&self.undo_mount()).context("writing the undo journal")?;
         command("mount", &[&"-t", &"ext4", &"-o", &"loop", &self.image, &self.at])?;
         self.is_mounted.store(true, Ordering::SeqCst);
+        self.is_dead.store(false, Ordering::SeqCst);
         Ok(())
     }
 
@@ -80,7 +84,7 @@ impl Disk {
     /// Somebody still uses it.
     pub fn unmount(&self) -> anyhow::Result<()> {
         if self.is_mounted() {
-            command("umount", &[&self.at])?;
+            unmount(&self.at)?;
             self.is_mounted.store(false, Ordering::SeqCst);
             self.journal.done(&self.undo_mount()).context("writing the undo journal")?;
         }
@@ -92,11 +96,33 @@ impl Disk {
         self.is_mounted.load(Ordering::SeqCst)
     }
 
+    /// Its power was cut, and it was not mounted again.
+    #[must_use]
+    pub fn is_dead(&self) -> bool {
+        self.is_dead.load(Ordering::SeqCst)
+    }
+
+    /// Mounted, alive, and with the room that it had, whatever a fault that was broken off had done to it. Its node must be gone if
+    /// it is dead.
+    ///
+    /// # Errors
+    /// The system refuses, or somebody still uses a dead one.
+    pub fn revive(&self) -> anyhow::Result<()> {
+        if self.is_dead() {
+            self.unmount()?;
+        }
+        if !self.is_mounted() {
+            self.mount()?;
+        }
+        self.make_room()
+    }
+
     /// From now until it is mounted again every access fails, and what was not synced is gone.
     ///
     /// # Errors
     /// The system refuses.
     pub fn cut_power(&self) -> anyhow::Result<()> {
+        self.is_dead.store(true, Ordering::SeqCst);
         ioctl::shut_down(&self.at).with_context(|| format!("shutting {} down", self.at.display()))
     }
 
@@ -162,28 +188,44 @@ impl Disk {
     }
 }
 
-/// Why this machine gives no such disks; found by making one, below `directory`.
+/// Why this machine gives no such disks; found by making one, in a folder below `runs` that is like a run's and goes with it. `tool`:
+/// this program, for the watchdog.
 ///
 /// # Errors
 /// That it does not.
-pub fn probe(directory: &Path) -> anyhow::Result<()> {
+pub fn probe(runs: &Path, tool: &Path) -> anyhow::Result<()> {
     ensure!(nix::unistd::geteuid().is_root(), "needs root");
-    let image = directory.join("probe.img");
-    let at = directory.join("probe");
-    File::create(&image).and_then(|file| file.set_len(limits::PROBE_DISK_BYTES))?;
-    std::fs::create_dir(&at)?;
-    command("mkfs.ext4", &[&"-q", &"-F", &image])?;
-    command("mount", &[&"-t", &"ext4", &"-o", &"loop", &image, &at])?;
-    let tried = ioctl::freeze(&at).and_then(|()| thaw(&at)).context("freezing");
-    let tried = tried.and_then(|()| ioctl::shut_down(&at).context("shutting a file system down"));
-    command("umount", &[&at])?;
+    std::fs::create_dir_all(runs).with_context(|| format!("making {}", runs.display()))?;
+    let folder = tempfile::Builder::new().prefix("probe-").tempdir_in(runs.canonicalize()?)?;
+    let journal = Journal::create(folder.path()).context("making the undo journal")?;
+    let watchdog = Watchdog::start(tool, folder.path()).context("starting the watchdog")?;
+    let tried = Disk::make(folder.path(), limits::PROBE_DISK_BYTES, journal, watchdog).and_then(|disk| {
+        disk.freeze(Duration::ZERO)?;
+        disk.thaw()?;
+        disk.cut_power()
+    });
+    let healed = undo::heal(folder.path(), Duration::ZERO)?;
+    if !healed.left.is_empty() {
+        // For `heal` to find.
+        bail!("left behind in {}: {}", folder.keep().display(), healed.left.join("; "));
+    }
     tried
 }
 
+/// Whether it was mounted, and this unmounted it.
+///
 /// # Errors
 /// Somebody still uses it; not, if it is not mounted.
-pub fn unmount(at: &Path) -> anyhow::Result<()> {
-    if crate::undo::is_mounted(at)? { command("umount", &[&at]) } else { Ok(()) }
+pub fn unmount(at: &Path) -> anyhow::Result<bool> {
+    if !undo::is_mounted(at)? {
+        return Ok(false);
+    }
+    let unmounted = command("umount", &[&at]);
+    // Tool and watchdog may be at it in the same moment: one of them is told that it is not mounted.
+    if unmounted.is_err() && !undo::is_mounted(at)? {
+        return Ok(false);
+    }
+    unmounted.map(|()| true)
 }
 
 fn command(program: &str, arguments: &[&dyn AsRef<std::ffi::OsStr>]) -> anyhow::Result<()> {

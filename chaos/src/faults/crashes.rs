@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use tokio::time::{Instant, sleep};
 
 use super::{LOOK_PAUSE, Strike, Target, until};
-use crate::cluster::{Exit, Node};
+use crate::cluster::{Exit, Node, NotThere};
 use crate::history::FaultStage;
 use crate::limits;
 use crate::scenario::CrashPoint;
@@ -118,7 +118,7 @@ async fn aborts(node: &Node, within: Duration) -> anyhow::Result<bool> {
     while Instant::now() < end {
         match node.wait_down(LOOK_PAUSE).await {
             Some(Exit { signal: Some(SIGABRT), .. }) => return Ok(true),
-            Some(exit) => bail!("node {} was to abort and ended with {exit}", node.id()),
+            Some(exit) => return Err(NotThere(format!("node {} was to abort and ended with {exit}", node.id())).into()),
             None => {}
         }
     }

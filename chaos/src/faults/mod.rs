@@ -17,7 +17,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::cluster::{Cluster, Node};
+use crate::cluster::{Cluster, Node, NotThere};
 use crate::history::{FaultEvent, FaultStage, NodeRole, Record, Recorder};
 use crate::limits;
 use crate::network::{Direction, Passage};
@@ -31,7 +31,8 @@ const LOOK_PAUSE: Duration = Duration::from_millis(10);
 /// Returns when the last fault is undone: what a node did not do as it should. Calls `landed` for each that hurt.
 ///
 /// # Errors
-/// The history can no longer be written, a process outlives SIGKILL, or one does not come up again.
+/// [`NotThere`]: a node does not come up again. Another: the tool could not do its part, a process outlives SIGKILL, or the history
+/// can no longer be written.
 pub async fn inject(
     cluster: &Cluster,
     recorder: &Recorder,
@@ -188,7 +189,8 @@ impl Strike<'_> {
         let node = self.cluster.node(target.node);
         // (One that ended meanwhile is started by whoever supervises.)
         let answers = until(limits::READY_DEADLINE, || async { node.status().await.is_some() }).await;
-        ensure!(answers, "after fault {}: node {} does not answer", self.fault.number, target.node);
+        let (fault, node_id) = (self.fault.number, target.node);
+        ensure!(answers, NotThere(format!("after fault {fault}: node {node_id} does not answer")));
         node.wait_ready(limits::READY_DEADLINE).await?;
         self.note(FaultStage::Healed, target)
     }

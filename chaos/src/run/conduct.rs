@@ -15,7 +15,7 @@ use super::{Aftermath, Options};
 use crate::auditor::Auditor;
 use crate::clerk::Clerk;
 use crate::client::Client;
-use crate::cluster::{Cluster, UnexpectedExit, node_version};
+use crate::cluster::{Cluster, NotThere, UnexpectedExit, node_version};
 use crate::collect::{self, EventTail, LogTail};
 use crate::faults;
 use crate::faults::plan::PlannedFault;
@@ -131,6 +131,17 @@ impl Aftermath {
     fn note<T>(&mut self, result: anyhow::Result<T>) -> Option<T> {
         result.map_err(|error| self.problems.push(format!("{error:#}"))).ok()
     }
+
+    /// As [`Self::note`], of a node that is not there.
+    ///
+    /// # Errors
+    /// Any other: the tool left a fault half-way, and the judge would blame the system for it.
+    fn note_of_nodes<T>(&mut self, result: anyhow::Result<T>) -> anyhow::Result<Option<T>> {
+        match result {
+            Err(error) if !error.is::<NotThere>() => Err(error),
+            result => Ok(self.note(result)),
+        }
+    }
 }
 
 struct Phases<'a> {
@@ -165,11 +176,11 @@ impl Phases<'_> {
             self.progress.faults_landed.fetch_add(1, Ordering::Relaxed);
         };
         let injected = faults::inject(self.cluster, self.recorder, self.planned, faults_from, landed).await;
-        let disorders = aftermath.note(injected).unwrap_or_default();
+        let disorders = aftermath.note_of_nodes(injected)?.unwrap_or_default();
         aftermath.problems.extend(disorders);
         tokio::time::sleep_until(faults_from + scenario.phases.faults.get()).await;
 
-        aftermath.note(self.cluster.heal().await);
+        aftermath.note_of_nodes(self.cluster.heal().await)?;
         self.enter("heal", Phase::Heal)?;
         arrivals.await.context("the arrivals panicked")?;
         let wait = scenario.stay_max() + limits::FINISH_DEADLINE;
@@ -281,4 +292,22 @@ impl Collectors {
 
 async fn ended<T>(reader: JoinHandle<anyhow::Result<T>>, what: &str) -> anyhow::Result<T> {
     reader.await.with_context(|| format!("the reader of the {what} panicked"))?
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::*;
+
+    #[test]
+    fn a_node_that_is_not_there_is_judged_and_a_fault_that_the_tool_left_half_way_is_not() {
+        let mut aftermath = Aftermath::default();
+        let not_there = Err(NotThere("node 2 ended".into())).context("after fault 7");
+        assert!(matches!(aftermath.note_of_nodes::<()>(not_there), Ok(None)));
+        assert_eq!(aftermath.problems, ["after fault 7: node 2 ended"]);
+        let busy = Err(anyhow!("umount: target is busy")).context("after fault 7");
+        assert!(aftermath.note_of_nodes::<()>(busy).is_err());
+        assert!(matches!(aftermath.note_of_nodes(Ok(3)), Ok(Some(3))));
+    }
 }

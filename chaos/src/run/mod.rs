@@ -115,7 +115,8 @@ pub fn run(options: &Options, interrupt: &Interrupt) -> anyhow::Result<(RunFolde
             }
         };
         cluster.kill(limits::KILL_DEADLINE).await;
-        cluster.release_disks().and(ended)
+        cluster.release_disks();
+        ended
     });
     // Every task goes, and with the tasks the processes that they own and the hands on the history.
     runtime.shutdown_timeout(TASKS_END);
@@ -126,7 +127,7 @@ pub fn run(options: &Options, interrupt: &Interrupt) -> anyhow::Result<(RunFolde
         Ok(ended)
     });
     // What the run itself could not take back; and what nobody wrote down.
-    let healed = undo::heal(folder.root()).context("taking back what is left")?;
+    let healed = undo::heal(folder.root(), Duration::ZERO).context("taking back what is left")?;
     let ended = Ended::healed(ended, healed.left)?;
     Ok((folder, ended))
 }

@@ -7,16 +7,23 @@ mod journal;
 mod process;
 mod scan;
 
+use std::io;
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
+use anyhow::bail;
 use serde::{Deserialize, Serialize};
 
 use crate::disk;
 use crate::limits;
 
-pub use journal::{Journal, has_journal, is_at_work, left};
+pub use journal::{Journal, has_journal, is_at_work, left, unreadable};
 pub use process::{Identity, lives};
 pub use scan::{is_mounted, scan};
+
+/// Between two tries.
+const LOOK_PAUSE: Duration = Duration::from_millis(50);
 
 /// In the order in which it must be done: who writes to a frozen file system cannot be killed, and a file system in use cannot be
 /// unmounted.
@@ -29,13 +36,17 @@ pub enum Undo {
 }
 
 impl Undo {
+    /// Whether there was anything to take back. What is not of the run in `folder` is left alone: a journal is a file, and whoever
+    /// heals may be root.
+    ///
     /// # Errors
     /// It is still there.
-    fn carry_out(&self) -> anyhow::Result<()> {
+    fn carry_out(&self, folder: &Path) -> anyhow::Result<bool> {
         match self {
-            Self::Thaw { at } if is_mounted(at)? => Ok(disk::thaw(at)?),
-            Self::Thaw { .. } => Ok(()),
-            Self::Kill(process) => process::kill(process, limits::KILL_DEADLINE),
+            Self::Kill(process) => process::kill(process, folder, limits::KILL_DEADLINE),
+            Self::Thaw { at } | Self::Unmount { at } if !is_mounted(at)? => Ok(false),
+            Self::Thaw { at } | Self::Unmount { at } if !at.starts_with(folder) => bail!("it is not in {}", folder.display()),
+            Self::Thaw { at } => Ok(disk::thaw(at).map(|()| true)?),
             Self::Unmount { at } => disk::unmount(at),
         }
     }
@@ -60,13 +71,43 @@ pub struct Healed {
 
 /// Takes back what the run in `folder` did not. Twice is as good as once.
 ///
+/// What is in use for a moment is tried again. `quiet`: for so long nothing may show itself any more, if the tool was killed in the
+/// middle of it; [`limits::ORPHANS_SHOWN`], unless the tool itself asks.
+///
 /// # Errors
 /// The journal is there and cannot be read, or the machine does not tell what is left.
-pub fn heal(folder: &Path) -> anyhow::Result<Healed> {
+pub fn heal(folder: &Path, quiet: Duration) -> anyhow::Result<Healed> {
+    let folder = match folder.canonicalize() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Healed::default()),
+        found => found?,
+    };
+    // A run that took back all that it did leaves no process that could still do anything.
+    let quiet = if left(&folder)?.is_empty() { Duration::ZERO } else { quiet };
+    let end = Instant::now() + limits::HEAL_DEADLINE;
+    let mut healed = heal_once(&folder)?;
+    let mut last_seen = Instant::now();
+    while Instant::now() < end && !(healed.left.is_empty() && last_seen.elapsed() >= quiet) {
+        sleep(LOOK_PAUSE);
+        let again = heal_once(&folder)?;
+        if again != Healed::default() {
+            last_seen = Instant::now();
+        }
+        healed.undone.extend(again.undone);
+        healed.left = again.left;
+    }
+    healed.left.extend(unreadable(&folder)?);
+    Ok(healed)
+}
+
+fn heal_once(folder: &Path) -> anyhow::Result<Healed> {
     let mut healed = Healed::default();
-    for undo in left(folder)? {
-        match undo.carry_out() {
-            Ok(()) => healed.undone.push(undo.to_string()),
+    let mut undos = left(folder)?;
+    // The tool was killed before it could write them down.
+    undos.extend(scan::processes_of(folder)?.into_iter().filter_map(|pid| Identity::of(pid).ok()).map(Undo::Kill));
+    for undo in undos {
+        match undo.carry_out(folder) {
+            Ok(true) => healed.undone.push(undo.to_string()),
+            Ok(false) => {}
             Err(error) => healed.left.push(format!("{undo}: {error:#}")),
         }
     }
@@ -76,22 +117,28 @@ pub fn heal(folder: &Path) -> anyhow::Result<Healed> {
 
 #[cfg(test)]
 mod tests {
-    use std::process::{Command, Stdio};
+    use std::ffi::OsStr;
+    use std::os::unix::process::{CommandExt, ExitStatusExt};
+    use std::process::{Child, Command, Stdio};
 
     use super::*;
+
+    fn sleep_in(folder: &Path) -> Child {
+        Command::new("sleep").arg("600").current_dir(folder).stdin(Stdio::null()).spawn().unwrap()
+    }
 
     #[test]
     fn what_was_begun_and_not_taken_back_is_healed_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
         let journal = Journal::create(folder.path()).unwrap();
-        let sleep = || Command::new("sleep").arg("600").stdin(Stdio::null()).spawn().unwrap();
+        let sleep = || sleep_in(folder.path());
         let (mut left_behind, mut not_ours) = (sleep(), sleep());
-        let undo = |child: &std::process::Child| Undo::Kill(Identity::of(child.id()).unwrap());
+        let undo = |child: &Child| Undo::Kill(Identity::of(child.id()).unwrap());
         journal.will(&undo(&left_behind)).unwrap();
         journal.will(&undo(&not_ours)).unwrap();
         journal.done(&undo(&not_ours)).unwrap();
         let reaper = std::thread::spawn(move || left_behind.wait().unwrap());
-        let healed = heal(folder.path()).unwrap();
+        let healed = heal(folder.path(), Duration::ZERO).unwrap();
         assert!(!reaper.join().unwrap().success());
         assert_eq!((healed.undone.len(), healed.left.len()), (1, 0), "{healed:?}");
         assert!(not_ours.try_wait().unwrap().is_none(), "it was taken back before");
@@ -103,13 +150,61 @@ mod tests {
     fn a_process_that_took_the_number_of_another_is_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let journal = Journal::create(folder.path()).unwrap();
-        let mut other = Command::new("sleep").arg("600").stdin(Stdio::null()).spawn().unwrap();
+        let mut other = sleep_in(folder.path());
         let before = Identity { started: Identity::of(other.id()).unwrap().started.map(|ticks| ticks - 1), pid: other.id() };
         journal.will(&Undo::Kill(before)).unwrap();
-        heal(folder.path()).unwrap();
+        heal(folder.path(), Duration::ZERO).unwrap();
         assert!(other.try_wait().unwrap().is_none());
         other.kill().unwrap();
         other.wait().unwrap();
+    }
+
+    #[test]
+    fn what_is_not_of_the_run_is_left_alone_whatever_its_journal_says() {
+        if !cfg!(target_os = "linux") {
+            return;
+        }
+        let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let root = folder.path().canonicalize().unwrap();
+        let (mut in_folder, mut other) = (sleep_in(&root), sleep_in(elsewhere.path()));
+        let soon = Duration::from_millis(50);
+        let error = process::kill(&Identity::of(other.id()).unwrap(), &root, soon).unwrap_err();
+        assert!(error.to_string().contains("is not of the run"), "{error}");
+        let unsure = Identity { started: None, ..Identity::of(in_folder.id()).unwrap() };
+        assert!(process::kill(&unsure, &root, soon).is_ok_and(|was_there| !was_there), "another may have its number by now");
+        for undo in [Undo::Thaw { at: "/proc".into() }, Undo::Unmount { at: "/proc".into() }] {
+            let error = undo.carry_out(&root).unwrap_err();
+            assert!(error.to_string().contains("it is not in"), "{error}");
+        }
+        for child in [&mut in_folder, &mut other] {
+            assert!(child.try_wait().unwrap().is_none());
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    /// The tool was killed while it started them.
+    #[test]
+    fn a_node_and_a_mount_that_nobody_wrote_down_are_ended() {
+        if !cfg!(target_os = "linux") {
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        Journal::create(folder.path()).unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        std::fs::write(root.join("node"), "read line\n").unwrap();
+        let waits = |name: &str, arguments: &[&OsStr]| {
+            Command::new("sh").arg0(name).args(arguments).current_dir("/").stdin(Stdio::piped()).spawn().unwrap()
+        };
+        let node_file = root.join("nodes/node-1/node.toml");
+        let mount = waits("mount", &[OsStr::new("-c"), OsStr::new("read line"), root.as_os_str()]);
+        let node = Command::new("sh").arg("node").arg(node_file).current_dir(&root).stdin(Stdio::piped()).spawn().unwrap();
+        let mut children = [mount, node];
+        let healed = heal(&root, Duration::ZERO).unwrap();
+        assert_eq!((healed.undone.len(), healed.left.len()), (2, 0), "{healed:?}");
+        for child in &mut children {
+            assert_eq!(child.wait().unwrap().signal(), Some(9));
+        }
     }
 
     #[test]

@@ -1,14 +1,17 @@
 //! Which process it was, so that another that was given its number later is left alone.
 
 use std::io;
+use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill as signal};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
+
+use super::scan;
 
 /// Between two looks whether it is gone.
 const LOOK_PAUSE: Duration = Duration::from_millis(10);
@@ -49,25 +52,37 @@ pub fn lives(process: &Identity) -> bool {
     }
 }
 
+/// It lives and has not ended: whoever started it may never ask how it did.
+pub(super) fn is_at_work(process: &Identity) -> bool {
+    lives(process) && !has_ended(process.pid)
+}
+
 fn pid_of(process: &Identity) -> anyhow::Result<Pid> {
     Ok(Pid::from_raw(i32::try_from(process.pid).context("a process id beyond 31 bits")?))
 }
 
-/// SIGKILL, and waits until it is gone.
+/// SIGKILL to a process of the run in `folder`, and waits until it is gone: whether it was there.
 ///
 /// # Errors
-/// It outlives it by `deadline`.
-pub(super) fn kill(process: &Identity, deadline: Duration) -> anyhow::Result<()> {
+/// It outlives it by `deadline`, or may be another's: then it is left alone.
+pub(super) fn kill(process: &Identity, folder: &Path, deadline: Duration) -> anyhow::Result<bool> {
     let end = Instant::now() + deadline;
-    while lives(process) && !has_ended(process.pid) {
+    let mut was_there = false;
+    while is_at_work(process) {
+        was_there = true;
+        // One that is about to end names nothing any more.
+        let is_ours = process.started.is_some() && scan::is_of(folder, process.pid);
         if Instant::now() >= end {
+            ensure!(is_ours, "it is not of the run, as far as the system tells");
             bail!("it outlives SIGKILL");
         }
-        // It may have ended in this moment.
-        let _gone = signal(pid_of(process)?, Signal::SIGKILL);
+        if is_ours {
+            // It may have ended in this moment.
+            let _gone = signal(pid_of(process)?, Signal::SIGKILL);
+        }
         sleep(LOOK_PAUSE);
     }
-    Ok(())
+    Ok(was_there)
 }
 
 /// It is a zombie: whoever started it has not asked how it ended. With its last thread: until then its files are open, and the file
@@ -81,6 +96,19 @@ fn has_ended(pid: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_process_that_ended_is_not_at_work_though_nobody_has_asked_how() {
+        let mut child = std::process::Command::new("sleep").arg("600").spawn().unwrap();
+        let process = Identity::of(child.id()).unwrap();
+        assert!(is_at_work(&process));
+        child.kill().unwrap();
+        while is_at_work(&process) {
+            std::thread::yield_now();
+        }
+        assert_eq!(lives(&process), cfg!(target_os = "linux"), "its number is still its own");
+        child.wait().unwrap();
+    }
 
     #[test]
     fn a_process_is_known_by_its_start_and_not_by_its_number_alone() {

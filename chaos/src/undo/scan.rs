@@ -1,8 +1,9 @@
 //! What the machine itself shows of a run: mounts and loop devices of its files, processes that name them.
 
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 /// What is there of the run in `folder`. The watchdog, which ends by itself, is not counted.
@@ -18,7 +19,7 @@ pub fn scan(folder: &Path) -> io::Result<Vec<String>> {
     let mounts = mounts()?.into_iter().filter(|at| at.starts_with(&folder)).map(|at| format!("the mount {}", at.display()));
     let loops = loop_files()?.into_iter().filter(|file| file.starts_with(&folder));
     let loops = loops.map(|file| format!("the loop device of {}", file.display()));
-    let processes = processes_naming(&folder)?.into_iter().map(|pid| format!("process {pid}"));
+    let processes = processes_of(&folder)?.into_iter().map(|pid| format!("process {pid}"));
     Ok(mounts.chain(loops).chain(processes).collect())
 }
 
@@ -35,10 +36,30 @@ fn or_nothing_elsewhere<T>(found: io::Result<T>, nothing: T) -> io::Result<T> {
 
 /// Mount points of this process' namespace.
 fn mounts() -> io::Result<Vec<PathBuf>> {
-    let table = or_nothing_elsewhere(fs::read_to_string("/proc/self/mountinfo"), String::new())?;
-    // Field 5 (proc_pid_mountinfo(5)); a blank is written as \040.
-    let at = |line: &str| line.split(' ').nth(4).map(|at| PathBuf::from(at.replace("\\040", " ")));
-    Ok(table.lines().filter_map(at).collect())
+    let table = or_nothing_elsewhere(fs::read("/proc/self/mountinfo"), Vec::new())?;
+    // Field 5 (proc_pid_mountinfo(5)).
+    let at = |line: &[u8]| line.split(|byte| *byte == b' ').nth(4).map(|at| path(unescaped(at)));
+    Ok(table.split(|byte| *byte == b'\n').filter_map(at).collect())
+}
+
+fn path(bytes: Vec<u8>) -> PathBuf {
+    PathBuf::from(OsString::from_vec(bytes))
+}
+
+/// Blanks, tabs, line ends and backslashes are written as a backslash and three octal digits there.
+fn unescaped(mut field: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while let Some((first, rest)) = field.split_first() {
+        let escaped = match (first, rest) {
+            (b'\\', [a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', ..]) => {
+                Some((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0'))
+            }
+            _ => None,
+        };
+        bytes.push(escaped.unwrap_or(*first));
+        field = if escaped.is_some() { &rest[3..] } else { rest };
+    }
+    bytes
 }
 
 /// Files behind loop devices.
@@ -48,33 +69,60 @@ fn loop_files() -> io::Result<Vec<PathBuf>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         devices => devices?,
     };
-    let file = |device: fs::DirEntry| fs::read_to_string(device.path().join("loop/backing_file")).ok();
-    Ok(devices.flatten().filter_map(file).map(|file| PathBuf::from(file.trim_end())).collect())
+    let file = |device: fs::DirEntry| fs::read(device.path().join("loop/backing_file")).ok();
+    Ok(devices.flatten().filter_map(file).map(|file| path(file.strip_suffix(b"\n").unwrap_or(&file).to_vec())).collect())
 }
 
-fn processes_naming(folder: &Path) -> io::Result<Vec<u32>> {
+/// Processes that the tool started for the run in `folder`, but for the watchdog.
+pub(super) fn processes_of(folder: &Path) -> io::Result<Vec<u32>> {
     let processes = match fs::read_dir("/proc") {
         Err(_) if !cfg!(target_os = "linux") => return Ok(Vec::new()),
         processes => processes?,
     };
     let pids = processes.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    let names = |pid: &u32| {
-        // (Of a process that ended it is empty.)
-        let Ok(line) = fs::read(format!("/proc/{pid}/cmdline")) else { return false };
-        let mut arguments = line.split(|byte| *byte == 0);
-        arguments.any(|argument| argument.starts_with(folder.as_os_str().as_bytes())) && is_node(&line)
-    };
-    Ok(pids.filter(names).collect())
+    Ok(pids.filter(|pid| is_started_for(folder, &command_line(*pid))).collect())
 }
 
-/// As the tool starts it. (Others may name the folder: who looks at it.)
-fn is_node(command_line: &[u8]) -> bool {
-    command_line.split(|byte| *byte == 0).nth(1) == Some(b"node")
+/// Of a process that ended it is empty.
+fn command_line(pid: u32) -> Vec<u8> {
+    fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default()
+}
+
+/// As the tool starts it: a node, or what makes and mounts its disk. (Others may name the folder: who looks at it.)
+fn is_started_for(folder: &Path, command_line: &[u8]) -> bool {
+    let mut words = command_line.split(|byte| *byte == 0);
+    let is_ours = matches!((words.next(), words.next()), (Some(b"mount" | b"mkfs.ext4"), _) | (_, Some(b"node")));
+    is_ours && names(folder, command_line)
+}
+
+fn names(folder: &Path, command_line: &[u8]) -> bool {
+    command_line.split(|byte| *byte == 0).any(|word| Path::new(OsStr::from_bytes(word)).starts_with(folder))
+}
+
+/// It names the folder, or works in it.
+pub(super) fn is_of(folder: &Path, pid: u32) -> bool {
+    names(folder, &command_line(pid)) || fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|at| at.starts_with(folder))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mount_point_is_found_whatever_its_name() {
+        assert_eq!(unescaped(br"/a\040b\011c\012d\134e/\377\09"), b"/a b\tc\nd\\e/\xff\\09");
+    }
+
+    #[test]
+    fn a_node_of_a_run_is_not_taken_for_one_of_a_run_whose_name_begins_alike() {
+        let line = b"/bin/stampede\0node\0--config\0/drills/run2/nodes/node-1/node.toml\0";
+        assert!(is_started_for(Path::new("/drills/run2"), line));
+        assert!(!is_started_for(Path::new("/drills/run"), line));
+        assert!(
+            !is_started_for(Path::new("/drills/run2"), b"less\0/drills/run2/nodes/node-1/stderr.log\0"),
+            "somebody looks at it"
+        );
+    }
 
     #[test]
     fn a_folder_in_which_nothing_runs_is_clean() {
