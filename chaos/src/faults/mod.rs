@@ -1,17 +1,23 @@
-//! Fires the planned faults, one after the other, and says in the history what each one met.
+//! Fires the planned faults, and says in the history what each one met.
 //!
-//! A target is found when its fault fires (`target`). A fault that finds no target is planned in the history and never injected;
-//! the judge counts what landed (V20). Each fault is undone before the next one fires, so that no schedule takes the majority away
-//! for longer than it says.
+//! One after the other: each is undone before the next one fires, so that no schedule takes the majority away for longer than it
+//! says. Only the faults of one condition may overlap (`schedule`); each of them hurts by other means than the others
+//! ([`crate::scenario::Means`]), so that what undoes one leaves the others on.
+//!
+//! A target is found when its fault fires (`target`), and when a condition becomes true, those of all its faults. A fault that finds
+//! no target, or whose condition never becomes true, is planned in the history and never injected; the judge counts what landed (V20).
 
+mod condition;
 mod cuts;
 mod disks;
 pub mod plan;
+mod schedule;
 mod target;
 
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use futures_util::future::try_join_all;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::cluster::{Cluster, Node};
@@ -19,7 +25,8 @@ use crate::history::{FaultEvent, FaultStage, NodeRole, Record, Recorder};
 use crate::limits;
 use crate::network::{Direction, Passage};
 use crate::scenario::{FaultKind, Hurt};
-use plan::PlannedFault;
+use plan::{Plan, PlannedFault};
+use schedule::Schedule;
 use target::Target;
 
 /// Between two looks for an effect.
@@ -32,25 +39,29 @@ const LOOK_PAUSE: Duration = Duration::from_millis(10);
 pub async fn inject(
     cluster: &Cluster,
     recorder: &Recorder,
-    faults: &[PlannedFault],
+    plan: &Plan,
     phase_start: Instant,
     landed: impl Fn(FaultKind),
 ) -> anyhow::Result<Vec<String>> {
     let mut problems = Vec::new();
-    for fault in faults {
-        sleep_until(phase_start + fault.at()).await;
-        let targets = target::find(cluster, fault).await;
-        let strike = Strike { cluster, recorder, fault };
-        if targets.is_empty() {
-            strike.note(FaultStage::Planned, Target { node: 0, role: NodeRole::Unknown, term: 0 })?;
-            continue;
+    let mut schedule = Schedule::new(plan, phase_start);
+    while let Some(aimed) = schedule.next(cluster).await {
+        for one in &aimed {
+            Strike { cluster, recorder, fault: one.fault }.announce(&one.targets)?;
         }
-        for target in &targets {
-            strike.note(FaultStage::Planned, *target)?;
-        }
-        if strike.carry_out(&targets, &mut problems).await? {
-            landed(fault.kind);
-        }
+        let strikes = aimed.iter().filter(|one| !one.targets.is_empty()).map(|one| async {
+            let mut problems = Vec::new();
+            sleep(one.fires_after).await;
+            if (Strike { cluster, recorder, fault: one.fault }).carry_out(&one.targets, &mut problems).await? {
+                landed(one.fault.kind);
+            }
+            anyhow::Ok(problems)
+        });
+        problems.extend(try_join_all(strikes).await?.concat());
+        schedule.undone(Instant::now());
+    }
+    for fault in schedule.missed() {
+        Strike { cluster, recorder, fault }.announce(&[])?;
     }
     Ok(problems)
 }
@@ -73,6 +84,12 @@ impl Strike<'_> {
             role: target.role,
             term: target.term,
         }))?)
+    }
+
+    fn announce(&self, targets: &[Target]) -> anyhow::Result<()> {
+        const NOBODY: Target = Target { node: 0, role: NodeRole::Unknown, term: 0 };
+        let planned = if targets.is_empty() { &[NOBODY] } else { targets };
+        planned.iter().try_for_each(|target| self.note(FaultStage::Planned, *target))
     }
 
     /// Fires it, waits for its effect, lets it last, and undoes it. Returns whether it was seen to hurt.

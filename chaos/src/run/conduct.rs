@@ -18,7 +18,7 @@ use crate::client::Client;
 use crate::cluster::{Cluster, UnexpectedExit, node_version};
 use crate::collect::{self, EventTail, LogTail};
 use crate::faults;
-use crate::faults::plan::PlannedFault;
+use crate::faults::plan::Plan;
 use crate::history::folder::RUN_SCHEMA;
 use crate::history::{HistoryClosed, Phase, Record, Recorder, RunFacts, RunFolder};
 use crate::limits;
@@ -102,7 +102,7 @@ fn told(unexpected: &UnexpectedExit) -> String {
 }
 
 /// `run.json`, as the run begins.
-fn facts(options: &Options, epoch_ms: u64, serial_key: &str, node_version: String, planned: &[PlannedFault]) -> RunFacts {
+fn facts(options: &Options, epoch_ms: u64, serial_key: &str, node_version: String, planned: &Plan) -> RunFacts {
     let scenario = &options.scenario;
     let tool_version = format!("version {} revision {REVISION}", env!("CARGO_PKG_VERSION"));
     RunFacts {
@@ -112,7 +112,7 @@ fn facts(options: &Options, epoch_ms: u64, serial_key: &str, node_version: Strin
         nodes: (1..=scenario.cluster.nodes).collect(),
         serial_key: serial_key.to_owned(),
         bounds: scenario.judge_bounds(),
-        required_faults: scenario.required_faults(),
+        required_faults: [scenario.required_faults(), planned.required_by_conditions()].concat(),
         problems: Vec::new(),
         started_at_ms: epoch_ms,
         exit: None,
@@ -121,7 +121,8 @@ fn facts(options: &Options, epoch_ms: u64, serial_key: &str, node_version: Strin
         plan: json!({
             "buyers": scenario.buyers(),
             "traffic": scenario.traffic_length().as_millis().to_string() + " ms",
-            "faults": planned,
+            "faults": planned.faults,
+            "when": planned.when,
         }),
     }
 }
@@ -139,7 +140,7 @@ struct Phases<'a> {
     recorder: &'a Recorder,
     market: &'a Arc<Market>,
     progress: &'a Progress,
-    planned: &'a [PlannedFault],
+    planned: &'a Plan,
 }
 
 impl Phases<'_> {

@@ -3,9 +3,9 @@
 use std::fmt::Display;
 use std::time::Duration;
 
-use anyhow::{bail, ensure};
+use anyhow::{Context, bail, ensure};
 
-use super::{FaultKind, Hurt, Scenario, Share, Span};
+use super::{FaultKind, FaultsWhen, Hurt, Scenario, Share, Span};
 use crate::limits;
 
 pub(super) fn check(scenario: &Scenario) -> anyhow::Result<()> {
@@ -108,6 +108,9 @@ fn check_faults(scenario: &Scenario) -> anyhow::Result<()> {
         span_within("faults.at.lasts", one.lasts, Duration::ZERO, limits::DELAY_MAX)?;
         check_kind("faults.at", scenario, one.kind, one.delay)?;
     }
+    for when in &faults.when {
+        check_when(scenario, when)?;
+    }
     for (kind, count) in &scenario.required.faults {
         let planned = planned(scenario, *kind);
         ensure!(*count <= planned, "required.{} is {count}, but only {planned} are planned", kind.name());
@@ -117,6 +120,46 @@ fn check_faults(scenario: &Scenario) -> anyhow::Result<()> {
         scenario.required.snapshot_installs == 0 || kept.and_then(toml::Value::as_integer) != Some(0),
         "required.snapshot_installs cannot be told with cluster.config.raft.entries_kept_after_snapshot = 0: \
          the log then begins right behind a node's own snapshots too"
+    );
+    Ok(())
+}
+
+fn check_when(scenario: &Scenario, when: &FaultsWhen) -> anyhow::Result<()> {
+    let phase = scenario.phases.faults;
+    within("faults.when.times", when.times, 1, limits::WHEN_TIMES_MAX)?;
+    within("faults.when.required", when.required, 0, when.times)?;
+    span_within("faults.when.apart", when.apart, Duration::ZERO, phase.get())?;
+    ensure!(!when.state.0.is_empty(), "faults.when.state: it names no state, and would always be true");
+    for threshold in when.state.0.values() {
+        within("faults.when.state: at_least", threshold.at_least, 1, u64::MAX)?;
+        let again_below = threshold.again_below.unwrap_or(threshold.at_least);
+        within("faults.when.state: again_below", again_below, 1, threshold.at_least)?;
+    }
+    ensure!(!when.faults.is_empty(), "faults.when.faults: there are none");
+    for (at, one) in when.faults.iter().enumerate() {
+        span_within("faults.when.faults.after", one.after, Duration::ZERO, limits::DELAY_MAX)?;
+        span_within("faults.when.faults.lasts", one.lasts, Duration::ZERO, limits::OVERLAPPING_LASTS_MAX)?;
+        check_kind("faults.when.faults", scenario, one.kind, one.delay)?;
+        let (name, means) = (one.kind.name(), one.kind.hurt().means());
+        let other = when.faults[..at].iter().find(|other| other.kind.hurt().means() == means);
+        ensure!(
+            other.is_none(),
+            "faults.when.faults: {name} and {} overlap, and what undoes one would undo the other",
+            other.map_or("", |other| other.kind.name())
+        );
+        ensure!(
+            one.kind.leaves_majority_alone() || when.faults.len() == 1,
+            "faults.when.faults: {name} leaves a majority only while nothing else is broken"
+        );
+    }
+    let latest = phase.get().checked_sub(when.length().get());
+    let shown = humantime::format_duration;
+    let latest = latest.with_context(|| format!("faults.when.faults last {}, phases.faults {phase}", when.length()))?;
+    ensure!(
+        when.fires_within(phase).get() <= latest,
+        "faults.when.within must be at most {}, so that its faults are undone before the phase ends, is {}",
+        shown(latest),
+        when.fires_within(phase)
     );
     Ok(())
 }
@@ -134,7 +177,9 @@ fn check_kind(key: &str, scenario: &Scenario, kind: FaultKind, delay: Option<Spa
 
 fn planned(scenario: &Scenario, kind: FaultKind) -> u32 {
     let random: u32 = scenario.faults.random.iter().filter(|one| one.kind == kind).map(|one| one.count).sum();
-    random + scenario.faults.at.iter().filter(|one| one.kind == kind).map(|_| 1).sum::<u32>()
+    let at: u32 = scenario.faults.at.iter().filter(|one| one.kind == kind).map(|_| 1).sum();
+    let by_condition = |when: &FaultsWhen| when.faults.iter().filter(|one| one.kind == kind).map(|_| when.times).sum::<u32>();
+    random + at + scenario.faults.when.iter().map(by_condition).sum::<u32>()
 }
 
 fn within<T: PartialOrd + Display>(key: &str, value: T, min: T, max: T) -> anyhow::Result<()> {

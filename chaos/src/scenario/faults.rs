@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::Span;
+use super::{FaultsWhen, Span};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -72,6 +72,26 @@ pub enum Hurt {
     FailsDisks,
     /// Disks are full, and processes may end by it; they are started when there is room.
     FillsDisks,
+}
+
+/// By what means it hurts. Of one means, what undoes one fault would undo another that is still on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Means {
+    /// Ends processes, or the disks under them, and brings them back.
+    Processes,
+    Pauses,
+    Links,
+}
+
+impl Hurt {
+    #[must_use]
+    pub const fn means(self) -> Means {
+        match self {
+            Self::Ends | Self::CutsPower | Self::StallsDisks | Self::FailsDisks | Self::FillsDisks => Means::Processes,
+            Self::Pauses => Means::Pauses,
+            Self::Cuts | Self::Slows => Means::Links,
+        }
+    }
 }
 
 impl FaultKind {
@@ -176,6 +196,12 @@ impl FaultKind {
         !matches!(self, Self::Bridge | Self::MajoritiesRing | Self::SlowLeader)
     }
 
+    /// Whether the nodes that it does not take away have a majority that hears each other whoever else is gone.
+    #[must_use]
+    pub const fn leaves_majority_alone(self) -> bool {
+        !matches!(self, Self::Bridge | Self::MajoritiesRing)
+    }
+
     /// How many of `nodes` are there for each other meanwhile.
     #[must_use]
     pub const fn nodes_left(self, nodes: u16) -> u16 {
@@ -254,6 +280,8 @@ pub struct Faults {
     pub random: Vec<RandomFaults>,
     /// At given moments after the phase began.
     pub at: Vec<FaultAt>,
+    /// When the product is in a state.
+    pub when: Vec<FaultsWhen>,
 }
 
 impl Faults {
@@ -271,7 +299,8 @@ impl Faults {
     }
 
     fn kinds(&self) -> impl Iterator<Item = FaultKind> {
-        self.random.iter().map(|one| one.kind).chain(self.at.iter().map(|one| one.kind))
+        let timed = self.random.iter().map(|one| one.kind).chain(self.at.iter().map(|one| one.kind));
+        timed.chain(self.when.iter().flat_map(|when| when.faults.iter().map(|one| one.kind)))
     }
 }
 
@@ -294,6 +323,8 @@ pub struct FaultAt {
     pub at: Span,
     pub lasts: Span,
     pub delay: Option<Span>,
+    /// Picks among several possible targets: this modulo their number. Without it, drawn from the seed.
+    pub choice: Option<u32>,
 }
 
 /// What must have happened, or the run is inconclusive.

@@ -9,6 +9,7 @@ mod check;
 mod faults;
 mod traffic;
 pub mod units;
+mod when;
 
 use std::path::Path;
 use std::time::Duration;
@@ -21,12 +22,13 @@ pub use faults::{FaultAt, FaultKind, Faults, Hurt, RandomFaults, Required};
 pub(crate) use traffic::merge;
 pub use traffic::{Clients, Policy, Series, Shares, Traffic};
 pub use units::{Rate, Share, Size, Span};
+pub use when::{FaultWhen, FaultsWhen, Measure, State, Threshold};
 
 use crate::history::{Bounds, RequiredFault};
 use crate::limits;
 
 /// Scenarios that come with the tool: name and text.
-pub const BUILT_IN: [(&str, &str); 22] = [
+pub const BUILT_IN: [(&str, &str); 23] = [
     ("bridge", include_str!("../../scenarios/bridge.toml")),
     ("casn2024-leader-kill", include_str!("../../scenarios/casn2024-leader-kill.toml")),
     ("clean", include_str!("../../scenarios/clean.toml")),
@@ -38,6 +40,7 @@ pub const BUILT_IN: [(&str, &str); 22] = [
     ("leader-kill", include_str!("../../scenarios/leader-kill.toml")),
     ("majorities-ring", include_str!("../../scenarios/majorities-ring.toml")),
     ("overload-3x", include_str!("../../scenarios/overload-3x.toml")),
+    ("paid-and-paused", include_str!("../../scenarios/paid-and-paused.toml")),
     ("pause-leader", include_str!("../../scenarios/pause-leader.toml")),
     ("payments-storm", include_str!("../../scenarios/payments-storm.toml")),
     ("power-cut", include_str!("../../scenarios/power-cut.toml")),
@@ -209,9 +212,15 @@ impl Scenario {
         }
     }
 
+    /// Those of a kind. What must have fired by a condition is known to the plan.
     #[must_use]
     pub fn required_faults(&self) -> Vec<RequiredFault> {
-        let required = |kind: &str, at_least, role: &str| RequiredFault { kind: kind.into(), at_least, role: role.into() };
+        let required = |kind: &str, at_least, role: &str| RequiredFault {
+            kind: kind.into(),
+            at_least,
+            role: role.into(),
+            ..RequiredFault::default()
+        };
         let faults = self.required.faults.iter().map(|(kind, count)| required(kind.name(), *count, kind.role()));
         let installs = self.required.snapshot_installs;
         faults.chain((installs > 0).then(|| required(Required::SNAPSHOT_INSTALLS, installs, ""))).collect()
@@ -272,6 +281,39 @@ mod tests {
             ("majorities-ring", "", "needs a cluster of 5"),
         ] {
             let error = with(kind, more).expect_err(kind);
+            assert!(error.contains(told), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_condition_is_on_what_nodes_report_and_its_faults_can_overlap() {
+        let with = |key: &str, value: &str| {
+            let text = BUILT_IN.iter().find(|(name, _)| *name == "paid-and-paused").expect("built in").1;
+            assert!(text.contains(key), "the scenario has no {key}");
+            Scenario::parse(&text.replacen(key, value, 1)).map_err(|error| format!("{error:#}"))
+        };
+        assert!(with("times = 4", "times = 4\nwithin = \"20s\"").is_ok_and(|scenario| scenario.faults.need_network()));
+        let with_fault = |kind: &str, more: &str| {
+            let first = "[[faults.when.faults]]\n";
+            with(first, &format!("{first}kind = \"{kind}\"\nlasts = \"1s\"\n{more}\n{first}"))
+        };
+        assert!(with_fault("kill-follower", "").is_ok());
+        for (refused, told) in [
+            (with("orders_awaiting_payment", "orders_awaiting"), "orders_awaiting"),
+            (with("orders_awaiting_payment = { at_least = 50 }", ""), "it names no state"),
+            (with("at_least = 50", "at_least = 0"), "at_least must be 1 to"),
+            (with("at_least = 50", "at_least = 50, again_below = 51"), "again_below must be 1 to 50, is 51"),
+            (with("at_least = 50", "at_least = 50, at_most = 90"), "at_most"),
+            (with("times = 4", "times = 0"), "faults.when.times must be 1 to"),
+            (with("required = 2", "required = 5"), "faults.when.required must be 0 to 4, is 5"),
+            (with("times = 4", "times = 4\nwithin = \"23s\""), "faults.when.within must be at most 21s 900ms"),
+            (with("apart = \"3s\"", "apart = \"3s\"\npause = \"1s\""), "pause"),
+            (with("lasts = \"2s\"", "lasts = \"9s\""), "faults.when.faults.lasts must be 0s to 8s"),
+            (with_fault("pause-follower", ""), "pause-leader and pause-follower overlap"),
+            (with_fault("slow-leader", "delay = \"5ms\""), "mute-leader and slow-leader overlap"),
+            (with("kind = \"mute-leader\"", "kind = \"bridge\""), "bridge leaves a majority only while nothing else"),
+        ] {
+            let error = refused.expect_err(told);
             assert!(error.contains(told), "{error}");
         }
     }
