@@ -139,7 +139,8 @@ pub fn wall_clock() -> SystemTime {
 }
 
 /// `target/drills/<time>-<scenario>-<seed>`
-fn default_folder(scenario: &str, seed: u64, wall: SystemTime) -> PathBuf {
+#[must_use]
+pub fn default_folder(scenario: &str, seed: u64, wall: SystemTime) -> PathBuf {
     let time: String = humantime::format_rfc3339_millis(wall).to_string().chars().filter(|c| !matches!(c, '-' | ':')).collect();
     Path::new(DRILLS).join(format!("{time}-{scenario}-{seed}"))
 }

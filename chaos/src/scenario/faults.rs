@@ -277,10 +277,13 @@ impl FaultKind {
 #[serde(deny_unknown_fields, default)]
 pub struct Faults {
     /// Spread over the phase, in an order and at moments drawn from the seed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub random: Vec<RandomFaults>,
     /// At given moments after the phase began.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub at: Vec<FaultAt>,
     /// When the product is in a state.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub when: Vec<FaultsWhen>,
 }
 
