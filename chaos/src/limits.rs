@@ -137,3 +137,5 @@ pub const SERVER_DEADLINE_MAX: Duration = Duration::from_secs(60);
 pub const ASK_IN_FLIGHT_MAX: usize = 64;
 /// How often the disk guard measures the run's folder.
 pub const GUARD_INTERVAL: Duration = Duration::from_secs(2);
+/// Between two looks of the guards at what the nodes say.
+pub const GUARD_LOOK_INTERVAL: Duration = Duration::from_millis(250);

@@ -48,17 +48,30 @@ fn write_plan(text: &mut String, scenario: &Scenario, seed: u64) -> std::fmt::Re
         text,
         "undo       every node that is down is started, a stopped one resumed, every cut healed; at the end all are stopped, their data removed"
     )?;
-    writeln!(text, "guards     {} of wall time, {} of disk", scenario.guards.wall_time, scenario.guards.disk)
+    let guards = &scenario.guards;
+    write!(text, "guards     {} of wall time, {} of disk", guards.wall_time, guards.disk)?;
+    if let Some(silence) = guards.no_contact {
+        write!(text, ", {silence} without contact")?;
+    }
+    if let Some(left) = guards.nodes_left_min(scenario.cluster.nodes) {
+        write!(text, ", {left} nodes left by each fault")?;
+    }
+    if let Some(money) = guards.money_at_risk {
+        write!(text, ", {} IDR at risk for {}", money.above_idr, money.lasts)?;
+    }
+    writeln!(text)
 }
 
 /// `at`: what its moment counts from.
 fn write_fault(text: &mut String, scenario: &Scenario, fault: &PlannedFault, at: &str) -> std::fmt::Result {
     let (kind, nodes) = (fault.kind.name(), scenario.cluster.nodes);
     let left = fault.kind.nodes_left(nodes);
+    let is_refused = scenario.guards.nodes_left_min(nodes).is_some_and(|least| left < least);
+    let refused = if is_refused { "  (guards.quorum_margin ends the run here)" } else { "" };
     let (number, at_ms, lasts_ms) = (fault.number, fault.at_ms, fault.lasts_ms);
     writeln!(
         text,
-        "  {number:>3}  {at:>2} {at_ms:>6} ms  {kind:<16} undone after {lasts_ms:>5} ms  there meanwhile: {left} of {nodes}"
+        "  {number:>3}  {at:>2} {at_ms:>6} ms  {kind:<16} undone after {lasts_ms:>5} ms  there meanwhile: {left} of {nodes}{refused}"
     )
 }
 
@@ -80,5 +93,15 @@ mod tests {
         let text = plan(&scenario, 7);
         let (_, of_condition) = text.split_once("when orders_awaiting_payment >= ").unwrap();
         assert!(of_condition.contains("pause-leader") && of_condition.contains("mute-leader"), "{text}");
+    }
+
+    #[test]
+    fn a_plan_says_which_fault_its_guards_will_not_let_fire() {
+        let (mut scenario, _) = Scenario::load("smoke").unwrap();
+        assert!(!plan(&scenario, 7).contains("quorum_margin"));
+        scenario.guards.quorum_margin = Some(0);
+        let text = plan(&scenario, 7);
+        let refused: Vec<&str> = text.lines().filter(|line| line.contains("quorum_margin")).collect();
+        assert!(refused.len() == 1 && refused[0].contains("kill-all"), "{text}");
     }
 }

@@ -10,6 +10,7 @@
 mod condition;
 mod cuts;
 mod disks;
+mod margin;
 pub mod plan;
 mod schedule;
 mod target;
@@ -24,7 +25,7 @@ use crate::cluster::{Cluster, Node};
 use crate::history::{FaultEvent, FaultStage, NodeRole, Record, Recorder};
 use crate::limits;
 use crate::network::{Direction, Passage};
-use crate::scenario::{FaultKind, Hurt};
+use crate::scenario::{FaultKind, Guards, Hurt};
 use plan::{Plan, PlannedFault};
 use schedule::Schedule;
 use target::Target;
@@ -32,7 +33,16 @@ use target::Target;
 /// Between two looks for an effect.
 const LOOK_PAUSE: Duration = Duration::from_millis(10);
 
-/// Returns when the last fault is undone: what a node did not do as it should. Calls `landed` for each that hurt.
+/// What came of the faults beside what is in the history.
+#[derive(Debug, Default)]
+pub struct Injected {
+    /// What a node did not do as it should.
+    pub problems: Vec<String>,
+    /// Why a guard did not let one fire; nothing fired after it.
+    pub refused: Option<String>,
+}
+
+/// Returns when the last fault is undone, or a guard refused one. Calls `landed` for each that hurt.
 ///
 /// # Errors
 /// The history can no longer be written, a process outlives SIGKILL, or one does not come up again.
@@ -40,14 +50,19 @@ pub async fn inject(
     cluster: &Cluster,
     recorder: &Recorder,
     plan: &Plan,
+    guards: &Guards,
     phase_start: Instant,
     landed: impl Fn(FaultKind),
-) -> anyhow::Result<Vec<String>> {
-    let mut problems = Vec::new();
+) -> anyhow::Result<Injected> {
+    let mut injected = Injected::default();
     let mut schedule = Schedule::new(plan, phase_start);
     while let Some(aimed) = schedule.next(cluster).await {
         for one in &aimed {
             Strike { cluster, recorder, fault: one.fault }.announce(&one.targets)?;
+        }
+        injected.refused = margin::refusal(cluster, guards, &aimed).await;
+        if injected.refused.is_some() {
+            return Ok(injected);
         }
         let strikes = aimed.iter().filter(|one| !one.targets.is_empty()).map(|one| async {
             let mut problems = Vec::new();
@@ -57,13 +72,13 @@ pub async fn inject(
             }
             anyhow::Ok(problems)
         });
-        problems.extend(try_join_all(strikes).await?.concat());
+        injected.problems.extend(try_join_all(strikes).await?.concat());
         schedule.undone(Instant::now());
     }
     for fault in schedule.missed() {
         Strike { cluster, recorder, fault }.announce(&[])?;
     }
-    Ok(problems)
+    Ok(injected)
 }
 
 /// One fault on its way.

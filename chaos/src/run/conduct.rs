@@ -1,5 +1,6 @@
 //! The phases of a run, in their order.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::settle::{ask_unknowns, buy_fresh, converge, outlast_what_was_given_up};
-use super::{Aftermath, Options};
+use super::{Aftermath, Ended, Options};
 use crate::auditor::Auditor;
 use crate::clerk::Clerk;
 use crate::client::Client;
@@ -38,6 +39,8 @@ const SUPERVISE_INTERVAL: Duration = Duration::from_millis(500);
 /// Times that a node is started again after it ended by itself.
 const SUPERVISED_RESTARTS_MAX: usize = 3;
 
+/// Complete, or ended by a guard that did not let a fault fire.
+///
 /// # Errors
 /// The tool or its surroundings failed.
 pub(super) async fn conduct(
@@ -47,7 +50,7 @@ pub(super) async fn conduct(
     recorder: Recorder,
     epoch_ms: u64,
     progress: &Progress,
-) -> anyhow::Result<Aftermath> {
+) -> anyhow::Result<Ended> {
     let scenario = &options.scenario;
     let planned = faults::plan::plan(scenario, options.seed);
     let mut facts = facts(options, epoch_ms, cluster.serial_key(), node_version(&options.binaries.node).await, &planned);
@@ -65,10 +68,13 @@ pub(super) async fn conduct(
     let collectors = Collectors::start(cluster, &recorder, folder)?;
     let mut aftermath = Aftermath::default();
     let phases = Phases { options, cluster, recorder: &recorder, market: &market, progress, planned: &planned };
-    tokio::select! {
+    let refused = tokio::select! {
         result = phases.go(epoch_ms, &mut aftermath) => result?,
         () = progress.print(cluster, &gauges) => unreachable!("it prints until it is dropped"),
-        result = supervise(cluster) => result?,
+        result = supervise(cluster) => match result? {},
+    };
+    if let Some(reason) = refused {
+        return Ok(Ended::Guard(reason));
     }
 
     phases.enter("scan", Phase::Scan)?;
@@ -94,7 +100,7 @@ pub(super) async fn conduct(
     facts.write(folder).context("writing run.json")?;
     ensure!(!market.history_is_closed(), HistoryClosed);
     phases.enter("end", Phase::End)?;
-    Ok(aftermath)
+    Ok(Ended::Complete(aftermath))
 }
 
 fn told(unexpected: &UnexpectedExit) -> String {
@@ -149,8 +155,9 @@ impl Phases<'_> {
         self.recorder.record(Record::Phase { at_ns: self.recorder.now_ns(), phase })
     }
 
-    /// From the warm-up to the drain. What the system fails to do is noted; the judge sees it in the history.
-    async fn go(&self, epoch_ms: u64, aftermath: &mut Aftermath) -> anyhow::Result<()> {
+    /// From the warm-up to the drain. What the system fails to do is noted; the judge sees it in the history. Ends early, with the
+    /// reason, if a guard did not let a fault fire.
+    async fn go(&self, epoch_ms: u64, aftermath: &mut Aftermath) -> anyhow::Result<Option<String>> {
         let scenario = &self.options.scenario;
         self.enter("warm-up", Phase::WarmUp)?;
         let start = Instant::now();
@@ -165,9 +172,12 @@ impl Phases<'_> {
         let landed = |_| {
             self.progress.faults_landed.fetch_add(1, Ordering::Relaxed);
         };
-        let injected = faults::inject(self.cluster, self.recorder, self.planned, faults_from, landed).await;
-        let disorders = aftermath.note(injected).unwrap_or_default();
-        aftermath.problems.extend(disorders);
+        let injected = faults::inject(self.cluster, self.recorder, self.planned, &scenario.guards, faults_from, landed).await;
+        let injected = aftermath.note(injected).unwrap_or_default();
+        aftermath.problems.extend(injected.problems);
+        if injected.refused.is_some() {
+            return Ok(injected.refused);
+        }
         tokio::time::sleep_until(faults_from + scenario.phases.faults.get()).await;
 
         aftermath.note(self.cluster.heal().await);
@@ -189,7 +199,7 @@ impl Phases<'_> {
         self.enter("drain", Phase::Drain)?;
         self.market.client.wait_silent().await;
         aftermath.note(converge(self.cluster, scenario.traffic.payment_window.get()).await);
-        Ok(())
+        Ok(None)
     }
 }
 
@@ -239,7 +249,7 @@ impl Offices {
 }
 
 /// Ends only with an error.
-async fn supervise(cluster: &Cluster) -> anyhow::Result<()> {
+async fn supervise(cluster: &Cluster) -> anyhow::Result<Infallible> {
     loop {
         tokio::time::sleep(SUPERVISE_INTERVAL).await;
         for node in cluster.nodes() {

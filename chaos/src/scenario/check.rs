@@ -21,9 +21,7 @@ pub(super) fn check(scenario: &Scenario) -> anyhow::Result<()> {
     let share = scenario.bounds.goodput_share.unwrap_or(1.0);
     ensure!(share > 0.0 && share <= 1.0, "bounds.goodput_share must be above 0 and at most 1, is {share}");
     ensure!(scenario.bounds.p99_factor >= 1.0, "bounds.p99_factor must be 1 or more, is {}", scenario.bounds.p99_factor);
-    // A guard below the run's own length, with the longest delays that can be drawn, would stop every run.
-    let length = scenario.traffic_length() + scenario.stay_max();
-    span_within("guards.wall_time", scenario.guards.wall_time, length, limits::WALL_TIME_MAX)
+    check_guards(scenario)
 }
 
 fn check_name(name: &str) -> anyhow::Result<()> {
@@ -162,6 +160,21 @@ fn check_when(scenario: &Scenario, when: &FaultsWhen) -> anyhow::Result<()> {
         when.fires_within(phase)
     );
     Ok(())
+}
+
+fn check_guards(scenario: &Scenario) -> anyhow::Result<()> {
+    let (guards, nodes) = (&scenario.guards, scenario.cluster.nodes);
+    // A guard below the run's own length, with the longest delays that can be drawn, would stop every run.
+    let length = scenario.traffic_length() + scenario.stay_max();
+    span_within("guards.wall_time", guards.wall_time, length, limits::WALL_TIME_MAX)?;
+    if let Some(margin) = guards.quorum_margin {
+        within("guards.quorum_margin", margin, 0, nodes - (nodes / 2 + 1))?;
+    }
+    if let Some(silence) = guards.no_contact {
+        span_within("guards.no_contact", silence, Duration::from_secs(1), limits::WALL_TIME_MAX)?;
+    }
+    let lasts = guards.money_at_risk.map(|money| money.lasts).unwrap_or_default();
+    span_within("guards.money_at_risk.lasts", lasts, Duration::ZERO, limits::WALL_TIME_MAX)
 }
 
 fn check_kind(key: &str, scenario: &Scenario, kind: FaultKind, delay: Option<Span>) -> anyhow::Result<()> {

@@ -7,6 +7,7 @@
 pub mod arrivals;
 mod check;
 mod faults;
+mod guards;
 mod traffic;
 pub mod units;
 mod when;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub use arrivals::Arrivals;
 pub use faults::{FaultAt, FaultKind, Faults, Hurt, RandomFaults, Required};
+pub use guards::{Guards, MoneyAtRisk};
 pub(crate) use traffic::merge;
 pub use traffic::{Clients, Policy, Series, Shares, Traffic};
 pub use units::{Rate, Share, Size, Span};
@@ -124,25 +126,6 @@ impl Default for TimeBounds {
             p99_floor: Span::from_millis(250),
             known: Span::from_millis(30_000),
             goodput_share: None,
-        }
-    }
-}
-
-/// The run is stopped and healed when one of these is reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Guards {
-    /// The whole run, judgement left out.
-    pub wall_time: Span,
-    /// The run's folder.
-    pub disk: Size,
-}
-
-impl Default for Guards {
-    fn default() -> Self {
-        Self {
-            wall_time: Span::from_millis(10 * 60 * 1_000),
-            disk: Size::try_from("8GiB".to_owned()).expect("a size with its unit"),
         }
     }
 }
@@ -358,6 +341,23 @@ mod tests {
         let error = error_of(&with("0", "1"));
         assert!(error.contains("required.snapshot_installs"), "{error}");
         assert!(Scenario::parse(&with("0", "0")).is_ok() && Scenario::parse(&with("150", "1")).is_ok());
+    }
+
+    #[test]
+    fn a_guard_has_its_bounds_and_no_key_that_is_unknown() {
+        let with = |guard: &str| Scenario::parse(&smoke_with("[bounds]", &format!("[guards]\n{guard}\n\n[bounds]")));
+        let money = |more: &str| format!("money_at_risk = {{ above_idr = 5000000, lasts = \"5s\"{more} }}");
+        let guards = with(&format!("quorum_margin = 1\nno_contact = \"20s\"\n{}", money(""))).expect("valid").guards;
+        assert_eq!((guards.nodes_left_min(3), Guards::default().nodes_left_min(3)), (Some(3), None));
+        for (guard, told) in [
+            ("quorum_margin = 2".to_owned(), "guards.quorum_margin must be 0 to 1, is 2"),
+            ("no_contact = \"10ms\"".to_owned(), "guards.no_contact must be 1s to"),
+            (money(", after = \"1s\""), "after"),
+            (money("").replace("5s", "5h"), "guards.money_at_risk.lasts must be 0s to 4h"),
+        ] {
+            let error = format!("{:#}", with(&guard).expect_err(told));
+            assert!(error.contains(told), "{error}");
+        }
     }
 
     #[test]
