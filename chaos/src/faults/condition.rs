@@ -16,15 +16,17 @@ impl<'a> Condition<'a> {
     }
 
     /// `leader`: what it says of itself now.
-    pub(super) fn becomes_true(&mut self, leader: &GetStatusResponse) -> bool {
-        let mut bounds = self.state.0.iter().map(|(measure, threshold)| (measure.of(leader), threshold));
-        if self.is_armed {
-            let is_true = bounds.all(|(value, threshold)| value >= threshold.at_least);
-            self.is_armed = !is_true;
-            return is_true;
-        }
-        self.is_armed = bounds.any(|(value, threshold)| value < threshold.again_below.unwrap_or(threshold.at_least));
-        false
+    pub(super) fn is_true(&mut self, leader: &GetStatusResponse) -> bool {
+        let bounds = || self.state.0.iter().map(|(measure, threshold)| (measure.of(leader), threshold));
+        let is_gone = bounds().any(|(value, threshold)| value < threshold.again_below.unwrap_or(threshold.at_least));
+        let is_there = bounds().all(|(value, threshold)| value >= threshold.at_least);
+        self.is_armed |= is_gone;
+        self.is_armed && is_there
+    }
+
+    /// Its faults are on their way.
+    pub(super) fn fire(&mut self) {
+        self.is_armed = false;
     }
 }
 
@@ -46,28 +48,43 @@ mod tests {
         State(bounds.iter().map(threshold).collect())
     }
 
+    /// What each look says, when all fire that may.
+    fn fires<const N: usize>(state: &State, seen: [(u64, u64); N]) -> [bool; N] {
+        let mut condition = Condition::new(state);
+        seen.map(|(orders, refunds)| {
+            let is_true = condition.is_true(&leader(orders, refunds));
+            if is_true {
+                condition.fire();
+            }
+            is_true
+        })
+    }
+
     #[test]
     fn a_condition_becomes_true_on_the_edge_and_again_only_after_it_was_false() {
         let state = state(&[(Measure::OrdersAwaitingPayment, 50, None)]);
-        let mut condition = Condition::new(&state);
-        let fires = [49, 50, 80, 50, 49, 50, 60].map(|orders| condition.becomes_true(&leader(orders, 0)));
-        assert_eq!(fires, [false, true, false, false, false, true, false]);
+        let seen = [49, 50, 80, 50, 49, 50, 60].map(|orders| (orders, 0));
+        assert_eq!(fires(&state, seen), [false, true, false, false, false, true, false]);
     }
 
     #[test]
     fn a_measure_that_hovers_about_its_bound_does_not_fire_again() {
         let state = state(&[(Measure::OrdersAwaitingPayment, 50, Some(30))]);
-        let mut condition = Condition::new(&state);
-        let fires = [50, 49, 50, 30, 50, 29, 49, 50].map(|orders| condition.becomes_true(&leader(orders, 0)));
-        assert_eq!(fires, [true, false, false, false, false, false, false, true]);
+        let seen = [50, 49, 50, 30, 50, 29, 49, 50].map(|orders| (orders, 0));
+        assert_eq!(fires(&state, seen), [true, false, false, false, false, false, false, true]);
     }
 
     #[test]
     fn all_of_a_state_must_be_true_at_once_and_any_of_it_may_go() {
         let state = state(&[(Measure::OrdersAwaitingPayment, 50, None), (Measure::RefundsDue, 2, None)]);
-        let mut condition = Condition::new(&state);
         let seen = [(60, 1), (40, 5), (50, 2), (50, 1), (50, 2)];
-        let fires = seen.map(|(orders, refunds)| condition.becomes_true(&leader(orders, refunds)));
-        assert_eq!(fires, [false, false, true, false, true]);
+        assert_eq!(fires(&state, seen), [false, false, true, false, true]);
+    }
+
+    #[test]
+    fn a_condition_that_may_not_fire_yet_stays_true() {
+        let state = state(&[(Measure::OrdersAwaitingPayment, 50, None)]);
+        let mut condition = Condition::new(&state);
+        assert!([50, 60, 50].into_iter().all(|orders| condition.is_true(&leader(orders, 0))));
     }
 }

@@ -89,6 +89,7 @@ pub fn shrink(failed: &Failed, options: &Options, interrupt: &Interrupt) -> anyh
     let pieces = Pieces::of(&failed.scenario, &failed.plan);
     let (count, violated) = (pieces.len(), failed.violated.join(" "));
     println!("shrinking {}, seed {}: {count} faults, broken: {violated}", failed.run, failed.seed);
+    println!("nodes     {}", options.binaries.node.display());
     let mut trials = Trials {
         binaries: &options.binaries,
         interrupt,
