@@ -130,3 +130,59 @@ impl Trials<'_> {
         Ok(judgement)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn trials<'a>(binaries: &'a Binaries, interrupt: &'a Interrupt, runs_max: u32) -> Trials<'a> {
+        Trials {
+            binaries,
+            interrupt,
+            seed: 1,
+            named: ["V1".to_owned(), "V11".to_owned()].into(),
+            folder: PathBuf::new(),
+            repeats: 3,
+            runs_max,
+            until: Instant::now() + Duration::from_secs(3_600),
+            tally: Tally::default(),
+        }
+    }
+
+    #[test]
+    fn only_a_run_that_breaks_what_was_broken_before_fails() {
+        let (binaries, interrupt) = (Binaries { node: "no-node".into(), tool: "no-tool".into() }, Interrupt::never());
+        let (scenario, _) = Scenario::load("smoke").unwrap();
+        for (exit, violated, expected, stopped) in [
+            (Exit::Violated, "V11", Trial::Fails, None),
+            (Exit::Violated, "V14", Trial::Holds, None),
+            (Exit::Held, "", Trial::Holds, None),
+            (Exit::Inconclusive, "", Trial::Holds, None),
+            (Exit::ToolFailed, "", Trial::Holds, None),
+            (Exit::Guarded, "", Trial::Holds, None),
+            (Exit::Residue, "", Trial::Untried, Some(Stopped::Residue)),
+            (Exit::Interrupted, "", Trial::Untried, Some(Stopped::Interrupted)),
+        ] {
+            let mut trials = trials(&binaries, &interrupt, 100);
+            let violated = violated.split_whitespace().map(str::to_owned).collect();
+            let judgement = Judgement { exit, violated, reasons: Vec::new(), folder: None, verdict: None };
+            let (trial, told) = trials.ruled(&scenario, 2, &judgement);
+            assert_eq!((trial, trials.tally.stopped), (expected, stopped), "{exit:?}: {told}");
+            assert_eq!(trials.tally.smallest.is_some(), expected == Trial::Fails);
+        }
+    }
+
+    #[test]
+    fn nothing_is_tried_beyond_the_budget() {
+        let (binaries, interrupt) = (Binaries { node: "no-node".into(), tool: "no-tool".into() }, Interrupt::never());
+        let (scenario, _) = Scenario::load("smoke").unwrap();
+        let mut without_runs = trials(&binaries, &interrupt, 0);
+        let mut without_time = Trials { until: Instant::now(), ..trials(&binaries, &interrupt, 100) };
+        for trials in [&mut without_runs, &mut without_time] {
+            assert_eq!(trials.of(&scenario, "all of it"), Trial::Untried);
+            assert_eq!((trials.tally.stopped, trials.tally.runs), (Some(Stopped::Budget), 0));
+        }
+    }
+}
