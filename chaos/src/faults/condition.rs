@@ -3,7 +3,8 @@
 use crate::proto::admin::GetStatusResponse;
 use crate::scenario::State;
 
-/// Fires on the edge: once it was true, its state must be seen to have gone before it can become true again.
+/// Once it has fired, a measure with an `again_below` must be seen below that before it is true again; so that a measure that hovers
+/// about its bound is one event. Without one, it is true for as long as its state lasts.
 #[derive(Debug)]
 pub(super) struct Condition<'a> {
     state: &'a State,
@@ -18,15 +19,13 @@ impl<'a> Condition<'a> {
     /// `leader`: what it says of itself now.
     pub(super) fn is_true(&mut self, leader: &GetStatusResponse) -> bool {
         let bounds = || self.state.0.iter().map(|(measure, threshold)| (measure.of(leader), threshold));
-        let is_gone = bounds().any(|(value, threshold)| value < threshold.again_below.unwrap_or(threshold.at_least));
-        let is_there = bounds().all(|(value, threshold)| value >= threshold.at_least);
-        self.is_armed |= is_gone;
-        self.is_armed && is_there
+        self.is_armed |= bounds().any(|(value, threshold)| threshold.again_below.is_some_and(|below| value < below));
+        self.is_armed && bounds().all(|(value, threshold)| value >= threshold.at_least)
     }
 
     /// Its faults are on their way.
     pub(super) fn fire(&mut self) {
-        self.is_armed = false;
+        self.is_armed = self.state.0.values().all(|threshold| threshold.again_below.is_none());
     }
 }
 
@@ -61,14 +60,14 @@ mod tests {
     }
 
     #[test]
-    fn a_condition_becomes_true_on_the_edge_and_again_only_after_it_was_false() {
+    fn a_condition_is_true_while_its_state_lasts() {
         let state = state(&[(Measure::OrdersAwaitingPayment, 50, None)]);
-        let seen = [49, 50, 80, 50, 49, 50, 60].map(|orders| (orders, 0));
-        assert_eq!(fires(&state, seen), [false, true, false, false, false, true, false]);
+        let seen = [49, 50, 80, 50, 49, 50].map(|orders| (orders, 0));
+        assert_eq!(fires(&state, seen), [false, true, true, true, false, true]);
     }
 
     #[test]
-    fn a_measure_that_hovers_about_its_bound_does_not_fire_again() {
+    fn a_measure_that_hovers_about_its_bound_fires_once_until_it_was_below_the_other() {
         let state = state(&[(Measure::OrdersAwaitingPayment, 50, Some(30))]);
         let seen = [50, 49, 50, 30, 50, 29, 49, 50].map(|orders| (orders, 0));
         assert_eq!(fires(&state, seen), [true, false, false, false, false, false, false, true]);
@@ -76,9 +75,9 @@ mod tests {
 
     #[test]
     fn all_of_a_state_must_be_true_at_once_and_any_of_it_may_go() {
-        let state = state(&[(Measure::OrdersAwaitingPayment, 50, None), (Measure::RefundsDue, 2, None)]);
-        let seen = [(60, 1), (40, 5), (50, 2), (50, 1), (50, 2)];
-        assert_eq!(fires(&state, seen), [false, false, true, false, true]);
+        let state = state(&[(Measure::OrdersAwaitingPayment, 50, Some(50)), (Measure::RefundsDue, 2, Some(2))]);
+        let seen = [(60, 1), (40, 5), (50, 2), (50, 2), (50, 1), (50, 2)];
+        assert_eq!(fires(&state, seen), [false, false, true, false, false, true]);
     }
 
     #[test]

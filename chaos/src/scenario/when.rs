@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{FaultKind, Span};
 use crate::proto::admin::{GetStatusResponse, Member};
 
-/// A condition, and the faults that fire when it becomes true. These may overlap; those of two conditions never do.
+/// A condition, and the faults that fire when it is true. These may overlap; those of two conditions never do.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct FaultsWhen {
@@ -77,7 +77,7 @@ pub struct State(pub BTreeMap<Measure, Threshold>);
 #[serde(deny_unknown_fields)]
 pub struct Threshold {
     pub at_least: u64,
-    /// Once the condition was true, it can become so again only after the measure was below this; without it, below `at_least`.
+    /// Once it has fired, it fires again only after the measure was below this; without it, also if it just stays.
     pub again_below: Option<u64>,
 }
 
