@@ -45,7 +45,7 @@ fn healed(run: &Path) -> anyhow::Result<Option<Healed>> {
     if undo::is_at_work(run)? { Ok(None) } else { undo::heal(run, limits::ORPHANS_SHOWN).map(Some) }
 }
 
-/// The folder itself, or those in it. None, where runs are kept and nothing was ever run.
+/// The folder itself, or those in it, and in those of a `shrink` in it. None, where runs are kept and nothing was ever run.
 fn runs(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     if undo::has_journal(folder) {
         return Ok(vec![folder.to_owned()]);
@@ -53,14 +53,20 @@ fn runs(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     if folder == Path::new(DRILLS) && !folder.exists() {
         return Ok(Vec::new());
     }
-    let reading = || format!("reading {}", folder.display());
     let mut runs = Vec::new();
-    for entry in std::fs::read_dir(folder).with_context(reading)? {
-        runs.push(entry.with_context(reading)?.path());
+    for path in entries(folder)? {
+        let may_hold_runs = !undo::has_journal(&path) && path.is_dir();
+        runs.extend(if may_hold_runs { entries(&path)? } else { vec![path] });
     }
     runs.retain(|run| undo::has_journal(run));
     runs.sort();
     Ok(runs)
+}
+
+fn entries(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let reading = || format!("reading {}", folder.display());
+    let entries = std::fs::read_dir(folder).with_context(reading)?;
+    entries.map(|entry| Ok(entry.with_context(reading)?.path())).collect()
 }
 
 #[cfg(test)]
@@ -76,7 +82,10 @@ mod tests {
             let journal = Journal::create(&folder.path().join(run)).unwrap();
             journal.will(&Undo::Unmount { at: folder.path().join(run).join("disk") }).unwrap();
         }
-        assert_eq!(runs(folder.path()).unwrap().len(), 2);
+        let of_a_shrink = folder.path().join("shrink/001-1");
+        std::fs::create_dir_all(&of_a_shrink).unwrap();
+        let _journal = Journal::create(&of_a_shrink).unwrap();
+        assert_eq!(runs(folder.path()).unwrap().len(), 3);
         assert_eq!(runs(&folder.path().join("one")).unwrap(), [folder.path().join("one")]);
         assert!(runs(&folder.path().join("none")).is_err(), "a mistyped name is not a clean machine");
         assert_eq!(heal_and_print(folder.path()).unwrap(), Exit::Inconclusive, "this process is at work on them");

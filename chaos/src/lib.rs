@@ -43,6 +43,7 @@ pub mod run;
 pub mod runs;
 pub mod scenario;
 pub mod serial_code;
+pub mod shrink;
 pub mod traffic;
 pub mod undo;
 pub mod verdict;

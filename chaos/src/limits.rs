@@ -31,6 +31,14 @@ pub const BUYERS_IN_FLIGHT_MAX: u32 = 1_000_000;
 /// Faults of one kind.
 pub const FAULTS_MAX: u32 = 10_000;
 
+/// How often a condition may fire its faults.
+pub const WHEN_TIMES_MAX: u32 = 1_000;
+/// Of faults that overlap: one waits for a node that another still holds, and whoever waits gives up after this at the soonest
+/// (`DISK_FAILURE_NOTICED`, `STOP_DEADLINE`, `READY_DEADLINE`).
+pub const OVERLAPPING_LASTS_MAX: Duration = Duration::from_secs(8);
+/// Between two looks whether a condition is true: short beside the time-out of an election.
+pub const CONDITION_INTERVAL: Duration = Duration::from_millis(50);
+
 /// By how much two clocks of one machine may differ over a drill, milliseconds: the nodes tell time by the wall clock, which is
 /// set and slewed, the tool by the steady one.
 pub const CLOCK_SLACK_MS: u64 = 1_000;
@@ -145,3 +153,5 @@ pub const SERVER_DEADLINE_MAX: Duration = Duration::from_secs(60);
 pub const ASK_IN_FLIGHT_MAX: usize = 64;
 /// How often the disk guard measures the run's folder.
 pub const GUARD_INTERVAL: Duration = Duration::from_secs(2);
+/// Between two looks of the guards at what the nodes say.
+pub const GUARD_LOOK_INTERVAL: Duration = Duration::from_millis(250);

@@ -15,7 +15,8 @@ use stampede_chaos::interrupt::Interrupt;
 use stampede_chaos::planted;
 use stampede_chaos::run::{self, Options};
 use stampede_chaos::runs::{self, Format, PastRun};
-use stampede_chaos::scenario::Scenario;
+use stampede_chaos::scenario::{Scenario, Span};
+use stampede_chaos::shrink::{self, Failed};
 use stampede_chaos::verdict::Exit;
 use stampede_chaos::{doctor, heal, judge, plan_text};
 
@@ -31,6 +32,14 @@ const EXIT_CODES: &str = "Exit codes:
   5    healing left something behind
   64   usage
   130  interrupted";
+
+const SHRINK_EXIT_CODES: &str = "Exit codes:
+  0    there is a smallest scenario
+  2    the failure did not show again, or this machine cannot run the scenario
+  3    the tool or its surroundings failed
+  5    healing left something behind
+  64   usage, or a run that broke no invariant
+  130  interrupted; the smallest scenario so far is kept";
 
 #[derive(Parser)]
 #[command(name = "stampede-chaos", version, about = "Breaks a stampede cluster during a rush, and says whether it held", after_help = EXIT_CODES)]
@@ -69,6 +78,9 @@ enum Command {
         #[command(flatten)]
         output: Output,
     },
+    /// Leave out faults of a run that broke an invariant as long as it still breaks, and print the smallest scenario.
+    #[command(after_help = SHRINK_EXIT_CODES)]
+    Shrink(ShrinkArguments),
     /// Print what a run would do: phases, load, each fault with its moment.
     Plan {
         /// A scenario's file, or the name of one that is built in.
@@ -135,6 +147,27 @@ struct RunArguments {
     keep_data: bool,
 }
 
+#[derive(clap::Args)]
+struct ShrinkArguments {
+    /// A run's folder, or its name under target/drills.
+    run: PathBuf,
+    /// Runs of a candidate before it counts as sound; one that fails is enough.
+    #[arg(long, default_value_t = shrink::REPEATS, value_parser = clap::value_parser!(u32).range(1..=i64::from(shrink::REPEATS_MAX)))]
+    repeat: u32,
+    /// Runs in all, at most.
+    #[arg(long, default_value_t = shrink::RUNS, value_parser = clap::value_parser!(u32).range(1..=i64::from(shrink::RUNS_MAX)))]
+    runs_max: u32,
+    /// No run begins after so long.
+    #[arg(long, default_value = "2h", value_parser = |text: &str| Span::try_from(text.to_owned()))]
+    time_max: Span,
+    /// Holds a folder for each run, and the smallest scenario; a new one under target/drills if not given.
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// The stampede program; beside this tool or target/debug/stampede if not given.
+    #[arg(long)]
+    node_binary: Option<PathBuf>,
+}
+
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -174,6 +207,7 @@ fn execute(command: Command) -> anyhow::Result<Exit> {
         Command::Diff { a, b, output } => {
             of_runs([runs::find(&a), runs::find(&b)], |[a, b]| runs::diff::render(a, b, output.output))
         }
+        Command::Shrink(arguments) => shrink_run(arguments),
         Command::Plan { scenario, seed } => match Scenario::load(&scenario) {
             Ok((scenario, _)) => {
                 print!("{}", plan_text::plan(&scenario, seed));
@@ -228,6 +262,19 @@ fn run_scenario(arguments: RunArguments) -> anyhow::Result<Exit> {
     println!("seed    {seed}");
     println!("again   {}", options.command);
     Ok(judgement.exit)
+}
+
+fn shrink_run(arguments: ShrinkArguments) -> anyhow::Result<Exit> {
+    let failed = match runs::find(&arguments.run).and_then(PastRun::read).and_then(|run| Failed::read(&run)) {
+        Ok(failed) => failed,
+        Err(error) => return Ok(usage(&error)),
+    };
+    let tool = std::env::current_exe()?;
+    let node = find_node_binary(arguments.node_binary.as_deref(), &tool)?;
+    let ShrinkArguments { repeat: repeats, runs_max, out, .. } = arguments;
+    let options =
+        shrink::Options { binaries: Binaries { node, tool }, repeats, runs_max, time_max: arguments.time_max.get(), out };
+    shrink::shrink(&failed, &options, &Interrupt::listen()?)
 }
 
 /// Prints what is to be said of earlier runs. A folder that is none is the caller's mistake, a damaged one is not.

@@ -242,6 +242,21 @@ fn a_guard_that_trips_ends_the_drill_with_4_and_leaves_no_process() {
 }
 
 #[test]
+fn a_fault_that_would_leave_no_majority_is_not_fired_and_ends_the_drill_with_4() {
+    let _alone = one_at_a_time();
+    let mut drill = Drill::start(&format!("{}\n[guards]\nquorum_margin = 0\n", SHORT.replace("kill-leader", "kill-all")));
+    let mut said = String::new();
+    std::io::Read::read_to_string(&mut drill.stderr, &mut said).unwrap();
+    let mut printed = String::new();
+    std::io::Read::read_to_string(&mut drill.tool.stdout.take().unwrap(), &mut printed).unwrap();
+    assert_eq!(drill.tool.wait().unwrap().code(), Some(4), "{said}\n{printed}");
+    assert!(printed.contains("guards.quorum_margin: kill-all would leave 0 of 3 nodes"), "{printed}");
+    let pids = drill.node_pids();
+    assert!(pids.len() == 3, "none was started again, for none was killed: {pids:?}");
+    assert!(pids.iter().all(|pid| is_gone(*pid)), "every node is gone when the tool is");
+}
+
+#[test]
 fn an_interrupted_hunt_for_planted_bugs_ends_with_130() {
     let _alone = one_at_a_time();
     let folder = tempfile::tempdir().unwrap();

@@ -69,6 +69,19 @@ fn a_node_that_does_not_start_is_the_surroundings_failure_and_not_the_systems() 
     assert_eq!(said.lines().last(), Some("exit    3 (the tool or its surroundings failed)"), "whatever make makes of it");
 }
 
+#[test]
+fn only_a_run_that_broke_an_invariant_can_be_shrunk() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let failed = tool(&["run", "clean", "--seed", "1", "--out", out.to_str().unwrap(), "--node-binary", "/bin/false"]);
+    assert_eq!(failed.status.code(), Some(3));
+    let output = tool(&["shrink", out.to_str().unwrap(), "--node-binary", "/bin/false"]);
+    assert_eq!(output.status.code(), Some(64), "{}", text(&output.stdout));
+    assert!(text(&output.stderr).contains("only a run that broke an invariant (1)"), "{}", text(&output.stderr));
+    assert_eq!(tool(&["shrink", folder.path().to_str().unwrap()]).status.code(), Some(64), "it is no run's");
+    assert_eq!(tool(&["shrink", out.to_str().unwrap(), "--repeat", "0"]).status.code(), Some(64));
+}
+
 /// A cluster of one program that is no node and ignores SIGTERM, started; it lives in the folder.
 async fn a_deaf_cluster(folder: &Path) -> (Cluster, HistoryWriter) {
     let (_, text) = Scenario::load("clean").unwrap();

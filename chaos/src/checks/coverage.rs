@@ -15,6 +15,7 @@ pub fn faults_landed(evidence: &Evidence) -> Finding {
     for required in &evidence.facts.required_faults {
         let count = match required.kind.as_str() {
             Required::SNAPSHOT_INSTALLS => snapshot_installs(&evidence.statuses).len(),
+            _ if !required.rounds.is_empty() => rounds_landed(&landed, &required.rounds),
             _ => landed.iter().filter(|fault| counts_for(evidence, fault, required)).count(),
         };
         finding.checked += count as u64;
@@ -55,6 +56,12 @@ fn landed(evidence: &Evidence) -> Vec<Landed> {
     let wants_all = |fault: &Landed| [FaultKind::KillAll, FaultKind::PowerCutAll].iter().any(|all| *fault.kind == *all.name());
     let is_whole = |fault: &Landed| evidence.facts.nodes.iter().all(|node| fault.nodes.contains(node));
     faults.into_values().filter(|fault| !wants_all(fault) || is_whole(fault)).collect()
+}
+
+/// How often a condition became true and all of its faults landed.
+fn rounds_landed(landed: &[Landed], rounds: &[Vec<u32>]) -> usize {
+    let is_landed = |number: &u32| landed.iter().any(|fault| fault.fault == *number);
+    rounds.iter().filter(|round| round.iter().all(is_landed)).count()
 }
 
 fn counts_for(evidence: &Evidence, fault: &Landed, required: &RequiredFault) -> bool {
@@ -99,6 +106,33 @@ pub fn faults_by_kind(evidence: &Evidence) -> BTreeMap<String, u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::history::{FaultEvent, NodeRole};
+
+    #[test]
+    fn a_condition_that_did_not_fire_as_often_as_required_leaves_the_run_unsure() {
+        let event = |fault, stage| FaultEvent {
+            at_ns: 1,
+            fault,
+            stage,
+            kind: "pause-leader".into(),
+            node: 1,
+            role: NodeRole::Leader,
+            term: 1,
+        };
+        let unsure = |landed: &[u32], at_least| {
+            let rounds = vec![vec![4, 5], vec![6, 7]];
+            let kind = "what fires when term >= 2".to_owned();
+            let required = RequiredFault { kind, at_least, rounds, ..RequiredFault::default() };
+            let mut evidence = Evidence::default();
+            evidence.facts.required_faults = vec![required];
+            evidence.faults = landed.iter().map(|fault| event(*fault, FaultStage::Effective)).collect();
+            faults_landed(&evidence).inconclusive
+        };
+        assert!(unsure(&[4, 5], 1).is_empty() && unsure(&[4, 5, 6, 7], 2).is_empty());
+        let told = unsure(&[4, 5, 6], 2);
+        assert!(told[0].contains("when term >= 2 landed 1 times, 2 are required"), "all of its faults must land: {told:?}");
+        assert!(!unsure(&[], 1).is_empty());
+    }
 
     #[test]
     fn a_snapshot_counts_as_installed_if_the_log_begins_right_behind_it_and_beyond_its_former_end() {

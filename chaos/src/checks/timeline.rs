@@ -87,7 +87,8 @@ impl Window {
     }
 }
 
-/// One for each fault that was seen to hurt, in the order of their numbers.
+/// One for each fault that was seen to hurt, in the order in which they fired. Of faults that overlap, the next begins before the one
+/// before it is undone: whatever is still broken by that keeps nodes from being healthy.
 #[must_use]
 pub fn windows(evidence: &Evidence) -> Vec<Window> {
     let mut windows: BTreeMap<u32, Window> = BTreeMap::new();
@@ -117,7 +118,10 @@ pub fn windows(evidence: &Evidence) -> Vec<Window> {
     }
     let health = Health::of(evidence);
     let windows = windows.into_values().filter(|window| landed.contains(&window.fault));
-    windows.map(|window| Window { healthy_ns: health.from(window.fired_ns), ..window }).collect()
+    let mut windows: Vec<Window> =
+        windows.map(|window| Window { healthy_ns: health.from(window.fired_ns), ..window }).collect();
+    windows.sort_by_key(|window| window.fired_ns);
+    windows
 }
 
 /// While some node was down and a majority up.
@@ -136,39 +140,33 @@ struct Health {
     majority: usize,
 }
 
+/// What happened to one node.
+#[derive(Clone, Copy)]
+enum Change {
+    Answers,
+    Ends,
+    /// It lives, and this fault keeps it from the others.
+    Held(u32),
+    LetGo(u32),
+}
+
 impl Health {
     fn of(evidence: &Evidence) -> Self {
-        let mut changes: Vec<(u64, u16, bool)> = Vec::new();
-        for event in &evidence.processes {
-            match event.step {
-                ProcessStep::Ready => changes.push((event.at_ns, event.node, true)),
-                ProcessStep::Exited { .. } => changes.push((event.at_ns, event.node, false)),
-                ProcessStep::Started { .. } => {}
-            }
-        }
-        for event in &evidence.faults {
-            // (A kind of another version of the tool is taken for a kill.)
-            let (takes_away, ends) =
-                FaultKind::named(&event.kind).map_or((true, true), |kind| (kind.takes_away(), kind.ends()));
-            match event.stage {
-                // A signal ends a node's health; its exit is only noticed later.
-                FaultStage::Injected if takes_away => changes.push((event.at_ns, event.node, false)),
-                // A process that ended is healthy again from its first answer on.
-                FaultStage::Healed if takes_away && !ends => changes.push((event.at_ns, event.node, true)),
-                _ => {}
-            }
-        }
-        changes.sort_unstable();
         let mut up: BTreeSet<u16> = BTreeSet::new();
-        let after = |(at_ns, node, is_up)| {
-            if is_up {
-                up.insert(node);
-            } else {
-                up.remove(&node);
+        let mut held: BTreeSet<(u16, u32)> = BTreeSet::new();
+        let mut changes = Vec::new();
+        for (at_ns, node, change) in changes_of(evidence) {
+            match change {
+                Change::Answers => drop(up.insert(node)),
+                Change::Ends => drop(up.remove(&node)),
+                Change::Held(fault) => drop(held.insert((node, fault))),
+                Change::LetGo(fault) => drop(held.remove(&(node, fault))),
             }
-            (at_ns, up.len())
-        };
-        Self { changes: changes.into_iter().map(after).collect(), majority: evidence.facts.majority() }
+            // One that two faults hold is there when both have let it go.
+            let is_held = |node: u16| held.range((node, 0)..=(node, u32::MAX)).next().is_some();
+            changes.push((at_ns, up.iter().filter(|node| !is_held(**node)).count()));
+        }
+        Self { changes, majority: evidence.facts.majority() }
     }
 
     /// The first moment, from `from_ns` on, at which a majority was up.
@@ -179,6 +177,31 @@ impl Health {
         }
         self.changes[next..].iter().find(|(_, up)| *up >= self.majority).map(|(at_ns, _)| *at_ns)
     }
+}
+
+/// In the order of time.
+fn changes_of(evidence: &Evidence) -> Vec<(u64, u16, Change)> {
+    let mut changes: Vec<(u64, u16, Change)> = Vec::new();
+    for event in &evidence.processes {
+        match event.step {
+            ProcessStep::Ready => changes.push((event.at_ns, event.node, Change::Answers)),
+            ProcessStep::Exited { .. } => changes.push((event.at_ns, event.node, Change::Ends)),
+            ProcessStep::Started { .. } => {}
+        }
+    }
+    for event in &evidence.faults {
+        // (A kind of another version of the tool is taken for a kill.)
+        let (takes_away, ends) = FaultKind::named(&event.kind).map_or((true, true), |kind| (kind.takes_away(), kind.ends()));
+        match event.stage {
+            // A signal ends a node's health; its exit is only noticed later. It is healthy again from its first answer on.
+            FaultStage::Injected if takes_away && ends => changes.push((event.at_ns, event.node, Change::Ends)),
+            FaultStage::Injected if takes_away => changes.push((event.at_ns, event.node, Change::Held(event.fault))),
+            FaultStage::Healed if takes_away && !ends => changes.push((event.at_ns, event.node, Change::LetGo(event.fault))),
+            _ => {}
+        }
+    }
+    changes.sort_by_key(|(at_ns, ..)| *at_ns);
+    changes
 }
 
 /// Around each leader kill, the longest time without an acknowledged write that begins or lasts after it, nanoseconds.
@@ -210,7 +233,11 @@ mod tests {
     use crate::history::{FaultEvent, ProcessEvent, RunFacts};
 
     fn fault(at_ns: u64, stage: FaultStage, kind: FaultKind, node: u16) -> FaultEvent {
-        FaultEvent { at_ns, fault: 1, stage, kind: kind.name().into(), node, role: NodeRole::Leader, term: 1 }
+        numbered(1, at_ns, stage, kind, node)
+    }
+
+    fn numbered(fault: u32, at_ns: u64, stage: FaultStage, kind: FaultKind, node: u16) -> FaultEvent {
+        FaultEvent { at_ns, fault, stage, kind: kind.name().into(), node, role: NodeRole::Leader, term: 1 }
     }
 
     fn ready(at_ns: u64, node: u16) -> ProcessEvent {
@@ -250,5 +277,49 @@ mod tests {
         let evidence = evidence(cut.to_vec(), &[]);
         let outage = partial_outages(&evidence).pop();
         assert_eq!(outage, Some(100..150));
+    }
+
+    /// Injected, effective and healed.
+    fn hit(fault: u32, kind: FaultKind, node: u16, [at_ns, healed_ns]: [u64; 2]) -> [FaultEvent; 3] {
+        let stages = [(at_ns, FaultStage::Injected), (at_ns, FaultStage::Effective), (healed_ns, FaultStage::Healed)];
+        stages.map(|(at_ns, stage)| numbered(fault, at_ns, stage, kind, node))
+    }
+
+    #[test]
+    fn a_node_that_two_faults_hold_is_there_when_both_have_let_it_go() {
+        let pause = hit(1, FaultKind::PauseLeader, 1, [100, 150]);
+        let mute = hit(2, FaultKind::MuteLeader, 1, [110, 200]);
+        let evidence = evidence([pause, mute].concat(), &[]);
+        let after_start = partial_outages(&evidence).into_iter().filter(|outage| outage.start >= 100);
+        let (starts, ends): (Vec<u64>, Vec<u64>) = after_start.map(|outage| (outage.start, outage.end)).unzip();
+        assert_eq!((starts.first(), ends.last()), (Some(&100), Some(&200)));
+    }
+
+    #[test]
+    fn of_overlapping_faults_the_majority_is_healthy_when_enough_are_undone() {
+        // The leader sleeps, and one follower is dead: two of three are away until the leader wakes.
+        let pause = hit(1, FaultKind::PauseLeader, 1, [100, 150]);
+        let kill = hit(2, FaultKind::KillFollower, 2, [120, 190]);
+        let evidence = evidence([pause, kill].concat(), &[ready(190, 2)]);
+        let healthy: Vec<_> = windows(&evidence).iter().map(|window| (window.fault, window.healthy_ns)).collect();
+        assert_eq!(healthy, [(1, Some(100)), (2, Some(150))]);
+    }
+
+    #[test]
+    fn a_node_that_is_started_while_it_is_cut_off_is_not_there_yet() {
+        let isolate = hit(1, FaultKind::IsolateFollower, 2, [100, 250]);
+        let kill = hit(2, FaultKind::KillFollower, 2, [120, 190]);
+        let other = hit(3, FaultKind::KillLeader, 1, [195, 260]);
+        let evidence = evidence([isolate, kill, other].concat(), &[ready(190, 2), ready(260, 1)]);
+        assert_eq!(windows(&evidence)[2].healthy_ns, Some(250));
+    }
+
+    #[test]
+    fn windows_stand_in_the_order_in_which_their_faults_fired() {
+        // Those of conditions have the higher numbers, whenever they fire.
+        let by_condition = hit(7, FaultKind::PauseLeader, 1, [100, 110]);
+        let timed = hit(1, FaultKind::PauseLeader, 1, [200, 210]);
+        let evidence = evidence([timed, by_condition].concat(), &[]);
+        assert_eq!(windows(&evidence).iter().map(|window| window.fault).collect::<Vec<_>>(), [7, 1]);
     }
 }

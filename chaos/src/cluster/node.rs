@@ -296,6 +296,12 @@ impl Node {
         self.shared.told_to_end.store(true, Ordering::SeqCst);
     }
 
+    /// That it does not answer is as it should be.
+    #[must_use]
+    pub fn is_told_to_end(&self) -> bool {
+        self.shared.told_to_end.load(Ordering::SeqCst)
+    }
+
     /// What came did not end it.
     pub fn will_go_on(&self) {
         self.shared.told_to_end.store(false, Ordering::SeqCst);

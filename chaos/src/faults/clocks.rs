@@ -6,7 +6,7 @@ use super::{Strike, Target};
 use crate::cluster::{Clock, Node};
 use crate::history::FaultStage;
 use crate::limits;
-use crate::scenario::FaultKind;
+use crate::scenario::{FaultKind, Span};
 
 impl Strike<'_> {
     /// Landed: the node says that its clock is set.
@@ -35,7 +35,7 @@ impl Strike<'_> {
     }
 
     fn wrong_clock(&self) -> Clock {
-        let offset_ms = i64::try_from(self.fault.offset_ms).unwrap_or(i64::MAX);
+        let offset_ms = i64::try_from(self.fault.parameters.offset.map_or(0, Span::ms)).unwrap_or(i64::MAX);
         let lasts_ms = i64::try_from(self.fault.lasts_ms).unwrap_or(i64::MAX).max(1);
         match self.fault.kind {
             FaultKind::ClockBehindLeader => Clock { ahead_ms: -offset_ms, ..Clock::RIGHT },

@@ -24,7 +24,7 @@ const OF_AN_INSTALL: [CrashPoint; 3] = [
 impl Strike<'_> {
     /// Landed: the process aborted there. One that does not come by in time is killed, and nothing has landed.
     pub(super) async fn crash(&self, targets: &[Target]) -> anyhow::Result<bool> {
-        let point = self.fault.point.context("the plan has no point for this fault")?;
+        let point = self.fault.parameters.point.context("the plan has no point for this fault")?;
         let mut has_landed = false;
         for target in targets {
             let node = self.cluster.node(target.node);

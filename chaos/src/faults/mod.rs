@@ -1,34 +1,51 @@
-//! Fires the planned faults, one after the other, and says in the history what each one met.
+//! Fires the planned faults, and says in the history what each one met.
 //!
-//! A target is found when its fault fires (`target`). A fault that finds no target is planned in the history and never injected;
-//! the judge counts what landed (V20). Each fault is undone before the next one fires, so that no schedule takes the majority away
-//! for longer than it says.
+//! One after the other: each is undone before the next one fires, so that no schedule takes the majority away for longer than it
+//! says. Only the faults of one condition may overlap (`schedule`); each of them hurts by other means than the others
+//! ([`crate::scenario::Means`]), so that what undoes one leaves the others on.
+//!
+//! A target is found when its fault fires (`target`), and when a condition becomes true, those of all its faults. A fault that finds
+//! no target, or whose condition never becomes true, is planned in the history and never injected; the judge counts what landed (V20).
 
 mod clocks;
+mod condition;
 mod crashes;
 mod cuts;
 mod damage;
 mod disks;
+mod margin;
 pub mod plan;
+mod schedule;
 mod target;
 
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use futures_util::future::try_join_all;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::cluster::{Cluster, Node, NotThere};
 use crate::history::{FaultEvent, FaultStage, NodeRole, Record, Recorder};
 use crate::limits;
 use crate::network::{Direction, Passage};
-use crate::scenario::{FaultKind, Hurt};
-use plan::PlannedFault;
+use crate::scenario::{FaultKind, Guards, Hurt};
+use plan::{Plan, PlannedFault};
+use schedule::Schedule;
 use target::Target;
 
 /// Between two looks for an effect.
 const LOOK_PAUSE: Duration = Duration::from_millis(10);
 
-/// Returns when the last fault is undone: what a node did not do as it should. Calls `landed` for each that hurt.
+/// What came of the faults beside what is in the history.
+#[derive(Debug, Default)]
+pub struct Injected {
+    /// What a node did not do as it should.
+    pub problems: Vec<String>,
+    /// Why a guard did not let one fire; nothing fired after it.
+    pub refused: Option<String>,
+}
+
+/// Returns when the last fault is undone, or a guard refused one. Calls `landed` for each that hurt.
 ///
 /// # Errors
 /// [`NotThere`]: a node does not come up again. Another: the tool could not do its part, a process outlives SIGKILL, or the history
@@ -36,27 +53,36 @@ const LOOK_PAUSE: Duration = Duration::from_millis(10);
 pub async fn inject(
     cluster: &Cluster,
     recorder: &Recorder,
-    faults: &[PlannedFault],
+    plan: &Plan,
+    guards: &Guards,
     phase_start: Instant,
     landed: impl Fn(FaultKind),
-) -> anyhow::Result<Vec<String>> {
-    let mut problems = Vec::new();
-    for fault in faults {
-        sleep_until(phase_start + fault.at()).await;
-        let targets = target::find(cluster, fault).await;
-        let strike = Strike { cluster, recorder, fault };
-        if targets.is_empty() {
-            strike.note(FaultStage::Planned, Target { node: 0, role: NodeRole::Unknown, term: 0 })?;
-            continue;
+) -> anyhow::Result<Injected> {
+    let mut injected = Injected::default();
+    let mut schedule = Schedule::new(plan, phase_start);
+    while let Some(aimed) = schedule.next(cluster).await {
+        for one in &aimed {
+            Strike { cluster, recorder, fault: one.fault }.announce(&one.targets)?;
         }
-        for target in &targets {
-            strike.note(FaultStage::Planned, *target)?;
+        injected.refused = margin::refusal(cluster, guards, &aimed).await;
+        if injected.refused.is_some() {
+            return Ok(injected);
         }
-        if strike.carry_out(&targets, &mut problems).await? {
-            landed(fault.kind);
-        }
+        let strikes = aimed.iter().filter(|one| !one.targets.is_empty()).map(|one| async {
+            let mut problems = Vec::new();
+            sleep(one.fires_after).await;
+            if (Strike { cluster, recorder, fault: one.fault }).carry_out(&one.targets, &mut problems).await? {
+                landed(one.fault.kind);
+            }
+            anyhow::Ok(problems)
+        });
+        injected.problems.extend(try_join_all(strikes).await?.concat());
+        schedule.undone(Instant::now());
     }
-    Ok(problems)
+    for fault in schedule.missed() {
+        Strike { cluster, recorder, fault }.announce(&[])?;
+    }
+    Ok(injected)
 }
 
 /// One fault on its way.
@@ -79,6 +105,12 @@ impl Strike<'_> {
         }))?)
     }
 
+    fn announce(&self, targets: &[Target]) -> anyhow::Result<()> {
+        const NOBODY: Target = Target { node: 0, role: NodeRole::Unknown, term: 0 };
+        let planned = if targets.is_empty() { &[NOBODY] } else { targets };
+        planned.iter().try_for_each(|target| self.note(FaultStage::Planned, *target))
+    }
+
     /// Fires it, waits for its effect, lets it last, and undoes it. Returns whether it was seen to hurt.
     async fn carry_out(&self, targets: &[Target], problems: &mut Vec<String>) -> anyhow::Result<bool> {
         match self.fault.kind.hurt() {
@@ -95,7 +127,7 @@ impl Strike<'_> {
             Hurt::WrongsClocks => self.wrong_clocks(targets).await,
             Hurt::Cuts => self.change_network(targets, Passage::Held).await,
             Hurt::Slows => {
-                let delay = Duration::from_millis(self.fault.delay_ms);
+                let delay = self.fault.parameters.delay.unwrap_or_default().get();
                 self.change_network(targets, Passage::Slow { delay, jitter: delay / 2 }).await
             }
         }

@@ -26,11 +26,11 @@ pub(super) struct Target {
 pub(super) async fn find(cluster: &Cluster, fault: &PlannedFault) -> Vec<Target> {
     let until = Instant::now() + limits::TARGET_WAIT_MAX;
     loop {
-        let statuses = cluster.statuses().await;
-        let is_whole = statuses.len() == cluster.nodes().len();
-        let targets = choose(fault, &statuses);
-        if is_whole && !targets.is_empty() {
-            return targets;
+        if let Some(statuses) = all_answer(cluster).await {
+            let targets = choose(fault, &statuses);
+            if !targets.is_empty() {
+                return targets;
+            }
         }
         if Instant::now() >= until {
             return Vec::new();
@@ -39,8 +39,20 @@ pub(super) async fn find(cluster: &Cluster, fault: &PlannedFault) -> Vec<Target>
     }
 }
 
+/// What each node says of itself; `None` if one does not answer.
+pub(super) async fn all_answer(cluster: &Cluster) -> Option<Vec<(u16, GetStatusResponse)>> {
+    let statuses = cluster.statuses().await;
+    (statuses.len() == cluster.nodes().len()).then_some(statuses)
+}
+
+/// Who leads, if somebody does: in the highest term.
+pub(super) fn leader(statuses: &[(u16, GetStatusResponse)]) -> Option<&GetStatusResponse> {
+    let leads = |status: &&GetStatusResponse| wire::node_role(status.role) == NodeRole::Leader;
+    statuses.iter().map(|(_, status)| status).filter(leads).max_by_key(|status| status.term)
+}
+
 /// Nobody, if there is no leader: what hits a cluster that does not work shows nothing.
-fn choose(fault: &PlannedFault, statuses: &[(u16, GetStatusResponse)]) -> Vec<Target> {
+pub(super) fn choose(fault: &PlannedFault, statuses: &[(u16, GetStatusResponse)]) -> Vec<Target> {
     let target = |(node, status): &(u16, GetStatusResponse)| Target {
         node: *node,
         role: wire::node_role(status.role),
@@ -70,13 +82,14 @@ fn choose(fault: &PlannedFault, statuses: &[(u16, GetStatusResponse)]) -> Vec<Ta
 mod tests {
     use super::*;
     use crate::proto::admin::NodeRole as WireRole;
+    use crate::scenario::Parameters;
 
     fn status(node: u16, role: WireRole, term: u64) -> (u16, GetStatusResponse) {
         (node, GetStatusResponse { role: role.into(), term, ..Default::default() })
     }
 
     fn nodes_of(kind: FaultKind, statuses: &[(u16, GetStatusResponse)]) -> Vec<u16> {
-        let fault = PlannedFault { number: 1, kind, at_ms: 0, lasts_ms: 0, delay_ms: 0, offset_ms: 0, point: None, choice: 5 };
+        let fault = PlannedFault { number: 1, kind, at_ms: 0, lasts_ms: 0, parameters: Parameters::default(), choice: 5 };
         choose(&fault, statuses).iter().map(|target| target.node).collect()
     }
 

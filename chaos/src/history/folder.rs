@@ -234,13 +234,16 @@ impl Default for Bounds {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RequiredFault {
-    /// As in [`super::FaultEvent::kind`].
+    /// As in [`super::FaultEvent::kind`]; or the condition, if there are `rounds`.
     pub kind: String,
     pub at_least: u32,
     /// The role that the target must have had when the fault fired ([`super::NodeRole::name`]); empty: any.
     #[serde(default)]
     pub role: String,
+    /// Each time that the condition may become true: the numbers of its faults, which must all have landed for it to count.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rounds: Vec<Vec<u32>>,
 }

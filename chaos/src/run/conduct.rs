@@ -1,5 +1,6 @@
 //! The phases of a run, in their order.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -11,14 +12,14 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::settle::{ask_unknowns, buy_fresh, converge, outlast_what_was_given_up};
-use super::{Aftermath, Options};
+use super::{Aftermath, Ended, Options};
 use crate::auditor::Auditor;
 use crate::clerk::Clerk;
 use crate::client::Client;
 use crate::cluster::{Cluster, NotThere, UnexpectedExit, node_version};
 use crate::collect::{self, EventTail, LogTail};
 use crate::faults;
-use crate::faults::plan::PlannedFault;
+use crate::faults::plan::Plan;
 use crate::history::folder::RUN_SCHEMA;
 use crate::history::{HistoryClosed, Phase, Record, Recorder, RunFacts, RunFolder};
 use crate::limits;
@@ -38,6 +39,8 @@ const SUPERVISE_INTERVAL: Duration = Duration::from_millis(500);
 /// Times that a node is started again after it ended by itself.
 const SUPERVISED_RESTARTS_MAX: usize = 3;
 
+/// Complete, or ended by a guard that did not let a fault fire.
+///
 /// # Errors
 /// The tool or its surroundings failed.
 pub(super) async fn conduct(
@@ -47,7 +50,7 @@ pub(super) async fn conduct(
     recorder: Recorder,
     epoch_ms: u64,
     progress: &Progress,
-) -> anyhow::Result<Aftermath> {
+) -> anyhow::Result<Ended> {
     let scenario = &options.scenario;
     let planned = faults::plan::plan(scenario, options.seed);
     let mut facts = facts(options, epoch_ms, cluster.serial_key(), node_version(&options.binaries.node).await, &planned);
@@ -65,10 +68,13 @@ pub(super) async fn conduct(
     let collectors = Collectors::start(cluster, &recorder, folder)?;
     let mut aftermath = Aftermath::default();
     let phases = Phases { options, cluster, recorder: &recorder, market: &market, progress, planned: &planned };
-    tokio::select! {
+    let refused = tokio::select! {
         result = phases.go(epoch_ms, &mut aftermath) => result?,
         () = progress.print(cluster, &gauges) => unreachable!("it prints until it is dropped"),
-        result = supervise(cluster) => result?,
+        result = supervise(cluster) => match result? {},
+    };
+    if let Some(reason) = refused {
+        return Ok(Ended::Guard(reason));
     }
 
     phases.enter("scan", Phase::Scan)?;
@@ -94,7 +100,7 @@ pub(super) async fn conduct(
     facts.write(folder).context("writing run.json")?;
     ensure!(!market.history_is_closed(), HistoryClosed);
     phases.enter("end", Phase::End)?;
-    Ok(aftermath)
+    Ok(Ended::Complete(aftermath))
 }
 
 fn told(unexpected: &UnexpectedExit) -> String {
@@ -102,7 +108,7 @@ fn told(unexpected: &UnexpectedExit) -> String {
 }
 
 /// `run.json`, as the run begins.
-fn facts(options: &Options, epoch_ms: u64, serial_key: &str, node_version: String, planned: &[PlannedFault]) -> RunFacts {
+fn facts(options: &Options, epoch_ms: u64, serial_key: &str, node_version: String, planned: &Plan) -> RunFacts {
     let scenario = &options.scenario;
     let tool_version = format!("version {} revision {REVISION}", env!("CARGO_PKG_VERSION"));
     RunFacts {
@@ -112,7 +118,7 @@ fn facts(options: &Options, epoch_ms: u64, serial_key: &str, node_version: Strin
         nodes: (1..=scenario.cluster.nodes).collect(),
         serial_key: serial_key.to_owned(),
         bounds: scenario.judge_bounds(),
-        required_faults: scenario.required_faults(),
+        required_faults: [scenario.required_faults(), planned.required_by_conditions()].concat(),
         problems: Vec::new(),
         started_at_ms: epoch_ms,
         exit: None,
@@ -121,7 +127,8 @@ fn facts(options: &Options, epoch_ms: u64, serial_key: &str, node_version: Strin
         plan: json!({
             "buyers": scenario.buyers(),
             "traffic": scenario.traffic_length().as_millis().to_string() + " ms",
-            "faults": planned,
+            "faults": planned.faults,
+            "when": planned.when,
         }),
     }
 }
@@ -150,7 +157,7 @@ struct Phases<'a> {
     recorder: &'a Recorder,
     market: &'a Arc<Market>,
     progress: &'a Progress,
-    planned: &'a [PlannedFault],
+    planned: &'a Plan,
 }
 
 impl Phases<'_> {
@@ -159,8 +166,9 @@ impl Phases<'_> {
         self.recorder.record(Record::Phase { at_ns: self.recorder.now_ns(), phase })
     }
 
-    /// From the warm-up to the drain. What the system fails to do is noted; the judge sees it in the history.
-    async fn go(&self, epoch_ms: u64, aftermath: &mut Aftermath) -> anyhow::Result<()> {
+    /// From the warm-up to the drain. What the system fails to do is noted; the judge sees it in the history. Ends early, with the
+    /// reason, if a guard did not let a fault fire.
+    async fn go(&self, epoch_ms: u64, aftermath: &mut Aftermath) -> anyhow::Result<Option<String>> {
         let scenario = &self.options.scenario;
         self.enter("warm-up", Phase::WarmUp)?;
         let start = Instant::now();
@@ -175,9 +183,12 @@ impl Phases<'_> {
         let landed = |_| {
             self.progress.faults_landed.fetch_add(1, Ordering::Relaxed);
         };
-        let injected = faults::inject(self.cluster, self.recorder, self.planned, faults_from, landed).await;
-        let disorders = aftermath.note_of_nodes(injected)?.unwrap_or_default();
-        aftermath.problems.extend(disorders);
+        let injected = faults::inject(self.cluster, self.recorder, self.planned, &scenario.guards, faults_from, landed).await;
+        let injected = aftermath.note_of_nodes(injected)?.unwrap_or_default();
+        aftermath.problems.extend(injected.problems);
+        if injected.refused.is_some() {
+            return Ok(injected.refused);
+        }
         tokio::time::sleep_until(faults_from + scenario.phases.faults.get()).await;
 
         aftermath.note_of_nodes(self.cluster.heal().await)?;
@@ -199,7 +210,7 @@ impl Phases<'_> {
         self.enter("drain", Phase::Drain)?;
         self.market.client.wait_silent().await;
         aftermath.note(converge(self.cluster, scenario.traffic.payment_window.get()).await);
-        Ok(())
+        Ok(None)
     }
 }
 
@@ -249,7 +260,7 @@ impl Offices {
 }
 
 /// Ends only with an error.
-async fn supervise(cluster: &Cluster) -> anyhow::Result<()> {
+async fn supervise(cluster: &Cluster) -> anyhow::Result<Infallible> {
     loop {
         tokio::time::sleep(SUPERVISE_INTERVAL).await;
         for node in cluster.nodes() {

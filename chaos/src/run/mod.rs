@@ -109,10 +109,8 @@ pub fn run(options: &Options, interrupt: &Interrupt) -> anyhow::Result<(RunFolde
         let ended = tokio::select! {
             biased;
             () = interrupt.wait() => Ok(Ended::Interrupted),
-            reason = guard::trip(&options.scenario.guards, folder.root()) => Ok(Ended::Guard(reason)),
-            conducted = conduct::conduct(options, &folder, &cluster, recorder, epoch_ms.unwrap_or_default(), &progress) => {
-                conducted.map(Ended::Complete)
-            }
+            reason = guard::trip(&options.scenario.guards, folder.root(), &cluster) => Ok(Ended::Guard(reason)),
+            ended = conduct::conduct(options, &folder, &cluster, recorder, epoch_ms.unwrap_or_default(), &progress) => ended,
         };
         cluster.kill(limits::KILL_DEADLINE).await;
         cluster.release_disks();
@@ -140,7 +138,8 @@ pub fn wall_clock() -> SystemTime {
 }
 
 /// `target/drills/<time>-<scenario>-<seed>`
-fn default_folder(scenario: &str, seed: u64, wall: SystemTime) -> PathBuf {
+#[must_use]
+pub fn default_folder(scenario: &str, seed: u64, wall: SystemTime) -> PathBuf {
     let time: String = humantime::format_rfc3339_millis(wall).to_string().chars().filter(|c| !matches!(c, '-' | ':')).collect();
     Path::new(DRILLS).join(format!("{time}-{scenario}-{seed}"))
 }

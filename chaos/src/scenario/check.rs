@@ -1,11 +1,13 @@
 //! Bounds of a scenario's values, each broken one named by its key.
 
+mod parameters;
+
 use std::fmt::Display;
 use std::time::Duration;
 
-use anyhow::{bail, ensure};
+use anyhow::{Context, ensure};
 
-use super::{CrashPoint, FaultKind, Hurt, Scenario, Share, Span};
+use super::{FaultKind, FaultsWhen, Parameters, Scenario, Share, Span};
 use crate::limits;
 
 pub(super) fn check(scenario: &Scenario) -> anyhow::Result<()> {
@@ -21,9 +23,7 @@ pub(super) fn check(scenario: &Scenario) -> anyhow::Result<()> {
     let share = scenario.bounds.goodput_share.unwrap_or(1.0);
     ensure!(share > 0.0 && share <= 1.0, "bounds.goodput_share must be above 0 and at most 1, is {share}");
     ensure!(scenario.bounds.p99_factor >= 1.0, "bounds.p99_factor must be 1 or more, is {}", scenario.bounds.p99_factor);
-    // A guard below the run's own length, with the longest delays that can be drawn, would stop every run.
-    let length = scenario.traffic_length() + scenario.stay_max();
-    span_within("guards.wall_time", scenario.guards.wall_time, length, limits::WALL_TIME_MAX)
+    check_guards(scenario)
 }
 
 fn check_name(name: &str) -> anyhow::Result<()> {
@@ -101,14 +101,15 @@ fn check_faults(scenario: &Scenario) -> anyhow::Result<()> {
     for random in &faults.random {
         within("faults.random.count", random.count, 0, limits::FAULTS_MAX)?;
         span_within("faults.random.lasts_max", random.lasts_max, random.lasts_min.get(), limits::DELAY_MAX)?;
-        check_kind("faults.random", scenario, random.kind)?;
-        check_parameters("faults.random", random.kind, random.delay, random.offset, random.point)?;
+        check_kind("faults.random", scenario, random.kind, &random.parameters())?;
     }
     for one in &faults.at {
         span_within("faults.at.at", one.at, Duration::ZERO, scenario.phases.faults.get())?;
         span_within("faults.at.lasts", one.lasts, Duration::ZERO, limits::DELAY_MAX)?;
-        check_kind("faults.at", scenario, one.kind)?;
-        check_parameters("faults.at", one.kind, one.delay, one.offset, one.point)?;
+        check_kind("faults.at", scenario, one.kind, &one.parameters())?;
+    }
+    for when in &faults.when {
+        check_when(scenario, when)?;
     }
     for (kind, count) in &scenario.required.faults {
         let planned = planned(scenario, *kind);
@@ -123,43 +124,72 @@ fn check_faults(scenario: &Scenario) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn check_kind(key: &str, scenario: &Scenario, kind: FaultKind) -> anyhow::Result<()> {
-    let (nodes, least, name) = (scenario.cluster.nodes, kind.nodes_min(), kind.name());
-    ensure!(nodes >= least, "{key}: {name} needs a cluster of {least} nodes at least, has {nodes}");
+fn check_when(scenario: &Scenario, when: &FaultsWhen) -> anyhow::Result<()> {
+    let phase = scenario.phases.faults;
+    within("faults.when.times", when.times, 1, limits::WHEN_TIMES_MAX)?;
+    within("faults.when.required", when.required, 0, when.times)?;
+    span_within("faults.when.apart", when.apart, Duration::ZERO, phase.get())?;
+    ensure!(!when.state.0.is_empty(), "faults.when.state: it names no state, and would always be true");
+    for threshold in when.state.0.values() {
+        within("faults.when.state: at_least", threshold.at_least, 1, u64::MAX)?;
+        let again_below = threshold.again_below.unwrap_or(threshold.at_least);
+        within("faults.when.state: again_below", again_below, 1, threshold.at_least)?;
+    }
+    ensure!(!when.faults.is_empty(), "faults.when.faults: there are none");
+    for (at, one) in when.faults.iter().enumerate() {
+        span_within("faults.when.faults.after", one.after, Duration::ZERO, limits::DELAY_MAX)?;
+        span_within("faults.when.faults.lasts", one.lasts, Duration::ZERO, limits::OVERLAPPING_LASTS_MAX)?;
+        check_kind("faults.when.faults", scenario, one.kind, &one.parameters())?;
+        let (name, means) = (one.kind.name(), one.kind.hurt().means());
+        let other = when.faults[..at].iter().find(|other| other.kind.hurt().means() == means);
+        ensure!(
+            other.is_none(),
+            "faults.when.faults: {name} and {} overlap, and what undoes one would undo the other",
+            other.map_or("", |other| other.kind.name())
+        );
+        ensure!(
+            one.kind.leaves_majority_alone() || when.faults.len() == 1,
+            "faults.when.faults: {name} leaves a majority only while nothing else is broken"
+        );
+    }
+    let latest = phase.get().checked_sub(when.length().get());
+    let shown = humantime::format_duration;
+    let latest = latest.with_context(|| format!("faults.when.faults last {}, phases.faults {phase}", when.length()))?;
+    ensure!(
+        when.fires_within(phase).get() <= latest,
+        "faults.when.within must be at most {}, so that its faults are undone before the phase ends, is {}",
+        shown(latest),
+        when.fires_within(phase)
+    );
     Ok(())
 }
 
-fn check_parameters(
-    key: &str,
-    kind: FaultKind,
-    delay: Option<Span>,
-    offset: Option<Span>,
-    point: Option<CrashPoint>,
-) -> anyhow::Result<()> {
-    let name = kind.name();
-    match (kind.hurt() == Hurt::Crashes, point) {
-        (true, None) => bail!("{key}: {name} needs a value for point"),
-        (false, Some(_)) => bail!("{key}: {name} has no point"),
-        _ => {}
+fn check_guards(scenario: &Scenario) -> anyhow::Result<()> {
+    let (guards, nodes) = (&scenario.guards, scenario.cluster.nodes);
+    // A guard below the run's own length, with the longest delays that can be drawn, would stop every run.
+    let length = scenario.traffic_length() + scenario.stay_max();
+    span_within("guards.wall_time", guards.wall_time, length, limits::WALL_TIME_MAX)?;
+    if let Some(margin) = guards.quorum_margin {
+        within("guards.quorum_margin", margin, 0, nodes - (nodes / 2 + 1))?;
     }
-    let parameters = [
-        ("delay", delay, kind.hurt() == Hurt::Slows, limits::LINK_DELAY_MAX),
-        ("offset", offset, kind.hurt() == Hurt::WrongsClocks, limits::CLOCK_OFFSET_MAX),
-    ];
-    for (parameter, value, is_needed, max) in parameters {
-        match (is_needed, value) {
-            (true, Some(value)) => span_within(&format!("{key}.{parameter}"), value, Duration::from_millis(1), max)?,
-            (true, None) => bail!("{key}: {name} needs a value for {parameter}"),
-            (false, Some(_)) => bail!("{key}: {name} has no {parameter}"),
-            (false, None) => {}
-        }
+    if let Some(silence) = guards.no_contact {
+        span_within("guards.no_contact", silence, Duration::from_secs(1), limits::WALL_TIME_MAX)?;
     }
-    Ok(())
+    let lasts = guards.money_at_risk.map(|money| money.lasts).unwrap_or_default();
+    span_within("guards.money_at_risk.lasts", lasts, Duration::ZERO, limits::WALL_TIME_MAX)
+}
+
+fn check_kind(key: &str, scenario: &Scenario, kind: FaultKind, parameters: &Parameters) -> anyhow::Result<()> {
+    let (nodes, least, name) = (scenario.cluster.nodes, kind.nodes_min(), kind.name());
+    ensure!(nodes >= least, "{key}: {name} needs a cluster of {least} nodes at least, has {nodes}");
+    parameters::check(key, kind, parameters)
 }
 
 fn planned(scenario: &Scenario, kind: FaultKind) -> u32 {
     let random: u32 = scenario.faults.random.iter().filter(|one| one.kind == kind).map(|one| one.count).sum();
-    random + scenario.faults.at.iter().filter(|one| one.kind == kind).map(|_| 1).sum::<u32>()
+    let at: u32 = scenario.faults.at.iter().filter(|one| one.kind == kind).map(|_| 1).sum();
+    let by_condition = |when: &FaultsWhen| when.faults.iter().filter(|one| one.kind == kind).map(|_| when.times).sum::<u32>();
+    random + at + scenario.faults.when.iter().map(by_condition).sum::<u32>()
 }
 
 fn within<T: PartialOrd + Display>(key: &str, value: T, min: T, max: T) -> anyhow::Result<()> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CrashPoint, Span};
+use super::{CrashPoint, FaultsWhen, Parameters, Span};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -101,6 +101,36 @@ pub enum Hurt {
     InterruptsInstalls,
     /// Processes end while they hand over, and are started again.
     EndsHandovers,
+}
+
+/// By what means it hurts. Of one means, what undoes one fault would undo another that is still on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Means {
+    /// Ends processes, or the disks under them, and brings them back.
+    Processes,
+    Pauses,
+    Links,
+    Clocks,
+}
+
+impl Hurt {
+    #[must_use]
+    pub const fn means(self) -> Means {
+        match self {
+            Self::Ends
+            | Self::CutsPower
+            | Self::StallsDisks
+            | Self::FailsDisks
+            | Self::FillsDisks
+            | Self::Damages
+            | Self::Crashes
+            | Self::InterruptsInstalls
+            | Self::EndsHandovers => Means::Processes,
+            Self::WrongsClocks => Means::Clocks,
+            Self::Pauses => Means::Pauses,
+            Self::Cuts | Self::Slows => Means::Links,
+        }
+    }
 }
 
 impl FaultKind {
@@ -241,6 +271,12 @@ impl FaultKind {
         !matches!(self, Self::Bridge | Self::MajoritiesRing | Self::SlowLeader) && !matches!(self.hurt(), Hurt::WrongsClocks)
     }
 
+    /// Whether the nodes that it does not take away have a majority that hears each other whoever else is gone.
+    #[must_use]
+    pub const fn leaves_majority_alone(self) -> bool {
+        !matches!(self, Self::Bridge | Self::MajoritiesRing)
+    }
+
     /// How many of `nodes` are there for each other meanwhile.
     #[must_use]
     pub const fn nodes_left(self, nodes: u16) -> u16 {
@@ -336,9 +372,14 @@ impl FaultKind {
 #[serde(deny_unknown_fields, default)]
 pub struct Faults {
     /// Spread over the phase, in an order and at moments drawn from the seed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub random: Vec<RandomFaults>,
     /// At given moments after the phase began.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub at: Vec<FaultAt>,
+    /// When the product is in a state.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub when: Vec<FaultsWhen>,
 }
 
 impl Faults {
@@ -362,7 +403,8 @@ impl Faults {
     }
 
     fn kinds(&self) -> impl Iterator<Item = FaultKind> {
-        self.random.iter().map(|one| one.kind).chain(self.at.iter().map(|one| one.kind))
+        let timed = self.random.iter().map(|one| one.kind).chain(self.at.iter().map(|one| one.kind));
+        timed.chain(self.when.iter().flat_map(|when| when.faults.iter().map(|one| one.kind)))
     }
 }
 
@@ -393,6 +435,22 @@ pub struct FaultAt {
     pub offset: Option<Span>,
     /// Of processes that end at a step of their work: which.
     pub point: Option<CrashPoint>,
+    /// Picks among several possible targets: this modulo their number. Without it, drawn from the seed.
+    pub choice: Option<u32>,
+}
+
+impl RandomFaults {
+    #[must_use]
+    pub const fn parameters(&self) -> Parameters {
+        Parameters { delay: self.delay, offset: self.offset, point: self.point }
+    }
+}
+
+impl FaultAt {
+    #[must_use]
+    pub const fn parameters(&self) -> Parameters {
+        Parameters { delay: self.delay, offset: self.offset, point: self.point }
+    }
 }
 
 /// What must have happened, or the run is inconclusive.

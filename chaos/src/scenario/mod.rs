@@ -8,8 +8,11 @@ pub mod arrivals;
 mod check;
 mod crash_point;
 mod faults;
+mod guards;
+mod parameters;
 mod traffic;
 pub mod units;
+mod when;
 
 use std::path::Path;
 use std::time::Duration;
@@ -20,15 +23,18 @@ use serde::{Deserialize, Serialize};
 pub use arrivals::Arrivals;
 pub use crash_point::CrashPoint;
 pub use faults::{FaultAt, FaultKind, Faults, Hurt, RandomFaults, Required};
+pub use guards::{Guards, MoneyAtRisk};
+pub use parameters::Parameters;
 pub(crate) use traffic::merge;
 pub use traffic::{Clients, Policy, Series, Shares, Traffic};
 pub use units::{Rate, Share, Size, Span};
+pub use when::{FaultWhen, FaultsWhen, Measure, State, Threshold};
 
 use crate::history::{Bounds, RequiredFault};
 use crate::limits;
 
 /// Scenarios that come with the tool: name and text.
-pub const BUILT_IN: [(&str, &str); 27] = [
+pub const BUILT_IN: [(&str, &str); 28] = [
     ("bit-flips", include_str!("../../scenarios/bit-flips.toml")),
     ("bridge", include_str!("../../scenarios/bridge.toml")),
     ("casn2024-leader-kill", include_str!("../../scenarios/casn2024-leader-kill.toml")),
@@ -45,6 +51,7 @@ pub const BUILT_IN: [(&str, &str); 27] = [
     ("leader-kill", include_str!("../../scenarios/leader-kill.toml")),
     ("majorities-ring", include_str!("../../scenarios/majorities-ring.toml")),
     ("overload-3x", include_str!("../../scenarios/overload-3x.toml")),
+    ("paid-and-paused", include_str!("../../scenarios/paid-and-paused.toml")),
     ("pause-leader", include_str!("../../scenarios/pause-leader.toml")),
     ("payments-storm", include_str!("../../scenarios/payments-storm.toml")),
     ("power-cut", include_str!("../../scenarios/power-cut.toml")),
@@ -135,25 +142,6 @@ impl Default for TimeBounds {
     }
 }
 
-/// The run is stopped and healed when one of these is reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Guards {
-    /// The whole run, judgement left out.
-    pub wall_time: Span,
-    /// The run's folder.
-    pub disk: Size,
-}
-
-impl Default for Guards {
-    fn default() -> Self {
-        Self {
-            wall_time: Span::from_millis(10 * 60 * 1_000),
-            disk: Size::try_from("8GiB".to_owned()).expect("a size with its unit"),
-        }
-    }
-}
-
 impl Scenario {
     /// A file, or the name of a scenario that comes with the tool; and its text.
     ///
@@ -220,9 +208,15 @@ impl Scenario {
         }
     }
 
+    /// Those of a kind. What must have fired by a condition is known to the plan.
     #[must_use]
     pub fn required_faults(&self) -> Vec<RequiredFault> {
-        let required = |kind: &str, at_least, role: &str| RequiredFault { kind: kind.into(), at_least, role: role.into() };
+        let required = |kind: &str, at_least, role: &str| RequiredFault {
+            kind: kind.into(),
+            at_least,
+            role: role.into(),
+            ..RequiredFault::default()
+        };
         let faults = self.required.faults.iter().map(|(kind, count)| required(kind.name(), *count, kind.role()));
         let installs = self.required.snapshot_installs;
         faults.chain((installs > 0).then(|| required(Required::SNAPSHOT_INSTALLS, installs, ""))).collect()
@@ -294,6 +288,39 @@ mod tests {
     }
 
     #[test]
+    fn a_condition_is_on_what_nodes_report_and_its_faults_can_overlap() {
+        let with = |key: &str, value: &str| {
+            let text = BUILT_IN.iter().find(|(name, _)| *name == "paid-and-paused").expect("built in").1;
+            assert!(text.contains(key), "the scenario has no {key}");
+            Scenario::parse(&text.replacen(key, value, 1)).map_err(|error| format!("{error:#}"))
+        };
+        assert!(with("times = 4", "times = 4\nwithin = \"20s\"").is_ok_and(|scenario| scenario.faults.need_network()));
+        let with_fault = |kind: &str, more: &str| {
+            let first = "[[faults.when.faults]]\n";
+            with(first, &format!("{first}kind = \"{kind}\"\nlasts = \"1s\"\n{more}\n{first}"))
+        };
+        assert!(with_fault("kill-follower", "").is_ok());
+        for (refused, told) in [
+            (with("orders_awaiting_payment", "orders_awaiting"), "orders_awaiting"),
+            (with("orders_awaiting_payment = { at_least = 50 }", ""), "it names no state"),
+            (with("at_least = 50", "at_least = 0"), "at_least must be 1 to"),
+            (with("at_least = 50", "at_least = 50, again_below = 51"), "again_below must be 1 to 50, is 51"),
+            (with("at_least = 50", "at_least = 50, at_most = 90"), "at_most"),
+            (with("times = 4", "times = 0"), "faults.when.times must be 1 to"),
+            (with("required = 2", "required = 5"), "faults.when.required must be 0 to 4, is 5"),
+            (with("times = 4", "times = 4\nwithin = \"23s\""), "faults.when.within must be at most 21s 900ms"),
+            (with("apart = \"3s\"", "apart = \"3s\"\npause = \"1s\""), "pause"),
+            (with("lasts = \"2s\"", "lasts = \"9s\""), "faults.when.faults.lasts must be 0s to 8s"),
+            (with_fault("pause-follower", ""), "pause-leader and pause-follower overlap"),
+            (with_fault("slow-leader", "delay = \"5ms\""), "mute-leader and slow-leader overlap"),
+            (with("kind = \"mute-leader\"", "kind = \"bridge\""), "bridge leaves a majority only while nothing else"),
+        ] {
+            let error = refused.expect_err(told);
+            assert!(error.contains(told), "{error}");
+        }
+    }
+
+    #[test]
     fn a_value_without_its_unit_is_an_error() {
         let error = error_of(&smoke_with("warm_up = \"2s\"", "warm_up = \"2\""));
         assert!(error.contains("warm_up") && error.contains("no length of time"), "{error}");
@@ -333,6 +360,23 @@ mod tests {
         let error = error_of(&with("0", "1"));
         assert!(error.contains("required.snapshot_installs"), "{error}");
         assert!(Scenario::parse(&with("0", "0")).is_ok() && Scenario::parse(&with("150", "1")).is_ok());
+    }
+
+    #[test]
+    fn a_guard_has_its_bounds_and_no_key_that_is_unknown() {
+        let with = |guard: &str| Scenario::parse(&smoke_with("[bounds]", &format!("[guards]\n{guard}\n\n[bounds]")));
+        let money = |more: &str| format!("money_at_risk = {{ above_idr = 5000000, lasts = \"5s\"{more} }}");
+        let guards = with(&format!("quorum_margin = 1\nno_contact = \"20s\"\n{}", money(""))).expect("valid").guards;
+        assert_eq!((guards.nodes_left_min(3), Guards::default().nodes_left_min(3)), (Some(3), None));
+        for (guard, told) in [
+            ("quorum_margin = 2".to_owned(), "guards.quorum_margin must be 0 to 1, is 2"),
+            ("no_contact = \"10ms\"".to_owned(), "guards.no_contact must be 1s to"),
+            (money(", after = \"1s\""), "after"),
+            (money("").replace("5s", "5h"), "guards.money_at_risk.lasts must be 0s to 4h"),
+        ] {
+            let error = format!("{:#}", with(&guard).expect_err(told));
+            assert!(error.contains(told), "{error}");
+        }
     }
 
     #[test]

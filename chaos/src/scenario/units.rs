@@ -30,6 +30,12 @@ impl Span {
     }
 }
 
+impl From<Duration> for Span {
+    fn from(length: Duration) -> Self {
+        Self(length)
+    }
+}
+
 impl TryFrom<String> for Span {
     type Error = String;
 

@@ -228,7 +228,7 @@ fn v20_faults_that_all_missed_show_nothing_even_if_none_was_required() {
 #[test]
 fn v20_killing_all_nodes_hits_all_nodes() {
     doubts("V20", |run| {
-        run.facts.required_faults = vec![RequiredFault { kind: "kill-all".into(), at_least: 1, role: String::new() }];
+        run.facts.required_faults = vec![RequiredFault { kind: "kill-all".into(), at_least: 1, ..RequiredFault::default() }];
         for record in &mut run.records {
             if let Record::Fault(event) = record {
                 event.kind = "kill-all".into();
@@ -239,7 +239,7 @@ fn v20_killing_all_nodes_hits_all_nodes() {
 
 fn require_a_snapshot_install(run: &mut Run) {
     let kind = stampede_chaos::scenario::Required::SNAPSHOT_INSTALLS.to_owned();
-    run.facts.required_faults.push(RequiredFault { kind, at_least: 1, role: String::new() });
+    run.facts.required_faults.push(RequiredFault { kind, at_least: 1, ..RequiredFault::default() });
 }
 
 #[test]

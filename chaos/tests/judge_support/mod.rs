@@ -516,7 +516,12 @@ fn facts(seed: u64) -> RunFacts {
         nodes: NODES.to_vec(),
         serial_key: blake3::Hash::from_bytes(KEY).to_hex().to_string(),
         bounds: Bounds { first_success_ms: 1_000, p99_recovery_ms: 1_500, ..Bounds::default() },
-        required_faults: vec![RequiredFault { kind: "kill-leader".into(), at_least: 2, role: "leader".into() }],
+        required_faults: vec![RequiredFault {
+            kind: "kill-leader".into(),
+            at_least: 2,
+            role: "leader".into(),
+            ..RequiredFault::default()
+        }],
         problems: Vec::new(),
         started_at_ms: 1_700_000_000_000,
         exit: None,
