@@ -1,28 +1,33 @@
 //! `stampede-chaos doctor`: which back ends of faults work on this machine, found by using each, and which scenarios can run.
 
 use std::path::Path;
-use std::time::Duration;
 
 use crate::disk;
-use crate::network::Network;
-use crate::scenario::{BUILT_IN, Scenario};
+use crate::network;
+use crate::scenario::{self, BUILT_IN, Scenario};
 use crate::verdict::Exit;
 
 /// What faults are made with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum BackEnd {
     Signals,
-    Proxies,
+    Network(scenario::BackEnd),
     Disks,
 }
 
 impl BackEnd {
-    const ALL: [Self; 3] = [Self::Signals, Self::Proxies, Self::Disks];
+    const ALL: [Self; 5] = [
+        Self::Signals,
+        Self::Network(scenario::BackEnd::Proxies),
+        Self::Network(scenario::BackEnd::Switch),
+        Self::Network(scenario::BackEnd::Nftables),
+        Self::Disks,
+    ];
 
     const fn name(self) -> &'static str {
         match self {
             Self::Signals => "signals",
-            Self::Proxies => "proxies",
+            Self::Network(links) => links.name(),
             Self::Disks => "disks",
         }
     }
@@ -30,7 +35,15 @@ impl BackEnd {
     const fn meaning(self) -> &'static str {
         match self {
             Self::Signals => "kill, stop and pause processes",
-            Self::Proxies => "cut, delay and flap links between nodes, each direction by itself, on loopback",
+            Self::Network(scenario::BackEnd::Proxies) => {
+                "cut, delay and flap links between nodes, each direction by itself, on loopback"
+            }
+            Self::Network(scenario::BackEnd::Switch) => {
+                "the same and bad links, packet by packet: network namespaces and TUN, as root"
+            }
+            Self::Network(scenario::BackEnd::Nftables) => {
+                "cut and flap links by rules of the kernel: network namespaces and nft, as root"
+            }
             Self::Disks => "power cuts, stalls and failures of disks: ext4 in files, on loop devices, as root",
         }
     }
@@ -38,7 +51,7 @@ impl BackEnd {
     fn is_used_by(self, scenario: &Scenario) -> bool {
         match self {
             Self::Signals => true,
-            Self::Proxies => scenario.faults.need_network(),
+            Self::Network(links) => scenario.needs_network() && scenario.network.back_end == links,
             Self::Disks => scenario.faults.need_disks(),
         }
     }
@@ -48,7 +61,7 @@ impl BackEnd {
     fn probe(self, directory: &Path) -> anyhow::Result<()> {
         match self {
             Self::Signals => probe_signals(),
-            Self::Proxies => probe_proxies(),
+            Self::Network(links) => probe_network(links, directory),
             Self::Disks => disk::probe(directory),
         }
     }
@@ -58,11 +71,10 @@ fn probe_signals() -> anyhow::Result<()> {
     Ok(nix::sys::signal::kill(nix::unistd::Pid::this(), None)?)
 }
 
-fn probe_proxies() -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let started = runtime.block_on(Network::start(&[(1, ([127, 0, 0, 1], 9).into()), (2, ([127, 0, 0, 1], 9).into())].into()));
-    runtime.shutdown_timeout(Duration::from_secs(1));
-    started.map(drop)
+fn probe_network(links: scenario::BackEnd, directory: &Path) -> anyhow::Result<()> {
+    let directory = directory.join(links.name());
+    std::fs::create_dir(&directory)?;
+    network::probe::probe(links, &directory)
 }
 
 /// Why `scenario` cannot run on this machine; `None` if it can.
@@ -116,6 +128,7 @@ mod tests {
         assert_eq!(used("leader-kill"), ["signals"]);
         assert_eq!(used("bridge"), ["signals", "proxies"]);
         assert_eq!(used("power-cut"), ["signals", "disks"]);
+        assert_eq!(used("lossy-links"), ["signals", "switch"]);
     }
 
     #[test]

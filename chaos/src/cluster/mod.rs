@@ -1,4 +1,5 @@
-//! Real node processes on loopback, each with a disk of its own, that the drill starts, kills and starts again.
+//! Real node processes, each with a disk and a network of its own where the scenario needs them, that the drill starts, kills and
+//! starts again.
 //!
 //! Ports and data stay the same over restarts. Nothing that is started here outlives the tool: each process is killed when its
 //! owner is dropped, and when the tool itself was killed, [`watchdog`] kills them, and each stops because its standard input,
@@ -20,12 +21,13 @@ use crate::client::{NodeAddress, channel};
 use crate::disk::Disk;
 use crate::history::{Recorder, RunFolder};
 use crate::limits;
-use crate::network::Network;
+use crate::network::{self, Door, Network};
 use crate::proto::admin::admin_service_client::AdminServiceClient;
 use crate::proto::admin::{GetStatusRequest, GetStatusResponse, InitRequest, NodeRole as WireRole};
-use crate::scenario::Scenario;
+use crate::scenario::{BackEnd, Scenario};
 use crate::undo::Journal;
 
+use node::Own;
 pub use node::{Exit, Node, UnexpectedExit};
 use watchdog::Watchdog;
 
@@ -67,10 +69,12 @@ impl Cluster {
         let members: Vec<config::Member> = ports::free(usize::from(scenario.cluster.nodes))?
             .into_iter()
             .zip(1..)
-            .map(|(ports, id)| config::Member { id, ports })
+            .map(|(ports, id)| config::Member { id, host: network::host(scenario.network.back_end, id), ports })
             .collect();
-        let peers = members.iter().map(|member| (member.id, config::socket(member.ports.peer))).collect();
-        let network = if scenario.faults.need_network() { Some(Network::start(&peers).await?) } else { None };
+        let network = match scenario.needs_network() {
+            true => Some(make_network(scenario.network.back_end, &members, seed, &root, journal.clone()).await?),
+            false => None,
+        };
         let serial_key = config::serial_key(seed);
         let secrets = config::SecretFiles::write(&folder.nodes(), &serial_key)?;
 
@@ -80,7 +84,8 @@ impl Cluster {
             std::fs::create_dir_all(&directory)?;
             let directory = directory.canonicalize()?;
             let file = directory.join("node.toml");
-            let dial = |to: u16| network.as_ref().filter(|_| to != member.id).map(|network| network.address((member.id, to)));
+            let dial = |to: u16| network.as_ref()?.dial((member.id, to));
+            let namespace = network.as_ref().and_then(|network| network.namespace(member.id)).cloned();
             let disk = match scenario.faults.need_disks() {
                 true => Some(Disk::make(&directory, journal.clone(), watchdog.clone()).context("making a disk")?),
                 false => None,
@@ -88,7 +93,8 @@ impl Cluster {
             let data = disk.as_ref().map_or(directory.as_path(), Disk::at).join(config::DATA_DIRECTORY);
             let text = config::node_file(member, &members, &dial, &data, &secrets, &scenario.cluster.config)?;
             std::fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?;
-            nodes.push(Node::new(member, binaries.node.clone(), directory, file, disk, recorder.clone(), journal.clone()));
+            let (binary, recorder, journal) = (binaries.node.clone(), recorder.clone(), journal.clone());
+            nodes.push(Node::new(member, binary, directory, file, Own { disk, namespace }, recorder, journal));
         }
         Ok(Self { nodes, network, serial_key, _watchdog: watchdog })
     }
@@ -172,7 +178,7 @@ impl Cluster {
     /// A node does not come up.
     pub async fn heal(&self) -> anyhow::Result<()> {
         if let Some(network) = &self.network {
-            network.heal();
+            network.heal()?;
         }
         self.thaw();
         for node in &self.nodes {
@@ -223,6 +229,14 @@ impl Cluster {
         self.nodes.iter().filter_map(Node::disk).try_for_each(Disk::unmount)
     }
 
+    /// Nobody is in the nodes' namespaces any more. Their nodes must be gone.
+    ///
+    /// # Errors
+    /// Somebody is.
+    pub fn release_network(&self) -> anyhow::Result<()> {
+        self.network.as_ref().map_or(Ok(()), Network::release)
+    }
+
     /// SIGKILL to every node that runs, and waits for their ends, up to `deadline`.
     pub async fn kill(&self, deadline: Duration) {
         self.thaw();
@@ -234,6 +248,22 @@ impl Cluster {
         });
         futures_util::future::join_all(kills).await;
     }
+}
+
+async fn make_network(
+    back_end: BackEnd,
+    members: &[config::Member],
+    seed: u64,
+    run: &Path,
+    journal: Journal,
+) -> anyhow::Result<Network> {
+    let ids: Vec<u16> = members.iter().map(|member| member.id).collect();
+    let made = match back_end {
+        BackEnd::Proxies => Network::proxies(&members.iter().map(|member| (member.id, member.peer())).collect()).await,
+        BackEnd::Switch => Network::switch(&ids, seed, run, journal),
+        BackEnd::Nftables => Network::nftables(&ids, run, journal),
+    };
+    made.context("making the network")
 }
 
 /// What the node's program says of its build, on one line.
@@ -255,8 +285,8 @@ pub(crate) async fn ask_status(mut admin: AdminClient) -> Option<GetStatusRespon
     answer.ok()?.ok().map(tonic::Response::into_inner)
 }
 
-pub(crate) fn admin_client(address: &str) -> AdminClient {
-    AdminServiceClient::new(channel(address)).max_decoding_message_size(limits::MESSAGE_BYTES_MAX)
+pub(crate) fn admin_client(address: &str, door: &Door) -> AdminClient {
+    AdminServiceClient::new(channel(address, door)).max_decoding_message_size(limits::MESSAGE_BYTES_MAX)
 }
 
 /// Removes the data directories of a run's nodes; their configuration and logs stay.

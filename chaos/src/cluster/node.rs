@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::fs::File;
+use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -13,6 +14,7 @@ use anyhow::{Context, bail, ensure};
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 use tokio::process::{Child, Command};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::config::{Member, loopback};
@@ -20,6 +22,7 @@ use super::{AdminClient, admin_client, ask_status};
 use crate::client::NodeAddress;
 use crate::disk::Disk;
 use crate::history::{ProcessEvent, ProcessStep, Record, Recorder};
+use crate::network::{Door, Namespace};
 use crate::proto::admin::GetStatusResponse;
 use crate::undo::{Identity, Journal, Undo};
 
@@ -64,6 +67,13 @@ enum Process {
     },
 }
 
+/// What the tool made for it alone, if the scenario's faults need that.
+pub(super) struct Own {
+    pub(super) disk: Option<Disk>,
+    /// Where its processes are, if not in the machine's own network.
+    pub(super) namespace: Option<Namespace>,
+}
+
 pub struct Node {
     id: u16,
     binary: PathBuf,
@@ -71,7 +81,7 @@ pub struct Node {
     config_file: PathBuf,
     address: NodeAddress,
     admin: AdminClient,
-    disk: Option<Disk>,
+    own: Own,
     recorder: Recorder,
     journal: Journal,
     shared: Arc<Shared>,
@@ -93,7 +103,7 @@ impl Node {
         binary: PathBuf,
         directory: PathBuf,
         config_file: PathBuf,
-        disk: Option<Disk>,
+        own: Own,
         recorder: Recorder,
         journal: Journal,
     ) -> Self {
@@ -103,6 +113,7 @@ impl Node {
             ended_by_itself: AtomicBool::new(false),
             unexpected: Mutex::default(),
         };
+        let door = Door::to(own.namespace.as_ref());
         Self {
             id: member.id,
             binary,
@@ -113,9 +124,10 @@ impl Node {
                 client: loopback(member.ports.client),
                 admin: loopback(member.ports.admin),
                 webhook: loopback(member.ports.webhook),
+                door: door.clone(),
             },
-            admin: admin_client(&loopback(member.ports.admin)),
-            disk,
+            admin: admin_client(&loopback(member.ports.admin), &door),
+            own,
             recorder,
             journal,
             shared: Arc::new(shared),
@@ -161,7 +173,8 @@ impl Node {
     /// It runs already, or cannot be started.
     pub fn start(&self) -> anyhow::Result<()> {
         ensure!(!self.is_running(), "node {} runs already", self.id);
-        let child = Command::new(&self.binary)
+        let mut command = Command::new(&self.binary);
+        command
             // Its lifeline: it stops when the tool dies, also in the moment before the watchdog has its number.
             .args(["node", "--exit-with-stdin", "--config"])
             .arg(&self.config_file)
@@ -169,9 +182,9 @@ impl Node {
             .stdout(append_to(&self.directory.join("stdout.log"))?)
             .stderr(append_to(&self.directory.join("stderr.log"))?)
             .process_group(0)
-            .kill_on_drop(true)
-            .spawn()
-            .with_context(|| format!("starting {}", self.binary.display()))?;
+            .kill_on_drop(true);
+        let child =
+            spawn(&mut command, self.own.namespace.as_ref()).with_context(|| format!("starting {}", self.binary.display()))?;
         let pid = child.id().context("the process ended while it was started")?;
         let undo = Undo::Kill(Identity::of(pid).context("the process ended while it was started")?);
         self.journal.will(&undo).context("writing the undo journal")?;
@@ -232,7 +245,7 @@ impl Node {
     /// Its own, if the scenario's faults need one.
     #[must_use]
     pub fn disk(&self) -> Option<&Disk> {
-        self.disk.as_ref()
+        self.own.disk.as_ref()
     }
 
     /// What comes now will end it, without a signal.
@@ -274,6 +287,15 @@ impl Node {
     fn note(&self, step: ProcessStep) -> anyhow::Result<()> {
         Ok(self.recorder.record(process_event(&self.recorder, self.id, step))?)
     }
+}
+
+fn spawn(command: &mut Command, namespace: Option<&Namespace>) -> io::Result<Child> {
+    let Some(namespace) = namespace else { return command.spawn() };
+    let runtime = Handle::current();
+    namespace.within(|| {
+        let _watched_by_it = runtime.enter();
+        command.spawn()
+    })?
 }
 
 fn append_to(path: &Path) -> anyhow::Result<Stdio> {

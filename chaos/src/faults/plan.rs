@@ -9,7 +9,8 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
-use crate::scenario::{FaultKind, Scenario, Span};
+use crate::network::Impairment;
+use crate::scenario::{FaultKind, Packets, Scenario, Span};
 
 /// So that faults and buyers do not draw from the same numbers.
 const FAULTS_STREAM: u64 = u64::MAX;
@@ -25,6 +26,8 @@ pub struct PlannedFault {
     pub lasts_ms: u64,
     /// Of links that are slowed; otherwise 0.
     pub delay_ms: u64,
+    /// Of links that lose or change what they carry; otherwise nothing.
+    pub packets: Packets,
     /// Picks among several possible targets: this modulo their number.
     pub choice: u32,
 }
@@ -49,13 +52,14 @@ pub fn plan(scenario: &Scenario, seed: u64) -> Vec<PlannedFault> {
             at_ms,
             lasts_ms: rng.random_range(range),
             delay_ms: kind.delay.map_or(0, Span::ms),
+            packets: kind.packets.unwrap_or_default(),
             choice: rng.random(),
         });
     }
     for one in &scenario.faults.at {
         let (at_ms, lasts_ms) = (one.at.ms(), one.lasts.ms());
-        let delay_ms = one.delay.map_or(0, Span::ms);
-        faults.push(PlannedFault { number: 0, kind: one.kind, at_ms, lasts_ms, delay_ms, choice: rng.random() });
+        let (delay_ms, packets) = (one.delay.map_or(0, Span::ms), one.packets.unwrap_or_default());
+        faults.push(PlannedFault { number: 0, kind: one.kind, at_ms, lasts_ms, delay_ms, packets, choice: rng.random() });
     }
     faults.sort_by_key(|fault| fault.at_ms);
     for (number, fault) in (1..).zip(&mut faults) {
@@ -73,6 +77,13 @@ impl PlannedFault {
     #[must_use]
     pub fn lasts(&self) -> Duration {
         Duration::from_millis(self.lasts_ms)
+    }
+
+    /// Of links that are not cut.
+    pub(super) fn impairment(&self) -> Impairment {
+        let delay = Duration::from_millis(self.delay_ms);
+        let Packets { loss, reorder, duplicate, corrupt, bytes_per_s } = self.packets;
+        Impairment { delay, jitter: delay / 2, loss, reorder, duplicate, corrupt, bytes_per_s }
     }
 }
 

@@ -70,13 +70,15 @@ fn choose(fault: &PlannedFault, statuses: &[(u16, GetStatusResponse)]) -> Vec<Ta
 mod tests {
     use super::*;
     use crate::proto::admin::NodeRole as WireRole;
+    use crate::scenario::Packets;
 
     fn status(node: u16, role: WireRole, term: u64) -> (u16, GetStatusResponse) {
         (node, GetStatusResponse { role: role.into(), term, ..Default::default() })
     }
 
     fn nodes_of(kind: FaultKind, statuses: &[(u16, GetStatusResponse)]) -> Vec<u16> {
-        let fault = PlannedFault { number: 1, kind, at_ms: 0, lasts_ms: 0, delay_ms: 0, choice: 5 };
+        let fault =
+            PlannedFault { number: 1, kind, at_ms: 0, lasts_ms: 0, delay_ms: 0, packets: Packets::default(), choice: 5 };
         choose(&fault, statuses).iter().map(|target| target.node).collect()
     }
 

@@ -115,7 +115,7 @@ pub fn run(options: &Options, interrupt: &Interrupt) -> anyhow::Result<(RunFolde
             }
         };
         cluster.kill(limits::KILL_DEADLINE).await;
-        cluster.release_disks().and(ended)
+        cluster.release_disks().and(cluster.release_network()).and(ended)
     });
     // Every task goes, and with the tasks the processes that they own and the hands on the history.
     runtime.shutdown_timeout(TASKS_END);

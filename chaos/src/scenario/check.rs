@@ -1,11 +1,13 @@
 //! Bounds of a scenario's values, each broken one named by its key.
 
+mod links;
+
 use std::fmt::Display;
 use std::time::Duration;
 
-use anyhow::{bail, ensure};
+use anyhow::ensure;
 
-use super::{FaultKind, Hurt, Scenario, Share, Span};
+use super::{FaultKind, Scenario, Share, Span};
 use crate::limits;
 
 pub(super) fn check(scenario: &Scenario) -> anyhow::Result<()> {
@@ -101,12 +103,14 @@ fn check_faults(scenario: &Scenario) -> anyhow::Result<()> {
     for random in &faults.random {
         within("faults.random.count", random.count, 0, limits::FAULTS_MAX)?;
         span_within("faults.random.lasts_max", random.lasts_max, random.lasts_min.get(), limits::DELAY_MAX)?;
-        check_kind("faults.random", scenario, random.kind, random.delay)?;
+        check_kind("faults.random", scenario, random.kind)?;
+        links::check("faults.random", scenario, random.kind, random.delay, random.packets)?;
     }
     for one in &faults.at {
         span_within("faults.at.at", one.at, Duration::ZERO, scenario.phases.faults.get())?;
         span_within("faults.at.lasts", one.lasts, Duration::ZERO, limits::DELAY_MAX)?;
-        check_kind("faults.at", scenario, one.kind, one.delay)?;
+        check_kind("faults.at", scenario, one.kind)?;
+        links::check("faults.at", scenario, one.kind, one.delay, one.packets)?;
     }
     for (kind, count) in &scenario.required.faults {
         let planned = planned(scenario, *kind);
@@ -121,15 +125,10 @@ fn check_faults(scenario: &Scenario) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn check_kind(key: &str, scenario: &Scenario, kind: FaultKind, delay: Option<Span>) -> anyhow::Result<()> {
+fn check_kind(key: &str, scenario: &Scenario, kind: FaultKind) -> anyhow::Result<()> {
     let (nodes, least, name) = (scenario.cluster.nodes, kind.nodes_min(), kind.name());
     ensure!(nodes >= least, "{key}: {name} needs a cluster of {least} nodes at least, has {nodes}");
-    match (kind.hurt() == Hurt::Slows, delay) {
-        (true, Some(delay)) => span_within(&format!("{key}.delay"), delay, Duration::from_millis(1), limits::LINK_DELAY_MAX),
-        (true, None) => bail!("{key}: {name} needs a delay"),
-        (false, Some(_)) => bail!("{key}: {name} has no delay"),
-        (false, None) => Ok(()),
-    }
+    Ok(())
 }
 
 fn planned(scenario: &Scenario, kind: FaultKind) -> u32 {

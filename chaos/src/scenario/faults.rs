@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::Span;
+use super::{Packets, Span};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -37,6 +37,10 @@ pub enum FaultKind {
     FlapFollower,
     /// What the leader and its peers send each other comes later.
     SlowLeader,
+    /// Between all nodes packets are lost, and others overtaken or doubled.
+    LossyLinks,
+    /// Between all nodes bytes are changed on their way, and what has them is thrown away by its receiver.
+    CorruptLinks,
     /// The leader ends, and its disk forgets what was not synced.
     PowerCutLeader,
     PowerCutFollower,
@@ -60,10 +64,14 @@ pub enum Hurt {
     Ends,
     /// Processes are stopped, and resumed.
     Pauses,
-    /// Bytes between nodes are kept back, and sent on.
+    /// Bytes between nodes are kept back, and sent on; or lost.
     Cuts,
     /// Bytes between nodes are delayed.
     Slows,
+    /// Packets between nodes are lost.
+    LosesPackets,
+    /// Packets between nodes are changed.
+    CorruptsPackets,
     /// Processes end with their disks' power, and are started on what the disks kept.
     CutsPower,
     /// Disks stand still, and go on.
@@ -75,7 +83,7 @@ pub enum Hurt {
 }
 
 impl FaultKind {
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 26] = [
         Self::KillLeader,
         Self::KillFollower,
         Self::KillAll,
@@ -91,6 +99,8 @@ impl FaultKind {
         Self::MajoritiesRing,
         Self::FlapFollower,
         Self::SlowLeader,
+        Self::LossyLinks,
+        Self::CorruptLinks,
         Self::PowerCutLeader,
         Self::PowerCutFollower,
         Self::PowerCutAll,
@@ -120,6 +130,8 @@ impl FaultKind {
             Self::MajoritiesRing => "majorities-ring",
             Self::FlapFollower => "flap-follower",
             Self::SlowLeader => "slow-leader",
+            Self::LossyLinks => "lossy-links",
+            Self::CorruptLinks => "corrupt-links",
             Self::PowerCutLeader => "power-cut-leader",
             Self::PowerCutFollower => "power-cut-follower",
             Self::PowerCutAll => "power-cut-all",
@@ -151,6 +163,8 @@ impl FaultKind {
             | Self::MajoritiesRing
             | Self::FlapFollower => Hurt::Cuts,
             Self::SlowLeader => Hurt::Slows,
+            Self::LossyLinks => Hurt::LosesPackets,
+            Self::CorruptLinks => Hurt::CorruptsPackets,
             Self::PowerCutLeader | Self::PowerCutFollower | Self::PowerCutAll => Hurt::CutsPower,
             Self::StallDiskLeader | Self::StallDiskFollower => Hurt::StallsDisks,
             Self::FailDiskLeader | Self::FailDiskFollower => Hurt::FailsDisks,
@@ -173,7 +187,7 @@ impl FaultKind {
     /// The nodes that it hits are not there for the others while it lasts. The rest leave some majority that hears each other.
     #[must_use]
     pub const fn takes_away(self) -> bool {
-        !matches!(self, Self::Bridge | Self::MajoritiesRing | Self::SlowLeader)
+        !matches!(self, Self::Bridge | Self::MajoritiesRing | Self::SlowLeader | Self::LossyLinks | Self::CorruptLinks)
     }
 
     /// How many of `nodes` are there for each other meanwhile.
@@ -212,6 +226,8 @@ impl FaultKind {
             | Self::DeafenLeader
             | Self::FlapFollower
             | Self::SlowLeader
+            | Self::LossyLinks
+            | Self::CorruptLinks
             | Self::StallDiskLeader
             | Self::Bridge => 3,
             Self::MajoritiesRing => 5,
@@ -242,7 +258,9 @@ impl FaultKind {
             | Self::StallDiskFollower
             | Self::FailDiskFollower
             | Self::FillDiskFollower => "follower",
-            Self::KillAll | Self::Bridge | Self::MajoritiesRing | Self::PowerCutAll => "",
+            Self::KillAll | Self::Bridge | Self::MajoritiesRing | Self::LossyLinks | Self::CorruptLinks | Self::PowerCutAll => {
+                ""
+            }
         }
     }
 }
@@ -260,7 +278,7 @@ impl Faults {
     /// The links between the nodes must be the tool's own.
     #[must_use]
     pub fn need_network(&self) -> bool {
-        self.kinds().any(|kind| matches!(kind.hurt(), Hurt::Cuts | Hurt::Slows))
+        self.kinds().any(|kind| matches!(kind.hurt(), Hurt::Cuts | Hurt::Slows | Hurt::LosesPackets | Hurt::CorruptsPackets))
     }
 
     /// Each node must have a disk that the tool made.
@@ -285,6 +303,8 @@ pub struct RandomFaults {
     pub lasts_max: Span,
     /// Of links that are slowed: each way, and up to half of it more.
     pub delay: Option<Span>,
+    /// Of links that lose or change what they carry.
+    pub packets: Option<Packets>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
@@ -294,6 +314,7 @@ pub struct FaultAt {
     pub at: Span,
     pub lasts: Span,
     pub delay: Option<Span>,
+    pub packets: Option<Packets>,
 }
 
 /// What must have happened, or the run is inconclusive.

@@ -1,9 +1,13 @@
-//! What the machine itself shows of a run: mounts and loop devices of its files, processes that name them.
+//! What the machine itself shows of a run: mounts and loop devices of its files, processes that name them, network namespaces in
+//! which somebody is. (In one in which nobody is nothing can be seen any more, and its end is the kernel's.)
 
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+
+use super::namespace;
+use crate::network::link_of;
 
 /// What is there of the run in `folder`. The watchdog, which ends by itself, is not counted.
 ///
@@ -19,7 +23,9 @@ pub fn scan(folder: &Path) -> io::Result<Vec<String>> {
     let loops = loop_files()?.into_iter().filter(|file| file.starts_with(&folder));
     let loops = loops.map(|file| format!("the loop device of {}", file.display()));
     let processes = processes_naming(&folder)?.into_iter().map(|pid| format!("process {pid}"));
-    Ok(mounts.chain(loops).chain(processes).collect())
+    let namespaces = namespace::within(&link_of(&folder))?;
+    let namespaces = namespaces.into_iter().map(|pid| format!("the network namespace of process {pid}"));
+    Ok(mounts.chain(loops).chain(processes).chain(namespaces).collect())
 }
 
 /// # Errors
@@ -52,19 +58,22 @@ fn loop_files() -> io::Result<Vec<PathBuf>> {
     Ok(devices.flatten().filter_map(file).map(|file| PathBuf::from(file.trim_end())).collect())
 }
 
-fn processes_naming(folder: &Path) -> io::Result<Vec<u32>> {
+pub(super) fn pids() -> io::Result<impl Iterator<Item = u32>> {
     let processes = match fs::read_dir("/proc") {
-        Err(_) if !cfg!(target_os = "linux") => return Ok(Vec::new()),
-        processes => processes?,
+        Err(_) if !cfg!(target_os = "linux") => None,
+        processes => Some(processes?),
     };
-    let pids = processes.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    Ok(processes.into_iter().flatten().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()))
+}
+
+fn processes_naming(folder: &Path) -> io::Result<Vec<u32>> {
     let names = |pid: &u32| {
         // (Of a process that ended it is empty.)
         let Ok(line) = fs::read(format!("/proc/{pid}/cmdline")) else { return false };
         let mut arguments = line.split(|byte| *byte == 0);
         arguments.any(|argument| argument.starts_with(folder.as_os_str().as_bytes())) && is_node(&line)
     };
-    Ok(pids.filter(names).collect())
+    Ok(pids()?.filter(names).collect())
 }
 
 /// As the tool starts it. (Others may name the folder: who looks at it.)
