@@ -95,7 +95,7 @@ enum Command {
     },
     /// Say which kinds of faults work on this machine, and which scenarios can run.
     Doctor,
-    /// Take back what a run left on this machine whose tool was killed: processes, mounts, frozen file systems.
+    /// Take back what a run left on this machine whose tool was killed: processes, namespaces, mounts, frozen file systems.
     Heal {
         /// A run's folder, or one with runs.
         #[arg(default_value = DRILLS)]
