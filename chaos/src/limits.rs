@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::scenario::Share;
+
 /// Processes on one machine.
 pub const NODES_MAX: u16 = 7;
 /// Characters of a scenario's name; it is part of a folder's name.
@@ -98,7 +100,7 @@ pub const SEND_LAG_MAX: Duration = Duration::from_millis(200);
 /// What a link may be slowed by: beyond the longest time-out of an election nothing is left of a cluster.
 pub const LINK_DELAY_MAX: Duration = Duration::from_secs(1);
 /// Of the packets of a link that any of its faults may hit: beyond, TCP gets nothing through, and it is a cut.
-pub const PACKETS_HIT_MAX: &str = "50%";
+pub const PACKETS_HIT_MAX: Share = Share::from_percent(50);
 /// What a link may be limited to, bytes a second: with less, an election takes longer than its time-out; with more, nothing is limited.
 pub const LINK_BYTES_PER_S_MIN: u64 = 16 << 10;
 pub const LINK_BYTES_PER_S_MAX: u64 = 1 << 30;

@@ -50,7 +50,8 @@ impl Medium for Rules {
             let mut script = String::new();
             for from in senders {
                 // The first makes the second one's error impossible.
-                writeln!(script, "table inet from_{from}\ndelete table inet from_{from}")?;
+                let table = table(from);
+                writeln!(script, "table inet {table}\ndelete table inet {table}")?;
                 match passage {
                     Passage::Free => {}
                     Passage::Cut => script.push_str(&cut(from)),
@@ -68,21 +69,20 @@ impl Medium for Rules {
         if hit != Hit::Cut {
             return Ok(0);
         }
-        let listed = self.namespaces[&to].command("nft", &["-j", "list", "tables"], "")?;
-        if !listed.contains(&format!("\"from_{from}\"")) {
-            return Ok(0);
-        }
-        let table = format!("from_{from}");
-        let listed = self.namespaces[&to].command("nft", &["-j", "list", "table", "inet", &table], "")?;
+        let listed = self.namespaces[&to].command("nft", &["-j", "list", "ruleset"], "")?;
         let listed: Value = serde_json::from_str(&listed).context("what nft lists")?;
-        Ok(packets(&listed))
+        Ok(packets(&listed, &table(from)))
     }
 }
 
+fn table(from: u16) -> String {
+    format!("from_{from}")
+}
+
 fn cut(from: u16) -> String {
-    let sender = address(from);
+    let (table, sender) = (table(from), address(from));
     format!(
-        "table inet from_{from} {{\n\
+        "table inet {table} {{\n\
          chain input {{\n\
          type filter hook input priority 0; policy accept;\n\
          ip saddr {sender} counter drop\n\
@@ -91,16 +91,11 @@ fn cut(from: u16) -> String {
     )
 }
 
-/// Of all counters in what nft lists.
-fn packets(listed: &Value) -> u64 {
-    match listed {
-        Value::Array(all) => all.iter().map(packets).sum(),
-        Value::Object(all) => {
-            let counted = all.get("counter").and_then(|counter| counter.get("packets")).and_then(Value::as_u64);
-            counted.unwrap_or_default() + all.values().map(packets).sum::<u64>()
-        }
-        _ => 0,
-    }
+/// That the rules of a table met; none, without one (libnftables-json(5)).
+fn packets(ruleset: &Value, table: &str) -> u64 {
+    let rules = ruleset["nftables"].as_array().into_iter().flatten().map(|object| &object["rule"]);
+    let statements = rules.filter(|rule| rule["table"] == table).filter_map(|rule| rule["expr"].as_array()).flatten();
+    statements.filter_map(|statement| statement["counter"]["packets"].as_u64()).sum()
 }
 
 #[cfg(test)]
@@ -110,8 +105,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_rule_dropped_is_read_from_what_nft_lists() {
-        let rule = json!({"rule": {"expr": [{"match": {"right": "10.77.0.1"}}, {"counter": {"packets": 3, "bytes": 180}}, {"drop": null}]}});
-        assert_eq!(packets(&json!({"nftables": [{"metainfo": {"version": "1"}}, {"chain": {"prio": 7}}, rule]})), 3);
+    fn what_the_rule_of_a_cut_dropped_is_read_from_what_nft_lists() {
+        let rule = |table: &str, packets: u64| {
+            let counter = json!({"counter": {"packets": packets, "bytes": 60 * packets}});
+            json!({"rule": {"table": table, "expr": [{"match": {"right": "10.77.0.1"}}, counter, {"drop": null}]}})
+        };
+        let chain = json!({"chain": {"table": "from_1", "prio": 7}});
+        let ruleset = json!({"nftables": [{"metainfo": {"version": "1"}}, chain, rule("from_1", 3), rule("from_10", 5)]});
+        assert_eq!([1, 10, 2].map(|from| packets(&ruleset, &table(from))), [3, 5, 0]);
     }
 }

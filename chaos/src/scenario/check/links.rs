@@ -6,7 +6,7 @@ use anyhow::{bail, ensure};
 
 use super::{span_within, within};
 use crate::limits;
-use crate::scenario::{BackEnd, FaultKind, Hurt, Packets, Scenario, Share, Span};
+use crate::scenario::{BackEnd, FaultKind, Hurt, Packets, Scenario, Share, Size, Span};
 
 pub(super) fn check(
     key: &str,
@@ -46,9 +46,9 @@ fn check_packets(key: &str, packets: &Packets) -> anyhow::Result<()> {
     for (name, share) in
         [("loss", packets.loss), ("reorder", packets.reorder), ("duplicate", packets.duplicate), ("corrupt", packets.corrupt)]
     {
-        let max = Share::try_from(limits::PACKETS_HIT_MAX.to_owned()).expect("a share with its unit");
+        let max = limits::PACKETS_HIT_MAX;
         ensure!(share <= max, "{key}.{name} must be 0% to {max}, is {share}");
     }
-    let rate = packets.bytes_per_s.map_or(limits::LINK_BYTES_PER_S_MAX, crate::scenario::Size::bytes);
+    let rate = packets.bytes_per_s.map_or(limits::LINK_BYTES_PER_S_MAX, Size::bytes);
     within(&format!("{key}.bytes_per_s (bytes)"), rate, limits::LINK_BYTES_PER_S_MIN, limits::LINK_BYTES_PER_S_MAX)
 }
