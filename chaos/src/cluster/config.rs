@@ -94,7 +94,7 @@ pub(super) fn node_file(
             ("webhook", loopback(ports.webhook).into()),
         ],
     );
-    // Not without being told to; and in a network of its own nobody but its peers is there.
+    // It listens beyond loopback only if it is told to; in its own network nobody but its peers can reach it.
     section("security", &[("insecure", (!member.host.is_loopback()).into())]);
     section("serials", &[("key_file", text(&secrets.serial_key)?.into())]);
     section(
@@ -121,6 +121,20 @@ fn member_entry(member: &Member, dial: Option<SocketAddr>) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_node_listens_for_its_peers_alone_in_a_network_of_its_own() {
+        let ports = Ports { client: 1, peer: 2, admin: 3, metrics: 4, webhook: 5 };
+        let members = [1, 2].map(|id: u8| Member { id: id.into(), host: Ipv4Addr::new(10, 77, 0, id), ports });
+        let folder = tempfile::tempdir().unwrap();
+        let secrets = SecretFiles::write(folder.path(), "07").unwrap();
+        let text = node_file(&members[0], &members, &|_| None, Path::new("/d"), &secrets, &Table::new()).unwrap();
+        let file: Table = toml::from_str(&text).unwrap();
+        assert_eq!(file["listen"]["peer"].as_str(), Some("10.77.0.1:2"));
+        assert_eq!(file["listen"]["admin"].as_str(), Some("127.0.0.1:3"));
+        assert_eq!(file["cluster"]["members"][1]["peer"].as_str(), Some("10.77.0.2:2"));
+        assert_eq!(file["security"]["insecure"].as_bool(), Some(true), "the node asks to be told");
+    }
 
     #[test]
     fn a_scenario_overrides_single_keys_of_a_nodes_file() {

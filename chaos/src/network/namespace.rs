@@ -1,8 +1,9 @@
 //! A network namespace: interfaces, addresses and filter rules of its own, which nobody outside of it sees.
 //!
 //! It has no name. It lives as long as a process is in it or somebody holds it open, and takes all that is in it along when it
-//! goes: whatever kills the tool and the nodes removes it, and no heal has to. Two drills at once cannot meet in one either, so that
-//! in each the same addresses and names will do.
+//! goes: whatever kills the tool and the nodes removes it, and no heal has to. (A kernel that still tries to send what a killed node
+//! had not sent keeps it so much longer, with nobody in it.) Two drills at once cannot meet in one either, so that in each the same
+//! addresses will do.
 //!
 //! Who works in one is a thread that enters it, and ends: the tool's own threads never leave the machine's network. Sockets and
 //! processes that it makes there stay there.
