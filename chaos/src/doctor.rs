@@ -2,33 +2,39 @@
 
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use anyhow::{Context, ensure};
 
 use crate::cluster::DRILL_CONTROLS;
 use crate::disk;
 use crate::history::folder::DRILLS;
-use crate::network::Network;
-use crate::scenario::{BUILT_IN, Scenario};
+use crate::network;
+use crate::scenario::{self, BUILT_IN, Scenario};
 use crate::verdict::Exit;
 
 /// What faults are made with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum BackEnd {
     Signals,
-    Proxies,
+    Network(scenario::BackEnd),
     Disks,
     Controls,
 }
 
 impl BackEnd {
-    const ALL: [Self; 4] = [Self::Signals, Self::Proxies, Self::Disks, Self::Controls];
+    const ALL: [Self; 6] = [
+        Self::Signals,
+        Self::Network(scenario::BackEnd::Proxies),
+        Self::Network(scenario::BackEnd::Switch),
+        Self::Network(scenario::BackEnd::Nftables),
+        Self::Disks,
+        Self::Controls,
+    ];
 
     const fn name(self) -> &'static str {
         match self {
             Self::Signals => "signals",
-            Self::Proxies => "proxies",
+            Self::Network(links) => links.name(),
             Self::Disks => "disks",
             Self::Controls => "controls",
         }
@@ -37,16 +43,24 @@ impl BackEnd {
     const fn meaning(self) -> &'static str {
         match self {
             Self::Signals => "kill, stop and pause processes",
-            Self::Proxies => "cut, delay and flap links between nodes, each direction by itself, on loopback",
+            Self::Network(scenario::BackEnd::Proxies) => {
+                "cut, delay and flap links between nodes, each direction by itself, on loopback"
+            }
+            Self::Network(scenario::BackEnd::Switch) => {
+                "the same and bad links, packet by packet: network namespaces and TUN, as root"
+            }
+            Self::Network(scenario::BackEnd::Nftables) => {
+                "cut and flap links by rules of the kernel: network namespaces and nft, as root"
+            }
             Self::Disks => "power cuts, stalls and failures of disks: ext4 in files, on loop devices, as root",
-            Self::Controls => "wrong clocks: orders to the process, which only a build for drills takes",
+            Self::Controls => "wrong clocks and crash points: orders to the process, which only a build for drills takes",
         }
     }
 
     fn is_used_by(self, scenario: &Scenario) -> bool {
         match self {
             Self::Signals => true,
-            Self::Proxies => scenario.faults.need_network(),
+            Self::Network(links) => scenario.needs_network() && scenario.network.back_end == links,
             Self::Disks => scenario.faults.need_disks(),
             Self::Controls => scenario.faults.need_controls(),
         }
@@ -57,7 +71,7 @@ impl BackEnd {
     fn probe(self, node: &Path) -> anyhow::Result<()> {
         match self {
             Self::Signals => probe_signals(),
-            Self::Proxies => probe_proxies(),
+            Self::Network(links) => probe_network(links),
             Self::Disks => disk::probe(Path::new(DRILLS), &std::env::current_exe()?),
             Self::Controls => probe_controls(node),
         }
@@ -68,11 +82,9 @@ fn probe_signals() -> anyhow::Result<()> {
     Ok(nix::sys::signal::kill(nix::unistd::Pid::this(), None)?)
 }
 
-fn probe_proxies() -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let started = runtime.block_on(Network::start(&[(1, ([127, 0, 0, 1], 9).into()), (2, ([127, 0, 0, 1], 9).into())].into()));
-    runtime.shutdown_timeout(Duration::from_secs(1));
-    started.map(drop)
+fn probe_network(links: scenario::BackEnd) -> anyhow::Result<()> {
+    let directory = tempfile::tempdir()?;
+    network::probe::probe(links, directory.path())
 }
 
 fn probe_controls(node: &Path) -> anyhow::Result<()> {
@@ -129,6 +141,7 @@ mod tests {
         assert_eq!(used("bridge"), ["signals", "proxies"]);
         assert_eq!(used("power-cut"), ["signals", "disks"]);
         assert_eq!(used("clock-jump"), ["signals", "controls"]);
+        assert_eq!(used("lossy-links"), ["signals", "switch"]);
     }
 
     #[test]

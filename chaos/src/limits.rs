@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::scenario::Share;
+
 /// Processes on one machine.
 pub const NODES_MAX: u16 = 7;
 /// Characters of a scenario's name; it is part of a folder's name.
@@ -111,6 +113,13 @@ pub const LINK_DELAY_MAX: Duration = Duration::from_secs(1);
 pub const CLOCK_OFFSET_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// A clock that strobes is wrong and right for so long each.
 pub const STROBE_INTERVAL: Duration = Duration::from_millis(200);
+/// Of the packets of a link that any of its faults may hit: beyond, TCP gets nothing through, and it is a cut.
+pub const PACKETS_HIT_MAX: Share = Share::from_percent(50);
+/// What a link may be limited to, bytes a second: with less, an election takes longer than its time-out; with more, nothing is limited.
+pub const LINK_BYTES_PER_S_MIN: u64 = 16 << 10;
+pub const LINK_BYTES_PER_S_MAX: u64 = 1 << 30;
+/// A packet that `doctor` sends between two namespaces is there by then, or met its cut.
+pub const PROBE_DEADLINE: Duration = Duration::from_secs(5);
 /// A link that flaps is cut and joined for so long each.
 pub const FLAP_INTERVAL: Duration = Duration::from_millis(250);
 /// A node's own disk, where it has one: a file with holes. The longest drill writes some hundred megabytes.

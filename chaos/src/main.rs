@@ -111,7 +111,7 @@ enum Command {
         #[arg(long)]
         node_binary: Option<PathBuf>,
     },
-    /// Take back what a run left on this machine whose tool was killed: processes, mounts, frozen file systems.
+    /// Take back what a run left on this machine whose tool was killed: processes, namespaces, mounts, frozen file systems.
     Heal {
         /// A run's folder, or one with runs.
         #[arg(default_value = DRILLS)]

@@ -19,6 +19,9 @@ fn write_plan(text: &mut String, scenario: &Scenario, seed: u64) -> std::fmt::Re
     writeln!(text, "scenario   {}, seed {seed}", scenario.name)?;
     writeln!(text, "hypothesis {}", scenario.hypothesis)?;
     writeln!(text, "cluster    {} local processes, a majority is {}", scenario.cluster.nodes, scenario.cluster.nodes / 2 + 1)?;
+    if scenario.needs_network() {
+        writeln!(text, "network    {}: between the nodes alone, clients call past it", scenario.network.back_end.name())?;
+    }
     writeln!(text, "traffic    {} buyers, {} in the mean, {:?}", scenario.buyers(), traffic.orders, traffic.arrivals)?;
     writeln!(text, "phases     warm-up {}, faults {}, settle {}", phases.warm_up, phases.faults, phases.settle)?;
     writeln!(text, "faults     (the target is whoever has the role when the fault fires)")?;
@@ -85,7 +88,9 @@ mod tests {
         let (scenario, _) = Scenario::load("casn2024-leader-kill").unwrap();
         let text = plan(&scenario, 7);
         assert_eq!(text.matches("undone after").count(), 10);
-        assert!(text.contains("there meanwhile: 0 of 3"));
+        assert!(text.contains("there meanwhile: 0 of 3") && !text.contains("network  "));
+        let (scenario, _) = Scenario::load("lossy-links").unwrap();
+        assert!(plan(&scenario, 7).contains("network    switch"));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Whatever becomes of the tool, what it did to the machine is taken back: by itself, by its watchdog, or by `heal`.
 //!
-//! The tests with disks need root and loop devices (`disks_here`).
+//! The tests with disks need root and loop devices (`disks_here`), those with networks root, TUN and nftables (`networks`).
 
 // A failed unwrap is a failed test.
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation, unreachable_pub)]
@@ -17,6 +17,8 @@ use disks_here::has_disks;
 use killed::Killed;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use stampede_chaos::network::probe;
+use stampede_chaos::scenario::BackEnd;
 use stampede_chaos::undo::{Identity, Journal, Undo, heal, left, scan};
 
 const TOOL: &str = env!("CARGO_BIN_EXE_stampede-chaos");
@@ -52,6 +54,32 @@ count = 8
 lasts_min = "500ms"
 lasts_max = "500ms"
 "#;
+
+/// Nodes in namespaces of their own; `BACK_END` is to be replaced.
+const SWITCHED: &str = r#"
+name = "switched"
+hypothesis = "the tool is killed in the middle of it"
+
+[cluster]
+nodes = 3
+
+[phases]
+warm_up = "1s"
+faults = "20s"
+settle = "1s"
+
+[traffic]
+like = "ordinary"
+orders = "50/s"
+
+[network]
+back_end = "BACK_END"
+"#;
+
+/// No node, and deaf: that its standard input closes is nothing to it.
+const DEAF: &str = "#!/bin/sh\ntrap '' TERM\nexec sleep 600\n";
+/// No node either, but it ends with its standard input, as one does.
+const HEARS: &str = "#!/bin/sh\nexec cat\n";
 
 fn until(what: &str, is_so: impl Fn() -> bool) {
     until_some(what, || is_so().then_some(()));
@@ -196,22 +224,57 @@ struct Drill {
 }
 
 impl Drill {
-    fn start() -> Self {
+    fn of_disks() -> Self {
         assert!(
             Path::new(TOOL).with_file_name("stampede").is_file(),
             "`cargo build --workspace --bins` first, as `make test` does"
         );
+        Self::start(STALLS, None)
+    }
+
+    /// `program`: what its nodes run.
+    fn of_namespaces(back_end: BackEnd, program: &str) -> Self {
+        Self::start(&SWITCHED.replace("BACK_END", back_end.name()), Some(program))
+    }
+
+    fn start(scenario: &str, program: Option<&str>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().canonicalize().unwrap();
-        let (file, run) = (root.join("stalls.toml"), root.join("run"));
-        std::fs::write(&file, STALLS).unwrap();
+        let (file, run) = (root.join("scenario.toml"), root.join("run"));
+        std::fs::write(&file, scenario).unwrap();
         let mut command = Command::new(TOOL);
         command.args(["run", "--seed", "1", "--out"]).args([&run, &file]).stdout(Stdio::null()).stderr(Stdio::null());
+        if let Some(program) = program {
+            let node = root.join("program");
+            std::fs::write(&node, program).unwrap();
+            std::fs::set_permissions(&node, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+            command.arg("--node-binary").arg(node);
+        }
         Self { tool: Killed::spawn(&mut command), _healed: HealedAtTheEnd(run.clone()), run, _folder: folder }
     }
 
     fn is_frozen(&self) -> bool {
         left(&self.run).unwrap_or_default().iter().any(|undo| matches!(undo, Undo::Thaw { .. }))
+    }
+
+    /// Three nodes were started, each in a namespace.
+    fn is_up(&self) -> bool {
+        let kills = |undo: &&Undo| matches!(undo, Undo::Kill(_));
+        left(&self.run).unwrap_or_default().iter().filter(kills).count() == 3
+    }
+
+    /// With its watchdog, at once.
+    fn kill_both(&mut self) {
+        assert!(self.tool.try_wait().unwrap().is_none(), "it is at work");
+        kill(watchdog_of(&self.run).expect("the drill has a watchdog"), Signal::SIGKILL).unwrap();
+        self.tool.kill().unwrap();
+        self.tool.wait().unwrap();
+    }
+
+    fn heal(&self) {
+        let healed = Command::new(TOOL).arg("heal").arg(&self.run).output().unwrap();
+        assert_eq!(healed.status.code(), Some(0), "{}", String::from_utf8_lossy(&healed.stdout));
+        assert_eq!(scan(&self.run).unwrap(), Vec::<String>::new());
     }
 }
 
@@ -220,7 +283,7 @@ fn of_a_drill_that_was_killed_nothing_stays() {
     if !has_disks(TOOL) {
         return;
     }
-    let mut drill = Drill::start();
+    let mut drill = Drill::of_disks();
     until("a disk stands still", || drill.is_frozen());
     drill.tool.kill().unwrap();
     drill.tool.wait().unwrap();
@@ -236,15 +299,66 @@ fn of_a_drill_that_was_killed_with_its_watchdog_heal_leaves_nothing() {
     }
     // While disks are made; and three moments in which others are hurt or not.
     for after_ms in [150, 2_500, 4_100, 5_700] {
-        let mut drill = Drill::start();
+        let mut drill = Drill::of_disks();
         until("it has begun", || !left(&drill.run).unwrap_or_default().is_empty());
         std::thread::sleep(Duration::from_millis(after_ms));
-        assert!(drill.tool.try_wait().unwrap().is_none(), "it is at work");
-        kill(watchdog_of(&drill.run).expect("the drill has a watchdog"), Signal::SIGKILL).unwrap();
+        drill.kill_both();
+        drill.heal();
+    }
+}
+
+/// Back ends with namespaces that this machine has.
+fn networks() -> impl Iterator<Item = BackEnd> {
+    let works = |back_end: &BackEnd| {
+        let folder = tempfile::tempdir().unwrap();
+        let probed = probe::probe(*back_end, folder.path());
+        if let Err(error) = &probed {
+            assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "CI=true, and no {}: {error:#}", back_end.name());
+            eprintln!("nothing is shown of {} here: {error:#}", back_end.name());
+        }
+        probed.is_ok()
+    };
+    [BackEnd::Switch, BackEnd::Nftables].into_iter().filter(works)
+}
+
+/// Of the machine's own network.
+fn links() -> Vec<String> {
+    let table = std::fs::read_to_string("/proc/self/net/dev").unwrap();
+    table.lines().filter_map(|line| Some(line.split_once(':')?.0.trim().to_owned())).collect()
+}
+
+#[test]
+fn of_a_drill_in_namespaces_that_was_killed_nothing_stays() {
+    for back_end in networks() {
+        let before = links();
+        let mut drill = Drill::of_namespaces(back_end, DEAF);
+        until("three nodes are in their namespaces", || drill.is_up());
+        let in_namespaces = scan(&drill.run).unwrap().iter().filter(|left| left.contains("network namespace")).count();
+        assert_eq!((in_namespaces, links()), (3, before.clone()), "the machine's own network is left alone");
         drill.tool.kill().unwrap();
         drill.tool.wait().unwrap();
-        let healed = Command::new(TOOL).arg("heal").arg(&drill.run).output().unwrap();
-        assert_eq!(healed.status.code(), Some(0), "{after_ms} ms: {}", String::from_utf8_lossy(&healed.stdout));
-        assert_eq!(scan(&drill.run).unwrap(), Vec::<String>::new(), "{after_ms} ms");
+        until("the watchdog is done", || watchdog_of(&drill.run).is_none());
+        assert_eq!((scan(&drill.run).unwrap(), links()), (Vec::new(), before));
+    }
+}
+
+#[test]
+fn of_a_drill_in_namespaces_that_was_killed_with_its_watchdog_heal_leaves_nothing() {
+    for back_end in networks() {
+        let before = links();
+        let mut drill = Drill::of_namespaces(back_end, DEAF);
+        until("three nodes are in their namespaces", || drill.is_up());
+        drill.kill_both();
+        assert!(!scan(&drill.run).unwrap().is_empty(), "they are deaf");
+        drill.heal();
+        // While namespaces are made, and nodes started.
+        for after_ms in [0, 5, 15, 30, 60] {
+            let mut drill = Drill::of_namespaces(back_end, HEARS);
+            until("it has begun", || !left(&drill.run).unwrap_or_default().is_empty());
+            std::thread::sleep(Duration::from_millis(after_ms));
+            drill.kill_both();
+            drill.heal();
+        }
+        assert_eq!(links(), before);
     }
 }

@@ -93,6 +93,7 @@ mod tests {
     use tonic_types::ErrorDetails;
 
     use super::*;
+    use crate::network::Door;
 
     fn status(code: Code, reason: &str, metadata: &[(&str, &str)]) -> Status {
         let metadata: HashMap<String, String> =
@@ -151,7 +152,7 @@ mod tests {
     async fn a_refused_connection_was_never_sent() {
         // Bound and closed again: nobody listens there.
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let channel = crate::client::channel(&format!("127.0.0.1:{port}"));
+        let channel = crate::client::channel(&format!("127.0.0.1:{port}"), &Door::default());
         let mut client = crate::proto::v1::issuance_service_client::IssuanceServiceClient::new(channel);
         let status = client.cancel_order(crate::proto::v1::CancelOrderRequest::default()).await.unwrap_err();
         assert!(matches!(outcome_of_status(&status, false), Outcome::NotDone { .. }), "{status:?}");
@@ -166,8 +167,10 @@ mod tests {
                 drop(connection);
             }
         });
-        let mut client =
-            crate::proto::v1::issuance_service_client::IssuanceServiceClient::new(crate::client::channel(&address.to_string()));
+        let mut client = crate::proto::v1::issuance_service_client::IssuanceServiceClient::new(crate::client::channel(
+            &address.to_string(),
+            &Door::default(),
+        ));
         let status = client.cancel_order(crate::proto::v1::CancelOrderRequest::default()).await.unwrap_err();
         assert!(matches!(outcome_of_status(&status, false), Outcome::Unknown { .. }), "{status:?}");
     }

@@ -22,6 +22,7 @@ use tonic::transport::{Channel, Endpoint};
 use crate::crowd::Crowd;
 use crate::history::{Consistency, HistoryClosed, Invoke, OpId, Outcome, Purpose, Record, Recorder, Request, Return};
 use crate::limits;
+use crate::network::Door;
 use crate::proto::admin::admin_service_client::AdminServiceClient;
 use crate::proto::v1::issuance_service_client::IssuanceServiceClient;
 
@@ -39,6 +40,8 @@ pub struct NodeAddress {
     pub admin: String,
     /// Where payment gateways post their notices.
     pub webhook: String,
+    /// From where all of them can be reached.
+    pub door: Door,
 }
 
 /// What to send, and why.
@@ -114,9 +117,9 @@ struct Unary {
 }
 
 /// A channel that connects when it is first used, and again after a break.
-pub(crate) fn channel(address: &str) -> Channel {
+pub(crate) fn channel(address: &str, door: &Door) -> Channel {
     let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("addresses are made by the tool");
-    endpoint.connect_timeout(limits::CONNECT_DEADLINE).tcp_nodelay(true).connect_lazy()
+    endpoint.connect_with_connector_lazy(door.clone())
 }
 
 impl Client {
@@ -127,12 +130,12 @@ impl Client {
         let connect = |address: &NodeAddress| NodeClient {
             node: address.node,
             unary: Unary {
-                public: IssuanceServiceClient::new(channel(&address.client))
+                public: IssuanceServiceClient::new(channel(&address.client, &address.door))
                     .max_decoding_message_size(limits::MESSAGE_BYTES_MAX),
-                operators: AdminServiceClient::new(channel(&address.admin)),
+                operators: AdminServiceClient::new(channel(&address.admin, &address.door)),
             },
             stream: Stream::open(address, recorder.clone(), attempt_deadline, Arc::clone(&aftermath)),
-            webhook: Webhook::new(&address.webhook),
+            webhook: Webhook::new(&address.webhook, &address.door),
         };
         Self { nodes: addresses.iter().map(connect).collect(), recorder: recorder.clone(), attempt_deadline, aftermath }
     }

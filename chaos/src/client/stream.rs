@@ -47,7 +47,8 @@ impl Stream {
         aftermath: Arc<Aftermath>,
     ) -> Self {
         let (queue, items) = mpsc::channel(limits::STREAM_QUEUE_MAX);
-        let client = IssuanceServiceClient::new(channel(&address.client)).max_decoding_message_size(limits::MESSAGE_BYTES_MAX);
+        let channel = channel(&address.client, &address.door);
+        let client = IssuanceServiceClient::new(channel).max_decoding_message_size(limits::MESSAGE_BYTES_MAX);
         let sender =
             Sender { recorder, attempt_deadline, aftermath, node: address.node, next_batch: u64::from(address.node) << 40 };
         tokio::spawn(run(client, items, sender));

@@ -11,7 +11,6 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 use hyper::{Method, StatusCode};
 use hyper_util::client::legacy;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde::Deserialize;
 use serde_json::json;
@@ -22,6 +21,7 @@ use super::classify::{outcome_of_info, was_never_sent};
 use crate::history::{Outcome, PaymentOutcome, Place, Purpose, Receipt, Request, WriteAnswer, Written, wire};
 use crate::limits;
 use crate::model::order_text;
+use crate::network::Door;
 use crate::proto::v1;
 
 /// Secrets of the drill's merchant accounts. They guard nothing: its cluster sells nothing.
@@ -53,16 +53,13 @@ pub(super) struct Webhook {
     address: String,
     /// For notices under way.
     places: Arc<Semaphore>,
-    http: legacy::Client<HttpConnector, Full<Bytes>>,
+    http: legacy::Client<Door, Full<Bytes>>,
 }
 
 impl Webhook {
-    pub(super) fn new(address: &str) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_connect_timeout(Some(limits::CONNECT_DEADLINE));
-        connector.set_nodelay(true);
+    pub(super) fn new(address: &str, door: &Door) -> Self {
         // A notice is one call of the history: it is not sent again behind our back.
-        let http = legacy::Client::builder(TokioExecutor::new()).retry_canceled_requests(false).build(connector);
+        let http = legacy::Client::builder(TokioExecutor::new()).retry_canceled_requests(false).build(door.clone());
         Self { address: address.to_owned(), places: Arc::new(Semaphore::new(limits::NOTICES_AT_ONCE_MAX)), http }
     }
 

@@ -19,15 +19,19 @@ const SHUTDOWN_TIMEOUT: &str = "3s";
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Member {
     pub(super) id: u16,
+    /// Where it listens for its peers; for all others, on the loopback.
+    pub(super) host: Ipv4Addr,
     pub(super) ports: Ports,
 }
 
-pub(super) fn socket(port: u16) -> SocketAddr {
-    (Ipv4Addr::LOCALHOST, port).into()
+impl Member {
+    pub(super) fn peer(&self) -> SocketAddr {
+        (self.host, self.ports.peer).into()
+    }
 }
 
 pub(super) fn loopback(port: u16) -> String {
-    socket(port).to_string()
+    SocketAddr::from((Ipv4Addr::LOCALHOST, port)).to_string()
 }
 
 /// 64 hexadecimal digits from the seed: no secret, this cluster sells nothing.
@@ -84,12 +88,14 @@ pub(super) fn node_file(
         "listen",
         &[
             ("client", loopback(ports.client).into()),
-            ("peer", loopback(ports.peer).into()),
+            ("peer", member.peer().to_string().into()),
             ("admin", loopback(ports.admin).into()),
             ("metrics", loopback(ports.metrics).into()),
             ("webhook", loopback(ports.webhook).into()),
         ],
     );
+    // It listens beyond loopback only if it is told to; in its own network nobody but its peers can reach it.
+    section("security", &[("insecure", (!member.host.is_loopback()).into())]);
     section("serials", &[("key_file", text(&secrets.serial_key)?.into())]);
     section(
         "gateways",
@@ -106,7 +112,7 @@ fn member_entry(member: &Member, dial: Option<SocketAddr>) -> Value {
     let mut entry = Table::new();
     entry.insert("id".into(), i64::from(member.id).into());
     entry.insert("client".into(), loopback(member.ports.client).into());
-    entry.insert("peer".into(), loopback(member.ports.peer).into());
+    entry.insert("peer".into(), member.peer().to_string().into());
     entry.insert("admin".into(), loopback(member.ports.admin).into());
     entry.extend(dial.map(|address| ("dial".to_owned(), address.to_string().into())));
     entry.into()
@@ -117,9 +123,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_node_listens_for_its_peers_alone_in_a_network_of_its_own() {
+        let ports = Ports { client: 1, peer: 2, admin: 3, metrics: 4, webhook: 5 };
+        let members = [1, 2].map(|id: u8| Member { id: id.into(), host: Ipv4Addr::new(10, 77, 0, id), ports });
+        let folder = tempfile::tempdir().unwrap();
+        let secrets = SecretFiles::write(folder.path(), "07").unwrap();
+        let text = node_file(&members[0], &members, &|_| None, Path::new("/d"), &secrets, &Table::new()).unwrap();
+        let file: Table = toml::from_str(&text).unwrap();
+        assert_eq!(file["listen"]["peer"].as_str(), Some("10.77.0.1:2"));
+        assert_eq!(file["listen"]["admin"].as_str(), Some("127.0.0.1:3"));
+        assert_eq!(file["cluster"]["members"][1]["peer"].as_str(), Some("10.77.0.2:2"));
+        assert_eq!(file["security"]["insecure"].as_bool(), Some(true), "the node asks to be told");
+    }
+
+    #[test]
     fn a_scenario_overrides_single_keys_of_a_nodes_file() {
         let ports = Ports { client: 1, peer: 2, admin: 3, metrics: 4, webhook: 5 };
-        let members = [Member { id: 1, ports }];
+        let members = [Member { id: 1, host: Ipv4Addr::LOCALHOST, ports }];
         let overrides: Table = toml::from_str("raft.snapshot_after_entries = 500\nnode.worker_threads = 1").unwrap();
         let folder = tempfile::tempdir().unwrap();
         let secrets = SecretFiles::write(folder.path(), "07").unwrap();
@@ -129,5 +149,6 @@ mod tests {
         assert_eq!(file["node"]["worker_threads"].as_integer(), Some(1));
         assert_eq!(file["raft"]["snapshot_after_entries"].as_integer(), Some(500));
         assert_eq!(file["cluster"]["members"][0]["peer"].as_str(), Some("127.0.0.1:2"));
+        assert_eq!(file["security"]["insecure"].as_bool(), Some(false));
     }
 }

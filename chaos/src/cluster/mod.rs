@@ -1,4 +1,5 @@
-//! Real node processes on loopback, each with a disk of its own, that the drill starts, kills and starts again.
+//! Real node processes, each with a disk and a network of its own where the scenario needs them, that the drill starts, kills and
+//! starts again.
 //!
 //! Ports and data stay the same over restarts. Nothing that is started here outlives the tool: each process is killed when its
 //! owner is dropped, and when the tool itself was killed, [`watchdog`] kills them, and each stops because its standard input,
@@ -20,15 +21,15 @@ use crate::client::{NodeAddress, channel};
 use crate::disk::Disk;
 use crate::history::{Recorder, RunFolder};
 use crate::limits;
-use crate::network::Network;
+use crate::network::{self, Door, Network};
 use crate::proto::admin::admin_service_client::AdminServiceClient;
 use crate::proto::admin::{GetStatusRequest, GetStatusResponse, InitRequest, NodeRole as WireRole};
 use crate::proto::drill::drill_service_client::DrillServiceClient;
-use crate::scenario::Scenario;
+use crate::scenario::{BackEnd, Scenario};
 use crate::undo::Journal;
 
-use node::Files;
 pub use node::{Clock, Exit, Node, NotThere, UnexpectedExit};
+use node::{Files, Own};
 use watchdog::Watchdog;
 
 pub type AdminClient = AdminServiceClient<Channel>;
@@ -71,10 +72,12 @@ impl Cluster {
         let members: Vec<config::Member> = ports::free(usize::from(scenario.cluster.nodes))?
             .into_iter()
             .zip(1..)
-            .map(|(ports, id)| config::Member { id, ports })
+            .map(|(ports, id)| config::Member { id, host: network::host(scenario.network.back_end, id), ports })
             .collect();
-        let peers = members.iter().map(|member| (member.id, config::socket(member.ports.peer))).collect();
-        let network = if scenario.faults.need_network() { Some(Network::start(&peers).await?) } else { None };
+        let network = match scenario.needs_network() {
+            true => Some(make_network(scenario.network.back_end, &members, seed, &root, journal.clone()).await?),
+            false => None,
+        };
         let serial_key = config::serial_key(seed);
         let secrets = config::SecretFiles::write(&folder.nodes(), &serial_key)?;
 
@@ -83,7 +86,8 @@ impl Cluster {
             let directory = folder.nodes().join(format!("node-{}", member.id));
             std::fs::create_dir_all(&directory)?;
             let directory = directory.canonicalize()?;
-            let dial = |to: u16| network.as_ref().filter(|_| to != member.id).map(|network| network.address((member.id, to)));
+            let dial = |to: u16| network.as_ref()?.dial((member.id, to));
+            let namespace = network.as_ref().and_then(|network| network.namespace(member.id)).cloned();
             let disk = match scenario.faults.need_disks() {
                 true => Some(
                     Disk::make(&directory, limits::DISK_BYTES, journal.clone(), watchdog.clone()).context("making a disk")?,
@@ -94,7 +98,8 @@ impl Cluster {
             let text = config::node_file(member, &members, &dial, &data, &secrets, &scenario.cluster.config)?;
             let files = Files { config: directory.join("node.toml"), directory, data };
             std::fs::write(&files.config, text).with_context(|| format!("writing {}", files.config.display()))?;
-            nodes.push(Node::new(member, binaries.node.clone(), files, disk, recorder.clone(), journal.clone()));
+            let (binary, own) = (binaries.node.clone(), Own { disk, namespace });
+            nodes.push(Node::new(member, binary, files, own, recorder.clone(), journal.clone()));
         }
         let are_controlled = scenario.faults.need_controls();
         Ok(Self { nodes, network, serial_key, are_controlled, _watchdog: watchdog })
@@ -180,7 +185,7 @@ impl Cluster {
     /// [`NotThere`]: a node does not come up. Another: the tool could not do its part.
     pub async fn heal(&self) -> anyhow::Result<()> {
         if let Some(network) = &self.network {
-            network.heal();
+            network.heal()?;
         }
         self.thaw();
         for node in &self.nodes {
@@ -239,6 +244,12 @@ impl Cluster {
         }
     }
 
+    /// Nobody is in the nodes' namespaces any more. Their nodes must be gone.
+    pub fn release_network(&self) {
+        // Who still is, the heal at the end finds, and tells.
+        let _somebody_is = self.network.as_ref().map(Network::release);
+    }
+
     /// SIGKILL to every node that runs, and waits for their ends, up to `deadline`.
     pub async fn kill(&self, deadline: Duration) {
         self.thaw();
@@ -253,6 +264,21 @@ impl Cluster {
 
 /// In what a program says of its build, if a drill can control it from within.
 pub const DRILL_CONTROLS: &str = "DRILL-CONTROLS";
+async fn make_network(
+    back_end: BackEnd,
+    members: &[config::Member],
+    seed: u64,
+    run: &Path,
+    journal: Journal,
+) -> anyhow::Result<Network> {
+    let ids: Vec<u16> = members.iter().map(|member| member.id).collect();
+    let made = match back_end {
+        BackEnd::Proxies => Network::proxies(&members.iter().map(|member| (member.id, member.peer())).collect()).await,
+        BackEnd::Switch => Network::switch(&ids, seed, run, journal),
+        BackEnd::Nftables => Network::nftables(&ids, run, journal),
+    };
+    made.context("making the network")
+}
 
 /// What the node's program says of its build, on one line.
 pub async fn node_version(binary: &Path) -> String {
@@ -276,12 +302,12 @@ pub(crate) async fn ask_status(mut admin: AdminClient) -> Option<GetStatusRespon
 /// Answered by builds that can be controlled from within.
 pub(crate) type DrillClient = DrillServiceClient<Channel>;
 
-pub(crate) fn drill_client(address: &str) -> DrillClient {
-    DrillServiceClient::new(channel(address))
+pub(crate) fn drill_client(address: &str, door: &Door) -> DrillClient {
+    DrillServiceClient::new(channel(address, door))
 }
 
-pub(crate) fn admin_client(address: &str) -> AdminClient {
-    AdminServiceClient::new(channel(address)).max_decoding_message_size(limits::MESSAGE_BYTES_MAX)
+pub(crate) fn admin_client(address: &str, door: &Door) -> AdminClient {
+    AdminServiceClient::new(channel(address, door)).max_decoding_message_size(limits::MESSAGE_BYTES_MAX)
 }
 
 /// Removes the data directories of a run's nodes; their configuration and logs stay.

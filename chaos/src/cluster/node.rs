@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::fs::File;
+use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -13,6 +14,7 @@ use anyhow::{Context, bail, ensure};
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 use tokio::process::{Child, Command};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::config::{Member, loopback};
@@ -21,6 +23,7 @@ use crate::client::NodeAddress;
 use crate::disk::Disk;
 use crate::history::{ProcessEvent, ProcessStep, Record, Recorder};
 use crate::limits;
+use crate::network::{Door, Namespace};
 use crate::proto::admin::{GetStatusResponse, TriggerSnapshotRequest};
 use crate::proto::drill::{ArmCrashPointRequest, SetClockRequest};
 use crate::scenario::CrashPoint;
@@ -97,6 +100,13 @@ pub(super) struct Files {
     pub(super) data: PathBuf,
 }
 
+/// What the tool made for it alone, if the scenario's faults need that.
+pub(super) struct Own {
+    pub(super) disk: Option<Disk>,
+    /// Where its processes are, if not in the machine's own network.
+    pub(super) namespace: Option<Namespace>,
+}
+
 pub struct Node {
     id: u16,
     binary: PathBuf,
@@ -104,7 +114,7 @@ pub struct Node {
     address: NodeAddress,
     admin: AdminClient,
     drill: DrillClient,
-    disk: Option<Disk>,
+    own: Own,
     recorder: Recorder,
     journal: Journal,
     shared: Arc<Shared>,
@@ -121,20 +131,14 @@ struct Shared {
 }
 
 impl Node {
-    pub(super) fn new(
-        member: &Member,
-        binary: PathBuf,
-        files: Files,
-        disk: Option<Disk>,
-        recorder: Recorder,
-        journal: Journal,
-    ) -> Self {
+    pub(super) fn new(member: &Member, binary: PathBuf, files: Files, own: Own, recorder: Recorder, journal: Journal) -> Self {
         let shared = Shared {
             process: watch::Sender::new(Process::Down(None)),
             told_to_end: AtomicBool::new(false),
             ended_by_itself: AtomicBool::new(false),
             unexpected: Mutex::default(),
         };
+        let door = Door::to(own.namespace.as_ref());
         Self {
             id: member.id,
             binary,
@@ -144,10 +148,11 @@ impl Node {
                 client: loopback(member.ports.client),
                 admin: loopback(member.ports.admin),
                 webhook: loopback(member.ports.webhook),
+                door: door.clone(),
             },
-            admin: admin_client(&loopback(member.ports.admin)),
-            drill: drill_client(&loopback(member.ports.admin)),
-            disk,
+            admin: admin_client(&loopback(member.ports.admin), &door),
+            drill: drill_client(&loopback(member.ports.admin), &door),
+            own,
             recorder,
             journal,
             shared: Arc::new(shared),
@@ -213,7 +218,8 @@ impl Node {
 
     fn start_with(&self, environment: &[(&str, &str)]) -> anyhow::Result<()> {
         ensure!(!self.is_running(), "node {} runs already", self.id);
-        let child = Command::new(&self.binary)
+        let mut command = Command::new(&self.binary);
+        command
             .envs(environment.iter().copied())
             // Its lifeline: it stops when the tool dies, also in the moment before the watchdog has its number.
             .args(["node", "--exit-with-stdin", "--config"])
@@ -222,9 +228,9 @@ impl Node {
             .stdout(append_to(&self.files.directory.join("stdout.log"))?)
             .stderr(append_to(&self.files.directory.join("stderr.log"))?)
             .process_group(0)
-            .kill_on_drop(true)
-            .spawn()
-            .with_context(|| format!("starting {}", self.binary.display()))?;
+            .kill_on_drop(true);
+        let child =
+            spawn(&mut command, self.own.namespace.as_ref()).with_context(|| format!("starting {}", self.binary.display()))?;
         let pid = child.id().context("the process ended while it was started")?;
         let undo = Undo::Kill(Identity::of(pid).context("the process ended while it was started")?);
         self.journal.will(&undo).context("writing the undo journal")?;
@@ -288,7 +294,7 @@ impl Node {
     /// Its own, if the scenario's faults need one.
     #[must_use]
     pub fn disk(&self) -> Option<&Disk> {
-        self.disk.as_ref()
+        self.own.disk.as_ref()
     }
 
     /// What comes now will end it, without a signal.
@@ -373,6 +379,15 @@ impl Node {
     fn note(&self, step: ProcessStep) -> anyhow::Result<()> {
         Ok(self.recorder.record(process_event(&self.recorder, self.id, step))?)
     }
+}
+
+fn spawn(command: &mut Command, namespace: Option<&Namespace>) -> io::Result<Child> {
+    let Some(namespace) = namespace else { return command.spawn() };
+    let runtime = Handle::current();
+    namespace.within(|| {
+        let _watched_by_it = runtime.enter();
+        command.spawn()
+    })?
 }
 
 fn append_to(path: &Path) -> anyhow::Result<Stdio> {

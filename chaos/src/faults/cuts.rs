@@ -14,6 +14,7 @@ pub(super) fn directions(kind: FaultKind, node: u16, all: &[u16]) -> Vec<Directi
             let half = |one: &u16| others.iter().position(|other| other == one).map(|at| at < others.len() / 2);
             half(from).zip(half(to)).is_some_and(|(one, other)| one != other)
         }
+        FaultKind::LossyLinks | FaultKind::CorruptLinks => true,
         // So far to both sides a node must hear to have a majority with itself.
         FaultKind::MajoritiesRing => distance(*from, *to, all) > (all.len() / 2).div_ceil(2),
         _ => *from == node || *to == node,
@@ -46,6 +47,12 @@ mod tests {
         assert_eq!(directions(FaultKind::DeafenLeader, 2, &[1, 2, 3]), [(1, 2), (3, 2)]);
         let isolated = directions(FaultKind::IsolateLeader, 2, &[1, 2, 3]);
         assert_eq!(isolated, [(1, 2), (2, 1), (2, 3), (3, 2)]);
+    }
+
+    #[test]
+    fn bad_links_are_those_between_all() {
+        assert_eq!(directions(FaultKind::LossyLinks, 1, &FIVE).len(), 20);
+        assert_eq!(directions(FaultKind::CorruptLinks, 1, &[1, 2, 3]).len(), 6);
     }
 
     #[test]

@@ -27,7 +27,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::cluster::{Cluster, Node, NotThere};
 use crate::history::{FaultEvent, FaultStage, NodeRole, Record, Recorder};
 use crate::limits;
-use crate::network::{Direction, Passage};
+use crate::network::{Direction, Hit, Passage};
 use crate::scenario::{FaultKind, Guards, Hurt};
 use plan::{Plan, PlannedFault};
 use schedule::Schedule;
@@ -125,10 +125,11 @@ impl Strike<'_> {
             Hurt::InterruptsInstalls => self.interrupt_install(targets).await,
             Hurt::EndsHandovers => self.kill_in_handover(targets, problems).await,
             Hurt::WrongsClocks => self.wrong_clocks(targets).await,
-            Hurt::Cuts => self.change_network(targets, Passage::Held).await,
-            Hurt::Slows => {
-                let delay = self.fault.parameters.delay.unwrap_or_default().get();
-                self.change_network(targets, Passage::Slow { delay, jitter: delay / 2 }).await
+            Hurt::Cuts => self.change_network(targets, Passage::Cut, Hit::Cut).await,
+            Hurt::Slows => self.change_network(targets, Passage::Impaired(self.fault.impairment()), Hit::Late).await,
+            Hurt::LosesPackets => self.change_network(targets, Passage::Impaired(self.fault.impairment()), Hit::Lost).await,
+            Hurt::CorruptsPackets => {
+                self.change_network(targets, Passage::Impaired(self.fault.impairment()), Hit::Corrupted).await
             }
         }
     }
@@ -185,18 +186,21 @@ impl Strike<'_> {
         Ok(has_landed)
     }
 
-    async fn change_network(&self, targets: &[Target], passage: Passage) -> anyhow::Result<bool> {
+    /// It has landed when that is seen to have happened to what one of the links carries.
+    async fn change_network(&self, targets: &[Target], passage: Passage, hit: Hit) -> anyhow::Result<bool> {
         let network = self.cluster.network().context("the scenario's faults need a network of the tool's own")?;
         let all: Vec<u16> = self.cluster.nodes().iter().map(Node::id).collect();
         let centre = targets[0].node;
         let directions: Vec<Direction> = cuts::directions(self.fault.kind, centre, &all);
         let begun = Instant::now();
-        network.set(directions.iter().copied(), passage);
+        network.set(directions.iter().copied(), passage)?;
         for target in targets {
             self.note(FaultStage::Injected, *target)?;
         }
         let lasts = self.fault.lasts();
-        let has_landed = until(lasts, || async { directions.iter().any(|direction| network.has_kept(*direction)) }).await;
+        // A back end that does not tell is noticed when it is to be healed.
+        let has_hit = |direction: &Direction| network.has_hit(*direction, hit).unwrap_or_default();
+        let has_landed = until(lasts, || async { directions.iter().any(has_hit) }).await;
         if has_landed {
             for target in targets {
                 self.note(FaultStage::Effective, *target)?;
@@ -206,11 +210,11 @@ impl Strike<'_> {
             let mut passages = [Passage::Free, passage].into_iter().cycle();
             while begun.elapsed() + limits::FLAP_INTERVAL < lasts {
                 sleep(limits::FLAP_INTERVAL).await;
-                network.set(directions.iter().copied(), passages.next().expect("a cycle has no end"));
+                network.set(directions.iter().copied(), passages.next().expect("a cycle has no end"))?;
             }
         }
         sleep_until(begun + lasts).await;
-        network.set(directions, Passage::Free);
+        network.set(directions, Passage::Free)?;
         for target in targets {
             self.until_there(*target).await?;
         }

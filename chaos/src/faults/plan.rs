@@ -11,7 +11,8 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::history::RequiredFault;
-use crate::scenario::{FaultKind, FaultWhen, FaultsWhen, Parameters, Scenario, Span, State};
+use crate::network::Impairment;
+use crate::scenario::{FaultKind, FaultWhen, FaultsWhen, Packets, Parameters, Scenario, Span, State};
 
 /// So that faults and buyers do not draw from the same numbers.
 const FAULTS_STREAM: u64 = u64::MAX;
@@ -136,6 +137,13 @@ impl PlannedFault {
     #[must_use]
     pub fn lasts(&self) -> Duration {
         Duration::from_millis(self.lasts_ms)
+    }
+
+    /// Of links that are not cut.
+    pub(super) fn impairment(&self) -> Impairment {
+        let delay = self.parameters.delay.unwrap_or_default().get();
+        let Packets { loss, reorder, duplicate, corrupt, bytes_per_s } = self.parameters.packets.unwrap_or_default();
+        Impairment { delay, jitter: delay / 2, loss, reorder, duplicate, corrupt, bytes_per_s }
     }
 }
 

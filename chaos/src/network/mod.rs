@@ -1,175 +1,224 @@
-//! The network between the nodes of a drill: a proxy on loopback for every directed link, and a matrix of what passes. No privilege
-//! is needed.
+//! The network between the nodes of a drill, and what of it passes: one interface, three back ends, of which the scenario chooses.
 //!
-//! The link from node i to node j is what i dials to call j. Bytes from i to j go forward on the connections that i made and
-//! backward on those that j made, so that a cut from i to j stops both. (The proxy goes on acknowledging what comes the other way, so
-//! that the open direction does not stall for want of acknowledgements, as with lost packets it would in time.) What is sent is kept,
-//! as TCP keeps what nobody acknowledged, and arrives when the cut is healed; a connection made meanwhile gets nowhere until then,
-//! and the end of one is not heard of either.
+//! | back end | nodes | a cut | needs |
+//! |---|---|---|---|
+//! | `proxies` | all on the machine's loopback | keeps what is sent, as TCP would | nothing |
+//! | `switch` | each in a network namespace, on an interface whose other end is the tool's | loses packets | root, TUN |
+//! | `nftables` | each in a network namespace, on a bridge of the kernel's own | loses packets | root, `nft` |
 //!
-//! Clients and operators call nodes past the proxies: who is cut off from the peers is not cut off from its callers, who must not be
-//! told anything wrong.
+//! Clients and operators call nodes past all this: who is cut off from the peers is not cut off from its callers, who must not be
+//! told anything wrong. With a namespace for each node, the tool's own sockets to a node are made in the node's, and call it on the
+//! loopback there ([`Door`]): the machine's own network is never touched, and no address or name on it is taken.
+//!
+//! Namespaces without names die with who is in them ([`Namespace`]). The undo journal has them all the same, so that `heal` looks for
+//! whoever is still in one: it is known by the name of its interface, which is the run's.
 
-mod link;
+mod door;
+mod namespace;
+mod nftables;
 mod passage;
+pub mod probe;
+mod proxies;
+mod switch;
+mod tun;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-pub use passage::{Matrix, Passage};
+use crate::scenario::BackEnd;
+use crate::undo::{Journal, Undo};
+
+pub use door::Door;
+pub use namespace::Namespace;
+pub use passage::{Hit, Impairment, Matrix, Passage};
 
 /// Node ids: who sends, and to whom.
 pub type Direction = (u16, u16);
 
+/// What a back end does between nodes.
+trait Medium: Send + Sync {
+    fn set(&self, directions: &[Direction], passage: Passage) -> anyhow::Result<()>;
+
+    /// Since the direction was last set.
+    fn hits(&self, direction: Direction, hit: Hit) -> anyhow::Result<u64>;
+}
+
 pub struct Network {
-    addresses: BTreeMap<Direction, SocketAddr>,
-    matrix: Matrix,
-    /// Something was kept back, or delayed, since.
-    kept: BTreeMap<Direction, Arc<AtomicBool>>,
-    /// Stop with it.
-    _links: JoinSet<()>,
+    directions: Vec<Direction>,
+    medium: Box<dyn Medium>,
+    /// What a node dials to call another, if not the other's own address.
+    dials: BTreeMap<Direction, SocketAddr>,
+    /// Where nodes are, if not in the machine's own network.
+    namespaces: BTreeMap<u16, Namespace>,
+    /// What was made of them.
+    undo: Option<(PathBuf, Journal, Undo)>,
+    /// What carries between the nodes, if the tool does. They stop with it.
+    _carriers: JoinSet<()>,
 }
 
 impl Network {
-    /// Proxies for all links between nodes that listen for their peers at these addresses.
+    /// Proxies for nodes that listen for their peers at these addresses.
     ///
     /// # Errors
     /// There is no free port.
-    pub async fn start(peers: &BTreeMap<u16, SocketAddr>) -> anyhow::Result<Self> {
-        let directions = || peers.keys().flat_map(|from| peers.keys().map(|to| (*from, *to))).filter(|(from, to)| from != to);
-        let kept: BTreeMap<Direction, Arc<AtomicBool>> = directions().map(|direction| (direction, Arc::default())).collect();
-        let matrix = Matrix::default();
-        let mut links = JoinSet::new();
-        let mut addresses = BTreeMap::new();
-        for (from, to) in directions() {
-            let listener = TcpListener::bind(("127.0.0.1", 0)).await.context("a port for a link")?;
-            addresses.insert((from, to), listener.local_addr().context("the address of a link")?);
-            let way = |direction| link::Way::new(matrix.clone(), direction, Arc::clone(&kept[&direction]));
-            links.spawn(link::serve(listener, peers[&to], way((from, to)), way((to, from))));
-        }
-        Ok(Self { addresses, matrix, kept, _links: links })
+    pub async fn proxies(peers: &BTreeMap<u16, SocketAddr>) -> anyhow::Result<Self> {
+        let directions = directions(peers.keys().copied());
+        let matrix = Matrix::new(&directions);
+        let (dials, carriers) = proxies::start(peers, &matrix, &directions).await?;
+        let namespaces = BTreeMap::new();
+        Ok(Self { directions, medium: Box::new(matrix), dials, namespaces, undo: None, _carriers: carriers })
     }
 
-    /// What the first node dials to call the second.
+    /// A namespace for each node, and the tool as the switch between them. Packets are hit as the seed says.
+    ///
+    /// # Errors
+    /// No root, no `ip`, no TUN.
+    pub fn switch(nodes: &[u16], seed: u64, run: &Path, journal: Journal) -> anyhow::Result<Self> {
+        let (link, undo) = will_make(run, &journal)?;
+        let (mut namespaces, mut ends) = (BTreeMap::new(), BTreeMap::new());
+        for &node in nodes {
+            let namespace = Namespace::make()?;
+            let end = namespace.within(|| tun::open(&link))?.with_context(|| format!("making the TUN device {link}"))?;
+            set_up(&namespace, node, &link)?;
+            namespaces.insert(node, namespace);
+            ends.insert(node, end);
+        }
+        let directions = directions(nodes.iter().copied());
+        let matrix = Matrix::new(&directions);
+        let carriers = switch::start(ends, seed, &matrix)?;
+        let (medium, dials, undo) = (Box::new(matrix), BTreeMap::new(), Some((run.to_owned(), journal, undo)));
+        Ok(Self { directions, medium, dials, namespaces, undo, _carriers: carriers })
+    }
+
+    /// A namespace for each node, all on one bridge, and rules of the kernel's own.
+    ///
+    /// # Errors
+    /// No root, no `ip`, no `nft`, or a kernel without bridges.
+    pub fn nftables(nodes: &[u16], run: &Path, journal: Journal) -> anyhow::Result<Self> {
+        let (link, undo) = will_make(run, &journal)?;
+        let hub = nftables::make_hub()?;
+        let mut namespaces = BTreeMap::new();
+        for &node in nodes {
+            let namespace = Namespace::make()?;
+            nftables::plug_in(&hub, &namespace, node, &link)?;
+            set_up(&namespace, node, &link)?;
+            namespaces.insert(node, namespace);
+        }
+        let medium = Box::new(nftables::Rules::new(hub, namespaces.clone()));
+        let (directions, dials, undo) = (directions(nodes.iter().copied()), BTreeMap::new(), Some((run.to_owned(), journal, undo)));
+        Ok(Self { directions, medium, dials, namespaces, undo, _carriers: JoinSet::new() })
+    }
+
+    /// What the first node dials to call the second, if not the second's own address.
     #[must_use]
-    pub fn address(&self, direction: Direction) -> SocketAddr {
-        self.addresses[&direction]
+    pub fn dial(&self, direction: Direction) -> Option<SocketAddr> {
+        self.dials.get(&direction).copied()
     }
 
-    pub fn set(&self, directions: impl IntoIterator<Item = Direction>, passage: Passage) {
-        let directions: Vec<Direction> = directions.into_iter().collect();
-        for direction in &directions {
-            self.kept[direction].store(false, Ordering::Relaxed);
-        }
-        self.matrix.set(&directions, passage);
+    /// Where a node is, if not in the machine's own network.
+    #[must_use]
+    pub fn namespace(&self, node: u16) -> Option<&Namespace> {
+        self.namespaces.get(&node)
+    }
+
+    /// # Errors
+    /// The system refuses.
+    pub fn set(&self, directions: impl IntoIterator<Item = Direction>, passage: Passage) -> anyhow::Result<()> {
+        self.medium.set(&directions.into_iter().collect::<Vec<_>>(), passage)
     }
 
     /// Everything passes.
-    pub fn heal(&self) {
-        self.set(self.addresses.keys().copied(), Passage::Free);
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn heal(&self) -> anyhow::Result<()> {
+        self.medium.set(&self.directions, Passage::Free)
     }
 
-    /// Whether anything was kept back on its way since the link was last [`Self::set`].
-    #[must_use]
-    pub fn has_kept(&self, direction: Direction) -> bool {
-        self.kept[&direction].load(Ordering::Relaxed)
+    /// Whether that happened to anything on its way since the direction was last [`Self::set`].
+    ///
+    /// # Errors
+    /// The system does not tell.
+    pub fn has_hit(&self, direction: Direction, hit: Hit) -> anyhow::Result<bool> {
+        Ok(self.medium.hits(direction, hit)? > 0)
     }
+
+    /// Nobody is in a namespace any more. They go when this is dropped, or the tool dies.
+    ///
+    /// # Errors
+    /// Somebody is.
+    pub fn release(&self) -> anyhow::Result<()> {
+        let Some((run, journal, undo)) = &self.undo else { return Ok(()) };
+        undo.carry_out(run)?;
+        journal.done(undo).context("writing the undo journal")
+    }
+}
+
+/// Where a node listens for its peers. The same in every run: only who is in the run's namespaces can meet it.
+#[must_use]
+pub fn host(back_end: BackEnd, node: u16) -> Ipv4Addr {
+    match back_end {
+        BackEnd::Proxies => Ipv4Addr::LOCALHOST,
+        BackEnd::Switch | BackEnd::Nftables => address(node),
+    }
+}
+
+/// Of the private range of RFC 1918.
+fn address(node: u16) -> Ipv4Addr {
+    let [high, low] = node.to_be_bytes();
+    Ipv4Addr::new(10, 77, high, low)
+}
+
+fn directions(nodes: impl Iterator<Item = u16> + Clone) -> Vec<Direction> {
+    let pairs = nodes.clone().flat_map(|from| nodes.clone().map(move |to| (from, to)));
+    pairs.filter(|(from, to)| from != to).collect()
+}
+
+/// Of the interfaces to the other nodes, in every namespace of the run; of fifteen characters, as the kernel allows.
+#[must_use]
+pub fn link_of(run: &Path) -> String {
+    let digest = blake3::hash(run.as_os_str().as_encoded_bytes()).to_hex();
+    format!("drill-{}", &digest[..9])
+}
+
+/// `run`: its folder, as the leftovers scan finds it.
+fn will_make(run: &Path, journal: &Journal) -> anyhow::Result<(String, Undo)> {
+    let link = link_of(&run.canonicalize().with_context(|| format!("finding {}", run.display()))?);
+    let undo = Undo::Namespaces { link: link.clone() };
+    journal.will(&undo).context("writing the undo journal")?;
+    Ok((link, undo))
+}
+
+/// The loopback, for the tool's own calls and the node's, and the link to the peers.
+fn set_up(namespace: &Namespace, node: u16, link: &str) -> anyhow::Result<()> {
+    let (address, mtu) = (address(node), switch::MTU_BYTES);
+    let script = format!(
+        "link set dev lo up\n\
+         link set dev {link} mtu {mtu} addrgenmode none\n\
+         address add {address}/16 dev {link}\n\
+         link set dev {link} up\n"
+    );
+    namespace.command("ip", &["-batch", "-"], &script).map(drop)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpStream;
-    use tokio::time::{Instant, timeout};
-
     use super::*;
 
-    /// Longer than loopback needs, and waited for in full where nothing may come.
-    const A_WHILE: Duration = Duration::from_millis(100);
-
-    /// Two nodes, of which the second listens; the connection that the first made, and the second's end of it.
-    async fn connected() -> (Network, TcpListener, TcpStream, TcpStream) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let nobody = "127.0.0.1:1".parse().unwrap();
-        let network = Network::start(&BTreeMap::from([(1, nobody), (2, listener.local_addr().unwrap())])).await.unwrap();
-        let dialled = TcpStream::connect(network.address((1, 2))).await.unwrap();
-        let (accepted, _) = listener.accept().await.unwrap();
-        (network, listener, dialled, accepted)
+    #[test]
+    fn the_name_of_an_interface_is_the_runs_and_short_enough() {
+        let (one, other) = (link_of(Path::new("/runs/one")), link_of(Path::new("/runs/other")));
+        assert!(one != other && one.len() <= 15 && other.len() <= 15, "{one} {other}");
     }
 
-    async fn arrives(stream: &mut TcpStream, bytes: &[u8]) -> bool {
-        let mut read = vec![0; bytes.len()];
-        let arrived = timeout(A_WHILE, stream.read_exact(&mut read)).await;
-        matches!(arrived, Ok(Ok(_))) && read == bytes
-    }
-
-    #[tokio::test]
-    async fn a_cut_of_one_direction_keeps_what_is_sent_and_lets_the_other_pass() {
-        let (network, _listener, mut dialled, mut accepted) = connected().await;
-        dialled.write_all(b"ping").await.unwrap();
-        assert!(arrives(&mut accepted, b"ping").await);
-        network.set([(1, 2)], Passage::Held);
-        dialled.write_all(b"lost").await.unwrap();
-        accepted.write_all(b"heard").await.unwrap();
-        assert!(arrives(&mut dialled, b"heard").await, "the other way is open");
-        assert!(!arrives(&mut accepted, b"lost").await);
-        assert!(network.has_kept((1, 2)) && !network.has_kept((2, 1)));
-        network.set([(1, 2)], Passage::Free);
-        assert!(arrives(&mut accepted, b"lost").await, "it comes when the cut is healed");
-    }
-
-    #[tokio::test]
-    async fn a_connection_made_during_a_cut_gets_nowhere_until_it_is_healed() {
-        let (network, listener, _dialled, _accepted) = connected().await;
-        for cut in [(1, 2), (2, 1)] {
-            network.set([cut], Passage::Held);
-            let mut late = TcpStream::connect(network.address((1, 2))).await.unwrap();
-            late.write_all(b"hello").await.unwrap();
-            assert!(timeout(A_WHILE, listener.accept()).await.is_err(), "{cut:?} is cut");
-            network.set([cut], Passage::Free);
-            let (mut accepted, _) = listener.accept().await.unwrap();
-            assert!(arrives(&mut accepted, b"hello").await);
-        }
-    }
-
-    #[tokio::test]
-    async fn the_end_of_a_connection_is_not_heard_of_across_a_cut() {
-        let (network, _listener, dialled, mut accepted) = connected().await;
-        network.set([(1, 2)], Passage::Held);
-        drop(dialled);
-        let mut byte = [0];
-        assert!(timeout(A_WHILE, accepted.read(&mut byte)).await.is_err(), "it looks alive");
-        network.set([(1, 2)], Passage::Free);
-        assert_eq!(accepted.read(&mut byte).await.unwrap_or(0), 0, "now it has ended");
-    }
-
-    #[tokio::test]
-    async fn a_slow_link_delays_and_keeps_the_order() {
-        let (network, _listener, mut dialled, mut accepted) = connected().await;
-        network.set([(1, 2)], Passage::Slow { delay: A_WHILE / 2, jitter: A_WHILE / 4 });
-        let begun = Instant::now();
-        for byte in 0..10 {
-            dialled.write_all(&[byte]).await.unwrap();
-        }
-        let mut read = [0; 10];
-        accepted.read_exact(&mut read).await.unwrap();
-        assert_eq!(read, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
-        assert!(begun.elapsed() >= A_WHILE / 2);
-    }
-
-    #[tokio::test]
-    async fn where_nobody_listens_the_connection_ends_at_once() {
-        let (network, _listener, ..) = connected().await;
-        let mut dialled = TcpStream::connect(network.address((2, 1))).await.unwrap();
-        let mut byte = [0];
-        assert!(matches!(timeout(A_WHILE, dialled.read(&mut byte)).await, Ok(Ok(0) | Err(_))));
+    #[test]
+    fn nodes_are_next_to_each_other_and_no_two_at_one_address() {
+        assert_eq!(host(BackEnd::Switch, 1).to_string(), "10.77.0.1");
+        assert_eq!(host(BackEnd::Proxies, 1), host(BackEnd::Proxies, 2));
+        assert_eq!(directions([1, 2, 3].into_iter()), [(1, 2), (1, 3), (2, 1), (2, 3), (3, 1), (3, 2)]);
     }
 }

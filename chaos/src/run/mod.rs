@@ -86,7 +86,7 @@ impl Ended {
 pub struct Aftermath {
     /// The surroundings or a node did not do as they should: such a run cannot be held.
     pub problems: Vec<String>,
-    /// Processes, mounts and loop devices of the run that are still there.
+    /// Processes, mounts, loop devices and namespaces of the run that are still there.
     pub left_behind: Vec<String>,
 }
 
@@ -114,6 +114,7 @@ pub fn run(options: &Options, interrupt: &Interrupt) -> anyhow::Result<(RunFolde
         };
         cluster.kill(limits::KILL_DEADLINE).await;
         cluster.release_disks();
+        cluster.release_network();
         ended
     });
     // Every task goes, and with the tasks the processes that they own and the hands on the history.

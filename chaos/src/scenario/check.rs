@@ -182,7 +182,7 @@ fn check_guards(scenario: &Scenario) -> anyhow::Result<()> {
 fn check_kind(key: &str, scenario: &Scenario, kind: FaultKind, parameters: &Parameters) -> anyhow::Result<()> {
     let (nodes, least, name) = (scenario.cluster.nodes, kind.nodes_min(), kind.name());
     ensure!(nodes >= least, "{key}: {name} needs a cluster of {least} nodes at least, has {nodes}");
-    parameters::check(key, kind, parameters)
+    parameters::check(key, scenario, kind, parameters)
 }
 
 fn planned(scenario: &Scenario, kind: FaultKind) -> u32 {

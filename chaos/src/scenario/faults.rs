@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CrashPoint, FaultsWhen, Parameters, Span};
+use super::{CrashPoint, FaultsWhen, Packets, Parameters, Span};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -37,6 +37,10 @@ pub enum FaultKind {
     FlapFollower,
     /// What the leader and its peers send each other comes later.
     SlowLeader,
+    /// Between all nodes packets are lost, and others overtaken or doubled.
+    LossyLinks,
+    /// Between all nodes bytes are changed on their way, and what has them is thrown away by its receiver.
+    CorruptLinks,
     /// The leader ends, and its disk forgets what was not synced.
     PowerCutLeader,
     PowerCutFollower,
@@ -79,10 +83,14 @@ pub enum Hurt {
     Ends,
     /// Processes are stopped, and resumed.
     Pauses,
-    /// Bytes between nodes are kept back, and sent on.
+    /// Bytes between nodes are kept back, and sent on; or lost.
     Cuts,
     /// Bytes between nodes are delayed.
     Slows,
+    /// Packets between nodes are lost.
+    LosesPackets,
+    /// Packets between nodes are changed.
+    CorruptsPackets,
     /// Processes end with their disks' power, and are started on what the disks kept.
     CutsPower,
     /// Disks stand still, and go on.
@@ -128,13 +136,13 @@ impl Hurt {
             | Self::EndsHandovers => Means::Processes,
             Self::WrongsClocks => Means::Clocks,
             Self::Pauses => Means::Pauses,
-            Self::Cuts | Self::Slows => Means::Links,
+            Self::Cuts | Self::Slows | Self::LosesPackets | Self::CorruptsPackets => Means::Links,
         }
     }
 }
 
 impl FaultKind {
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 36] = [
         Self::KillLeader,
         Self::KillFollower,
         Self::KillAll,
@@ -150,6 +158,8 @@ impl FaultKind {
         Self::MajoritiesRing,
         Self::FlapFollower,
         Self::SlowLeader,
+        Self::LossyLinks,
+        Self::CorruptLinks,
         Self::PowerCutLeader,
         Self::PowerCutFollower,
         Self::PowerCutAll,
@@ -189,6 +199,8 @@ impl FaultKind {
             Self::MajoritiesRing => "majorities-ring",
             Self::FlapFollower => "flap-follower",
             Self::SlowLeader => "slow-leader",
+            Self::LossyLinks => "lossy-links",
+            Self::CorruptLinks => "corrupt-links",
             Self::PowerCutLeader => "power-cut-leader",
             Self::PowerCutFollower => "power-cut-follower",
             Self::PowerCutAll => "power-cut-all",
@@ -230,6 +242,8 @@ impl FaultKind {
             | Self::MajoritiesRing
             | Self::FlapFollower => Hurt::Cuts,
             Self::SlowLeader => Hurt::Slows,
+            Self::LossyLinks => Hurt::LosesPackets,
+            Self::CorruptLinks => Hurt::CorruptsPackets,
             Self::PowerCutLeader | Self::PowerCutFollower | Self::PowerCutAll => Hurt::CutsPower,
             Self::StallDiskLeader | Self::StallDiskFollower => Hurt::StallsDisks,
             Self::FailDiskLeader | Self::FailDiskFollower => Hurt::FailsDisks,
@@ -268,7 +282,9 @@ impl FaultKind {
     /// The nodes that it hits are not there for the others while it lasts. The rest leave some majority that hears each other.
     #[must_use]
     pub const fn takes_away(self) -> bool {
-        !matches!(self, Self::Bridge | Self::MajoritiesRing | Self::SlowLeader) && !matches!(self.hurt(), Hurt::WrongsClocks)
+        let is_of_links =
+            matches!(self, Self::Bridge | Self::MajoritiesRing | Self::SlowLeader | Self::LossyLinks | Self::CorruptLinks);
+        !is_of_links && !matches!(self.hurt(), Hurt::WrongsClocks)
     }
 
     /// Whether the nodes that it does not take away have a majority that hears each other whoever else is gone.
@@ -316,6 +332,8 @@ impl FaultKind {
             | Self::DeafenLeader
             | Self::FlapFollower
             | Self::SlowLeader
+            | Self::LossyLinks
+            | Self::CorruptLinks
             | Self::StallDiskLeader
             | Self::ClockAheadLeader
             | Self::ClockBehindLeader
@@ -363,7 +381,9 @@ impl FaultKind {
             | Self::FlipLedgerFollower
             | Self::CrashFollower
             | Self::CrashInstallFollower => "follower",
-            Self::KillAll | Self::Bridge | Self::MajoritiesRing | Self::PowerCutAll => "",
+            Self::KillAll | Self::Bridge | Self::MajoritiesRing | Self::LossyLinks | Self::CorruptLinks | Self::PowerCutAll => {
+                ""
+            }
         }
     }
 }
@@ -386,7 +406,7 @@ impl Faults {
     /// The links between the nodes must be the tool's own.
     #[must_use]
     pub fn need_network(&self) -> bool {
-        self.kinds().any(|kind| matches!(kind.hurt(), Hurt::Cuts | Hurt::Slows))
+        self.kinds().any(|kind| matches!(kind.hurt(), Hurt::Cuts | Hurt::Slows | Hurt::LosesPackets | Hurt::CorruptsPackets))
     }
 
     /// Each node must have a disk that the tool made.
@@ -422,6 +442,8 @@ pub struct RandomFaults {
     pub offset: Option<Span>,
     /// Of processes that end at a step of their work: which.
     pub point: Option<CrashPoint>,
+    /// Of links that lose or change what they carry.
+    pub packets: Option<Packets>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
@@ -431,6 +453,8 @@ pub struct FaultAt {
     pub at: Span,
     pub lasts: Span,
     pub delay: Option<Span>,
+    /// Of links that lose or change what they carry.
+    pub packets: Option<Packets>,
     /// Of clocks: by how much they are wrong.
     pub offset: Option<Span>,
     /// Of processes that end at a step of their work: which.
@@ -442,14 +466,14 @@ pub struct FaultAt {
 impl RandomFaults {
     #[must_use]
     pub const fn parameters(&self) -> Parameters {
-        Parameters { delay: self.delay, offset: self.offset, point: self.point }
+        Parameters { delay: self.delay, packets: self.packets, offset: self.offset, point: self.point }
     }
 }
 
 impl FaultAt {
     #[must_use]
     pub const fn parameters(&self) -> Parameters {
-        Parameters { delay: self.delay, offset: self.offset, point: self.point }
+        Parameters { delay: self.delay, packets: self.packets, offset: self.offset, point: self.point }
     }
 }
 

@@ -9,6 +9,7 @@ mod check;
 mod crash_point;
 mod faults;
 mod guards;
+mod network;
 mod parameters;
 mod traffic;
 pub mod units;
@@ -24,6 +25,7 @@ pub use arrivals::Arrivals;
 pub use crash_point::CrashPoint;
 pub use faults::{FaultAt, FaultKind, Faults, Hurt, RandomFaults, Required};
 pub use guards::{Guards, MoneyAtRisk};
+pub use network::{BackEnd, Network, Packets};
 pub use parameters::Parameters;
 pub(crate) use traffic::merge;
 pub use traffic::{Clients, Policy, Series, Shares, Traffic};
@@ -34,7 +36,7 @@ use crate::history::{Bounds, RequiredFault};
 use crate::limits;
 
 /// Scenarios that come with the tool: name and text.
-pub const BUILT_IN: [(&str, &str); 28] = [
+pub const BUILT_IN: [(&str, &str); 30] = [
     ("bit-flips", include_str!("../../scenarios/bit-flips.toml")),
     ("bridge", include_str!("../../scenarios/bridge.toml")),
     ("casn2024-leader-kill", include_str!("../../scenarios/casn2024-leader-kill.toml")),
@@ -47,8 +49,10 @@ pub const BUILT_IN: [(&str, &str); 28] = [
     ("install-interrupted", include_str!("../../scenarios/install-interrupted.toml")),
     ("isolate-leader", include_str!("../../scenarios/isolate-leader.toml")),
     ("isolate-leader-one-way", include_str!("../../scenarios/isolate-leader-one-way.toml")),
+    ("isolate-leader-switch", include_str!("../../scenarios/isolate-leader-switch.toml")),
     ("kill-handover", include_str!("../../scenarios/kill-handover.toml")),
     ("leader-kill", include_str!("../../scenarios/leader-kill.toml")),
+    ("lossy-links", include_str!("../../scenarios/lossy-links.toml")),
     ("majorities-ring", include_str!("../../scenarios/majorities-ring.toml")),
     ("overload-3x", include_str!("../../scenarios/overload-3x.toml")),
     ("paid-and-paused", include_str!("../../scenarios/paid-and-paused.toml")),
@@ -78,6 +82,8 @@ pub struct Scenario {
     pub traffic: Traffic,
     #[serde(default)]
     pub clients: Clients,
+    #[serde(default)]
+    pub network: Network,
     #[serde(default)]
     pub faults: Faults,
     #[serde(default)]
@@ -167,6 +173,12 @@ impl Scenario {
         let scenario: Self = toml::from_str(text)?;
         check::check(&scenario)?;
         Ok(scenario)
+    }
+
+    /// The links between the nodes must be the tool's own.
+    #[must_use]
+    pub fn needs_network(&self) -> bool {
+        self.faults.need_network() || self.network.back_end != BackEnd::default()
     }
 
     /// How long buyers arrive.
@@ -316,6 +328,39 @@ mod tests {
             (with("kind = \"mute-leader\"", "kind = \"bridge\""), "bridge leaves a majority only while nothing else"),
         ] {
             let error = refused.expect_err(told);
+            assert!(error.contains(told), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_fault_of_packets_needs_the_switch_and_says_what_it_does_to_them() {
+        let with = |back_end: &str, kind: &str, more: &str| {
+            let fault = format!("[[faults.at]]\nkind = \"{kind}\"\nat = \"1s\"\nlasts = \"1s\"\n{more}\n[required]");
+            let text = smoke_with("[required]", &fault) + &format!("\n[network]\nback_end = \"{back_end}\"\n");
+            Scenario::parse(&text).map_err(|error| format!("{error:#}"))
+        };
+        let (lossy, corrupt) = ("packets = { loss = \"20%\" }", "packets = { corrupt = \"1%\", bytes_per_s = \"64KiB\" }");
+        assert!(with("switch", "lossy-links", &format!("{lossy}\ndelay = \"5ms\"")).is_ok_and(|one| one.needs_network()));
+        assert!(with("switch", "corrupt-links", corrupt).is_ok());
+        assert!(with("nftables", "mute-leader", "").is_ok());
+        for (back_end, kind, more, told) in [
+            ("proxies", "lossy-links", lossy, "lossy-links cannot be done with network.back_end \"proxies\""),
+            ("nftables", "slow-leader", "delay = \"5ms\"", "slow-leader cannot be done"),
+            ("switch", "lossy-links", "", "lossy-links needs a value for packets"),
+            ("switch", "lossy-links", corrupt, "needs packets.loss above 0%"),
+            ("switch", "corrupt-links", lossy, "needs packets.corrupt above 0%"),
+            ("switch", "slow-leader", &format!("delay = \"5ms\"\n{lossy}"), "slow-leader has no packets"),
+            ("switch", "lossy-links", "packets = { loss = \"51%\" }", "packets.loss must be 0% to 50%, is 51%"),
+            (
+                "switch",
+                "lossy-links",
+                "packets = { loss = \"1%\", bytes_per_s = \"1KiB\" }",
+                "bytes_per_s (bytes) must be 16384",
+            ),
+            ("switch", "lossy-links", "packets = { los = \"1%\" }", "unknown field `los`"),
+            ("hub", "mute-leader", "", "unknown variant `hub`"),
+        ] {
+            let error = with(back_end, kind, more).expect_err(kind);
             assert!(error.contains(told), "{error}");
         }
     }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{CrashPoint, Span};
+use super::{CrashPoint, Packets, Span};
 
 /// Each is of some kinds alone, and those need it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
@@ -10,6 +10,8 @@ use super::{CrashPoint, Span};
 pub struct Parameters {
     /// Of links that are slowed: each way, and up to half of it more.
     pub delay: Option<Span>,
+    /// Of links that lose or change what they carry.
+    pub packets: Option<Packets>,
     /// Of clocks: by how much they are wrong.
     pub offset: Option<Span>,
     /// Of processes that end at a step of their work: which.

@@ -99,6 +99,11 @@ pub struct Share(u32);
 impl Share {
     pub const WHOLE: u32 = 1_000_000;
 
+    #[must_use]
+    pub const fn from_percent(percent: u32) -> Self {
+        Self(percent * (Self::WHOLE / 100))
+    }
+
     /// Parts per million.
     #[must_use]
     pub const fn ppm(self) -> u32 {

@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CrashPoint, FaultKind, Parameters, Span};
+use super::{CrashPoint, FaultKind, Packets, Parameters, Span};
 use crate::proto::admin::{GetStatusResponse, Member};
 
 /// A condition, and the faults that fire when it is true. These may overlap; those of two conditions never do.
@@ -66,6 +66,7 @@ pub struct FaultWhen {
     pub after: Span,
     pub lasts: Span,
     pub delay: Option<Span>,
+    pub packets: Option<Packets>,
     pub offset: Option<Span>,
     pub point: Option<CrashPoint>,
 }
@@ -73,7 +74,7 @@ pub struct FaultWhen {
 impl FaultWhen {
     #[must_use]
     pub const fn parameters(&self) -> Parameters {
-        Parameters { delay: self.delay, offset: self.offset, point: self.point }
+        Parameters { delay: self.delay, packets: self.packets, offset: self.offset, point: self.point }
     }
 }
 
@@ -203,6 +204,7 @@ mod tests {
             after: Span::from_millis(after),
             lasts: Span::from_millis(lasts),
             delay: None,
+            packets: None,
             offset: None,
             point: None,
         };

@@ -95,6 +95,7 @@ fn fault_at(fault: &PlannedFault) -> FaultAt {
         at: Span::from_millis(fault.at_ms),
         lasts: Span::from_millis(fault.lasts_ms),
         delay: fault.parameters.delay,
+        packets: fault.parameters.packets,
         offset: fault.parameters.offset,
         point: fault.parameters.point,
         choice: has_choice.then_some(fault.choice % CHOICES),

@@ -123,6 +123,7 @@ pub(crate) mod tests {
     use super::*;
     use crate::client::NodeAddress;
     use crate::history::{HistoryReader, HistoryWriter, Invoke, Outcome, ProviderEvent, Record, RunClock};
+    use crate::network::Door;
 
     /// The history of a market, to be read when the market is gone.
     pub(crate) struct OnFile {
@@ -145,7 +146,7 @@ pub(crate) mod tests {
         change(&mut scenario.clients);
         let address = |(port, node): (&u16, u16)| {
             let address = || format!("127.0.0.1:{port}");
-            NodeAddress { node, client: address(), admin: address(), webhook: address() }
+            NodeAddress { node, client: address(), admin: address(), webhook: address(), door: Door::default() }
         };
         let addresses: Vec<_> = ports.iter().zip(1..).map(address).collect();
         let client = Client::new(&addresses, &recorder, scenario.clients.attempt_deadline.get());

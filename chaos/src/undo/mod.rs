@@ -4,6 +4,7 @@
 //! journal. [`scan`] asks the machine instead, so that what nobody wrote down is seen as well.
 
 mod journal;
+mod namespace;
 mod process;
 mod scan;
 
@@ -25,14 +26,22 @@ pub use scan::{is_mounted, scan};
 /// Between two tries.
 const LOOK_PAUSE: Duration = Duration::from_millis(50);
 
-/// In the order in which it must be done: who writes to a frozen file system cannot be killed, and a file system in use cannot be
-/// unmounted.
+/// In the order in which it must be done: who writes to a frozen file system cannot be killed, a file system in use cannot be
+/// unmounted, and a network namespace goes with the last who is in it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Undo {
-    Thaw { at: PathBuf },
+    Thaw {
+        at: PathBuf,
+    },
     Kill(Identity),
-    Unmount { at: PathBuf },
+    Unmount {
+        at: PathBuf,
+    },
+    /// With this interface.
+    Namespaces {
+        link: String,
+    },
 }
 
 impl Undo {
@@ -41,13 +50,14 @@ impl Undo {
     ///
     /// # Errors
     /// It is still there.
-    fn carry_out(&self, folder: &Path) -> anyhow::Result<bool> {
+    pub(crate) fn carry_out(&self, folder: &Path) -> anyhow::Result<bool> {
         match self {
             Self::Kill(process) => process::kill(process, folder, limits::KILL_DEADLINE),
             Self::Thaw { at } | Self::Unmount { at } if !is_mounted(at)? => Ok(false),
             Self::Thaw { at } | Self::Unmount { at } if !at.starts_with(folder) => bail!("it is not in {}", folder.display()),
             Self::Thaw { at } => Ok(disk::thaw(at).map(|()| true)?),
             Self::Unmount { at } => disk::unmount(at),
+            Self::Namespaces { link } => namespace::wait_empty(link, limits::KILL_DEADLINE).map(|()| false),
         }
     }
 }
@@ -58,6 +68,7 @@ impl std::fmt::Display for Undo {
             Self::Thaw { at } => write!(f, "the frozen file system {}", at.display()),
             Self::Kill(process) => write!(f, "process {}", process.pid),
             Self::Unmount { at } => write!(f, "the mount {}", at.display()),
+            Self::Namespaces { link } => write!(f, "the network namespaces with {link}"),
         }
     }
 }
@@ -208,11 +219,12 @@ mod tests {
     }
 
     #[test]
-    fn a_thaw_comes_before_a_kill_and_a_kill_before_an_unmount() {
+    fn a_thaw_comes_before_a_kill_and_a_kill_before_what_a_process_keeps() {
         let at = PathBuf::from("/run");
         let kill = Undo::Kill(Identity { pid: 7, started: None });
-        let mut undos = [Undo::Unmount { at: at.clone() }, kill.clone(), Undo::Thaw { at: at.clone() }];
+        let (unmount, namespaces) = (Undo::Unmount { at: at.clone() }, Undo::Namespaces { link: "drill".into() });
+        let mut undos = [namespaces.clone(), unmount.clone(), kill.clone(), Undo::Thaw { at: at.clone() }];
         undos.sort();
-        assert_eq!(undos, [Undo::Thaw { at: at.clone() }, kill, Undo::Unmount { at }]);
+        assert_eq!(undos, [Undo::Thaw { at }, kill, unmount, namespaces]);
     }
 }

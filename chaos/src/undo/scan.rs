@@ -1,10 +1,14 @@
-//! What the machine itself shows of a run: mounts and loop devices of its files, processes that name them.
+//! What the machine itself shows of a run: mounts and loop devices of its files, processes that name them, network namespaces in
+//! which somebody is. (In one in which nobody is nothing can be seen any more, and its end is the kernel's.)
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
+
+use super::namespace;
+use crate::network::link_of;
 
 /// What is there of the run in `folder`. The watchdog, which ends by itself, is not counted.
 ///
@@ -20,7 +24,9 @@ pub fn scan(folder: &Path) -> io::Result<Vec<String>> {
     let loops = loop_files()?.into_iter().filter(|file| file.starts_with(&folder));
     let loops = loops.map(|file| format!("the loop device of {}", file.display()));
     let processes = processes_of(&folder)?.into_iter().map(|pid| format!("process {pid}"));
-    Ok(mounts.chain(loops).chain(processes).collect())
+    let namespaces = namespace::within(&link_of(&folder))?;
+    let namespaces = namespaces.into_iter().map(|pid| format!("the network namespace of process {pid}"));
+    Ok(mounts.chain(loops).chain(processes).chain(namespaces).collect())
 }
 
 /// # Errors
@@ -73,14 +79,17 @@ fn loop_files() -> io::Result<Vec<PathBuf>> {
     Ok(devices.flatten().filter_map(file).map(|file| path(file.strip_suffix(b"\n").unwrap_or(&file).to_vec())).collect())
 }
 
+pub(super) fn pids() -> io::Result<impl Iterator<Item = u32>> {
+    let processes = match fs::read_dir("/proc") {
+        Err(_) if !cfg!(target_os = "linux") => None,
+        processes => Some(processes?),
+    };
+    Ok(processes.into_iter().flatten().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()))
+}
+
 /// Processes that the tool started for the run in `folder`, but for the watchdog.
 pub(super) fn processes_of(folder: &Path) -> io::Result<Vec<u32>> {
-    let processes = match fs::read_dir("/proc") {
-        Err(_) if !cfg!(target_os = "linux") => return Ok(Vec::new()),
-        processes => processes?,
-    };
-    let pids = processes.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    Ok(pids.filter(|pid| is_started_for(folder, &command_line(*pid))).collect())
+    Ok(pids()?.filter(|pid| is_started_for(folder, &command_line(*pid))).collect())
 }
 
 /// Of a process that ended it is empty.
@@ -99,9 +108,11 @@ fn names(folder: &Path, command_line: &[u8]) -> bool {
     command_line.split(|byte| *byte == 0).any(|word| Path::new(OsStr::from_bytes(word)).starts_with(folder))
 }
 
-/// It names the folder, or works in it.
+/// It names the folder, works in it, or is in a network namespace of the run.
 pub(super) fn is_of(folder: &Path, pid: u32) -> bool {
-    names(folder, &command_line(pid)) || fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|at| at.starts_with(folder))
+    names(folder, &command_line(pid))
+        || fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|at| at.starts_with(folder))
+        || namespace::sees(pid, &link_of(folder))
 }
 
 #[cfg(test)]

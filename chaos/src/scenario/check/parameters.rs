@@ -1,23 +1,34 @@
-//! What a kind of fault must and may be told.
+//! What a kind of fault must and may be told, and which back end of the network can do it.
 
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{bail, ensure};
 
-use super::span_within;
+use super::{span_within, within};
 use crate::limits;
-use crate::scenario::{FaultKind, Hurt, Parameters};
+use crate::scenario::{BackEnd, FaultKind, Hurt, Packets, Parameters, Scenario, Share, Size};
 
-pub(super) fn check(key: &str, kind: FaultKind, told: &Parameters) -> anyhow::Result<()> {
+enum Has {
+    Never,
+    Perhaps,
+    Always,
+}
+
+pub(super) fn check(key: &str, scenario: &Scenario, kind: FaultKind, told: &Parameters) -> anyhow::Result<()> {
+    check_back_end(key, scenario.network.back_end, kind)?;
     let (name, hurt) = (kind.name(), kind.hurt());
-    for (parameter, is_told, is_needed) in [
-        ("delay", told.delay.is_some(), hurt == Hurt::Slows),
-        ("offset", told.offset.is_some(), hurt == Hurt::WrongsClocks),
-        ("point", told.point.is_some(), hurt == Hurt::Crashes),
+    let always_of = |wanted: Hurt| if hurt == wanted { Has::Always } else { Has::Never };
+    let delay = if hits_packets(hurt) { Has::Perhaps } else { always_of(Hurt::Slows) };
+    let packets = if hits_packets(hurt) { Has::Always } else { Has::Never };
+    for (parameter, is_told, has) in [
+        ("delay", told.delay.is_some(), delay),
+        ("packets", told.packets.is_some(), packets),
+        ("offset", told.offset.is_some(), always_of(Hurt::WrongsClocks)),
+        ("point", told.point.is_some(), always_of(Hurt::Crashes)),
     ] {
-        match (is_needed, is_told) {
-            (true, false) => bail!("{key}: {name} needs a value for {parameter}"),
-            (false, true) => bail!("{key}: {name} has no {parameter}"),
+        match (has, is_told) {
+            (Has::Always, false) => bail!("{key}: {name} needs a value for {parameter}"),
+            (Has::Never, true) => bail!("{key}: {name} has no {parameter}"),
             _ => {}
         }
     }
@@ -28,5 +39,34 @@ pub(super) fn check(key: &str, kind: FaultKind, told: &Parameters) -> anyhow::Re
             span_within(&format!("{key}.{parameter}"), value, Duration::from_millis(1), max)?;
         }
     }
+    told.packets.map_or(Ok(()), |packets| check_packets(key, kind, &packets))
+}
+
+const fn hits_packets(hurt: Hurt) -> bool {
+    matches!(hurt, Hurt::LosesPackets | Hurt::CorruptsPackets)
+}
+
+fn check_back_end(key: &str, back_end: BackEnd, kind: FaultKind) -> anyhow::Result<()> {
+    let (name, hurt) = (kind.name(), kind.hurt());
+    let can = match back_end {
+        BackEnd::Switch => true,
+        BackEnd::Proxies => !hits_packets(hurt),
+        BackEnd::Nftables => !hits_packets(hurt) && hurt != Hurt::Slows,
+    };
+    ensure!(can, "{key}: {name} cannot be done with network.back_end {:?}", back_end.name());
     Ok(())
+}
+
+fn check_packets(key: &str, kind: FaultKind, packets: &Packets) -> anyhow::Result<()> {
+    let (needed, share) = if kind.hurt() == Hurt::LosesPackets { ("loss", packets.loss) } else { ("corrupt", packets.corrupt) };
+    ensure!(share > Share::default(), "{key}: {} needs packets.{needed} above 0%", kind.name());
+    for (name, share) in
+        [("loss", packets.loss), ("reorder", packets.reorder), ("duplicate", packets.duplicate), ("corrupt", packets.corrupt)]
+    {
+        let max = limits::PACKETS_HIT_MAX;
+        ensure!(share <= max, "{key}.packets.{name} must be 0% to {max}, is {share}");
+    }
+    let rate = packets.bytes_per_s.map_or(limits::LINK_BYTES_PER_S_MAX, Size::bytes);
+    let name = format!("{key}.packets.bytes_per_s (bytes)");
+    within(&name, rate, limits::LINK_BYTES_PER_S_MIN, limits::LINK_BYTES_PER_S_MAX)
 }

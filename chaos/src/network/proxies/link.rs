@@ -1,8 +1,6 @@
 //! One directed link: takes the connections of one node and carries their bytes to another, as far as the matrix lets them pass.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -13,8 +11,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::Direction;
-use super::passage::{Matrix, Passage};
+use crate::network::Direction;
+use crate::network::passage::{Hit, Matrix, Passage};
 
 /// Bytes that are read at once.
 const CHUNK_BYTES: usize = 16 * 1024;
@@ -26,12 +24,11 @@ const CHUNKS_ON_THE_WAY: usize = 64;
 pub(super) struct Way {
     matrix: Matrix,
     direction: Direction,
-    kept: Arc<AtomicBool>,
 }
 
 impl Way {
-    pub(super) fn new(matrix: Matrix, direction: Direction, kept: Arc<AtomicBool>) -> Self {
-        Self { matrix, direction, kept }
+    pub(super) fn new(matrix: Matrix, direction: Direction) -> Self {
+        Self { matrix, direction }
     }
 
     /// Drawn per chunk, from a generator that begins the same for each direction.
@@ -43,17 +40,17 @@ impl Way {
     /// When what is sent now arrives, if nothing holds it.
     fn due(&self, random: &mut ChaCha8Rng) -> Instant {
         match self.matrix.of(self.direction) {
-            Passage::Free | Passage::Held => Instant::now(),
-            Passage::Slow { delay, jitter } => {
-                self.kept.store(true, Ordering::Relaxed);
-                Instant::now() + delay + jitter.mul_f64(random.random())
+            Passage::Free | Passage::Cut => Instant::now(),
+            Passage::Impaired(by) => {
+                self.matrix.note(self.direction, Hit::Late);
+                Instant::now() + by.delay + by.jitter.mul_f64(random.random())
             }
         }
     }
 
     async fn until_open(&self) {
-        if self.matrix.of(self.direction) == Passage::Held {
-            self.kept.store(true, Ordering::Relaxed);
+        if self.matrix.of(self.direction) == Passage::Cut {
+            self.matrix.note(self.direction, Hit::Cut);
             self.matrix.until_open(&[self.direction]).await;
         }
     }
