@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use disks_here::has_disks;
+use disks_here::{HealedAtTheEnd, has_disks};
 use killed::Killed;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
@@ -66,15 +66,6 @@ fn until_some<T>(what: &str, found: impl Fn() -> Option<T>) -> T {
         }
         assert!(Instant::now() < end, "not within {SOON:?}: {what}");
         std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
-/// Of a run's folder, also when the test has failed; before the folder goes.
-struct HealedAtTheEnd(PathBuf);
-
-impl Drop for HealedAtTheEnd {
-    fn drop(&mut self) {
-        let _is_for_people_to_see = heal(&self.0, Duration::ZERO);
     }
 }
 
