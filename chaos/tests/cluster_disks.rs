@@ -13,7 +13,7 @@ use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
 
-use disks_here::has_disks;
+use disks_here::{HealedAtTheEnd, has_disks};
 use stampede_chaos::cluster::{Cluster, Node};
 use stampede_chaos::disk::Disk;
 use stampede_chaos::history::HistoryWriter;
@@ -42,6 +42,8 @@ async fn a_disk_that_a_fault_left_dead_or_full_is_healed_and_its_node_started_on
         return;
     }
     let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    let _healed = HealedAtTheEnd(run.clone());
     let (cluster, _writer) = cluster_with_disks(folder.path()).await;
     let (dead, full) = (cluster.node(1), cluster.node(2));
     dead.start().unwrap();
@@ -59,7 +61,7 @@ async fn a_disk_that_a_fault_left_dead_or_full_is_healed_and_its_node_started_on
     }
     cluster.kill(Duration::from_secs(5)).await;
     cluster.release_disks();
-    assert_eq!(scan(&folder.path().join("run")).unwrap(), Vec::<String>::new());
+    assert_eq!(scan(&run).unwrap(), Vec::<String>::new());
 }
 
 #[tokio::test]
@@ -69,6 +71,7 @@ async fn a_disk_that_somebody_uses_keeps_no_other_from_being_unmounted() {
     }
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().join("run");
+    let _healed = HealedAtTheEnd(run.clone());
     let (cluster, _writer) = cluster_with_disks(folder.path()).await;
     let somebody = File::create(disk(cluster.node(1)).at().join("file")).unwrap();
     cluster.release_disks();

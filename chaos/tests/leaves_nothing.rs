@@ -13,9 +13,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use disks_here::has_disks;
+use disks_here::{HealedAtTheEnd, has_disks};
 use killed::Killed;
 use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 use stampede_chaos::network::probe;
 use stampede_chaos::scenario::BackEnd;
@@ -96,15 +97,6 @@ fn until_some<T>(what: &str, found: impl Fn() -> Option<T>) -> T {
     }
 }
 
-/// Of a run's folder, also when the test has failed; before the folder goes.
-struct HealedAtTheEnd(PathBuf);
-
-impl Drop for HealedAtTheEnd {
-    fn drop(&mut self) {
-        let _is_for_people_to_see = heal(&self.0, Duration::ZERO);
-    }
-}
-
 /// It is armed.
 fn watchdog(run: &Path) -> Killed {
     let mut watchdog = Killed::spawn(Command::new(TOOL).arg("watchdog").arg(run).stdin(Stdio::piped()).stdout(Stdio::piped()));
@@ -117,6 +109,21 @@ fn hear(watchdog: &mut Killed) {
     let mut answer = [0];
     watchdog.stdout.as_mut().unwrap().read_exact(&mut answer).unwrap();
     assert_eq!(answer, *b"+");
+}
+
+fn command(program: &str, arguments: &[&Path]) {
+    assert!(Command::new(program).args(arguments).status().unwrap().success(), "{program}");
+}
+
+/// As the tool does it: where it is.
+fn mount_a_disk(run: &Path, journal: &Journal) -> PathBuf {
+    let (image, at) = (run.join("disk.img"), run.join("disk"));
+    std::fs::File::create(&image).unwrap().set_len(16 << 20).unwrap();
+    std::fs::create_dir(&at).unwrap();
+    command("mkfs.ext4", &[Path::new("-q"), &image]);
+    journal.will(&Undo::Unmount { at: at.clone() }).unwrap();
+    command("mount", &[Path::new("-o"), Path::new("loop"), &image, &at]);
+    at
 }
 
 #[test]
@@ -149,14 +156,7 @@ fn a_frozen_disk_is_thawed_in_time_though_nobody_says_so() {
     let run = folder.path().canonicalize().unwrap();
     let _healed = HealedAtTheEnd(run.clone());
     let journal = Journal::create(&run).unwrap();
-    let (image, at) = (run.join("disk.img"), run.join("disk"));
-    std::fs::File::create(&image).unwrap().set_len(16 << 20).unwrap();
-    std::fs::create_dir(&at).unwrap();
-    let command =
-        |program: &str, arguments: &[&Path]| assert!(Command::new(program).args(arguments).status().unwrap().success());
-    command("mkfs.ext4", &[Path::new("-q"), &image]);
-    journal.will(&Undo::Unmount { at: at.clone() }).unwrap();
-    command("mount", &[Path::new("-o"), Path::new("loop"), &image, &at]);
+    let at = mount_a_disk(&run, &journal);
     let mut watchdog = watchdog(&run);
     let mut pipe = watchdog.stdin.take().unwrap();
     let word = serde_json::json!({"will-freeze": {"at": at, "at_most_ms": 300}});
@@ -177,6 +177,28 @@ fn a_frozen_disk_is_thawed_in_time_though_nobody_says_so() {
         (Vec::new(), 1),
         "what the watchdog took back is not written down"
     );
+}
+
+#[test]
+fn of_a_run_whose_journal_is_damaged_all_is_healed_that_can_be_read() {
+    if !has_disks(TOOL) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().canonicalize().unwrap();
+    let _healed = HealedAtTheEnd(run.clone());
+    let journal = Journal::create(&run).unwrap();
+    mount_a_disk(&run, &journal);
+    let mut orphan = Killed::spawn(Command::new("sleep").arg("600").current_dir(&run));
+    let path = run.join("undo.jsonl");
+    let before = std::fs::read_to_string(&path).unwrap();
+    journal.will(&Undo::Kill(Identity::of(orphan.id()).unwrap())).unwrap();
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, format!("{before}{{\"will\":{{\"thaw\":{{\"at\n{}", &text[before.len()..])).unwrap();
+    let healed = heal(&run, Duration::ZERO).unwrap();
+    assert_eq!(scan(&run).unwrap(), Vec::<String>::new());
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&orphan.wait().unwrap()), Some(9));
+    assert_eq!(healed.left.len(), 1, "and the line is told: {healed:?}");
 }
 
 #[test]
@@ -268,7 +290,8 @@ impl Drill {
         assert!(self.tool.try_wait().unwrap().is_none(), "it is at work");
         kill(watchdog_of(&self.run).expect("the drill has a watchdog"), Signal::SIGKILL).unwrap();
         self.tool.kill().unwrap();
-        self.tool.wait().unwrap();
+        // Whoever started it may never ask how it ended: it is left a zombie.
+        waitid(Id::Pid(Pid::from_raw(self.tool.id() as i32)), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT).unwrap();
     }
 
     fn heal(&self) {
@@ -290,6 +313,22 @@ fn of_a_drill_that_was_killed_nothing_stays() {
     // It has looked for a while whether anything more shows itself.
     until("the watchdog is done", || watchdog_of(&drill.run).is_none());
     assert_eq!(scan(&drill.run).unwrap(), Vec::<String>::new());
+}
+
+/// The disks are made one after the other, then the nodes are started: each is in the journal before it is there.
+#[test]
+fn of_a_drill_that_was_killed_while_it_was_prepared_nothing_stays() {
+    if !has_disks(TOOL) {
+        return;
+    }
+    for begun in 1..=6 {
+        let mut drill = Drill::of_disks();
+        until("so much has begun", || left(&drill.run).unwrap_or_default().len() >= begun);
+        drill.tool.kill().unwrap();
+        drill.tool.wait().unwrap();
+        until("the watchdog is done", || watchdog_of(&drill.run).is_none());
+        assert_eq!(scan(&drill.run).unwrap(), Vec::<String>::new(), "{begun}");
+    }
 }
 
 #[test]

@@ -12,6 +12,7 @@ use super::{
     NaturalId, accounting, books, clocks, durability, effects, failures_2024, idempotence, issued_or_refunded, money, raft,
     serials, sessions, timeline, unknowns, witness,
 };
+use crate::evidence::lots::LOTS_AT_ONCE;
 use crate::evidence::{Lot, ModelRecords, Moment, Op, Parts, Scan, ScanRecords};
 use crate::hash::Map;
 use crate::serial_code::SerialCodes;
@@ -104,7 +105,7 @@ impl OfLots {
         self.issued_ns.extend(other.issued_ns);
     }
 
-    /// Judges all lots, as many at once as there are processors; with the moment of each call, in their order.
+    /// Judges all lots, a few at once; with the moment of each call, in their order.
     ///
     /// # Errors
     /// What was sorted cannot be read.
@@ -126,7 +127,7 @@ impl OfLots {
                 lot.ops.iter().for_each(|op| moments[op.nth as usize] = Some(Moment::of(op)));
             }
         };
-        let workers = std::thread::available_parallelism().map_or(1, usize::from);
+        let workers = std::thread::available_parallelism().map_or(1, usize::from).min(LOTS_AT_ONCE);
         std::thread::scope(|scope| {
             let workers: Vec<_> = (0..workers).map(|_| scope.spawn(judge_some)).collect();
             let results =

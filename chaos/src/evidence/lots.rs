@@ -14,6 +14,8 @@ use crate::model::{Order, Payment, Refund, Reply};
 
 /// Bytes of a history that make a lot: two lots at once, with all that is derived of them, are a small part of the memory.
 const HISTORY_BYTES: u64 = 24 << 20;
+/// However many processors there are.
+pub const LOTS_AT_ONCE: usize = 2;
 /// A lot's number is kept in a byte.
 const LOTS_MAX: u64 = 250;
 /// So that a small run, too, is judged in lots: there is one way to judge.

@@ -18,7 +18,7 @@ use std::io;
 
 use crate::hash::{Map, Set};
 use crate::history::{FaultEvent, Phase, ProcessEvent, RunFacts, RunFolder, SeriesCode, StatusSample, Text};
-use crate::model::Log;
+use crate::model::{Log, last_exported};
 
 pub use call::{Answered, Op};
 pub use links::Links;
@@ -87,9 +87,13 @@ impl Evidence {
         let lots = lots::lots_of(std::fs::metadata(folder.history()).map_or(0, |file| file.len()));
         let mut calls = Sorter::create(scratch, "calls", lots)?;
         let mut scanned = Sorter::create(scratch, "scans", lots)?;
-        let mut reads = Shelves::create(scratch)?;
         let nodes = evidence.facts.nodes.clone();
-        let links = Links::read(&folder.history(), lots);
+        let (links, last_index) = std::thread::scope(|scope| {
+            let last_index = scope.spawn(|| last_exported(&folder.log()));
+            let links = Links::read(&folder.history(), lots);
+            (links, last_index.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        });
+        let mut reads = Shelves::create(scratch, last_index)?;
         let (log, scans) = std::thread::scope(|scope| {
             let beside = scope.spawn(|| {
                 let log = Log::read(&folder.log(), scratch.path().join("log"));

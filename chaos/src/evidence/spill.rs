@@ -1,6 +1,7 @@
 //! Values that no memory holds at once, sorted into files: written one by one, read back a file at a time.
 //!
-//! The files lie beside the run while it is judged, and are gone after it. They are this process's own, so they carry no checksum.
+//! The files lie beside the run while it is judged, and are gone after it. They are this judge's own, so they carry no checksum: who
+//! else judges the run waits.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -14,29 +15,37 @@ const BUFFER_BYTES: usize = 32 * 1024;
 
 /// A folder for such files, gone when dropped.
 #[derive(Debug)]
-pub struct Scratch(PathBuf);
+pub struct Scratch {
+    path: PathBuf,
+    /// The folder that it lies in, locked.
+    _run: File,
+}
 
 impl Scratch {
+    /// Waits for whoever else has it.
+    ///
     /// # Errors
     /// It cannot be made.
     pub fn create(path: PathBuf) -> io::Result<Self> {
+        let run = File::open(path.parent().unwrap_or(&path))?;
+        run.lock()?;
         // Left by a judge that was killed.
         if path.exists() {
             std::fs::remove_dir_all(&path)?;
         }
         std::fs::create_dir(&path)?;
-        Ok(Self(path))
+        Ok(Self { path, _run: run })
     }
 
     pub(super) fn path(&self) -> &Path {
-        &self.0
+        &self.path
     }
 }
 
 impl Drop for Scratch {
     fn drop(&mut self) {
         // What cannot be removed is removed by the next judge of this run.
-        let _ = std::fs::remove_dir_all(&self.0);
+        let _ = std::fs::remove_dir_all(&self.path);
     }
 }
 
@@ -102,5 +111,21 @@ impl<T: Coded> Sorted<T> {
             take(T::get(&mut rest).map_err(|malformed| io::Error::new(io::ErrorKind::InvalidData, malformed.0))?);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_judges_of_one_run_judge_one_after_the_other() {
+        let run = tempfile::tempdir().unwrap();
+        let another = File::open(run.path()).unwrap();
+        let scratch = Scratch::create(run.path().join("judging")).unwrap();
+        assert!(another.try_lock().is_err(), "it waits");
+        drop(scratch);
+        another.try_lock().unwrap();
+        assert!(!run.path().join("judging").exists());
     }
 }

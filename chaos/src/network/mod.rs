@@ -109,7 +109,8 @@ impl Network {
             namespaces.insert(node, namespace);
         }
         let medium = Box::new(nftables::Rules::new(hub, namespaces.clone()));
-        let (directions, dials, undo) = (directions(nodes.iter().copied()), BTreeMap::new(), Some((run.to_owned(), journal, undo)));
+        let (directions, dials, undo) =
+            (directions(nodes.iter().copied()), BTreeMap::new(), Some((run.to_owned(), journal, undo)));
         Ok(Self { directions, medium, dials, namespaces, undo, _carriers: JoinSet::new() })
     }
 

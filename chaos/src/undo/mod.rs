@@ -211,6 +211,10 @@ mod tests {
         let mount = waits("mount", &[OsStr::new("-c"), OsStr::new("read line"), root.as_os_str()]);
         let node = Command::new("sh").arg("node").arg(node_file).current_dir(&root).stdin(Stdio::piped()).spawn().unwrap();
         let mut children = [mount, node];
+        // A process has its arguments a moment after it was started.
+        while scan::processes_of(&root).unwrap().len() < children.len() {
+            std::thread::yield_now();
+        }
         let healed = heal(&root, Duration::ZERO).unwrap();
         assert_eq!((healed.undone.len(), healed.left.len()), (2, 0), "{healed:?}");
         for child in &mut children {
