@@ -5,13 +5,11 @@
 //! then on it refuses proposals and is silent, so that if the hand-over itself is lost, the others elect. It cannot come back before
 //! its disk does: its own vote must be synced.
 //!
-//! A log that stalls is a reason only if another voter's disk keeps up: where all disks are slow together, a hand-over would end in
-//! an election that none of them can carry, and help nobody. How far the others' ledgers are, the leader cannot know. Whoever takes
-//! the office is given the whole time, whatever its disk did before.
+//! Whoever takes the office is given the whole time, whatever its disk did before: otherwise the office would go round where all are
+//! slow for a moment. (Where the logs of all stand still, the leader hears no majority any more, and has nobody to hand over to.)
 //!
 //! Left to others: a sync that fails (`FirstFailure`), and a disk that stalls while nothing is written, which nobody notices.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -39,7 +37,6 @@ pub(super) async fn run<RT: AsyncRuntime, L: LogStore, S: LedgerStore>(
     let leadership = Leadership::<RT>::new(raft.server_metrics());
     let (mut synced, mut applied) = (Progress::<RT>::default(), Progress::<RT>::default());
     let (mut office, mut stepped_down_in) = (None, None);
-    let mut appended = Appended::default();
     while !stopped.load(Ordering::Acquire) {
         TypeConfig::<RT>::sleep(limits::DISK_LOOK_INTERVAL).await;
         if office != leadership.my_term() {
@@ -47,13 +44,10 @@ pub(super) async fn run<RT: AsyncRuntime, L: LogStore, S: LedgerStore>(
             (synced, applied) = (Progress::default(), Progress::default());
         }
         // (Each is asked: what goes on must be seen to go on.)
-        let log_stalls = synced.is_stalled(log.appends_synced());
-        let ledger_stalls = applied.is_stalled(applied_of_committed(&ledger, &log));
-        let a_while_ago = appended.look(log.committed_and_last().1.map(|last| last.index));
-        let Some((to, on_disk)) = furthest_other(&raft.metrics().borrow_watched()) else { continue };
-        let is_reason = ledger_stalls || (log_stalls && on_disk >= a_while_ago);
+        let is_stalled = synced.is_stalled(log.appends_synced()) | applied.is_stalled(applied_of_committed(&ledger, &log));
         // Once a term: openraft takes it back in none.
-        let Some(term) = office.filter(|term| is_reason && stepped_down_in != Some(*term)) else { continue };
+        let term = office.filter(|term| is_stalled && stepped_down_in != Some(*term));
+        let Some((term, to)) = term.zip(furthest_other(&raft.metrics().borrow_watched())) else { continue };
         tracing::warn!(term, to, "the disk stalls: this leader steps down");
         metrics.disk_stall_step_downs.add(1);
         stepped_down_in = Some(term);
@@ -63,30 +57,11 @@ pub(super) async fn run<RT: AsyncRuntime, L: LogStore, S: LedgerStore>(
     }
 }
 
-/// The voter that lacks least, this node left out, and the last log index on its disk.
-fn furthest_other<RT: AsyncRuntime>(metrics: &RaftMetrics<TypeConfig<RT>>) -> Option<(u64, Option<u64>)> {
+/// The voter that lacks least, this node left out.
+fn furthest_other<RT: AsyncRuntime>(metrics: &RaftMetrics<TypeConfig<RT>>) -> Option<u64> {
     let replication = metrics.replication.as_ref()?;
-    let on_disk = |voter: u64| (voter, replication.get(&voter).copied().flatten().map(|log_id| log_id.index));
     let others = metrics.membership_config.membership().voter_ids().filter(|voter| *voter != metrics.id);
-    others.map(on_disk).max_by_key(|(_, index)| *index)
-}
-
-/// The last log index at each of the latest looks: what a disk that keeps up has by now.
-#[derive(Default)]
-struct Appended(VecDeque<Option<u64>>);
-
-impl Appended {
-    /// Half of the time after which a disk counts as stalled: one that is as slow as that is behind by more.
-    const LOOKS: usize = (limits::DISK_STALL_MAX.as_millis() / limits::DISK_LOOK_INTERVAL.as_millis() / 2) as usize;
-
-    /// Notes the last index, and returns that of the oldest look.
-    fn look(&mut self, last: Option<u64>) -> Option<u64> {
-        self.0.push_back(last);
-        if self.0.len() > Self::LOOKS {
-            self.0.pop_front();
-        }
-        self.0.front().copied().flatten()
-    }
+    others.max_by_key(|voter| replication.get(voter).copied().flatten())
 }
 
 /// What is written to the ledger, of what is committed: log indexes.

@@ -284,31 +284,6 @@ fn a_leader_whose_disk_stalls_steps_down() {
 }
 
 #[test]
-fn where_all_disks_are_slow_the_leader_stays() {
-    // Longer than a disk may stall, and every sync takes so long: a vote, too.
-    const SLOW: Duration = Duration::from_millis(1_200);
-    for seed in 0..SEEDS {
-        let nothing = |_: &mut Swarm| ();
-        play(seed, nothing, |cluster, shop| async move {
-            let before = leader_and_term(&cluster);
-            let slow = u64::try_from(SLOW.as_micros()).expect("seconds");
-            for node_id in NODES {
-                let faults = DiskFaults { stall_chance: 1_000_000, stall: (slow, slow), ..cluster.swarm.disk.clone() };
-                cluster.log(node_id).set_faults(faults);
-            }
-            for _ in 0..5 {
-                is_served(&shop, before.0, 2 * SLOW).await;
-            }
-            assert_eq!(leader_and_term(&cluster), before, "seed {seed}");
-            for node_id in NODES {
-                cluster.log(node_id).set_faults(cluster.swarm.disk.calm());
-            }
-            assert!(is_served(&shop, before.0, 4 * SLOW).await, "seed {seed}");
-        });
-    }
-}
-
-#[test]
 fn a_log_that_cannot_be_synced_stops_the_leader_and_acknowledges_nothing() {
     let nothing = |_: &mut Swarm| ();
     let (is_served, fatal) = play(1, nothing, |cluster, shop| async move {
