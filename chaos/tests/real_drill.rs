@@ -5,6 +5,7 @@
 // A failed unwrap is a failed test.
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation, clippy::cast_sign_loss, unreachable_pub)]
 
+mod disks_here;
 mod killed;
 
 use std::io::{BufRead, BufReader};
@@ -14,11 +15,13 @@ use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use disks_here::has_disks;
 use killed::Killed;
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use stampede_chaos::history::{HistoryReader, ProcessStep, Record, RunFacts, RunFolder};
+use stampede_chaos::undo::{is_mounted, scan};
 
 const TOOL: &str = env!("CARGO_BIN_EXE_stampede-chaos");
 
@@ -254,6 +257,35 @@ fn a_fault_that_would_leave_no_majority_is_not_fired_and_ends_the_drill_with_4()
     let pids = drill.node_pids();
     assert!(pids.len() == 3, "none was started again, for none was killed: {pids:?}");
     assert!(pids.iter().all(|pid| is_gone(*pid)), "every node is gone when the tool is");
+}
+
+#[test]
+fn a_fault_that_the_tool_cannot_carry_out_ends_the_drill_with_3_and_blames_nobody() {
+    if !has_disks(TOOL) {
+        return;
+    }
+    let _alone = one_at_a_time();
+    let mut drill = Drill::start(&SHORT.replace("kill-leader", "power-cut-all"));
+    let nodes = drill.run.parent().unwrap().canonicalize().unwrap().join("run/nodes");
+    let mut until_mounted = |nodes_disks: [u16; 2], wanted: bool| {
+        let at = |node: &u16| nodes.join(format!("node-{node}/disk"));
+        while nodes_disks.iter().any(|node| is_mounted(&at(node)).unwrap() != wanted) {
+            assert!(drill.tool.try_wait().unwrap().is_none(), "it ended before {nodes_disks:?} were mounted: {wanted}");
+            std::thread::yield_now();
+        }
+    };
+    until_mounted([2, 3], true);
+    // Somebody looks at a file of the first node: after the cut its disk cannot be unmounted.
+    let looked_at = std::fs::File::create(nodes.join("node-1/disk/looked-at")).unwrap();
+    until_mounted([2, 3], false);
+    // The run is given up, and taking back what it left is tried again.
+    drop(looked_at);
+    let mut said = String::new();
+    std::io::Read::read_to_string(&mut drill.stderr, &mut said).unwrap();
+    assert_eq!(drill.tool.wait().unwrap().code(), Some(3), "{said}");
+    assert!(said.contains("busy"), "{said}");
+    assert!(!drill.run.join("verdict.json").exists());
+    assert_eq!(scan(&drill.run).unwrap(), Vec::<String>::new());
 }
 
 #[test]

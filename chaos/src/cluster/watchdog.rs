@@ -1,8 +1,9 @@
 //! Takes back what the tool did when the tool died without doing so itself.
 //!
 //! A small process of its own, in a process group of its own, that reads a pipe from the tool. When the pipe closes, for whatever
-//! reason, it heals what the run's undo journal has left: it kills the nodes, thaws, unmounts. A process that was started and is not in the
-//! journal yet is found by the folder that it names; and a node stops by itself, too, because its standard input closes with the tool.
+//! reason, it heals what the run's undo journal has left: it kills the nodes, thaws, unmounts. A process that was started and is not
+//! in the journal yet is found by the folder that it names; and a node stops by itself, too, because its standard input closes with
+//! the tool.
 //!
 //! Over the pipe it is told of each freeze before it is made, and thaws it when its time is over, also while the tool lives: whoever
 //! writes to a frozen file system waits and cannot be killed, and the tool itself may come to be one of them. It answers when it is

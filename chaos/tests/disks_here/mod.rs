@@ -1,6 +1,6 @@
 //! Whether a test can have disks, which need root and loop devices; and that none outlives it.
 
-#![allow(unreachable_pub, reason = "shared by test binaries")]
+#![allow(dead_code, unreachable_pub, reason = "shared by test binaries")]
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
