@@ -112,7 +112,9 @@ pub fn shrink(failed: &Failed, options: &Options, interrupt: &Interrupt) -> anyh
 /// As long as it still fails.
 fn lighten(trials: &mut Trials<'_>) {
     for (what, step) in [("a shorter phase", lighter::shorter as fn(&Scenario) -> _), ("fewer buyers", lighter::fewer_buyers)] {
-        while let Some(candidate) = trials.tally.smallest.as_ref().and_then(|smallest| step(&smallest.scenario)) {
+        while trials.tally.stopped.is_none()
+            && let Some(candidate) = trials.tally.smallest.as_ref().and_then(|smallest| step(&smallest.scenario))
+        {
             let (phase, orders) = (candidate.phases.faults, candidate.traffic.orders);
             if trials.of(&candidate, &format!("{what}: {phase} of faults, {orders}")) != Trial::Fails {
                 break;
