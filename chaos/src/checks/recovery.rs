@@ -170,8 +170,15 @@ mod tests {
     #[test]
     fn quick_answers_to_what_was_sent_before_the_fault_are_no_recovery() {
         let fired_ns = 1_000 * MS;
-        let window =
-            Window { fault: 1, kind: "kill-leader".into(), fired_ns, healthy_ns: Some(fired_ns), on_leader: true, targets: 1 };
+        let window = Window {
+            fault: 1,
+            kind: "kill-leader".into(),
+            fired_ns,
+            healthy_ns: Some(fired_ns),
+            undone_ns: fired_ns,
+            on_leader: true,
+            targets: 1,
+        };
         let before = vec![written(998, 1_001); WINDOW_WRITES_MIN];
         let slow = vec![written(1_100, 2_900); WINDOW_WRITES_MIN];
         let quick = vec![written(1_500, 1_510); WINDOW_WRITES_MIN];

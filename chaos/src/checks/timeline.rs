@@ -74,6 +74,8 @@ pub struct Window {
     pub fired_ns: u64,
     /// `None`: never again in this run.
     pub healthy_ns: Option<u64>,
+    /// When the last of its targets was there again; as it fired, if nobody said so.
+    pub undone_ns: u64,
     pub on_leader: bool,
     /// Nodes that it hit.
     pub targets: usize,
@@ -84,6 +86,10 @@ impl Window {
     #[must_use]
     pub fn is_leader_kill(&self) -> bool {
         *self.kind == *FaultKind::KillLeader.name() && self.on_leader && self.targets == 1
+    }
+
+    fn overlaps(&self, other: &Self) -> bool {
+        self.fault != other.fault && self.fired_ns <= other.undone_ns && other.fired_ns <= self.undone_ns
     }
 }
 
@@ -102,6 +108,7 @@ pub fn windows(evidence: &Evidence) -> Vec<Window> {
                     kind: event.kind.clone(),
                     fired_ns: event.at_ns,
                     healthy_ns: None,
+                    undone_ns: event.at_ns,
                     on_leader: false,
                     targets: 0,
                 });
@@ -113,7 +120,12 @@ pub fn windows(evidence: &Evidence) -> Vec<Window> {
             FaultStage::Effective => {
                 landed.insert(event.fault);
             }
-            FaultStage::Planned | FaultStage::Healed => {}
+            FaultStage::Healed => {
+                if let Some(window) = windows.get_mut(&event.fault) {
+                    window.undone_ns = window.undone_ns.max(event.at_ns);
+                }
+            }
+            FaultStage::Planned => {}
         }
     }
     let health = Health::of(evidence);
@@ -204,15 +216,17 @@ fn changes_of(evidence: &Evidence) -> Vec<(u64, u16, Change)> {
     changes
 }
 
-/// Around each leader kill, the longest time without an acknowledged write that begins or lasts after it, nanoseconds.
+/// Around each leader kill, the longest time without an acknowledged write that begins or lasts after it, nanoseconds. Of one that
+/// another fault overlaps, nobody could say whose the pause was.
 #[must_use]
 pub fn write_pauses(evidence: &Evidence, writes: &[Acknowledged]) -> Vec<u64> {
     let windows = windows(evidence);
     let traffic_end_ns = evidence.phase_start(Phase::Heal).unwrap_or(evidence.last_ns);
     let mut pauses = Vec::new();
-    for (at, window) in
-        windows.iter().enumerate().filter(|(_, window)| window.is_leader_kill() && window.healthy_ns == Some(window.fired_ns))
-    {
+    let is_alone = |window: &Window| !windows.iter().any(|other| window.overlaps(other));
+    let left_majority = |window: &Window| window.healthy_ns == Some(window.fired_ns);
+    let counts = |window: &Window| window.is_leader_kill() && left_majority(window) && is_alone(window);
+    for (at, window) in windows.iter().enumerate().filter(|(_, window)| counts(window)) {
         let next_ns = windows.get(at + 1).map_or(u64::MAX, |next| next.fired_ns);
         let until_ns = next_ns.min(traffic_end_ns).min(window.fired_ns.saturating_add(PAUSE_HORIZON_NS));
         // From the last acknowledgement before the kill, or the pause that the kill fell into would be cut.
@@ -321,5 +335,18 @@ mod tests {
         let timed = hit(1, FaultKind::PauseLeader, 1, [200, 210]);
         let evidence = evidence([timed, by_condition].concat(), &[]);
         assert_eq!(windows(&evidence).iter().map(|window| window.fault).collect::<Vec<_>>(), [7, 1]);
+    }
+
+    #[test]
+    fn the_pause_of_a_leader_kill_that_another_fault_overlaps_is_nobodys() {
+        let kill = hit(1, FaultKind::KillLeader, 1, [100, 150]);
+        let write = |at_ns| Acknowledged { intended_ns: at_ns, invoked_ns: at_ns, returned_ns: at_ns };
+        let pauses = |other_ns: [u64; 2]| {
+            let other = hit(2, FaultKind::PauseFollower, 2, other_ns);
+            let evidence = evidence([kill.clone(), other].concat(), &[ready(150, 1)]);
+            write_pauses(&evidence, &[90, 130, 135, 140, 180].map(write))
+        };
+        assert_eq!(pauses([160, 170]), [40]);
+        assert!(pauses([140, 170]).is_empty() && pauses([80, 110]).is_empty());
     }
 }

@@ -106,13 +106,15 @@ pub fn shrink(failed: &Failed, options: &Options, interrupt: &Interrupt) -> anyh
         trials.of(&pieces.keep(kept), &what)
     });
     lighten(&mut trials);
-    told(failed, &found, trials.tally, &folder.join(FILE))
+    told(failed, &found, trials.tally, &options.binaries.node, &folder.join(FILE))
 }
 
 /// As long as it still fails.
 fn lighten(trials: &mut Trials<'_>) {
     for (what, step) in [("a shorter phase", lighter::shorter as fn(&Scenario) -> _), ("fewer buyers", lighter::fewer_buyers)] {
-        while let Some(candidate) = trials.tally.smallest.as_ref().and_then(|smallest| step(&smallest.scenario)) {
+        while trials.tally.stopped.is_none()
+            && let Some(candidate) = trials.tally.smallest.as_ref().and_then(|smallest| step(&smallest.scenario))
+        {
             let (phase, orders) = (candidate.phases.faults, candidate.traffic.orders);
             if trials.of(&candidate, &format!("{what}: {phase} of faults, {orders}")) != Trial::Fails {
                 break;
@@ -121,7 +123,7 @@ fn lighten(trials: &mut Trials<'_>) {
     }
 }
 
-fn told(failed: &Failed, found: &Found, tally: Tally, file: &Path) -> anyhow::Result<Exit> {
+fn told(failed: &Failed, found: &Found, tally: Tally, node: &Path, file: &Path) -> anyhow::Result<Exit> {
     let exit = match tally.stopped {
         Some(Stopped::Interrupted) => Exit::Interrupted,
         Some(Stopped::Residue) => Exit::Residue,
@@ -136,15 +138,16 @@ fn told(failed: &Failed, found: &Found, tally: Tally, file: &Path) -> anyhow::Re
         return Ok(if exit == Exit::Held { Exit::Inconclusive } else { exit });
     };
     let is_minimal = matches!(found, Found::Smallest { is_minimal: true, .. });
-    let text = smallest_file(failed, &smallest, is_minimal, file)?;
+    let again = format!("stampede-chaos run {} --seed {} --node-binary {}", file.display(), failed.seed, node.display());
+    let text = smallest_file(failed, &smallest, is_minimal, &again)?;
     std::fs::write(file, &text).with_context(|| format!("writing {}", file.display()))?;
     println!("\n{text}");
-    println!("runs    {} of {} candidates", tally.runs, tally.candidates);
+    println!("runs    {}, of {} candidates", tally.runs, tally.candidates);
     println!("kept    {}", file.display());
     Ok(exit)
 }
 
-fn smallest_file(failed: &Failed, smallest: &Smallest, is_minimal: bool, file: &Path) -> anyhow::Result<String> {
+fn smallest_file(failed: &Failed, smallest: &Smallest, is_minimal: bool, again: &str) -> anyhow::Result<String> {
     let (run, seed, broken) = (&failed.run, failed.seed, failed.violated.join(" "));
     let (runs, violated) = (smallest.runs, smallest.violated.join(" "));
     let mut text = String::new();
@@ -153,7 +156,7 @@ fn smallest_file(failed: &Failed, smallest: &Smallest, is_minimal: bool, file: &
     if !is_minimal {
         writeln!(text, "# The search was cut short: faults may be left that it does not need.")?;
     }
-    writeln!(text, "# Again: stampede-chaos run {} --seed {seed}", file.display())?;
+    writeln!(text, "# Again: {again}")?;
     Ok(text + &as_file(&smallest.scenario)?)
 }
 
@@ -196,12 +199,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join(FILE);
         let found = Found::Smallest { kept: vec![1], is_minimal: true };
-        assert_eq!(told(&failed(), &found, seen_to_fail(None), &file).unwrap(), Exit::Held);
+        assert_eq!(told(&failed(), &found, seen_to_fail(None), Path::new("node"), &file).unwrap(), Exit::Held);
         let (scenario, text) = Scenario::load(file.to_str().unwrap()).unwrap();
         assert_eq!((scenario.name.as_str(), scenario.faults.at.len()), ("smoke-smallest", 1));
         assert!(text.contains("# Shrunk from a-run (seed 7), which broke V1 V11."), "{text}");
         assert!(text.contains("# Failed in 1 of 2 runs: V11.") && !text.contains("cut short"), "{text}");
-        assert!(text.contains("--seed 7"));
+        assert!(text.contains("--seed 7 --node-binary node"), "{text}");
     }
 
     #[test]
@@ -212,7 +215,7 @@ mod tests {
             [(Stopped::Budget, Exit::Held), (Stopped::Interrupted, Exit::Interrupted), (Stopped::Residue, Exit::Residue)]
         {
             let file = folder.path().join(format!("{stopped:?}.toml"));
-            assert_eq!(told(&failed(), &found, seen_to_fail(Some(stopped)), &file).unwrap(), exit);
+            assert_eq!(told(&failed(), &found, seen_to_fail(Some(stopped)), Path::new("node"), &file).unwrap(), exit);
             assert!(std::fs::read_to_string(file).unwrap().contains("cut short"));
         }
     }
@@ -221,7 +224,7 @@ mod tests {
     fn what_does_not_fail_again_is_inconclusive_and_a_tool_that_runs_nothing_has_failed() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join(FILE);
-        let of = |tally| told(&failed(), &Found::Nothing, tally, &file);
+        let of = |tally| told(&failed(), &Found::Nothing, tally, Path::new("node"), &file);
         let failure = || Some(anyhow!("no node program"));
         let tally = |judged, failure, stopped| Tally { runs: 3, judged, failure, stopped, ..Tally::default() };
         assert_eq!(of(tally(3, None, None)).unwrap(), Exit::Inconclusive);
