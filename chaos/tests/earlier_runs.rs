@@ -52,7 +52,7 @@ fn show_says_what_a_run_came_to() {
         "started   2023-11-14T22:13:20.000Z",
         "verdict   held",
         "exit      0 (held)",
-        "held      20 of 20 invariants",
+        "held      22 of 22 invariants",
         "again     stampede-chaos run synthetic --seed 7",
     ] {
         assert!(text.lines().any(|said| said == line), "{line}\n{text}");

@@ -1,20 +1,25 @@
-//! What time it is, by the clocks of the cluster and not of one node.
+//! What time it is, by the clocks of the voters and not of one node.
 //!
 //! The leader stamps its entries with it, and orders expire by that stamp: a leader whose clock jumps ahead must not expire what has
 //! time left, and since ledger time never goes back, nobody could mend it. So every peer tells its clock with each answer to an
-//! append and to a vote, and the leader goes by the median of those it heard lately and its own. A new leader has heard those that
-//! elected it.
+//! append and to a vote, and keeps on being counted by it when it no longer answers. A new leader has heard those that elected it.
 //!
-//! With an even number of clocks the earlier of the two in the middle counts, so that a pair that disagrees expires late and never
-//! early. While fewer than half of the clocks in use are wrong, the agreed time lies between two that are right. An answer that
-//! was long under way makes a clock look late by as long, which is the same side.
+//! Of the clocks that are known, the one counts that a majority of the voters' number is not behind of: with all voters known, the
+//! median. While fewer than half of the voters' clocks are wrong, one of those in front of it is right, so that it is never ahead of
+//! the true time, whoever was not heard. (An answer that was long under way makes a clock look late by as long: the same side.)
+//!
+//! What is left: while so few are known that one of them decides, as after the election of a leader that has heard one peer, a clock
+//! that is behind holds the time back until others are heard. Orders expire late then; and what was placed while time stood still
+//! has less time left by as much, once it goes on.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use openraft::async_runtime::watch::WatchReceiver as _;
+use openraft::metrics::RaftServerMetrics;
 use openraft::type_config::TypeConfigExt;
-use openraft::type_config::alias::InstantOf;
+use openraft::type_config::alias::{InstantOf, WatchReceiverOf};
 use openraft::{AsyncRuntime, Instant};
 
 use super::api::Clock;
@@ -25,6 +30,8 @@ use crate::limits;
 pub(super) struct AgreedTime<RT: AsyncRuntime> {
     own: Clock,
     peers: Mutex<BTreeMap<u64, Told<RT>>>,
+    /// Who has a vote. Consensus begins after this.
+    metrics: OnceLock<WatchReceiverOf<TypeConfig<RT>, RaftServerMetrics<TypeConfig<RT>>>>,
 }
 
 /// A peer's clock when its answer came.
@@ -34,19 +41,22 @@ struct Told<RT: AsyncRuntime> {
 }
 
 impl<RT: AsyncRuntime> Told<RT> {
-    fn is_fresh(&self) -> bool {
-        self.at.elapsed() <= limits::PEER_CLOCK_AGE_MAX
-    }
-
-    /// What that clock shows now.
-    fn clock_ms(&self) -> u64 {
-        self.clock_ms.saturating_add(millis(self.at.elapsed()))
+    /// What that clock shows now, if it goes as this node's steady clock does. `None`: it was told too long ago to say.
+    fn clock_ms(&self) -> Option<u64> {
+        let since = self.at.elapsed();
+        (since <= limits::PEER_CLOCK_AGE_MAX).then(|| self.clock_ms.saturating_add(millis(since)))
     }
 }
 
 impl<RT: AsyncRuntime> AgreedTime<RT> {
     pub(super) fn new(own: Clock) -> Self {
-        Self { own, peers: Mutex::default() }
+        Self { own, peers: Mutex::default(), metrics: OnceLock::new() }
+    }
+
+    /// From now on the voters are those of `metrics`.
+    pub(super) fn follow(&self, metrics: WatchReceiverOf<TypeConfig<RT>, RaftServerMetrics<TypeConfig<RT>>>) {
+        let is_first = self.metrics.set(metrics).is_ok();
+        debug_assert!(is_first, "a node has one consensus");
     }
 
     /// This node's own clock, Unix milliseconds: for its peers.
@@ -64,9 +74,8 @@ impl<RT: AsyncRuntime> AgreedTime<RT> {
 
     #[cfg(not(feature = "planted-bug-13"))]
     pub(super) fn now(&self) -> LedgerTime {
-        let mut clocks: Vec<u64> = self.peer_clocks().into_values().chain([self.own_ms()]).collect();
-        clocks.sort_unstable();
-        LedgerTime(clocks[(clocks.len() - 1) / 2])
+        let (clocks, voters) = self.clocks();
+        LedgerTime(agreed(clocks.into_values().collect(), voters))
     }
 
     /// Planted bug 13: whoever leads goes by its own clock alone.
@@ -75,87 +84,81 @@ impl<RT: AsyncRuntime> AgreedTime<RT> {
         LedgerTime(self.own_ms())
     }
 
-    /// How far the clock of each node that is in use is ahead of the agreed time, milliseconds; `own` is this node's id.
-    pub(super) fn offsets_ms(&self, own: u64) -> BTreeMap<u64, i64> {
+    /// How far the clock of each voter that is known is ahead of the agreed time, milliseconds.
+    pub(super) fn offsets_ms(&self) -> BTreeMap<u64, i64> {
         let LedgerTime(now) = self.now();
-        let mut clocks = self.peer_clocks();
-        clocks.insert(own, self.own_ms());
         let signed = |clock: u64| i64::try_from(clock).unwrap_or(i64::MAX);
-        clocks.into_iter().map(|(node, clock)| (node, signed(clock) - signed(now))).collect()
+        self.clocks().0.into_iter().map(|(node, clock)| (node, signed(clock) - signed(now))).collect()
     }
 
-    /// Of the peers heard lately. Of nobody heard lately, the last that they told: better than one clock alone, with which a leader
-    /// that was cut off would stamp what it proposes before it finds out.
-    fn peer_clocks(&self) -> BTreeMap<u64, u64> {
+    /// Of this node and of the voters that told theirs; and how many voters there are.
+    fn clocks(&self) -> (BTreeMap<u64, u64>, usize) {
+        let Some(metrics) = self.metrics.get() else { return ([(0, self.own_ms())].into(), 1) };
+        let metrics = metrics.borrow_watched();
         let peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
-        let any_is_fresh = peers.values().any(Told::is_fresh);
-        let in_use = peers.iter().filter(|(_, told)| told.is_fresh() || !any_is_fresh);
-        in_use.map(|(peer, told)| (*peer, told.clock_ms())).collect()
+        let voters: Vec<u64> = metrics.membership_config.membership().voter_ids().collect();
+        let told = |voter: &u64| Some((*voter, peers.get(voter)?.clock_ms()?));
+        let mut clocks: BTreeMap<u64, u64> = voters.iter().filter_map(told).collect();
+        clocks.insert(metrics.id, self.own_ms());
+        (clocks, voters.len())
     }
+}
+
+/// The latest clock that as many as a majority of the voters are not behind of; the earliest if there are not so many.
+fn agreed(mut clocks: Vec<u64>, voters: usize) -> u64 {
+    clocks.sort_unstable();
+    let majority = voters / 2 + 1;
+    clocks[clocks.len().saturating_sub(majority)]
 }
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-#[cfg(all(test, not(feature = "planted-bug-13")))]
+#[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
+    use openraft_rt_sim::SimRuntime;
+
     use super::*;
-    use crate::consensus::TokioRuntime;
 
-    const HOUR_MS: u64 = 3_600_000;
-    const NOON_MS: u64 = 1_000 * HOUR_MS;
+    const RIGHT: u64 = 1_000_000;
+    const AHEAD: u64 = 9_000_000;
+    const BEHIND: u64 = 1_000;
 
-    /// What a leader with this clock agrees on with peers of these clocks.
-    fn agreed(own: u64, peers: &[u64]) -> u64 {
-        let time = AgreedTime::<TokioRuntime>::new(Arc::new(move || own));
-        for (peer, clock) in (2..).zip(peers) {
-            time.heard(peer, *clock);
+    #[test]
+    fn one_wrong_clock_of_three_decides_nothing() {
+        for wrong in [AHEAD, BEHIND] {
+            assert_eq!(agreed(vec![wrong, RIGHT, RIGHT], 3), RIGHT);
         }
-        time.now().0
-    }
-
-    /// Peers' clocks go on while the test runs.
-    fn is_about(agreed: u64, expected: u64) -> bool {
-        (expected..expected + HOUR_MS / 2).contains(&agreed)
+        assert_eq!(agreed(vec![AHEAD, RIGHT], 3), RIGHT, "the third was not heard");
+        assert_eq!(agreed(vec![AHEAD], 3), AHEAD, "nobody was: that node leads nobody");
     }
 
     #[test]
-    fn one_wrong_clock_of_three_decides_nothing_whoever_has_it() {
-        let (ahead, behind) = (NOON_MS + HOUR_MS, NOON_MS - HOUR_MS);
-        for wrong in [ahead, behind] {
-            assert!(is_about(agreed(wrong, &[NOON_MS, NOON_MS]), NOON_MS));
-            assert!(is_about(agreed(NOON_MS, &[wrong, NOON_MS]), NOON_MS));
+    fn two_clocks_ahead_of_five_decide_nothing_whoever_was_heard() {
+        for heard in [vec![AHEAD, AHEAD, RIGHT], vec![AHEAD, AHEAD, RIGHT, RIGHT], vec![AHEAD, AHEAD, RIGHT, RIGHT, RIGHT]] {
+            assert_eq!(agreed(heard, 5), RIGHT);
         }
+        assert_eq!(agreed(vec![AHEAD, BEHIND, RIGHT, RIGHT, RIGHT], 5), RIGHT);
+        assert_eq!(agreed(vec![BEHIND, BEHIND, RIGHT, RIGHT, RIGHT], 5), RIGHT);
     }
 
     #[test]
-    fn two_wrong_clocks_of_five_decide_nothing() {
-        assert!(is_about(agreed(NOON_MS + HOUR_MS, &[NOON_MS + HOUR_MS, NOON_MS, NOON_MS, NOON_MS]), NOON_MS));
-        assert!(is_about(agreed(NOON_MS - HOUR_MS, &[NOON_MS + HOUR_MS, NOON_MS, NOON_MS, NOON_MS]), NOON_MS));
+    fn who_is_alone_goes_by_its_own() {
+        assert_eq!(agreed(vec![RIGHT], 1), RIGHT);
+        assert_eq!(AgreedTime::<SimRuntime>::new(Arc::new(|| RIGHT)).clocks(), ([(0, RIGHT)].into(), 1), "before consensus");
     }
 
     #[test]
-    fn of_two_that_disagree_the_earlier_counts() {
-        assert!(is_about(agreed(NOON_MS + HOUR_MS, &[NOON_MS]), NOON_MS));
-        assert!(is_about(agreed(NOON_MS, &[NOON_MS - HOUR_MS]), NOON_MS - HOUR_MS));
-    }
-
-    #[test]
-    fn who_is_alone_or_hears_no_clock_goes_by_its_own() {
-        assert_eq!(agreed(NOON_MS, &[]), NOON_MS);
-        assert_eq!(agreed(NOON_MS, &[0, 0]), NOON_MS);
-    }
-
-    #[test]
-    fn each_clock_is_told_how_far_it_is_from_what_was_agreed() {
-        let time = AgreedTime::<TokioRuntime>::new(Arc::new(|| NOON_MS + HOUR_MS));
-        time.heard(2, NOON_MS);
-        time.heard(3, NOON_MS);
-        let offsets = time.offsets_ms(1);
-        assert_eq!(offsets.keys().copied().collect::<Vec<_>>(), [1, 2, 3]);
-        assert!(offsets[&1].unsigned_abs() > HOUR_MS / 2 && offsets[&2].unsigned_abs() < HOUR_MS / 2, "{offsets:?}");
+    fn a_clock_that_was_told_goes_on_until_nobody_can_say_what_it_shows() {
+        SimRuntime::with_seed(0).block_on(async {
+            let told = Told::<SimRuntime> { clock_ms: RIGHT, at: TypeConfig::<SimRuntime>::now() };
+            TypeConfig::<SimRuntime>::sleep(Duration::from_secs(90)).await;
+            assert_eq!(told.clock_ms(), Some(RIGHT + 90_000));
+            TypeConfig::<SimRuntime>::sleep(limits::PEER_CLOCK_AGE_MAX).await;
+            assert_eq!(told.clock_ms(), None);
+        });
     }
 }

@@ -140,6 +140,7 @@ where
             Some(error) => StartError::Storage(error),
             None => StartError::Consensus(fatal.to_string()),
         })?;
+        time.follow(raft.server_metrics());
         let target = RaftTarget {
             raft: raft.clone(),
             links: links.clone(),
@@ -231,7 +232,7 @@ where
         };
         let voters: Vec<u64> = membership.voter_ids().collect();
         let leads = metrics.state == ServerState::Leader;
-        let clocks = if leads { self.inner.time.offsets_ms(metrics.id) } else { BTreeMap::default() };
+        let clocks = if leads { self.inner.time.offsets_ms() } else { BTreeMap::default() };
         let members = membership.nodes().map(|(node_id, member)| MemberStatus {
             node_id: *node_id,
             peer_address: member.peer_address.clone(),

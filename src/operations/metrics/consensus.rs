@@ -78,7 +78,7 @@ pub(super) fn encode_state(page: &mut Page<'_>, status: &NodeStatus, unheard: us
     let own = (status.node_id, status.node_id.to_string());
     page.gauges(
         "stampede_clock_offset_seconds",
-        "Leader only: how far the clock of a node is ahead of the time that the cluster goes by",
+        "How far the clock of a node is ahead of the time that the cluster goes by; NaN where this node does not know it",
         seen.peers().iter().chain([&own]).map(|(id, name)| ([("node", name.as_str())], clock_ahead_seconds(status, *id))),
     )
 }
@@ -87,7 +87,7 @@ pub(super) fn encode_state(page: &mut Page<'_>, status: &NodeStatus, unheard: us
 #[expect(clippy::cast_precision_loss, reason = "a metric is read by its leading digits")]
 fn clock_ahead_seconds(status: &NodeStatus, node_id: u64) -> f64 {
     let member = status.members.iter().find(|member| member.node_id == node_id);
-    member.and_then(|member| member.clock_ahead_ms).map_or(0.0, |ahead_ms| ahead_ms as f64 / 1e3)
+    member.and_then(|member| member.clock_ahead_ms).map_or(f64::NAN, |ahead_ms| ahead_ms as f64 / 1e3)
 }
 
 /// Of the work for this node's own callers.
