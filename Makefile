@@ -23,6 +23,8 @@ WITH_ROCKSDB := ROCKSDB_LIB_DIR=$(ROCKSDB_DIR) ROCKSDB_STATIC=1
 CARGO := $(WITH_ROCKSDB) cargo
 # Every build but a release answers drills from within; one set of features, so that no target rebuilds what another built.
 FEATURES := --features drill-controls
+# What a release has: no feature, and none of our own assertions. Of the dependencies nothing is built anew.
+AS_IN_A_RELEASE := --config profile.dev.debug-assertions=false
 
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := $(CACHE)/tools/bin/cargo-deny
@@ -54,6 +56,7 @@ cargo: setup ## Any cargo command, with what it needs (ARGS="test --locked --tes
 verify: setup $(CARGO_DENY) ## Check format, lints, docs, licences; writes nothing to the tree
 	cargo fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets $(FEATURES) -- -D warnings
+	$(CARGO) check --locked --bins $(AS_IN_A_RELEASE)
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace $(FEATURES) --no-deps
 	$(CARGO) test --locked $(FEATURES) --test tidy
 	$(CARGO_DENY) check bans licenses sources

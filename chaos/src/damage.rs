@@ -1,8 +1,9 @@
 //! Bits that a disk turned over: bytes of one file of a node that is down, and the same bytes again to mend them.
 //!
-//! Which bytes, is drawn. Spared is what no program could tell from a power cut: the end of the newest write-ahead log, where a torn
-//! record looks like one that was never synced (`src/storage/log.rs` of the system says so). Everything else must be noticed when it
-//! is read. What is mended is only what was damaged: all that the node wrote meanwhile stays.
+//! Which bytes, is drawn. Spared is what no program could tell from a power cut: the end of a journal (a write-ahead log, a manifest),
+//! where a torn record looks like one that was never synced (`src/storage/log.rs` of the system says so); and the write-ahead log of the
+//! ledger, which is not synced and may end anywhere. Everything else must be noticed when it is read. What is mended is only what was
+//! damaged: all that the node wrote meanwhile stays.
 
 use std::fs::{self, File};
 use std::io;
@@ -13,7 +14,7 @@ use anyhow::Context;
 
 /// Bytes that are turned over.
 const SPOTS: u64 = 16;
-/// Two blocks of a write-ahead log: the tail that is spared.
+/// Two blocks of a journal: the tail that is spared.
 const TAIL_BYTES: u64 = 64 << 10;
 /// A file with less to damage is left alone.
 const DAMAGED_BYTES_MIN: u64 = 1 << 10;
@@ -27,18 +28,18 @@ pub struct Damage {
 }
 
 impl Damage {
-    /// Drawn by `choice` among the files of a database. `None`: there is nothing yet that could be damaged.
+    /// Drawn by `choice` among the files of a database, and its write-ahead logs if they are synced. `None`: there is nothing yet that could be damaged.
     ///
     /// # Errors
     /// The folder cannot be read.
-    pub fn draw(database: &Path, choice: u32) -> io::Result<Option<Self>> {
+    pub fn draw(database: &Path, wal_is_synced: bool, choice: u32) -> io::Result<Option<Self>> {
         let mut files = Vec::new();
         for entry in fs::read_dir(database)? {
             let entry = entry?;
             let name = entry.file_name().into_string().unwrap_or_default();
-            let is_wal = name.ends_with(".log");
-            if is_wal || name.ends_with(".sst") || name.starts_with("MANIFEST-") {
-                let tail = if is_wal { TAIL_BYTES } else { 0 };
+            let is_journal = name.starts_with("MANIFEST-") || (wal_is_synced && name.ends_with(".log"));
+            if is_journal || name.ends_with(".sst") {
+                let tail = if is_journal { TAIL_BYTES } else { 0 };
                 files.push((name, entry.metadata()?.len().saturating_sub(tail)));
             }
         }
@@ -93,7 +94,7 @@ mod tests {
     #[test]
     fn what_is_turned_over_twice_is_as_it_was() {
         let folder = folder(&[("000012.sst", 50_000)]);
-        let damage = Damage::draw(folder.path(), 99_991).unwrap().unwrap();
+        let damage = Damage::draw(folder.path(), true, 99_991).unwrap().unwrap();
         let bytes = || fs::read(damage.file()).unwrap();
         damage.turn_over().unwrap();
         assert_eq!(bytes().iter().filter(|byte| **byte != 7).count() as u64, SPOTS);
@@ -108,14 +109,21 @@ mod tests {
         let wal = usize::try_from(TAIL_BYTES + 2 * DAMAGED_BYTES_MIN).unwrap();
         let folder = folder(&[("000010.log", wal)]);
         for choice in 0..2_000 {
-            let damage = Damage::draw(folder.path(), choice).unwrap().unwrap();
+            let damage = Damage::draw(folder.path(), true, choice).unwrap().unwrap();
             assert!(damage.at.iter().all(|at| *at < 2 * DAMAGED_BYTES_MIN), "{damage:?}");
         }
     }
 
     #[test]
+    fn a_write_ahead_log_that_is_not_synced_is_spared_whole() {
+        let folder = folder(&[("000010.log", 300_000)]);
+        assert!(Damage::draw(folder.path(), true, 5).unwrap().is_some());
+        assert_eq!(Damage::draw(folder.path(), false, 5).unwrap(), None);
+    }
+
+    #[test]
     fn small_files_and_those_that_hold_no_data_are_left_alone() {
         let folder = folder(&[("LOG", 90_000), ("CURRENT", 16), ("000003.sst", 100), ("000004.log", 60_000)]);
-        assert_eq!(Damage::draw(folder.path(), 3).unwrap(), None);
+        assert_eq!(Damage::draw(folder.path(), true, 3).unwrap(), None);
     }
 }

@@ -44,6 +44,7 @@ pub mod runs;
 pub mod scenario;
 pub mod serial_code;
 pub mod shrink;
+pub mod suite;
 pub mod traffic;
 pub mod undo;
 pub mod verdict;

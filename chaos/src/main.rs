@@ -18,7 +18,7 @@ use stampede_chaos::runs::{self, Format, PastRun};
 use stampede_chaos::scenario::{Scenario, Span};
 use stampede_chaos::shrink::{self, Failed};
 use stampede_chaos::verdict::Exit;
-use stampede_chaos::{doctor, heal, judge, plan_text};
+use stampede_chaos::{doctor, heal, judge, plan_text, suite};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -104,6 +104,16 @@ enum Command {
         /// Runs of the sound build.
         #[arg(long, default_value_t = planted::CLEAN_RUNS)]
         clean_runs: u64,
+    },
+    /// Run every scenario that is built in, or those named, with seed after seed: each must hold.
+    #[command(after_help = EXIT_CODES)]
+    Suite {
+        scenarios: Vec<String>,
+        /// From 1 to this.
+        #[arg(long, default_value_t = 3)]
+        seeds: u64,
+        #[arg(long)]
+        node_binary: Option<PathBuf>,
     },
     /// Say which kinds of faults work on this machine, and which scenarios can run.
     Doctor {
@@ -220,6 +230,11 @@ fn execute(command: Command) -> anyhow::Result<Exit> {
             let node = find_node_binary(node_binary.as_deref(), &tool)?;
             let options = planted::Options { binaries, sound: Binaries { node, tool }, only, seeds, clean_runs };
             planted::run(&options, &Interrupt::listen()?)
+        }
+        Command::Suite { scenarios, seeds, node_binary } => {
+            let tool = std::env::current_exe()?;
+            let node = find_node_binary(node_binary.as_deref(), &tool)?;
+            suite::run(&suite::Options { binaries: Binaries { node, tool }, seeds, scenarios }, &Interrupt::listen()?)
         }
         Command::Doctor { node_binary } => {
             let node = find_node_binary(node_binary.as_deref(), &std::env::current_exe()?)?;

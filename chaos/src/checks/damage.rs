@@ -25,7 +25,12 @@ pub fn damage_is_told(evidence: &Evidence) -> Finding {
         let fault = damaged.iter().find(|(_, node, times)| *node == event.node && times.contains(&event.at_ns));
         let node = event.node;
         match (fault, code, signal) {
-            (Some(_), Some(CORRUPT), _) | (Some(_), _, Some(SIGKILL)) => {}
+            (Some(_), Some(CORRUPT), _) => {}
+            (Some((number, ..)), _, Some(SIGKILL)) => {
+                finding.unsure(format!(
+                    "fault {number}: node {node} was killed by somebody before it could say that it is damaged"
+                ));
+            }
             (Some((number, ..)), ..) => {
                 let how = code.map_or_else(|| format!("signal {}", signal.unwrap_or(0)), |code| format!("exit code {code}"));
                 finding.violated(&[], None, || {

@@ -1,8 +1,8 @@
 //! V15: no lasting damage. Some time after the last fault as many buyers are served in time as before the first, and nobody waits behind
 //! what the faults left in queues; without anybody's help, for nothing is restarted then.
 //!
-//! A buyer is served in time if a first order had its answer, over all attempts, as quickly as V14 wants writes to be again. So a queue
-//! that does not empty shows, and a node that answers slowly for ever; and whatever the rate of arrivals does, shares compare.
+//! An order or a payment is served in time if it had its answer, over all attempts, as quickly as V14 wants writes to be again. So a
+//! queue that does not empty shows, and a node that answers slowly for ever; and whatever the rate of arrivals does, shares compare.
 
 use std::ops::Range;
 
@@ -14,14 +14,14 @@ use crate::history::{FaultStage, Purpose};
 
 /// Of the share that was served in time before.
 const SERVED_AGAIN: f64 = 0.95;
-/// Buyers that a window needs for a share to mean something.
-const BUYERS_MIN: usize = 50;
+/// Calls that a window needs for a share to mean something.
+const ASKED_MIN: usize = 50;
 
 #[must_use]
 pub fn no_lasting_damage(evidence: &Evidence, writes: &[Acknowledged]) -> Finding {
     let mut finding = Finding::new("V15", "some time after the last fault, buyers are served as before the first");
-    let at = |stage| evidence.faults.iter().filter(move |event| event.stage == stage).map(|event| event.at_ns);
-    let (Some(first_ns), Some(last_ns)) = (at(FaultStage::Injected).min(), at(FaultStage::Healed).max()) else {
+    let at = |stage| evidence.faults.iter().filter(move |event| event.stage == stage);
+    let Some(first_ns) = at(FaultStage::Injected).map(|event| event.at_ns).min() else {
         // Nothing was broken.
         return finding;
     };
@@ -29,59 +29,76 @@ pub fn no_lasting_damage(evidence: &Evidence, writes: &[Acknowledged]) -> Findin
     else {
         return finding;
     };
+    let is_healed = |fault: u32, node: u16| at(FaultStage::Healed).any(|event| (event.fault, event.node) == (fault, node));
+    if let Some(open) = at(FaultStage::Injected).find(|event| !is_healed(event.fault, event.node)) {
+        finding.unsure(format!("fault {} was never over at node {}", open.fault, open.node));
+        return finding;
+    }
+    let last_ns = at(FaultStage::Healed).map(|event| event.at_ns).max().unwrap_or(first_ns);
     let from_ns = last_ns.saturating_add(whole_again_ms.saturating_mul(MS));
     // Who came later may not have been waited for.
     let until_ns = arrivals_end(evidence).saturating_sub(quick_ns);
-    let before = Served::of(evidence, 0..first_ns, quick_ns);
-    let after = Served::of(evidence, from_ns..until_ns, quick_ns);
-    if before.buyers < BUYERS_MIN || after.buyers < BUYERS_MIN {
-        finding.unsure(format!(
-            "{} buyers came before the first fault and {} after the last one was over for {whole_again_ms} ms: \
-             too few to compare",
-            before.buyers, after.buyers
-        ));
-        return finding;
-    }
-    finding.checked += after.buyers as u64;
-    if after.share() < SERVED_AGAIN * before.share() {
-        let (now, then) = (after.share() * 100.0, before.share() * 100.0);
-        finding.violated(&after.late, None, || {
-            format!("{now:.1} % of the buyers were served in time {whole_again_ms} ms after the last fault, {then:.1} % before the first")
-        });
+    for (asked, what) in [(Asked::NewOrder, "orders"), (Asked::Payment, "payments")] {
+        let served = |came| Served::of(evidence, asked, came, quick_ns);
+        compare(evidence, &served(0..first_ns), (served(from_ns..until_ns), from_ns..until_ns), what, &mut finding);
     }
     finding
 }
 
-/// Of the buyers who came in some time.
+fn compare(evidence: &Evidence, before: &Served, (after, window): (Served, Range<u64>), what: &str, finding: &mut Finding) {
+    if before.asked < ASKED_MIN || after.asked < ASKED_MIN {
+        let (then, now) = (before.asked, after.asked);
+        finding.unsure(format!(
+            "{then} {what} came before the first fault and {now} some time after the last: too few to compare"
+        ));
+        return;
+    }
+    finding.checked += after.asked as u64;
+    if after.share() >= SERVED_AGAIN * before.share() {
+        return;
+    }
+    let (now, then) = (after.share() * 100.0, before.share() * 100.0);
+    let why =
+        format!("{now:.1} % of the {what} were answered in time some time after the last fault, {then:.1} % before the first");
+    match recovery::tool_was_late(evidence, window) {
+        Some(excuse) => finding.unsure(format!("{why}; but {excuse}")),
+        None => finding.violated(&after.late, None, || why),
+    }
+}
+
+/// Of what was first asked in some time.
 #[derive(Default)]
 struct Served {
-    buyers: usize,
+    asked: usize,
     in_time: usize,
-    /// Calls of some who were not.
+    /// Calls of some that were not.
     late: Vec<u64>,
 }
 
 impl Served {
     const LATE_SHOWN_MAX: usize = 10;
 
-    fn of(evidence: &Evidence, came: Range<u64>, quick_ns: u64) -> Self {
-        let is_first_order = |call: &&Moment| call.purpose == Purpose::Traffic && call.asked == Asked::NewOrder;
-        let mut buyers: Map<u32, (bool, u32)> = Map::default();
-        for call in evidence.moments.iter().filter(is_first_order).filter(|call| came.contains(&call.intended_ns)) {
+    fn of(evidence: &Evidence, asked: Asked, came: Range<u64>, quick_ns: u64) -> Self {
+        let is_wanted = |call: &&Moment| {
+            call.asked == asked && matches!(call.purpose, Purpose::Traffic | Purpose::Retry) && came.contains(&call.intended_ns)
+        };
+        // Who asks again asks for the same, from the same moment on.
+        let mut wishes: Map<(u32, u64), (bool, u32)> = Map::default();
+        for call in evidence.moments.iter().filter(is_wanted) {
             let is_answer = call.is_written() || call.known == Known::RefusedThere;
             let in_time = is_answer && call.known_ns <= call.intended_ns.saturating_add(quick_ns);
-            let (served, _) = buyers.entry(call.session).or_insert((false, call.op));
+            let (served, _) = wishes.entry((call.session, call.intended_ns)).or_insert((false, call.op));
             *served |= in_time;
         }
-        let in_time = buyers.values().filter(|(served, _)| *served).count();
-        let mut late: Vec<u64> = buyers.values().filter(|(served, _)| !served).map(|(_, op)| u64::from(*op)).collect();
+        let in_time = wishes.values().filter(|(served, _)| *served).count();
+        let mut late: Vec<u64> = wishes.values().filter(|(served, _)| !served).map(|(_, op)| u64::from(*op)).collect();
         late.sort_unstable();
         late.truncate(Self::LATE_SHOWN_MAX);
-        Self { buyers: buyers.len(), in_time, late }
+        Self { asked: wishes.len(), in_time, late }
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "buyers of one drill")]
+    #[expect(clippy::cast_precision_loss, reason = "calls of one drill")]
     fn share(&self) -> f64 {
-        self.in_time as f64 / self.buyers.max(1) as f64
+        self.in_time as f64 / self.asked.max(1) as f64
     }
 }

@@ -84,7 +84,7 @@ fn late(evidence: &Evidence, window: &Window, healthy_ns: u64, bound_ms: u64, wh
 
 /// Why what was seen in `window` may be the tool's doing. Of calls that go out one by one the first send waits for nothing but the
 /// tool; what goes through a stream waits for that, and a repetition for what was before it.
-fn tool_was_late(evidence: &Evidence, window: Range<u64>) -> Option<String> {
+pub(super) fn tool_was_late(evidence: &Evidence, window: Range<u64>) -> Option<String> {
     let calls = || evidence.moments.iter();
     if !calls().any(|call| call.is_write() && window.contains(&call.invoked_ns)) {
         return Some("no write was sent in that time".into());

@@ -7,7 +7,7 @@ use super::Evidence;
 use crate::evidence::{Asked, Ended, Moment, Op};
 use crate::hash::Map;
 use crate::history::{FaultStage, NodeRole, OrderId, Outcome, PaymentOutcome, Phase, ProcessStep, Purpose, Request, Text};
-use crate::scenario::FaultKind;
+use crate::scenario::{FaultKind, Hurt};
 
 /// Nanoseconds of a millisecond.
 pub const MS: u64 = 1_000_000;
@@ -119,6 +119,11 @@ pub fn windows(evidence: &Evidence) -> Vec<Window> {
             }
             FaultStage::Effective => {
                 landed.insert(event.fault);
+                // It was armed before, and hurts from here.
+                let is_crash = FaultKind::named(&event.kind).is_some_and(|kind| kind.hurt() == Hurt::Crashes);
+                if let Some(window) = windows.get_mut(&event.fault).filter(|_| is_crash) {
+                    window.fired_ns = event.at_ns;
+                }
             }
             FaultStage::Healed => {
                 if let Some(window) = windows.get_mut(&event.fault) {

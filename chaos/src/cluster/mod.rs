@@ -208,6 +208,8 @@ impl Cluster {
             node.wait_ready(limits::READY_DEADLINE).await?;
             if self.are_controlled {
                 node.set_clock(Clock::RIGHT).await?;
+                node.arm(None).await?;
+                node.will_go_on();
             }
         }
         Ok(())

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -313,17 +313,18 @@ impl Node {
         self.shared.told_to_end.store(false, Ordering::SeqCst);
     }
 
-    /// It aborts when it next comes by `point`.
+    /// It aborts when it next comes by `point`; `None`: at none.
     ///
     /// # Errors
     /// It does not answer, or its program takes no such orders.
-    pub async fn arm(&self, point: CrashPoint) -> anyhow::Result<()> {
+    pub async fn arm(&self, point: Option<CrashPoint>) -> Result<(), NotThere> {
         let mut drill = self.drill.clone();
-        let armed = drill.arm_crash_point(ArmCrashPointRequest { point: point.name().to_owned() });
-        tokio::time::timeout(limits::CONTROL_DEADLINE, armed)
-            .await?
-            .with_context(|| format!("a crash point of node {}", self.id))?;
-        Ok(())
+        let armed = drill.arm_crash_point(ArmCrashPointRequest { point: point.map_or("", CrashPoint::name).to_owned() });
+        match tokio::time::timeout(limits::CONTROL_DEADLINE, armed).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(status)) => Err(NotThere(format!("node {} took no crash point: {}", self.id, status.message()))),
+            Err(_) => Err(NotThere(format!("node {} did not answer to take a crash point", self.id))),
+        }
     }
 
     /// # Errors
@@ -348,6 +349,21 @@ impl Node {
             Ok(Err(status)) => Err(NotThere(format!("node {} did not set its clock: {}", self.id, status.message()))),
             Err(_) => Err(NotThere(format!("node {} did not answer to set its clock", self.id))),
         }
+    }
+
+    /// The end of what its processes printed to their standard error.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn last_words(&self) -> anyhow::Result<String> {
+        const LAST_BYTES: u64 = 4 << 10;
+        let path = self.files.directory.join("stderr.log");
+        let mut file = File::open(&path).with_context(|| format!("opening {}", path.display()))?;
+        let from = file.metadata()?.len().saturating_sub(LAST_BYTES);
+        file.seek(SeekFrom::Start(from))?;
+        let mut words = Vec::new();
+        file.read_to_end(&mut words)?;
+        Ok(String::from_utf8_lossy(&words).into_owned())
     }
 
     /// How the process ended; `None` if it did not within `deadline`.

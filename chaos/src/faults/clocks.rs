@@ -1,9 +1,10 @@
 //! What happens to the clocks of nodes. A process that ends has the machine's clock again.
 
+use anyhow::ensure;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::{Strike, Target};
-use crate::cluster::{Clock, Node};
+use super::{Strike, Target, until};
+use crate::cluster::{Clock, Node, NotThere};
 use crate::history::FaultStage;
 use crate::limits;
 use crate::scenario::{FaultKind, Span};
@@ -27,9 +28,17 @@ impl Strike<'_> {
             strobe(&nodes, wrong, end).await;
         }
         sleep_until(end).await;
+        // Of one that was not heard to set it, nobody knows whether it did.
+        for target in targets {
+            let node = self.cluster.node(target.node);
+            let is_right = || async { node.set_clock(Clock::RIGHT).await.is_ok() };
+            ensure!(
+                until(limits::READY_DEADLINE, is_right).await,
+                NotThere(format!("the clock of node {} stays wrong", node.id()))
+            );
+        }
         for target in &hit {
             self.until_there(*target).await?;
-            self.cluster.node(target.node).set_clock(Clock::RIGHT).await?;
         }
         Ok(!hit.is_empty())
     }

@@ -9,6 +9,7 @@ use super::{LOOK_PAUSE, Strike, Target, until};
 use crate::cluster::{Exit, Node, NotThere};
 use crate::history::FaultStage;
 use crate::limits;
+use crate::proto::admin::TransferLeaderRequest;
 use crate::scenario::CrashPoint;
 
 /// Of the abort at a crash point.
@@ -23,14 +24,18 @@ const OF_AN_INSTALL: [CrashPoint; 3] = [
 
 impl Strike<'_> {
     /// Landed: the process aborted there. One that does not come by in time is killed, and nothing has landed.
-    pub(super) async fn crash(&self, targets: &[Target]) -> anyhow::Result<bool> {
+    pub(super) async fn crash(&self, targets: &[Target], problems: &mut Vec<String>) -> anyhow::Result<bool> {
         let point = self.fault.parameters.point.context("the plan has no point for this fault")?;
         let mut has_landed = false;
         for target in targets {
             let node = self.cluster.node(target.node);
             node.will_end();
-            if node.arm(point).await.is_err() {
+            if node.arm(Some(point)).await.is_err() {
                 node.will_go_on();
+                if !node.is_running() {
+                    problems.push(format!("node {} ended by itself before it could be armed", target.node));
+                    node.start()?;
+                }
                 continue;
             }
             self.note(FaultStage::Injected, *target)?;
@@ -38,7 +43,7 @@ impl Strike<'_> {
                 // Its answer comes, or the process ends first.
                 let _aborted = node.trigger_snapshot().await;
             }
-            if aborts(node, limits::CRASH_POINT_REACHED).await? {
+            if aborts(node, point, limits::CRASH_POINT_REACHED).await? {
                 self.note(FaultStage::Effective, *target)?;
                 has_landed = true;
             }
@@ -65,7 +70,7 @@ impl Strike<'_> {
             for point in OF_AN_INSTALL {
                 if interrupted {
                     node.start_armed(point)?;
-                    interrupted = aborts(node, limits::CRASH_POINT_REACHED).await?;
+                    interrupted = aborts(node, point, limits::CRASH_POINT_REACHED).await?;
                 }
             }
             if interrupted {
@@ -91,33 +96,47 @@ impl Strike<'_> {
         .await
     }
 
-    /// SIGKILL to a leader that is handing its office over.
-    pub(super) async fn kill_in_handover(&self, targets: &[Target], problems: &mut Vec<String>) -> anyhow::Result<bool> {
+    /// SIGKILL to a leader that is handing its office over. Landed: it had not answered that it had, when it was killed.
+    pub(super) async fn kill_in_handover(&self, targets: &[Target]) -> anyhow::Result<bool> {
+        let mut has_landed = false;
         for target in targets {
             let node = self.cluster.node(target.node);
-            let handing_over = tokio::spawn({
-                let mut admin = node.admin();
-                async move { admin.transfer_leader(crate::proto::admin::TransferLeaderRequest::default()).await.is_ok() }
-            });
+            let mut admin = node.admin();
+            let handing_over = tokio::spawn(async move { admin.transfer_leader(TransferLeaderRequest::default()).await });
             sleep(self.within_a_handover()).await;
+            let is_in_the_middle = !handing_over.is_finished();
             handing_over.abort();
+            if node.signal_kill().is_err() {
+                continue;
+            }
+            self.note(FaultStage::Injected, *target)?;
+            node.wait_down(limits::KILL_DEADLINE).await.with_context(|| format!("node {} outlived SIGKILL", target.node))?;
+            if is_in_the_middle {
+                self.note(FaultStage::Effective, *target)?;
+                has_landed = true;
+            }
+            sleep(self.fault.lasts()).await;
+            node.start()?;
+            self.until_there(*target).await?;
         }
-        self.end(targets, problems).await
+        Ok(has_landed)
     }
 
-    /// A hand-over takes some milliseconds.
+    /// A hand-over takes some milliseconds, of which the call takes the first to get there.
     fn within_a_handover(&self) -> Duration {
-        const HANDOVER_US: u32 = 12_000;
-        Duration::from_micros(u64::from(self.fault.choice % HANDOVER_US))
+        const UNDER_WAY_US: u32 = 1_000;
+        const HANDOVER_US: u32 = 8_000;
+        Duration::from_micros(u64::from(UNDER_WAY_US + self.fault.choice % HANDOVER_US))
     }
 }
 
 /// The process is gone when it returns: whether by its own abort.
-async fn aborts(node: &Node, within: Duration) -> anyhow::Result<bool> {
+async fn aborts(node: &Node, point: CrashPoint, within: Duration) -> anyhow::Result<bool> {
     let end = Instant::now() + within;
     while Instant::now() < end {
         match node.wait_down(LOOK_PAUSE).await {
-            Some(Exit { signal: Some(SIGABRT), .. }) => return Ok(true),
+            // Others abort too: it says in its last words where it was.
+            Some(Exit { signal: Some(SIGABRT), .. }) if node.last_words()?.contains(point.name()) => return Ok(true),
             Some(exit) => return Err(NotThere(format!("node {} was to abort and ended with {exit}", node.id())).into()),
             None => {}
         }

@@ -36,7 +36,7 @@ pub struct PlannedFault {
     /// From its effect until it is undone.
     pub lasts_ms: u64,
     pub parameters: Parameters,
-    /// Picks among several possible targets: this modulo their number.
+    /// Picks among several possible targets, files, moments: this modulo their number.
     pub choice: u32,
 }
 
@@ -74,12 +74,12 @@ pub fn plan(scenario: &Scenario, seed: u64) -> Plan {
             at_ms,
             lasts_ms: rng.random_range(range),
             parameters: kind.parameters(),
-            choice: rng.random(),
+            choice: chosen(kind.kind, rng.random()),
         });
     }
     for one in &scenario.faults.at {
         let (at_ms, lasts_ms) = (one.at.ms(), one.lasts.ms());
-        let drawn = rng.random();
+        let drawn = chosen(one.kind, rng.random());
         let (parameters, choice) = (one.parameters(), one.choice.unwrap_or(drawn));
         faults.push(PlannedFault { number: 0, kind: one.kind, at_ms, lasts_ms, parameters, choice });
     }
@@ -87,21 +87,34 @@ pub fn plan(scenario: &Scenario, seed: u64) -> Plan {
     let mut numbers = 1..;
     for (fault, number) in faults.iter_mut().zip(numbers.by_ref()) {
         fault.number = number;
+        if fault.choice == IN_TURN {
+            fault.choice = number;
+        }
     }
     let when = scenario.faults.when.iter().map(|when| planned_when(when, scenario.phases.faults, &mut numbers, &mut rng));
     let when = when.collect();
     Plan { faults, when }
 }
 
+/// In place of a choice: the fault's own number, when it has one.
+const IN_TURN: u32 = u32::MAX;
+
+/// One follower after the other is stopped, as in an upgrade; every other choice is what was drawn.
+fn chosen(kind: FaultKind, drawn: u32) -> u32 {
+    if kind == FaultKind::StopFollower { IN_TURN } else { drawn }
+}
+
 fn planned_when(when: &FaultsWhen, phase: Span, numbers: &mut impl Iterator<Item = u32>, rng: &mut ChaCha8Rng) -> PlannedWhen {
     let mut round = || -> Vec<PlannedFault> {
+        // One for all: what hits a follower twice must not hit two.
+        let choice = rng.random();
         let fault = |((at, fault), number): ((Span, &FaultWhen), u32)| PlannedFault {
             number,
             kind: fault.kind,
             at_ms: at.ms(),
             lasts_ms: fault.lasts.ms(),
             parameters: fault.parameters(),
-            choice: rng.random(),
+            choice,
         };
         when.fire_after().zip(&when.faults).zip(numbers.by_ref()).map(fault).collect()
     };

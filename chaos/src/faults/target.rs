@@ -67,11 +67,6 @@ pub(super) fn choose(fault: &PlannedFault, statuses: &[(u16, GetStatusResponse)]
     };
     match (fault.kind, fault.kind.role()) {
         (_, "leader") => vec![*leader],
-        // One after the other, as in an upgrade.
-        (FaultKind::StopFollower, _) => {
-            let followers: Vec<Target> = all.into_iter().filter(|target| target.role == NodeRole::Follower).collect();
-            followers.iter().copied().cycle().nth(fault.number as usize).into_iter().collect()
-        }
         (_, "follower") => one_of(all.into_iter().filter(|target| target.role == NodeRole::Follower).collect()),
         (FaultKind::Bridge, _) => one_of(all),
         _ => all,

@@ -142,7 +142,12 @@ fn clean_runs_are_held() {
         assert_eq!(verdict.leader_kills, 2);
         assert!(verdict.orders_issued > 2_000);
         assert!(verdict.write_pause_ms.max.is_some_and(|max| (300.0..400.0).contains(&max)), "{:?}", verdict.write_pause_ms);
-        assert!(verdict.invariants.iter().all(|finding| finding.checked > 0), "{:?}", verdict.invariants);
+        // V15 needs a bound, and has tests of its own.
+        assert!(
+            verdict.invariants.iter().all(|finding| finding.checked > 0 || finding.id == "V15"),
+            "{:?}",
+            verdict.invariants
+        );
     }
 }
 
@@ -161,7 +166,7 @@ fn the_reports_say_what_the_verdict_says() {
     assert_eq!(json["faults"]["kill-leader"], 2);
     assert!(json["judged_in_ms"].as_u64().unwrap() > 0 && json["calls"]["total"].as_u64().unwrap() > 9_000, "{json:#}");
     let junit = std::fs::read_to_string(run.junit()).unwrap();
-    assert!(junit.contains("tests=\"20\"") && junit.contains("failures=\"1\""), "{junit}");
+    assert!(junit.contains("tests=\"22\"") && junit.contains("failures=\"1\""), "{junit}");
     let page = std::fs::read_to_string(run.report()).unwrap();
     assert!(page.contains("<h1 class=\"violated\">violated</h1>") && page.contains("the printed codes are not those"));
     assert!(!page.contains("http"), "the page needs no network");
