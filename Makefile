@@ -35,7 +35,7 @@ DEMO_ARGS ?=
 ARGS ?= --help
 PLANTED := 1 2 3 4 5 6 7 9 10 11 12 13 14 15 16
 
-.PHONY: help drill test demo cargo verify fix bench planted-bugs report-check build setup libclang
+.PHONY: help drill drills test demo cargo verify fix bench planted-bugs kill-matrix report-check build setup libclang
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -43,6 +43,9 @@ help: ## Show this list
 # make itself ends with 2 whenever a recipe fails: the last line of the drill says its own code.
 drill: build ## Rush three real nodes, kill their leaders, judge what is left (SCENARIO=file DRILL_ARGS="--seed 7"); make ends with 2 unless it held
 	$(BIN)/stampede-chaos run $(SCENARIO) $(DRILL_ARGS)
+
+drills: build ## Run every scenario with three seeds, about two hours; make ends with 2 unless all held
+	$(BIN)/stampede-chaos suite
 
 test: setup ## Run every test
 	$(CARGO) test --locked --workspace $(FEATURES) --no-fail-fast
@@ -69,14 +72,20 @@ bench: build ## Measure orders/s, failover and drill figures on this machine
 	$(CARGO) bench --locked --profile dev $(FEATURES) --bench cluster
 	$(CARGO) bench --locked --profile dev --package stampede-chaos --bench judge
 
-planted-bugs: setup ## Show that the drill finds every planted bug, and nothing in clean runs
+planted-bugs: planted ## Show that the drill finds every planted bug, and nothing in clean runs
+	$(BIN)/stampede-chaos planted-bugs --binaries $(CARGO_TARGET_DIR)/planted
+
+kill-matrix: planted ## Find every planted bug three times, and write the table of it into chaos/README.md
+	$(BIN)/stampede-chaos planted-bugs --binaries $(CARGO_TARGET_DIR)/planted --finds 3 --clean-runs 0 --table chaos/README.md
+
+.PHONY: planted
+planted: setup
 	@for bug in $(PLANTED); do \
 	  $(CARGO) build --locked --quiet --bin stampede $(FEATURES),planted-bug-$$bug; \
 	  mkdir -p $(CARGO_TARGET_DIR)/planted/$$bug; \
 	  cp $(BIN)/stampede $(CARGO_TARGET_DIR)/planted/$$bug/stampede; \
 	done
 	$(CARGO) build --locked --workspace --bins $(FEATURES)
-	$(BIN)/stampede-chaos planted-bugs --binaries $(CARGO_TARGET_DIR)/planted
 
 report-check: ## Read, zoom and picture the drill's report in a headless Chromium, which must be there (CHROMIUM=program)
 	cargo test --locked --package stampede-chaos --test report_in_browser -- --nocapture

@@ -104,6 +104,12 @@ enum Command {
         /// Runs of the sound build.
         #[arg(long, default_value_t = planted::CLEAN_RUNS)]
         clean_runs: u64,
+        /// Times that each bug is looked for, each time with other seeds.
+        #[arg(long, default_value_t = 1)]
+        finds: u64,
+        /// A file with the place for the table of what was found, such as chaos/README.md.
+        #[arg(long)]
+        table: Option<PathBuf>,
     },
     /// Run every scenario that is built in, or those named, with seed after seed: each must hold.
     #[command(after_help = EXIT_CODES)]
@@ -225,10 +231,10 @@ fn execute(command: Command) -> anyhow::Result<Exit> {
             }
             Err(error) => Ok(usage(&error)),
         },
-        Command::PlantedBugs { binaries, node_binary, only, seeds, clean_runs } => {
+        Command::PlantedBugs { binaries, node_binary, only, seeds, clean_runs, finds, table } => {
             let tool = std::env::current_exe()?;
             let node = find_node_binary(node_binary.as_deref(), &tool)?;
-            let options = planted::Options { binaries, sound: Binaries { node, tool }, only, seeds, clean_runs };
+            let options = planted::Options { binaries, sound: Binaries { node, tool }, only, seeds, clean_runs, finds, table };
             planted::run(&options, &Interrupt::listen()?)
         }
         Command::Suite { scenarios, seeds, node_binary } => {

@@ -3,6 +3,8 @@
 //! For each planted bug the scenario that provokes it is run, seed after seed, until the judge says *violated* and names an
 //! invariant that the defect breaks. A bug that no seed shows, or that is found for another reason, is a failure of the drill.
 
+mod table;
+
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -15,6 +17,7 @@ use crate::judge::Judgement;
 use crate::run;
 use crate::scenario::Scenario;
 use crate::verdict::Exit;
+use table::Row;
 
 /// Seeds tried for each bug before it counts as missed.
 pub const SEEDS_MAX: u64 = 6;
@@ -86,6 +89,10 @@ pub struct Options {
     pub only: Vec<u8>,
     pub seeds: u64,
     pub clean_runs: u64,
+    /// Times that each bug is looked for, each time with other seeds.
+    pub finds: u64,
+    /// Has the place for the table of what was found (`table`).
+    pub table: Option<PathBuf>,
 }
 
 /// Prints a line for each; `Held` only if every bug was found and every clean run held, `Interrupted` on Ctrl-C.
@@ -98,12 +105,20 @@ pub fn run(options: &Options, interrupt: &Interrupt) -> anyhow::Result<Exit> {
         "--only names a bug that is not planted"
     );
     let mut all_well = true;
+    let mut rows = Vec::new();
     for bug in PLANTED_BUGS.iter().filter(|bug| options.only.is_empty() || options.only.contains(&bug.number)) {
-        match hunt(options, bug, interrupt)? {
-            Hunt::Found => {}
-            Hunt::Missed => all_well = false,
-            Hunt::Interrupted => return Ok(Exit::Interrupted),
+        let mut row = Row::of(bug);
+        for find in 0..options.finds {
+            match hunt(options, bug, find * options.seeds + 1, interrupt)? {
+                Hunt::Found { by, seconds } => row.add(&by, seconds),
+                Hunt::Missed => all_well = false,
+                Hunt::Interrupted => return Ok(Exit::Interrupted),
+            }
         }
+        rows.push(row);
+    }
+    if let Some(file) = &options.table {
+        table::write(file, &rows)?;
     }
     for seed in 1..=options.clean_runs {
         let index = usize::try_from(seed - 1).unwrap_or_default();
@@ -123,19 +138,22 @@ pub fn run(options: &Options, interrupt: &Interrupt) -> anyhow::Result<Exit> {
 }
 
 enum Hunt {
-    /// For the right reason.
-    Found,
+    /// For the right reason: by these checks.
+    Found {
+        by: Vec<String>,
+        seconds: u64,
+    },
     Missed,
     Interrupted,
 }
 
-fn hunt(options: &Options, bug: &PlantedBug, interrupt: &Interrupt) -> anyhow::Result<Hunt> {
+fn hunt(options: &Options, bug: &PlantedBug, first_seed: u64, interrupt: &Interrupt) -> anyhow::Result<Hunt> {
     let path = options.binaries.join(bug.number.to_string()).join("stampede");
     let node = find_node_binary(Some(&path), &options.sound.tool).with_context(|| format!("planted bug {}", bug.number))?;
     let binaries = Binaries { node, tool: options.sound.tool.clone() };
     let start = Instant::now();
     let mut last = None;
-    for seed in 1..=options.seeds {
+    for seed in (first_seed..).take(usize::try_from(options.seeds).unwrap_or(usize::MAX)) {
         let judgement = one_run(bug.scenario, seed, &binaries, interrupt)?;
         if judgement.exit == Exit::Interrupted {
             return Ok(Hunt::Interrupted);
@@ -144,7 +162,7 @@ fn hunt(options: &Options, bug: &PlantedBug, interrupt: &Interrupt) -> anyhow::R
         if judgement.exit == Exit::Violated && !named.is_empty() {
             let (names, seconds) = (named.join(" "), start.elapsed().as_secs());
             println!("planted bug {:<2} found by {names} with seed {seed} after {seconds} s: {}", bug.number, bug.what);
-            return Ok(Hunt::Found);
+            return Ok(Hunt::Found { by: named.iter().map(|id| (*id).to_owned()).collect(), seconds });
         }
         last = Some(judgement);
     }
