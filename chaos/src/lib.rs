@@ -47,3 +47,4 @@ pub mod shrink;
 pub mod traffic;
 pub mod undo;
 pub mod verdict;
+pub mod view;
