@@ -11,7 +11,7 @@ pub struct FaultsOn(Arc<Mutex<Told>>);
 
 #[derive(Debug, Default)]
 struct Told {
-    /// The last step of each fault at each node, from its firing until it was undone.
+    /// The last step of each fault at each node, from its firing until it was undone; `at_ns` is of its firing.
     on: BTreeMap<(u32, u16), FaultEvent>,
     landed: BTreeSet<u32>,
 }
@@ -25,7 +25,7 @@ impl FaultsOn {
             FaultStage::Injected => drop(told.on.insert(place, event.clone())),
             FaultStage::Effective => {
                 told.landed.insert(event.fault);
-                told.on.insert(place, event.clone());
+                told.on.entry(place).or_insert_with(|| event.clone()).stage = FaultStage::Effective;
             }
             FaultStage::Healed => drop(told.on.remove(&place)),
         }
@@ -53,7 +53,7 @@ mod tests {
     fn a_fault_is_on_from_its_firing_until_it_is_undone() {
         let told = FaultsOn::default();
         let step = |fault, node, stage| FaultEvent {
-            at_ns: 0,
+            at_ns: stage as u64,
             fault,
             stage,
             kind: "kill-all".into(),
@@ -68,6 +68,8 @@ mod tests {
             told.note(&step(1, node, FaultStage::Injected));
             told.note(&step(1, node, FaultStage::Effective));
         }
+        let first = &told.now()[0];
+        assert_eq!((first.stage, first.at_ns), (FaultStage::Effective, FaultStage::Injected as u64), "since its firing");
         told.note(&step(1, 1, FaultStage::Healed));
         assert_eq!((on(), told.landed()), (vec![(1, 2)], 1), "two nodes, and one fault");
         told.note(&step(1, 2, FaultStage::Healed));

@@ -150,7 +150,7 @@ fn passage(passage: Passage, paint: Paint) -> Span<'static> {
 fn draw_links(frame: &mut Frame, area: Rect, model: &Model, paint: Paint) {
     let block = panel("links, from row to column");
     let Some(links) = &model.links else {
-        let why = Line::styled("the nodes call each other directly", Paint::faint());
+        let why = Line::styled("nodes call each other directly", Paint::faint());
         return frame.render_widget(Paragraph::new(why).block(block), area);
     };
     let ids: Vec<u16> = model.nodes.iter().map(|row| row.node).collect();
@@ -205,7 +205,7 @@ fn newest<T: Copy>(values: impl DoubleEndedIterator<Item = T>, area: Rect) -> Ve
 fn draw_rate(frame: &mut Frame, area: Rect, model: &Model, paint: Paint) {
     let values = &model.traffic.issued_per_s;
     let (now, max) = (values.back().copied().unwrap_or_default(), values.iter().max().copied().unwrap_or_default());
-    let block = panel(format!("orders/s {now}, of the last minute up to {max}"));
+    let block = panel(format!("orders/s {now}, at most {max} in a minute"));
     let curve = Sparkline::default().block(block).style(paint.good()).data(newest(values.iter().copied(), area));
     frame.render_widget(curve, area);
 }
@@ -214,7 +214,7 @@ fn draw_p99(frame: &mut Frame, area: Rect, model: &Model, paint: Paint) {
     let values = &model.traffic.p99_ms;
     let now = values.back().copied().flatten().map_or_else(|| "-".to_owned(), |ms| format!("{ms} ms"));
     let max = values.iter().flatten().max().copied().unwrap_or_default();
-    let block = panel(format!("p99 {now}, of the last minute up to {max} ms"));
+    let block = panel(format!("p99 {now}, at most {max} ms in a minute"));
     let curve = Sparkline::default().block(block).style(paint.warning()).data(newest(values.iter().copied(), area));
     frame.render_widget(curve, area);
 }

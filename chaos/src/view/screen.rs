@@ -5,21 +5,24 @@
 //! afterwards is on the terminal's own screen.
 //!
 //! In the terminal's raw mode Ctrl-C is a key. It is made the signal that it would have been, to whom it would have gone, so
-//! [`crate::interrupt`] needs to know nothing of it.
+//! [`crate::interrupt`] needs to know nothing of it. Keys are read here and not by crossterm, whose reader never returns from a
+//! terminal that is gone.
 
-use std::io::{self, BufWriter, IsTerminal, Stderr, stderr, stdin, stdout};
+use std::fs::File;
+use std::io::{self, BufWriter, ErrorKind, IsTerminal, Read, Stderr, stderr, stdin, stdout};
+use std::os::unix::fs::OpenOptionsExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use nix::fcntl::OFlag;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, getpgrp, tcgetpgrp};
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::cursor::Show;
-use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use ratatui::crossterm::execute;
 use ratatui::crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
 
@@ -92,42 +95,60 @@ impl Drop for Screen {
     }
 }
 
-/// Returns when the run is over, or a panic has taken the terminal away.
+/// Returns when the run is over, the terminal is gone, or a panic has given it back.
 fn show(
     mut terminal: Terminal<CrosstermBackend<BufWriter<Stderr>>>,
     models: &Receiver<Box<Model>>,
     is_taken: &AtomicBool,
 ) -> io::Result<()> {
     let paint = Paint::of_environment();
-    let mut shown = Box::default();
+    let mut keys = Keys::open()?;
     loop {
-        let mut is_new = match models.recv_timeout(KEY_INTERVAL) {
-            Ok(model) => {
-                shown = model;
-                true
-            }
-            Err(RecvTimeoutError::Timeout) => false,
+        let model = match models.recv_timeout(KEY_INTERVAL) {
+            Ok(model) => Some(model),
+            Err(RecvTimeoutError::Timeout) => None,
             Err(RecvTimeoutError::Disconnected) => return Ok(()),
         };
-        while event::poll(Duration::ZERO)? {
-            match event::read()? {
-                Event::Key(key) if is_end(key) => interrupt()?,
-                Event::Resize(..) => is_new = true,
-                _ => {}
-            }
+        if keys.are_to_end()? {
+            interrupt()?;
         }
         if !is_taken.load(Ordering::SeqCst) {
             return Ok(());
         }
-        if is_new {
-            terminal.draw(|frame| draw(frame, &shown, paint))?;
+        if let Some(model) = model {
+            // It asks for the terminal's size each time.
+            terminal.draw(|frame| draw(frame, &model, paint))?;
         }
     }
 }
 
-fn is_end(key: KeyEvent) -> bool {
-    let is_control_c = key.modifiers.contains(KeyModifiers::CONTROL) && key.code == KeyCode::Char('c');
-    key.kind != KeyEventKind::Release && (is_control_c || key.code == KeyCode::Char('q'))
+/// What is typed. Opened anew, because whoever shares standard input does not expect reads that do not wait.
+struct Keys(File);
+
+impl Keys {
+    fn open() -> io::Result<Self> {
+        Ok(Self(File::options().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open("/dev/tty")?))
+    }
+
+    /// Whether somebody wants the run to end.
+    ///
+    /// # Errors
+    /// The terminal is gone.
+    fn are_to_end(&mut self) -> io::Result<bool> {
+        let mut typed = [0; 256];
+        match self.0.read(&mut typed) {
+            Ok(0) => Err(ErrorKind::UnexpectedEof.into()),
+            Ok(length) => Ok(is_end(&typed[..length])),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// A `q` within more is a paste, or a key that is a sequence.
+fn is_end(typed: &[u8]) -> bool {
+    const CONTROL_C: u8 = 3;
+    typed.contains(&CONTROL_C) || typed == b"q"
 }
 
 /// As the terminal would have done: to the whole process group in its foreground.
@@ -158,10 +179,41 @@ fn give_back_before_panics_print(is_taken: Arc<AtomicBool>) {
 mod tests {
     use super::*;
 
+    /// In a terminal, where the test below runs it: a task of the run panics while the view is on.
+    #[test]
+    #[ignore = "it wants a terminal"]
+    fn in_a_terminal() {
+        let screen = Screen::take().unwrap();
+        assert!(
+            thread::spawn(|| if true {
+                panic!("on purpose")
+            })
+            .join()
+            .is_err()
+        );
+        while screen.show(Model::default()) != Err(Over) {
+            thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_panic_is_told_on_the_terminals_own_screen_and_ends_the_view() {
+        let folder = tempfile::tempdir().unwrap();
+        let test = "stty rows 24 cols 80; stty -a > before; $TEST --ignored --exact view::screen::tests::in_a_terminal --nocapture; \
+                    echo code $?; stty -a > after";
+        let mut script = std::process::Command::new("script");
+        script.args(["--quiet", "--command", test, "/dev/null"]).stdin(std::process::Stdio::null()).current_dir(&folder);
+        script.env("TEST", std::env::current_exe().unwrap()).env("SHELL", "/bin/sh").env("TERM", "xterm-256color");
+        let printed = String::from_utf8_lossy(&script.output().unwrap().stdout).into_owned();
+        let (view, after) = printed.split_once("\x1b[?1049l").expect("it is given back");
+        assert!(view.contains("\x1b[?1049h") && after.contains("on purpose") && after.contains("code 0"), "{printed}");
+        let modes = |name| std::fs::read_to_string(folder.path().join(name)).unwrap();
+        assert_eq!(modes("before"), modes("after"));
+    }
+
     #[test]
     fn q_and_ctrl_c_end_the_run_and_other_keys_do_not() {
-        let key = |code, modifiers| is_end(KeyEvent::new(KeyCode::Char(code), modifiers));
-        assert!(key('q', KeyModifiers::NONE) && key('c', KeyModifiers::CONTROL));
-        assert!(!key('c', KeyModifiers::NONE) && !key('x', KeyModifiers::CONTROL));
+        assert!(is_end(b"q") && is_end(b"\x03") && is_end(b"abc\x03"));
+        assert!(!is_end(b"c") && !is_end(b"\x1bOq") && !is_end(b"a quick brown fox"));
     }
 }

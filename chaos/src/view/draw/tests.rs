@@ -101,8 +101,8 @@ fn everything_is_on_a_terminal_of_80_by_24() {
     assert_eq!(words(&lines, "wall_time").join(" "), "wall_time 83 s of 10m");
     assert_eq!(words(&lines, "● ok")[2], "V16");
     assert_eq!(words(&lines, "○ ?")[2], "V13");
-    assert!(words(&lines, "orders/s").join(" ").starts_with("orders/s 89, of the last minute up to 89"));
-    assert!(words(&lines, "p99").join(" ").starts_with("p99 340 ms, of the last minute up to 340 ms"));
+    assert!(words(&lines, "orders/s").join(" ").starts_with("orders/s 89, at most 89 in a minute"));
+    assert!(words(&lines, "p99").join(" ").starts_with("p99 340 ms, at most 340 ms in a minute"));
     assert!(lines.iter().any(|line| line.contains('█')), "a curve");
     assert!(lines[23].starts_with("q or Ctrl-C"), "{}", lines[23]);
 }
