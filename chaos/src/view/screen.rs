@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use nix::fcntl::OFlag;
 use nix::sys::signal::{Signal, kill};
+use nix::sys::termios::{FlushArg, tcflush};
 use nix::unistd::{Pid, getpgrp, tcgetpgrp};
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
@@ -127,7 +128,10 @@ struct Keys(File);
 
 impl Keys {
     fn open() -> io::Result<Self> {
-        Ok(Self(File::options().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open("/dev/tty")?))
+        let terminal = File::options().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open("/dev/tty")?;
+        // Typed before there was a view, it was not meant for it.
+        tcflush(&terminal, FlushArg::TCIFLUSH)?;
+        Ok(Self(terminal))
     }
 
     /// Whether somebody wants the run to end.
