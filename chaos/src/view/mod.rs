@@ -1,9 +1,9 @@
-//! The run on the whole of a terminal, for the person who sits at it: who leads, who lags, who is cut off from whom, how quick it is,
-//! and a light for each invariant that can be watched meanwhile.
+//! The run on the whole of a terminal, for the person who sits at it: who leads, who lags, who is cut off from whom, how quick it
+//! is, and a light for each invariant that can be watched meanwhile.
 //!
 //! `watcher` looks at the run a few times a second and makes a [`model`] of it, `draw` puts that on a frame, `screen` is the
-//! terminal. Nothing here is evidence: what the view asks of the nodes is not in the history, and a red light of
-//! `lights` is a hint. Without a terminal there is the line a second of [`crate::progress`], which takes over too when the view ends early.
+//! terminal. Nothing here is evidence: what the view asks of the nodes is not in the history, and a red light of `lights` is a hint.
+//! Without a terminal there is the line a second of [`crate::progress`], which takes over too when the view ends early.
 
 mod draw;
 mod lights;

@@ -1,3 +1,5 @@
+//! What is on the screen for a given model and size.
+
 use std::time::Duration;
 
 use ratatui::Terminal;
@@ -65,7 +67,7 @@ fn buffer(model: &Model, width: u16, height: u16, paint: Paint) -> Buffer {
     terminal.backend().buffer().clone()
 }
 
-fn lines(model: &Model, width: u16, height: u16) -> Vec<String> {
+fn lines_of(model: &Model, width: u16, height: u16) -> Vec<String> {
     let buffer = buffer(model, width, height, COLOURED);
     let row = |cells: &[ratatui::buffer::Cell]| cells.iter().map(ratatui::buffer::Cell::symbol).collect::<String>();
     buffer.content.chunks(usize::from(width)).map(row).collect()
@@ -89,7 +91,7 @@ fn colour_of(buffer: &Buffer, text: &str) -> Color {
 
 #[test]
 fn everything_is_on_a_terminal_of_80_by_24() {
-    let lines = lines(&model(), 80, 24);
+    let lines = lines_of(&model(), 80, 24);
     assert_eq!(words(&lines, "smoke"), ["smoke,", "seed", "7", "1:23"]);
     assert!(lines[1].contains("warm-up  [faults]  heal"), "{}", lines[1]);
     assert_eq!(words(&lines, "1    up"), ["1", "up", "follower", "4", "9004", "9003", "9002", "2", "8000"]);
@@ -109,24 +111,20 @@ fn everything_is_on_a_terminal_of_80_by_24() {
 
 #[test]
 fn a_cut_link_is_seen_in_its_direction_alone() {
-    let lines = lines(&model(), 80, 24);
+    let lines = lines_of(&model(), 80, 24);
     let heads = lines.iter().position(|line| line.contains("to 1")).expect("a matrix");
     let row = |node: usize| lines[heads + node][..30].split_whitespace().collect::<Vec<_>>();
     assert_eq!(row(1), ["1", "-", "ok", "ok"]);
     assert_eq!(row(2), ["2", "CUT", "-", "bad"]);
     assert_eq!(row(3), ["3", "ok", "ok", "-"]);
     assert_eq!(colour_of(&buffer(&model(), 80, 24, COLOURED), "CUT"), Color::Red);
-    let without = lines_without_network();
-    assert!(without.iter().any(|line| line.contains("call each other directly")));
-}
-
-fn lines_without_network() -> Vec<String> {
-    lines(&Model { links: None, ..model() }, 80, 24)
+    let direct = lines_of(&Model { links: None, ..model() }, 80, 24);
+    assert!(direct.iter().any(|line| line.contains("call each other directly")));
 }
 
 #[test]
 fn a_red_light_tells_its_moment_and_what_was_seen() {
-    let lines = lines(&model(), 80, 24);
+    let lines = lines_of(&model(), 80, 24);
     assert_eq!(words(&lines, "✗ RED").join(" "), "✗ RED V6 money adds up at 41.2 s: node 2 at index 8: 1 IDR");
     let buffer = buffer(&model(), 80, 24, COLOURED);
     assert_eq!((colour_of(&buffer, "✗ RED"), colour_of(&buffer, "● ok")), (Color::Red, Color::Green));
@@ -145,7 +143,7 @@ fn five_nodes_fit_a_terminal_of_80_by_24_and_what_is_cut_off_is_the_curves() {
     let mut model = model();
     model.nodes.extend([4, 5].map(|node| NodeRow { node, state: NodeState::Paused, said: None }));
     model.lights.push(model.lights[0].clone());
-    let lines = lines(&model, 80, 24);
+    let lines = lines_of(&model, 80, 24);
     assert_eq!(words(&lines, "5    paused"), ["5", "paused"]);
     assert_eq!(words(&lines, "✗ RED")[2], "V6");
     assert!(lines[23].starts_with("q or Ctrl-C"), "{}", lines[23]);
@@ -153,7 +151,7 @@ fn five_nodes_fit_a_terminal_of_80_by_24_and_what_is_cut_off_is_the_curves() {
 
 #[test]
 fn a_tiny_terminal_has_a_red_light_and_who_leads() {
-    let lines = lines(&model(), 24, 6);
+    let lines = lines_of(&model(), 24, 6);
     assert_eq!(lines[0].trim_end(), "83 s faults 89/s");
     assert_eq!(lines[1].trim_end(), "✗ RED V6");
     assert_eq!(lines[3].trim_end(), "2 up leader");
