@@ -48,3 +48,4 @@ pub mod suite;
 pub mod traffic;
 pub mod undo;
 pub mod verdict;
+pub mod view;

@@ -13,12 +13,13 @@ use stampede_chaos::history::folder::DRILLS;
 use stampede_chaos::history::{RunFacts, RunFolder};
 use stampede_chaos::interrupt::Interrupt;
 use stampede_chaos::planted;
+use stampede_chaos::progress::Live;
 use stampede_chaos::run::{self, Options};
 use stampede_chaos::runs::{self, Format, PastRun};
 use stampede_chaos::scenario::{Scenario, Span};
 use stampede_chaos::shrink::{self, Failed};
 use stampede_chaos::verdict::Exit;
-use stampede_chaos::{doctor, heal, judge, plan_text, suite};
+use stampede_chaos::{doctor, heal, judge, plan_text, suite, view};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -158,6 +159,9 @@ struct RunArguments {
     /// The stampede program; beside this tool or target/debug/stampede if not given.
     #[arg(long)]
     node_binary: Option<PathBuf>,
+    /// A line a second, also on a terminal.
+    #[arg(long)]
+    plain: bool,
     /// Keep the nodes' data directories also when all went well.
     #[arg(long)]
     keep_data: bool,
@@ -269,8 +273,9 @@ fn run_scenario(arguments: RunArguments) -> anyhow::Result<Exit> {
     let named = arguments.node_binary.map(|path| format!(" --node-binary {}", path.display())).unwrap_or_default();
     let command = format!("stampede-chaos run {} --seed {seed}{named}", arguments.scenario);
     let binaries = Binaries { node, tool };
+    let live = if !arguments.plain && view::is_there() { Live::Screen } else { Live::Lines };
     let out = arguments.out;
-    let options = Options { scenario, text, seed, out, binaries, quiet: false, command };
+    let options = Options { scenario, text, seed, out, binaries, live, command };
     let (folder, judgement) = drill(&options, &Interrupt::listen()?)?;
     if judgement.exit == Exit::Held && !arguments.keep_data {
         remove_data(&folder)?;

@@ -14,6 +14,7 @@ use crate::cluster::{Binaries, find_node_binary, remove_data};
 use crate::drill::drill;
 use crate::interrupt::Interrupt;
 use crate::judge::Judgement;
+use crate::progress::Live;
 use crate::run;
 use crate::scenario::Scenario;
 use crate::verdict::Exit;
@@ -178,7 +179,7 @@ fn one_run(scenario: &str, seed: u64, binaries: &Binaries, interrupt: &Interrupt
     let (loaded, text) = Scenario::load(scenario)?;
     let command = format!("stampede-chaos run {scenario} --seed {seed} --node-binary {}", binaries.node.display());
     let binaries = binaries.clone();
-    let options = run::Options { scenario: loaded, text, seed, out: None, binaries, quiet: true, command };
+    let options = run::Options { scenario: loaded, text, seed, out: None, binaries, live: Live::Nothing, command };
     match drill(&options, interrupt) {
         Ok((folder, judgement)) => {
             // Dozens of runs: what the nodes stored would fill the disk.

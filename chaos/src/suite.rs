@@ -8,6 +8,7 @@ use crate::cluster::{Binaries, remove_data};
 use crate::doctor;
 use crate::drill::drill;
 use crate::interrupt::Interrupt;
+use crate::progress::Live;
 use crate::run;
 use crate::scenario::{BUILT_IN, Scenario};
 use crate::verdict::Exit;
@@ -63,7 +64,7 @@ pub fn run(options: &Options, interrupt: &Interrupt) -> anyhow::Result<Exit> {
 fn one_run(scenario: &Scenario, text: &str, seed: u64, options: &Options, interrupt: &Interrupt) -> (Exit, String) {
     let command = format!("stampede-chaos run {} --seed {seed}", scenario.name);
     let (scenario, text, binaries) = (scenario.clone(), text.to_owned(), options.binaries.clone());
-    let options = run::Options { scenario, text, seed, out: None, binaries, quiet: true, command };
+    let options = run::Options { scenario, text, seed, out: None, binaries, live: Live::Nothing, command };
     match drill(&options, interrupt) {
         Ok((folder, judgement)) if judgement.exit == Exit::Held => {
             // Dozens of runs: what the nodes stored would fill the disk.

@@ -8,6 +8,7 @@ pub mod cluster;
 mod codec;
 pub mod coded;
 pub mod delimited;
+pub mod faults_on;
 pub mod folder;
 pub mod lists;
 pub mod reader;
@@ -18,6 +19,7 @@ pub mod writer;
 
 pub use cluster::{FaultEvent, FaultStage, NodeRole, Phase, ProcessEvent, ProcessStep, StatusSample};
 pub use delimited::{DelimitedReader, DelimitedWriter};
+pub use faults_on::FaultsOn;
 pub use folder::{Bounds, RequiredFault, RunFacts, RunFolder};
 pub use lists::{OrderList, PaymentList, PaymentState, Period};
 pub use reader::{HistoryError, HistoryReader};

@@ -18,6 +18,7 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use super::codec;
+use super::faults_on::FaultsOn;
 use super::record::{OpId, Record};
 
 /// First bytes of a history file: name and format version.
@@ -63,6 +64,7 @@ pub struct Recorder {
     queue: SyncSender<Record>,
     next_op: Arc<AtomicU64>,
     clock: RunClock,
+    faults: FaultsOn,
 }
 
 impl Recorder {
@@ -75,6 +77,11 @@ impl Recorder {
     #[must_use]
     pub fn ops_so_far(&self) -> u64 {
         self.next_op.load(Ordering::Relaxed) - 1
+    }
+
+    #[must_use]
+    pub fn faults(&self) -> &FaultsOn {
+        &self.faults
     }
 
     #[must_use]
@@ -92,6 +99,9 @@ impl Recorder {
     /// # Errors
     /// The writer has stopped; the run cannot go on.
     pub fn record(&self, record: Record) -> Result<(), HistoryClosed> {
+        if let Record::Fault(event) = &record {
+            self.faults.note(event);
+        }
         self.queue.send(record).map_err(|_| HistoryClosed)
     }
 }
@@ -110,7 +120,8 @@ impl HistoryWriter {
         file.write_all(MAGIC)?;
         let (queue, records) = sync_channel(QUEUE_RECORDS_MAX);
         let thread = std::thread::Builder::new().name("history".into()).spawn(move || write_all(&records, file))?;
-        let recorder = Recorder { queue: queue.clone(), next_op: Arc::new(AtomicU64::new(1)), clock };
+        let recorder =
+            Recorder { queue: queue.clone(), next_op: Arc::new(AtomicU64::new(1)), clock, faults: FaultsOn::default() };
         Ok((Self { queue, thread }, recorder))
     }
 

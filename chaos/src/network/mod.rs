@@ -25,6 +25,7 @@ mod tun;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::Context;
 use tokio::task::JoinSet;
@@ -50,6 +51,8 @@ trait Medium: Send + Sync {
 pub struct Network {
     directions: Vec<Direction>,
     medium: Box<dyn Medium>,
+    /// As last set; a direction that never was is free.
+    passages: Mutex<BTreeMap<Direction, Passage>>,
     /// What a node dials to call another, if not the other's own address.
     dials: BTreeMap<Direction, SocketAddr>,
     /// Where nodes are, if not in the machine's own network.
@@ -70,7 +73,8 @@ impl Network {
         let matrix = Matrix::new(&directions);
         let (dials, carriers) = proxies::start(peers, &matrix, &directions).await?;
         let namespaces = BTreeMap::new();
-        Ok(Self { directions, medium: Box::new(matrix), dials, namespaces, undo: None, _carriers: carriers })
+        let (medium, passages) = (Box::new(matrix), Mutex::default());
+        Ok(Self { directions, medium, passages, dials, namespaces, undo: None, _carriers: carriers })
     }
 
     /// A namespace for each node, and the tool as the switch between them. Packets are hit as the seed says.
@@ -91,7 +95,7 @@ impl Network {
         let matrix = Matrix::new(&directions);
         let carriers = switch::start(ends, seed, &matrix)?;
         let (medium, dials, undo) = (Box::new(matrix), BTreeMap::new(), Some((run.to_owned(), journal, undo)));
-        Ok(Self { directions, medium, dials, namespaces, undo, _carriers: carriers })
+        Ok(Self { directions, medium, passages: Mutex::default(), dials, namespaces, undo, _carriers: carriers })
     }
 
     /// A namespace for each node, all on one bridge, and rules of the kernel's own.
@@ -111,7 +115,7 @@ impl Network {
         let medium = Box::new(nftables::Rules::new(hub, namespaces.clone()));
         let (directions, dials, undo) =
             (directions(nodes.iter().copied()), BTreeMap::new(), Some((run.to_owned(), journal, undo)));
-        Ok(Self { directions, medium, dials, namespaces, undo, _carriers: JoinSet::new() })
+        Ok(Self { directions, medium, passages: Mutex::default(), dials, namespaces, undo, _carriers: JoinSet::new() })
     }
 
     /// What the first node dials to call the second, if not the second's own address.
@@ -129,7 +133,18 @@ impl Network {
     /// # Errors
     /// The system refuses.
     pub fn set(&self, directions: impl IntoIterator<Item = Direction>, passage: Passage) -> anyhow::Result<()> {
-        self.medium.set(&directions.into_iter().collect::<Vec<_>>(), passage)
+        let directions: Vec<Direction> = directions.into_iter().collect();
+        self.medium.set(&directions, passage)?;
+        let mut passages = self.passages.lock().unwrap_or_else(PoisonError::into_inner);
+        passages.extend(directions.into_iter().map(|direction| (direction, passage)));
+        Ok(())
+    }
+
+    /// What passes now, as it was last set.
+    #[must_use]
+    pub fn passages(&self) -> BTreeMap<Direction, Passage> {
+        let set = self.passages.lock().unwrap_or_else(PoisonError::into_inner);
+        self.directions.iter().map(|direction| (*direction, set.get(direction).copied().unwrap_or_default())).collect()
     }
 
     /// Everything passes.
@@ -137,7 +152,7 @@ impl Network {
     /// # Errors
     /// The system refuses.
     pub fn heal(&self) -> anyhow::Result<()> {
-        self.medium.set(&self.directions, Passage::Free)
+        self.set(self.directions.iter().copied(), Passage::Free)
     }
 
     /// Whether that happened to anything on its way since the direction was last [`Self::set`].

@@ -46,7 +46,7 @@ const SUPERVISED_RESTARTS_MAX: usize = 3;
 pub(super) async fn conduct(
     options: &Options,
     folder: &RunFolder,
-    cluster: &Arc<Cluster>,
+    (cluster, gauges): (&Arc<Cluster>, &Arc<Gauges>),
     recorder: Recorder,
     epoch_ms: u64,
     progress: &Progress,
@@ -57,10 +57,9 @@ pub(super) async fn conduct(
     facts.write(folder).context("writing run.json")?;
     cluster.form().await.context("forming the cluster")?;
 
-    let gauges = Arc::new(Gauges::default());
     let client = Client::new(&cluster.addresses(), &recorder, scenario.clients.attempt_deadline.get());
     let codes = SerialCodes::from_hex(cluster.serial_key()).context("the drill's own serial key")?;
-    let market = Market::new(client, scenario, Arc::clone(&gauges), codes);
+    let market = Market::new(client, scenario, Arc::clone(gauges), codes);
     for series in &scenario.traffic.series {
         operator::open_series(&market, series, scenario.traffic.payment_window).await?;
     }
@@ -70,7 +69,7 @@ pub(super) async fn conduct(
     let phases = Phases { options, cluster, recorder: &recorder, market: &market, progress, planned: &planned };
     let refused = tokio::select! {
         result = phases.go(epoch_ms, &mut aftermath) => result?,
-        () = progress.print(cluster, &gauges) => unreachable!("it prints until it is dropped"),
+        () = progress.print(cluster, gauges) => unreachable!("it prints until it is dropped"),
         result = supervise(cluster) => match result? {},
     };
     if let Some(reason) = refused {

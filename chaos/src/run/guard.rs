@@ -99,7 +99,7 @@ impl Money {
 }
 
 /// As the node says that has applied most. Not its `refund_due_idr`: money that is in no sum at all hangs too.
-fn at_risk_idr(statuses: &[(u16, GetStatusResponse)]) -> Option<u64> {
+pub(crate) fn at_risk_idr(statuses: &[(u16, GetStatusResponse)]) -> Option<u64> {
     let newest = statuses.iter().map(|(_, status)| status).max_by_key(|status| status.applied_index)?;
     let totals = newest.totals?;
     let settled_idr = totals.issued_value_idr.saturating_add(totals.held_idr).saturating_add(totals.refunded_idr);

@@ -9,6 +9,8 @@ mod conduct;
 mod guard;
 mod settle;
 
+pub(crate) use guard::at_risk_idr;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -20,9 +22,11 @@ use crate::history::folder::DRILLS;
 use crate::history::{HistoryWriter, RunClock, RunFolder};
 use crate::interrupt::Interrupt;
 use crate::limits;
-use crate::progress::Progress;
+use crate::progress::{Live, Progress};
 use crate::scenario::Scenario;
+use crate::traffic::Gauges;
 use crate::undo;
+use crate::view::{self, Watched};
 
 /// For tasks that listen for late answers when a run ends.
 const TASKS_END: Duration = Duration::from_secs(1);
@@ -35,8 +39,7 @@ pub struct Options {
     /// The run's folder; `None`: a new one under `target/drills`.
     pub out: Option<PathBuf>,
     pub binaries: Binaries,
-    /// No progress lines.
-    pub quiet: bool,
+    pub live: Live,
     /// Repeats this run.
     pub command: String,
 }
@@ -97,7 +100,7 @@ pub fn run(options: &Options, interrupt: &Interrupt) -> anyhow::Result<(RunFolde
     let root = options.out.clone().unwrap_or_else(|| default_folder(&options.scenario.name, options.seed, wall));
     let folder = RunFolder::create(&root).with_context(|| format!("making the run's folder {}", root.display()))?;
     std::fs::write(folder.scenario(), &options.text).context("keeping the scenario")?;
-    let progress = Progress::new(options.quiet);
+    let progress = Progress::new(options.live);
     progress.say(&format!("run {}: {}", folder.root().display(), options.scenario.hypothesis));
 
     let epoch_ms = wall.duration_since(UNIX_EPOCH).ok().and_then(|since| u64::try_from(since.as_millis()).ok());
@@ -105,12 +108,24 @@ pub fn run(options: &Options, interrupt: &Interrupt) -> anyhow::Result<(RunFolde
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the tool's runtime")?;
     let ended = runtime.block_on(async {
         let prepared = Cluster::prepare(&options.scenario, options.seed, &options.binaries, &folder, &recorder).await;
-        let cluster = Arc::new(prepared?);
+        let (cluster, gauges) = (Arc::new(prepared?), Arc::new(Gauges::default()));
+        let scenario = &options.scenario;
+        let watched = Watched {
+            scenario,
+            seed: options.seed,
+            cluster: &cluster,
+            gauges: &gauges,
+            recorder: recorder.clone(),
+            progress: &progress,
+        };
+        let conducted =
+            conduct::conduct(options, &folder, (&cluster, &gauges), recorder, epoch_ms.unwrap_or_default(), &progress);
         let ended = tokio::select! {
             biased;
             () = interrupt.wait() => Ok(Ended::Interrupted),
-            reason = guard::trip(&options.scenario.guards, folder.root(), &cluster) => Ok(Ended::Guard(reason)),
-            ended = conduct::conduct(options, &folder, &cluster, recorder, epoch_ms.unwrap_or_default(), &progress) => ended,
+            reason = guard::trip(&scenario.guards, folder.root(), &cluster) => Ok(Ended::Guard(reason)),
+            ended = conducted => ended,
+            never = view::show(&watched) => match never {},
         };
         cluster.kill(limits::KILL_DEADLINE).await;
         cluster.release_disks();

@@ -12,6 +12,7 @@ use crate::cluster::{Binaries, remove_data};
 use crate::drill::drill;
 use crate::interrupt::Interrupt;
 use crate::judge::Judgement;
+use crate::progress::Live;
 use crate::run;
 use crate::scenario::Scenario;
 use crate::verdict::Exit;
@@ -123,7 +124,7 @@ impl Trials<'_> {
         let (seed, node) = (self.seed, self.binaries.node.display());
         let command = format!("stampede-chaos run {} --seed {seed} --node-binary {node}", file.display());
         let binaries = self.binaries.clone();
-        let options = run::Options { scenario, text, seed, out: Some(out), binaries, quiet: true, command };
+        let options = run::Options { scenario, text, seed, out: Some(out), binaries, live: Live::Nothing, command };
         let (folder, judgement) = drill(&options, self.interrupt)?;
         // Dozens of runs: what the nodes stored would fill the disk.
         remove_data(&folder)?;
