@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use anyhow::{Context, ensure};
 
-use crate::cluster::{Binaries, find_node_binary, remove_data};
+use crate::cluster::{Binaries, Nodes, find_node_binary, remove_data};
 use crate::drill::drill;
 use crate::interrupt::Interrupt;
 use crate::judge::Judgement;
@@ -159,8 +159,8 @@ fn hunt(options: &Options, bug: &PlantedBug, interrupt: &Interrupt) -> anyhow::R
 fn one_run(scenario: &str, seed: u64, binaries: &Binaries, interrupt: &Interrupt) -> anyhow::Result<Judgement> {
     let (loaded, text) = Scenario::load(scenario)?;
     let command = format!("stampede-chaos run {scenario} --seed {seed} --node-binary {}", binaries.node.display());
-    let binaries = binaries.clone();
-    let options = run::Options { scenario: loaded, text, seed, out: None, binaries, quiet: true, command };
+    let nodes = Nodes::Started(binaries.clone());
+    let options = run::Options { scenario: loaded, text, seed, out: None, nodes, quiet: true, command };
     match drill(&options, interrupt) {
         Ok((folder, judgement)) => {
             // Dozens of runs: what the nodes stored would fill the disk.

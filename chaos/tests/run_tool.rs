@@ -87,7 +87,7 @@ async fn a_deaf_cluster(folder: &Path) -> (Cluster, HistoryWriter) {
     let (_, text) = Scenario::load("clean").unwrap();
     let scenario = Scenario::parse(&text.replace("nodes = 3", "nodes = 1")).unwrap();
     let (cluster, writer) = deaf::cluster(&scenario, folder, TOOL).await;
-    cluster.node(1).start().unwrap();
+    cluster.node(1).start().await.unwrap();
     let said = folder.join("run/nodes/node-1/stdout.log");
     while std::fs::read_to_string(&said).unwrap() != "deaf\n" {
         std::thread::yield_now();

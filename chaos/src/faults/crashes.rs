@@ -43,7 +43,7 @@ impl Strike<'_> {
                 has_landed = true;
             }
             sleep(self.fault.lasts()).await;
-            node.start()?;
+            node.start().await?;
             self.until_there(*target).await?;
         }
         Ok(has_landed)
@@ -55,7 +55,7 @@ impl Strike<'_> {
         for target in targets {
             let node = self.cluster.node(target.node);
             let Some(status) = node.status().await else { continue };
-            if node.signal_kill().is_err() {
+            if !node.kill().await? {
                 continue;
             }
             self.note(FaultStage::Injected, *target)?;
@@ -72,7 +72,7 @@ impl Strike<'_> {
                 self.note(FaultStage::Effective, *target)?;
                 has_landed = true;
             }
-            node.start()?;
+            node.start().await?;
             self.until_there(*target).await?;
         }
         Ok(has_landed)
@@ -123,7 +123,7 @@ async fn aborts(node: &Node, within: Duration) -> anyhow::Result<bool> {
         }
     }
     // It may have come by in this moment.
-    let _ended = node.signal_kill();
+    let _ended = node.kill().await?;
     node.wait_down(limits::KILL_DEADLINE).await.with_context(|| format!("node {} outlived SIGKILL", node.id()))?;
     Ok(false)
 }

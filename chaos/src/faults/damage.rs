@@ -20,12 +20,12 @@ impl Strike<'_> {
         let mut has_landed = false;
         for target in targets {
             let node = self.cluster.node(target.node);
-            if node.signal_kill().is_err() {
+            if !node.kill().await? {
                 continue;
             }
             node.wait_down(limits::KILL_DEADLINE).await.with_context(|| format!("node {} outlived SIGKILL", target.node))?;
             let Some(damage) = Damage::draw(&self.database(node)?, self.fault.choice)? else {
-                node.start()?;
+                node.start().await?;
                 self.until_there(*target).await?;
                 continue;
             };
@@ -39,7 +39,7 @@ impl Strike<'_> {
             }
             damage.turn_over()?;
             if is_refused {
-                node.start()?;
+                node.start().await?;
             }
             self.until_there(*target).await?;
         }
@@ -48,9 +48,9 @@ impl Strike<'_> {
 
     fn database(&self, node: &Node) -> anyhow::Result<PathBuf> {
         if self.fault.kind == FaultKind::FlipLogFollower {
-            return Ok(node.data().join("log"));
+            return Ok(node.data()?.join("log"));
         }
-        let ledger = node.data().join("ledger");
+        let ledger = node.data()?.join("ledger");
         let current = std::fs::read_to_string(ledger.join("CURRENT")).context("which generation of the ledger is in use")?;
         Ok(ledger.join(current.trim()))
     }
@@ -58,7 +58,7 @@ impl Strike<'_> {
 
 /// Starts it, and has it read all that it holds. Whether it ended by that; the judge looks at how (V19).
 async fn refuses(node: &Node) -> anyhow::Result<bool> {
-    node.start()?;
+    node.start().await?;
     node.will_end();
     if node.wait_ready(limits::READY_DEADLINE).await.is_ok() {
         // What it cannot read ends it, and this with it.
