@@ -1,4 +1,5 @@
-//! `stampede-chaos heal`: takes back what runs left on the machine whose tool and watchdog are both gone.
+//! `stampede-chaos heal`: takes back what runs left on the machine whose tool and watchdog are both gone, and to nodes elsewhere by
+//! commands that the caller names.
 
 use std::path::{Path, PathBuf};
 

@@ -58,3 +58,37 @@ impl Links {
         self.cut.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::undo::{Journal, Recall, left};
+
+    #[tokio::test]
+    async fn a_link_is_cut_once_and_all_that_are_cut_are_joined() {
+        let folder = tempfile::tempdir().unwrap();
+        let said = folder.path().join("said");
+        let says = |word: String| vec!["sh".to_owned(), "-c".to_owned(), format!("echo {word} >> {}", said.display())];
+        let command = |(from, to)| {
+            let recall = Recall { what: format!("the cut from {from} to {to}"), command: says(format!("join {from} {to}")) };
+            ((from, to), (says(format!("cut {from} {to}")), recall))
+        };
+        let journal = Journal::create(folder.path()).unwrap();
+        let runner = Runner { printed: folder.path().join("commands.log"), journal };
+        let links = Links::new(runner, [(1, 2), (2, 1)].map(command).into());
+        links.cut(&[(1, 2)]).await.unwrap();
+        links.cut(&[(1, 2), (2, 1)]).await.unwrap();
+        assert_eq!(left(folder.path()).unwrap().len(), 2);
+        assert!(links.cut(&[(1, 3)]).await.is_err(), "the file has no command for it");
+        let links_said = || {
+            let mut lines: Vec<String> = std::fs::read_to_string(&said).unwrap().lines().map(str::to_owned).collect();
+            lines.sort();
+            lines
+        };
+        assert_eq!(links_said(), ["cut 1 2", "cut 2 1"]);
+        links.now_cut().remove(&(1, 3));
+        links.join().await.unwrap();
+        assert_eq!(links_said(), ["cut 1 2", "cut 2 1", "join 1 2", "join 2 1"]);
+        assert!(left(folder.path()).unwrap().is_empty());
+    }
+}
