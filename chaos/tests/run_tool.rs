@@ -101,7 +101,7 @@ fn a_fault_that_a_cluster_has_no_command_for_is_refused_before_the_run() {
         (&example.replace("pause = [", "paws = ["), "pause-leader", 64, "paws"),
     ] {
         let output = run(file, scenario);
-        let said = text(&output.stdout).to_owned() + text(&output.stderr);
+        let said = text(&output.stdout) + &text(&output.stderr);
         assert_eq!(output.status.code(), Some(code), "{said}");
         assert!(said.contains(told) && !out.exists(), "{said}");
     }
