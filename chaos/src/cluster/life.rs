@@ -8,9 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::{AdminClient, ask_status};
 use crate::history::{ProcessEvent, ProcessStep, Record, Recorder};
+use crate::limits;
 
 /// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +76,8 @@ struct Shared {
     /// The last process ended without having been told to.
     ended_by_itself: AtomicBool,
     unexpected: Mutex<Vec<UnexpectedExit>>,
+    /// When the process that was last started or found first answered.
+    answered: Mutex<Option<Instant>>,
 }
 
 impl Life {
@@ -83,6 +87,7 @@ impl Life {
             told_to_end: AtomicBool::new(false),
             ended_by_itself: AtomicBool::new(false),
             unexpected: Mutex::default(),
+            answered: Mutex::default(),
         };
         Self { node, admin, recorder, shared: Arc::new(shared) }
     }
@@ -126,11 +131,22 @@ impl Life {
     /// The history can no longer be written.
     pub(super) fn has_begun(&self, pid: u32) -> anyhow::Result<()> {
         self.tell_to_end(false);
+        self.set_answered(None);
         self.shared.ended_by_itself.store(false, Ordering::SeqCst);
         self.shared.process.send_replace(Process::Up { pid, ready: false });
         self.recorder.record(self.event(ProcessStep::Started { pid }))?;
         tokio::spawn(self.clone().wait_for_answer(pid));
         Ok(())
+    }
+
+    /// Whether a process that is so old is another than the one that was last started or found: somebody else started it.
+    pub(super) fn is_another(&self, uptime_ms: u64) -> bool {
+        let answered = *self.shared.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        answered.is_some_and(|answered| is_younger(uptime_ms, answered.elapsed()))
+    }
+
+    fn set_answered(&self, at: Option<Instant>) {
+        *self.shared.answered.lock().unwrap_or_else(PoisonError::into_inner) = at;
     }
 
     /// Before anything that takes time: who signals its number now may hit somebody else.
@@ -182,6 +198,7 @@ impl Life {
                     is_still_this
                 });
                 if is_still_this {
+                    self.set_answered(Some(Instant::now()));
                     let _closed = self.recorder.record(self.event(ProcessStep::Ready));
                 }
                 return;
@@ -192,5 +209,22 @@ impl Life {
 
     fn event(&self, step: ProcessStep) -> Record {
         Record::Process(ProcessEvent { at_ns: self.recorder.now_ns(), node: self.node, step })
+    }
+}
+
+/// As it says of itself, beside how long ago its predecessor answered, or itself.
+fn is_younger(uptime_ms: u64, answered_for: Duration) -> bool {
+    u128::from(uptime_ms + limits::CLOCK_SLACK_MS) < answered_for.as_millis()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_is_younger_than_the_first_answer_is_another() {
+        let answered_for = Duration::from_secs(60);
+        assert!(is_younger(50_000, answered_for), "somebody else started it");
+        assert!(!is_younger(60_000, answered_for) && !is_younger(59_500, answered_for) && !is_younger(90_000, answered_for));
     }
 }

@@ -127,6 +127,11 @@ impl Node {
         self.life.has_begun(0)
     }
 
+    /// Whether a process that is so old is one that somebody else started.
+    pub(super) fn is_another(&self, uptime_ms: u64) -> bool {
+        self.life.is_another(uptime_ms)
+    }
+
     /// # Errors
     /// It runs already, or cannot be started.
     pub async fn start(&self) -> anyhow::Result<()> {

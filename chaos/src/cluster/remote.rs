@@ -77,6 +77,13 @@ impl Cluster {
         ensure_members(&status, &self.nodes.iter().map(|node| u64::from(node.id())).collect())?;
         ensure_unused(&status, &series, scenario)
     }
+
+    /// Nobody sees the ends of processes elsewhere: that one was started behind the tool's back shows in how old it is.
+    pub async fn started_by_others(&self) -> Vec<String> {
+        let statuses = self.statuses().await;
+        let another = statuses.into_iter().filter(|(id, status)| self.node(*id).is_another(status.uptime_ms));
+        another.map(|(id, _)| format!("node {id} ended and was started again, and not by this tool")).collect()
+    }
 }
 
 /// A member that the tool does not know is scanned by nobody.

@@ -87,6 +87,7 @@ pub(super) async fn conduct(
     aftermath.note(log.finish(cluster, applied).await);
     aftermath.note(events.finish(cluster, applied).await);
 
+    aftermath.problems.extend(cluster.started_by_others().await);
     progress.enter("stop");
     aftermath.problems.extend(cluster.stop(limits::STOP_DEADLINE).await);
     aftermath.problems.extend(cluster.unexpected_exits().iter().map(told));
