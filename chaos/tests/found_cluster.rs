@@ -15,12 +15,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use killed::Killed;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use stampede_chaos::history::{HistoryReader, ProcessStep, Record};
+use stampede_chaos::history::{HistoryReader, ProcessStep, Record, RunFacts, RunFolder};
 use stampede_chaos::undo::{Undo, left};
 
 const TOOL: &str = env!("CARGO_BIN_EXE_stampede-chaos");
 
-/// Eight seconds of light traffic, some of it by webhook; one leader killed, one paused.
+/// Ten seconds of light traffic, some of it by webhook; one leader killed, one paused.
 const SHORT: &str = r#"
 name = "found"
 hypothesis = "a cluster that runs already holds"
@@ -31,7 +31,7 @@ nodes = 3
 [phases]
 warm_up = "1s"
 faults = "FAULTS"
-settle = "1s"
+settle = "3s"
 
 [traffic]
 arrivals = "steady"
@@ -232,6 +232,8 @@ fn a_cluster_that_runs_already_is_drilled_by_commands_and_runs_on() {
     assert_eq!(verdict["faults"], serde_json::json!({"kill-leader": 1, "pause-leader": 1}));
     assert!(verdict["orders_issued"].as_u64().unwrap() > 400, "{verdict:#}");
     assert!(left(&run).unwrap().is_empty(), "all was taken back");
+    let facts = RunFacts::read(&RunFolder::open(&run).unwrap()).unwrap();
+    assert!(facts.versions["stampede"].starts_with(char::is_numeric), "as the nodes say: {:?}", facts.versions);
     let steps =
         HistoryReader::open(&run.join("history.bin")).unwrap().map_while(Result::ok).filter_map(|record| match record {
             Record::Process(event) => Some(event.step),

@@ -212,7 +212,7 @@ impl Life {
     }
 }
 
-/// As it says of itself, beside how long ago its predecessor answered, or itself.
+/// Than who answered first, so long ago.
 fn is_younger(uptime_ms: u64, answered_for: Duration) -> bool {
     u128::from(uptime_ms + limits::CLOCK_SLACK_MS) < answered_for.as_millis()
 }

@@ -16,7 +16,7 @@ use super::{Aftermath, Ended, Options};
 use crate::auditor::Auditor;
 use crate::clerk::Clerk;
 use crate::client::Client;
-use crate::cluster::{Cluster, Node, NotThere, UnexpectedExit};
+use crate::cluster::{Cluster, Node, Nodes, NotThere, UnexpectedExit};
 use crate::collect::{self, EventTail, LogTail};
 use crate::faults;
 use crate::faults::plan::Plan;
@@ -56,6 +56,11 @@ pub(super) async fn conduct(
     let mut facts = facts(options, epoch_ms, cluster, options.nodes.version(cluster).await, &planned);
     facts.write(folder).context("writing run.json")?;
     cluster.form(scenario).await.context("forming the cluster")?;
+    if let Nodes::Found { .. } = options.nodes {
+        // They had not been asked anything before.
+        facts.versions.insert("stampede".to_owned(), options.nodes.version(cluster).await);
+        facts.write(folder).context("writing run.json")?;
+    }
 
     let gauges = Arc::new(Gauges::default());
     let client = Client::new(&cluster.addresses(), cluster.gateways(), &recorder, scenario.clients.attempt_deadline.get());
