@@ -1,4 +1,5 @@
-//! `stampede-chaos heal`: takes back what runs left on the machine whose tool and watchdog are both gone.
+//! `stampede-chaos heal`: takes back what runs left on the machine whose tool and watchdog are both gone, and to nodes elsewhere by
+//! commands that the caller names.
 
 use std::path::{Path, PathBuf};
 
@@ -6,19 +7,19 @@ use anyhow::Context;
 
 use crate::history::folder::DRILLS;
 use crate::limits;
-use crate::undo::{self, Healed};
+use crate::undo::{self, Confirmed, Healed};
 use crate::verdict::Exit;
 
 /// Of one run's folder, or of every run in a folder of runs. One whose tool is at work is left alone; one that cannot be healed does
-/// not keep the others from it.
+/// not keep the others from it. Commands are run that are `confirmed`.
 ///
 /// # Errors
 /// The folder is not there, or cannot be read.
-pub fn heal_and_print(folder: &Path) -> anyhow::Result<Exit> {
+pub fn heal_and_print(folder: &Path, confirmed: &Confirmed) -> anyhow::Result<Exit> {
     let (mut is_clean, mut at_work) = (true, 0);
     for run in runs(folder)? {
         let name = run.display();
-        let healed = match healed(&run) {
+        let healed = match healed(&run, confirmed) {
             Ok(Some(healed)) => healed,
             Ok(None) => {
                 println!("at work  {name}");
@@ -41,8 +42,8 @@ pub fn heal_and_print(folder: &Path) -> anyhow::Result<Exit> {
 }
 
 /// `None`: its tool is at work.
-fn healed(run: &Path) -> anyhow::Result<Option<Healed>> {
-    if undo::is_at_work(run)? { Ok(None) } else { undo::heal(run, limits::ORPHANS_SHOWN).map(Some) }
+fn healed(run: &Path, confirmed: &Confirmed) -> anyhow::Result<Option<Healed>> {
+    if undo::is_at_work(run)? { Ok(None) } else { undo::heal(run, limits::ORPHANS_SHOWN, confirmed).map(Some) }
 }
 
 /// The folder itself, or those in it, and in those of a `shrink` in it. None, where runs are kept and nothing was ever run.
@@ -88,8 +89,16 @@ mod tests {
         assert_eq!(runs(folder.path()).unwrap().len(), 3);
         assert_eq!(runs(&folder.path().join("one")).unwrap(), [folder.path().join("one")]);
         assert!(runs(&folder.path().join("none")).is_err(), "a mistyped name is not a clean machine");
-        assert_eq!(heal_and_print(folder.path()).unwrap(), Exit::Inconclusive, "this process is at work on them");
+        assert_eq!(
+            heal_and_print(folder.path(), &Confirmed::default()).unwrap(),
+            Exit::Inconclusive,
+            "this process is at work on them"
+        );
         std::fs::write(folder.path().join("one/undo.jsonl"), "no line of a journal\n").unwrap();
-        assert_eq!(heal_and_print(folder.path()).unwrap(), Exit::Residue, "nobody knows what is left of it");
+        assert_eq!(
+            heal_and_print(folder.path(), &Confirmed::default()).unwrap(),
+            Exit::Residue,
+            "nobody knows what is left of it"
+        );
     }
 }

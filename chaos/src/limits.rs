@@ -142,6 +142,12 @@ pub const PURGED_WITHIN: Duration = Duration::from_secs(10);
 pub const HEAL_DEADLINE: Duration = Duration::from_secs(20);
 /// What a killed tool had just started shows itself by then: a process between its fork and its exec names no folder.
 pub const ORPHANS_SHOWN: Duration = Duration::from_secs(2);
+/// One command of a cluster file ends by then: to start a pod takes a while.
+pub const COMMAND_DEADLINE: Duration = Duration::from_secs(30);
+/// Between two tries to take back what a command did: it may go over a network to a machine that is busy.
+pub const RECALL_PAUSE: Duration = Duration::from_secs(1);
+/// A node that was killed by a command is gone when it did not answer so often, one look after the other: one answer may be late.
+pub const SILENT_LOOKS: u32 = 3;
 /// A killed process is gone by then; a signal to a stopping node is given `STOP_DEADLINE`.
 pub const KILL_DEADLINE: Duration = Duration::from_secs(5);
 pub const STOP_DEADLINE: Duration = Duration::from_secs(20);

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::UNIX_EPOCH;
 
 use clap::{Parser, Subcommand};
-use stampede_chaos::cluster::{Binaries, find_node_binary, remove_data, watchdog};
+use stampede_chaos::cluster::{Binaries, ClusterFile, Nodes, find_node_binary, remove_data, watchdog};
 use stampede_chaos::drill::drill;
 use stampede_chaos::history::folder::DRILLS;
 use stampede_chaos::history::{RunFacts, RunFolder};
@@ -18,6 +18,7 @@ use stampede_chaos::run::{self, Options};
 use stampede_chaos::runs::{self, Format, PastRun};
 use stampede_chaos::scenario::{Scenario, Span};
 use stampede_chaos::shrink::{self, Failed};
+use stampede_chaos::undo::Confirmed;
 use stampede_chaos::verdict::Exit;
 use stampede_chaos::{doctor, heal, judge, plan_text, suite, view};
 
@@ -51,7 +52,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run a scenario against three local nodes, and judge it.
+    /// Run a scenario against nodes that it starts on this machine, or against a cluster that runs already, and judge it.
     #[command(after_help = EXIT_CODES)]
     Run(RunArguments),
     /// Judge an earlier run again: its folder, or its name under target/drills.
@@ -133,10 +134,17 @@ enum Command {
         /// A run's folder, or one with runs.
         #[arg(default_value = DRILLS)]
         folder: PathBuf,
+        /// The file of a cluster that the tool did not start: its commands may be run. Those of a journal alone never are.
+        #[arg(long)]
+        cluster: Option<PathBuf>,
     },
     /// Takes back what a tool that died did. Started by the tool.
     #[command(name = watchdog::COMMAND, hide = true)]
-    Watchdog { run: PathBuf },
+    Watchdog {
+        run: PathBuf,
+        #[arg(long)]
+        cluster: Option<PathBuf>,
+    },
 }
 
 #[derive(clap::Args)]
@@ -162,6 +170,9 @@ struct RunArguments {
     /// A line a second, also on a terminal.
     #[arg(long)]
     plain: bool,
+    /// A file that tells of a cluster that runs already: where its nodes are, and commands that kill, pause and cut them.
+    #[arg(long, conflicts_with_all = ["node_binary", "keep_data"])]
+    cluster: Option<PathBuf>,
     /// Keep the nodes' data directories also when all went well.
     #[arg(long)]
     keep_data: bool,
@@ -250,9 +261,12 @@ fn execute(command: Command) -> anyhow::Result<Exit> {
             let node = find_node_binary(node_binary.as_deref(), &std::env::current_exe()?)?;
             doctor::examine_and_print(&node)
         }
-        Command::Heal { folder } => heal::heal_and_print(&folder),
-        Command::Watchdog { run } => {
-            watchdog::run(stdin().lock(), stdout().lock(), &run)?;
+        Command::Heal { folder, cluster } => match confirmed(cluster.as_deref()) {
+            Ok(confirmed) => heal::heal_and_print(&folder, &confirmed),
+            Err(error) => Ok(usage(&error)),
+        },
+        Command::Watchdog { run, cluster } => {
+            watchdog::run(stdin().lock(), stdout().lock(), &run, &confirmed(cluster.as_deref())?)?;
             Ok(Exit::Held)
         }
     }
@@ -263,19 +277,33 @@ fn run_scenario(arguments: RunArguments) -> anyhow::Result<Exit> {
         Ok(loaded) => loaded,
         Err(error) => return Ok(usage(&error)),
     };
+    let cluster = match arguments.cluster.as_deref().map(ClusterFile::load).transpose() {
+        Ok(cluster) => cluster,
+        Err(error) => return Ok(usage(&error)),
+    };
     let tool = std::env::current_exe()?;
-    let node = find_node_binary(arguments.node_binary.as_deref(), &tool)?;
-    if let Some(missing) = doctor::missing(&scenario, &node) {
-        println!("this machine cannot run it: no {missing}; `stampede-chaos doctor` has the whole list");
-        return Ok(Exit::Inconclusive);
-    }
+    let (nodes, named) = match (cluster, arguments.cluster) {
+        (Some(file), Some(path)) => {
+            if let Err(error) = file.serves(&scenario) {
+                println!("this cluster cannot run it: {error:#}");
+                return Ok(Exit::Inconclusive);
+            }
+            (Nodes::Found { file: Box::new(file), tool }, format!(" --cluster {}", path.display()))
+        }
+        _ => {
+            let node = find_node_binary(arguments.node_binary.as_deref(), &tool)?;
+            if let Some(missing) = doctor::missing(&scenario, &node) {
+                println!("this machine cannot run it: no {missing}; `stampede-chaos doctor` has the whole list");
+                return Ok(Exit::Inconclusive);
+            }
+            let named = arguments.node_binary.map(|path| format!(" --node-binary {}", path.display())).unwrap_or_default();
+            (Nodes::Started(Binaries { node, tool }), named)
+        }
+    };
     let seed = arguments.seed.unwrap_or_else(new_seed);
-    let named = arguments.node_binary.map(|path| format!(" --node-binary {}", path.display())).unwrap_or_default();
     let command = format!("stampede-chaos run {} --seed {seed}{named}", arguments.scenario);
-    let binaries = Binaries { node, tool };
     let live = if !arguments.plain && view::is_there() { Live::Screen } else { Live::Lines };
-    let out = arguments.out;
-    let options = Options { scenario, text, seed, out, binaries, live, command };
+    let options = Options { scenario, text, seed, out: arguments.out, nodes, live, command };
     let (folder, judgement) = drill(&options, &Interrupt::listen()?)?;
     if judgement.exit == Exit::Held && !arguments.keep_data {
         remove_data(&folder)?;
@@ -288,6 +316,11 @@ fn run_scenario(arguments: RunArguments) -> anyhow::Result<Exit> {
     println!("seed    {seed}");
     println!("again   {}", options.command);
     Ok(judgement.exit)
+}
+
+/// Commands of the cluster file that the caller names.
+fn confirmed(cluster: Option<&Path>) -> anyhow::Result<Confirmed> {
+    Ok(cluster.map(ClusterFile::load).transpose()?.map(|file| file.confirmed()).unwrap_or_default())
 }
 
 fn shrink_run(arguments: ShrinkArguments) -> anyhow::Result<Exit> {

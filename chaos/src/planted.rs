@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use anyhow::{Context, ensure};
 
-use crate::cluster::{Binaries, find_node_binary, remove_data};
+use crate::cluster::{Binaries, Nodes, find_node_binary, remove_data};
 use crate::drill::drill;
 use crate::interrupt::Interrupt;
 use crate::judge::Judgement;
@@ -178,8 +178,8 @@ fn hunt(options: &Options, bug: &PlantedBug, first_seed: u64, interrupt: &Interr
 fn one_run(scenario: &str, seed: u64, binaries: &Binaries, interrupt: &Interrupt) -> anyhow::Result<Judgement> {
     let (loaded, text) = Scenario::load(scenario)?;
     let command = format!("stampede-chaos run {scenario} --seed {seed} --node-binary {}", binaries.node.display());
-    let binaries = binaries.clone();
-    let options = run::Options { scenario: loaded, text, seed, out: None, binaries, live: Live::Nothing, command };
+    let nodes = Nodes::Started(binaries.clone());
+    let options = run::Options { scenario: loaded, text, seed, out: None, nodes, live: Live::Nothing, command };
     match drill(&options, interrupt) {
         Ok((folder, judgement)) => {
             // Dozens of runs: what the nodes stored would fill the disk.

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use anyhow::ensure;
 
-use crate::cluster::{Binaries, remove_data};
+use crate::cluster::{Binaries, Nodes, remove_data};
 use crate::doctor;
 use crate::drill::drill;
 use crate::interrupt::Interrupt;
@@ -63,8 +63,9 @@ pub fn run(options: &Options, interrupt: &Interrupt) -> anyhow::Result<Exit> {
 
 fn one_run(scenario: &Scenario, text: &str, seed: u64, options: &Options, interrupt: &Interrupt) -> (Exit, String) {
     let command = format!("stampede-chaos run {} --seed {seed}", scenario.name);
-    let (scenario, text, binaries) = (scenario.clone(), text.to_owned(), options.binaries.clone());
-    let options = run::Options { scenario, text, seed, out: None, binaries, live: Live::Nothing, command };
+    let (scenario, text) = (scenario.clone(), text.to_owned());
+    let nodes = Nodes::Started(options.binaries.clone());
+    let options = run::Options { scenario, text, seed, out: None, nodes, live: Live::Nothing, command };
     match drill(&options, interrupt) {
         Ok((folder, judgement)) if judgement.exit == Exit::Held => {
             // Dozens of runs: what the nodes stored would fill the disk.

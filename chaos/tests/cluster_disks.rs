@@ -18,7 +18,7 @@ use stampede_chaos::cluster::{Cluster, Node};
 use stampede_chaos::disk::Disk;
 use stampede_chaos::history::HistoryWriter;
 use stampede_chaos::scenario::Scenario;
-use stampede_chaos::undo::{heal, scan};
+use stampede_chaos::undo::{Confirmed, heal, scan};
 
 const TOOL: &str = env!("CARGO_BIN_EXE_stampede-chaos");
 
@@ -46,7 +46,7 @@ async fn a_disk_that_a_fault_left_dead_or_full_is_healed_and_its_node_started_on
     let _healed = HealedAtTheEnd(run.clone());
     let (cluster, _writer) = cluster_with_disks(folder.path()).await;
     let (dead, full) = (cluster.node(1), cluster.node(2));
-    dead.start().unwrap();
+    dead.start().await.unwrap();
     disk(dead).cut_power().unwrap();
     fs::write(disk(full).at().join("filler"), "half of it").unwrap();
     assert!(!can_write(disk(dead)));
@@ -78,5 +78,9 @@ async fn a_disk_that_somebody_uses_keeps_no_other_from_being_unmounted() {
     let mounted: Vec<bool> = cluster.nodes().iter().map(|node| disk(node).is_mounted()).collect();
     drop(somebody);
     assert_eq!(mounted, [true, false, false]);
-    assert_eq!(heal(&run, Duration::ZERO).unwrap().left, Vec::<String>::new(), "who used it for a moment does no harm");
+    assert_eq!(
+        heal(&run, Duration::ZERO, &Confirmed::default()).unwrap().left,
+        Vec::<String>::new(),
+        "who used it for a moment does no harm"
+    );
 }

@@ -20,7 +20,7 @@ use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 use stampede_chaos::network::probe;
 use stampede_chaos::scenario::BackEnd;
-use stampede_chaos::undo::{Identity, Journal, Undo, heal, left, scan};
+use stampede_chaos::undo::{Confirmed, Identity, Journal, Undo, heal, left, scan};
 
 const TOOL: &str = env!("CARGO_BIN_EXE_stampede-chaos");
 /// A machine under load is slow, and none of this takes a second on an idle one.
@@ -195,7 +195,7 @@ fn of_a_run_whose_journal_is_damaged_all_is_healed_that_can_be_read() {
     journal.will(&Undo::Kill(Identity::of(orphan.id()).unwrap())).unwrap();
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, format!("{before}{{\"will\":{{\"thaw\":{{\"at\n{}", &text[before.len()..])).unwrap();
-    let healed = heal(&run, Duration::ZERO).unwrap();
+    let healed = heal(&run, Duration::ZERO, &Confirmed::default()).unwrap();
     assert_eq!(scan(&run).unwrap(), Vec::<String>::new());
     assert_eq!(std::os::unix::process::ExitStatusExt::signal(&orphan.wait().unwrap()), Some(9));
     assert_eq!(healed.left.len(), 1, "and the line is told: {healed:?}");

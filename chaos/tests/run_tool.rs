@@ -82,12 +82,37 @@ fn only_a_run_that_broke_an_invariant_can_be_shrunk() {
     assert_eq!(tool(&["shrink", out.to_str().unwrap(), "--repeat", "0"]).status.code(), Some(64));
 }
 
+#[test]
+fn a_fault_that_a_cluster_has_no_command_for_is_refused_before_the_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, out) = (folder.path().join("cluster.toml"), folder.path().join("run"));
+    for name in ["serial.key", "midtrans.keys", "xendit.tokens"] {
+        std::fs::write(folder.path().join(name), "07".repeat(32)).unwrap();
+    }
+    let example = include_str!("../clusters/ssh.toml");
+    let run = |text: &str, scenario: &str| {
+        std::fs::write(&file, text).unwrap();
+        tool(&["run", scenario, "--seed", "1", "--out", out.to_str().unwrap(), "--cluster", file.to_str().unwrap()])
+    };
+    let silent = example.replace("pause = [", "# pause = [").replace("resume = [", "# resume = [");
+    for (file, scenario, code, told) in [
+        (silent.as_str(), "pause-leader", 2, "this cluster file has no command for pause and resume"),
+        (example, "power-cut", 2, "can be done only to nodes that the tool starts itself"),
+        (&example.replace("pause = [", "paws = ["), "pause-leader", 64, "paws"),
+    ] {
+        let output = run(file, scenario);
+        let said = text(&output.stdout) + &text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        assert!(said.contains(told) && !out.exists(), "{said}");
+    }
+}
+
 /// A cluster of one program that is no node and ignores SIGTERM, started; it lives in the folder.
 async fn a_deaf_cluster(folder: &Path) -> (Cluster, HistoryWriter) {
     let (_, text) = Scenario::load("clean").unwrap();
     let scenario = Scenario::parse(&text.replace("nodes = 3", "nodes = 1")).unwrap();
     let (cluster, writer) = deaf::cluster(&scenario, folder, TOOL).await;
-    cluster.node(1).start().unwrap();
+    cluster.node(1).start().await.unwrap();
     let said = folder.join("run/nodes/node-1/stdout.log");
     while std::fs::read_to_string(&said).unwrap() != "deaf\n" {
         std::thread::yield_now();

@@ -29,7 +29,7 @@ use crate::proto::v1::issuance_service_client::IssuanceServiceClient;
 pub use classify::outcome_of_status;
 use stream::Stream;
 use webhook::Webhook;
-pub use webhook::{Gateway, MIDTRANS_SERVER_KEY, XENDIT_CALLBACK_TOKEN};
+pub use webhook::{Gateway, GatewaySecrets};
 
 /// One node's addresses, `host:port` each.
 #[derive(Debug, Clone)]
@@ -125,7 +125,8 @@ pub(crate) fn channel(address: &str, door: &Door) -> Channel {
 impl Client {
     /// Must be called within a tokio runtime: the streams are tasks.
     #[must_use]
-    pub fn new(addresses: &[NodeAddress], recorder: &Recorder, attempt_deadline: Duration) -> Self {
+    pub fn new(addresses: &[NodeAddress], gateways: &GatewaySecrets, recorder: &Recorder, attempt_deadline: Duration) -> Self {
+        let gateways = Arc::new(gateways.clone());
         let aftermath = Arc::new(Aftermath { late: Crowd::new(limits::LATE_CALLS_MAX), oddities: Mutex::default() });
         let connect = |address: &NodeAddress| NodeClient {
             node: address.node,
@@ -135,7 +136,7 @@ impl Client {
                 operators: AdminServiceClient::new(channel(&address.admin, &address.door)),
             },
             stream: Stream::open(address, recorder.clone(), attempt_deadline, Arc::clone(&aftermath)),
-            webhook: Webhook::new(&address.webhook, &address.door),
+            webhook: Webhook::new(&address.webhook, &address.door, &gateways),
         };
         Self { nodes: addresses.iter().map(connect).collect(), recorder: recorder.clone(), attempt_deadline, aftermath }
     }

@@ -24,9 +24,20 @@ use crate::model::order_text;
 use crate::network::Door;
 use crate::proto::v1;
 
-/// Secrets of the drill's merchant accounts. They guard nothing: its cluster sells nothing.
-pub const MIDTRANS_SERVER_KEY: &str = "drill-server-key";
-pub const XENDIT_CALLBACK_TOKEN: &str = "drill-callback-token";
+/// What the gateways share with the nodes.
+#[derive(Debug, Clone)]
+pub struct GatewaySecrets {
+    pub midtrans_server_key: String,
+    pub xendit_callback_token: String,
+}
+
+/// Of the drill's merchant accounts. They guard nothing: its cluster sells nothing.
+impl Default for GatewaySecrets {
+    fn default() -> Self {
+        Self { midtrans_server_key: "drill-server-key".into(), xendit_callback_token: "drill-callback-token".into() }
+    }
+}
+
 /// What a forger proves himself with.
 const GUESSED: &str = "guessed";
 
@@ -51,16 +62,18 @@ impl Gateway {
 #[derive(Clone)]
 pub(super) struct Webhook {
     address: String,
+    secrets: Arc<GatewaySecrets>,
     /// For notices under way.
     places: Arc<Semaphore>,
     http: legacy::Client<Door, Full<Bytes>>,
 }
 
 impl Webhook {
-    pub(super) fn new(address: &str, door: &Door) -> Self {
+    pub(super) fn new(address: &str, door: &Door, secrets: &Arc<GatewaySecrets>) -> Self {
         // A notice is one call of the history: it is not sent again behind our back.
         let http = legacy::Client::builder(TokioExecutor::new()).retry_canceled_requests(false).build(door.clone());
-        Self { address: address.to_owned(), places: Arc::new(Semaphore::new(limits::NOTICES_AT_ONCE_MAX)), http }
+        let secrets = Arc::clone(secrets);
+        Self { address: address.to_owned(), secrets, places: Arc::new(Semaphore::new(limits::NOTICES_AT_ONCE_MAX)), http }
     }
 
     /// Posts a `RecordPayment` as the gateway would.
@@ -87,12 +100,12 @@ impl Webhook {
         let (id, order, is_forged) = (&*payment.payment_id, order_text(*order), purpose == Purpose::Forged);
         let body = match gateway {
             Gateway::Midtrans => {
-                let key = if is_forged { GUESSED } else { MIDTRANS_SERVER_KEY };
+                let key = if is_forged { GUESSED } else { &self.secrets.midtrans_server_key };
                 midtrans_body(id, *amount_idr, key)
             }
             Gateway::Xendit => xendit_body(id, &order, *amount_idr, purpose),
         };
-        let token = if is_forged { GUESSED } else { XENDIT_CALLBACK_TOKEN };
+        let token = if is_forged { GUESSED } else { &self.secrets.xendit_callback_token };
         hyper::Request::builder()
             .method(Method::POST)
             .uri(format!("http://{}/v1/webhooks/{}", self.address, gateway.name()))

@@ -7,7 +7,8 @@ use anyhow::Context;
 use toml::{Table, Value};
 
 use super::ports::Ports;
-use crate::client::{MIDTRANS_SERVER_KEY, XENDIT_CALLBACK_TOKEN};
+use crate::client::{GatewaySecrets, NodeAddress};
+use crate::network::Door;
 use crate::scenario::merge;
 
 /// Within a node's own directory, or on its own disk.
@@ -27,6 +28,12 @@ pub(super) struct Member {
 impl Member {
     pub(super) fn peer(&self) -> SocketAddr {
         (self.host, self.ports.peer).into()
+    }
+
+    pub(super) fn address(&self, door: Door) -> NodeAddress {
+        let Ports { client, admin, webhook, .. } = self.ports;
+        let (client, admin, webhook) = (loopback(client), loopback(admin), loopback(webhook));
+        NodeAddress { node: self.id, client, admin, webhook, door }
     }
 }
 
@@ -54,10 +61,11 @@ impl SecretFiles {
             std::fs::write(&path, format!("{secret}\n")).with_context(|| format!("writing {}", path.display()))?;
             path.canonicalize().with_context(|| format!("finding {}", path.display()))
         };
+        let gateways = GatewaySecrets::default();
         Ok(Self {
             serial_key: write("serial.key", serial_key)?,
-            midtrans_keys: write("midtrans.keys", MIDTRANS_SERVER_KEY)?,
-            xendit_tokens: write("xendit.tokens", XENDIT_CALLBACK_TOKEN)?,
+            midtrans_keys: write("midtrans.keys", &gateways.midtrans_server_key)?,
+            xendit_tokens: write("xendit.tokens", &gateways.xendit_callback_token)?,
         })
     }
 }

@@ -1,13 +1,19 @@
 //! Real node processes, each with a disk and a network of its own where the scenario needs them, that the drill starts, kills and
-//! starts again.
+//! starts again; or nodes that run already (`remote`), in the hands of commands of their operator.
 //!
-//! Ports and data stay the same over restarts. Nothing that is started here outlives the tool: each process is killed when its
+//! Of those that the drill starts: ports and data stay the same over restarts. Nothing that is started here outlives the tool: each process is killed when its
 //! owner is dropped, and when the tool itself was killed, [`watchdog`] kills them, and each stops because its standard input,
 //! which the tool holds, closes. What a process wrote to its standard error is in the run's folder.
 
+mod commands;
 mod config;
+mod file;
+mod life;
+mod links;
+mod local;
 mod node;
 mod ports;
+mod remote;
 pub mod watchdog;
 
 use std::path::{Path, PathBuf};
@@ -17,7 +23,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use tonic::transport::Channel;
 
-use crate::client::{NodeAddress, channel};
+use crate::client::{GatewaySecrets, NodeAddress, channel};
 use crate::disk::Disk;
 use crate::history::{Recorder, RunFolder};
 use crate::limits;
@@ -26,10 +32,14 @@ use crate::proto::admin::admin_service_client::AdminServiceClient;
 use crate::proto::admin::{GetStatusRequest, GetStatusResponse, InitRequest, NodeRole as WireRole};
 use crate::proto::drill::drill_service_client::DrillServiceClient;
 use crate::scenario::{BackEnd, Scenario};
-use crate::undo::Journal;
+use crate::undo::{Confirmed, Journal};
 
-pub use node::{Clock, Exit, Node, NotThere, UnexpectedExit};
-use node::{Files, Own};
+pub use file::ClusterFile;
+pub use life::{Exit, UnexpectedExit};
+pub use links::Links;
+use local::{Files, Local, Own};
+use node::Control;
+pub use node::{Clock, Node, NotThere};
 use watchdog::Watchdog;
 
 pub type AdminClient = AdminServiceClient<Channel>;
@@ -43,11 +53,47 @@ pub struct Binaries {
     pub tool: PathBuf,
 }
 
+/// The nodes of a run.
+#[derive(Debug, Clone)]
+pub enum Nodes {
+    /// Started by the drill.
+    Started(Binaries),
+    /// They run already; and this tool, for its `watchdog` command.
+    Found { file: Box<ClusterFile>, tool: PathBuf },
+}
+
+impl Nodes {
+    /// Commands that may take back what a run did to them.
+    #[must_use]
+    pub fn confirmed(&self) -> Confirmed {
+        match self {
+            Self::Started(_) => Confirmed::default(),
+            Self::Found { file, .. } => file.confirmed(),
+        }
+    }
+
+    /// Of their program, on one line.
+    pub async fn version(&self, cluster: &Cluster) -> String {
+        match self {
+            Self::Started(binaries) => node_version(&binaries.node).await,
+            Self::Found { .. } => {
+                let first = cluster.statuses().await.into_iter().next();
+                first.map_or_else(|| "unknown: no answer".to_owned(), |(_, status)| status.version)
+            }
+        }
+    }
+}
+
 pub struct Cluster {
     nodes: Vec<Node>,
     /// Between the nodes, if the scenario's faults need it; otherwise they call each other directly.
     network: Option<Network>,
+    /// Between nodes that run already: commands cut them.
+    links: Option<Links>,
     serial_key: String,
+    gateways: GatewaySecrets,
+    /// For people.
+    name: String,
     /// The nodes' program takes orders from a drill.
     are_controlled: bool,
     /// When the last hand on its pipe goes, it takes back what is left.
@@ -68,7 +114,7 @@ impl Cluster {
     ) -> anyhow::Result<Self> {
         let root = folder.root().canonicalize()?;
         let journal = Journal::create(&root).context("making the undo journal")?;
-        let watchdog = Watchdog::start(&binaries.tool, &root).context("starting the watchdog")?;
+        let watchdog = Watchdog::start(&binaries.tool, &root, None).context("starting the watchdog")?;
         let members: Vec<config::Member> = ports::free(usize::from(scenario.cluster.nodes))?
             .into_iter()
             .zip(1..)
@@ -98,26 +144,31 @@ impl Cluster {
             let text = config::node_file(member, &members, &dial, &data, &secrets, &scenario.cluster.config)?;
             let files = Files { config: directory.join("node.toml"), directory, data };
             std::fs::write(&files.config, text).with_context(|| format!("writing {}", files.config.display()))?;
-            let (binary, own) = (binaries.node.clone(), Own { disk, namespace });
-            nodes.push(Node::new(member, binary, files, own, recorder.clone(), journal.clone()));
+            let (address, own) = (member.address(Door::to(namespace.as_ref())), Own { disk, namespace });
+            let local = Local { binary: binaries.node.clone(), files, own, journal: journal.clone() };
+            nodes.push(Node::new(address, Control::Local(local), recorder.clone()));
         }
+        let (gateways, name) = (GatewaySecrets::default(), "drill".to_owned());
         let are_controlled = scenario.faults.need_controls();
-        Ok(Self { nodes, network, serial_key, are_controlled, _watchdog: watchdog })
+        Ok(Self { nodes, network, links: None, serial_key, gateways, name, are_controlled, _watchdog: watchdog })
     }
 
-    /// Starts every node, makes a cluster of them, and waits for its first leader.
+    /// Starts every node, makes a cluster of them, and waits for its first leader. Of nodes that run already: as far as that is not so.
     ///
     /// # Errors
-    /// A node does not come up, `Init` is refused, or no leader is elected in time.
-    pub async fn form(&self) -> anyhow::Result<()> {
+    /// A node does not come up, `Init` is refused, or no leader is elected in time; or the cluster was used already.
+    pub async fn form(&self, scenario: &Scenario) -> anyhow::Result<()> {
+        if self.links.is_some() {
+            return self.join(scenario).await;
+        }
         for node in &self.nodes {
-            node.start()?;
+            node.start().await?;
         }
         for node in &self.nodes {
             node.wait_ready(limits::READY_DEADLINE).await?;
         }
         let first = self.nodes.first().context("a cluster has at least one node")?;
-        first.admin().init(InitRequest { cluster_name: "drill".into() }).await.context("Init of node 1")?;
+        first.admin().init(InitRequest { cluster_name: self.name.clone() }).await.context("Init of node 1")?;
         match tokio::time::timeout(limits::FORM_DEADLINE, self.wait_leader()).await {
             Ok(_) => Ok(()),
             Err(_) => bail!("no leader within {} s after Init", limits::FORM_DEADLINE.as_secs()),
@@ -156,6 +207,12 @@ impl Cluster {
         self.network.as_ref()
     }
 
+    /// Between nodes that run already.
+    #[must_use]
+    pub fn links(&self) -> Option<&Links> {
+        self.links.as_ref()
+    }
+
     #[must_use]
     pub fn node(&self, id: u16) -> &Node {
         self.nodes.iter().find(|node| node.id() == id).expect("ids come from this cluster")
@@ -170,6 +227,12 @@ impl Cluster {
     #[must_use]
     pub fn serial_key(&self) -> &str {
         &self.serial_key
+    }
+
+    /// Which payment gateways share with the nodes.
+    #[must_use]
+    pub fn gateways(&self) -> &GatewaySecrets {
+        &self.gateways
     }
 
     /// Nodes that ended although nobody had told them to.
@@ -187,21 +250,23 @@ impl Cluster {
         if let Some(network) = &self.network {
             network.heal()?;
         }
+        if let Some(links) = &self.links {
+            links.join().await?;
+        }
         self.thaw();
         for node in &self.nodes {
             if let Some(disk) = node.disk() {
                 if disk.is_dead() && node.is_running() {
-                    let _ended = node.signal_kill();
+                    let _ended = node.kill().await;
                     let gone = node.wait_down(limits::KILL_DEADLINE).await;
                     gone.with_context(|| format!("node {} outlived SIGKILL", node.id()))?;
                 }
                 disk.revive()?;
             }
             if node.is_running() {
-                // One that ended in this moment is started by whoever supervises.
-                let _ended = node.resume();
+                node.resume().await?;
             } else {
-                node.start()?;
+                node.start().await?;
             }
         }
         for node in &self.nodes {
@@ -215,11 +280,16 @@ impl Cluster {
         Ok(())
     }
 
-    /// SIGTERM to every node that runs, and SIGKILL to those that do not stop within `deadline`: what did not go as it should.
+    /// Those of the tool's own that run.
+    fn running(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.iter().filter(|node| node.is_local() && node.is_running())
+    }
+
+    /// SIGTERM to every node of the tool's own, and SIGKILL to those that do not stop within `deadline`: what did not go as it should.
     pub async fn stop(&self, deadline: Duration) -> Vec<String> {
-        let stops = self.nodes.iter().filter(|node| node.is_running()).map(|node| async move {
+        let stops = self.running().map(|node| async move {
             // One that ended by itself in this moment is told as that.
-            node.signal_stop().ok()?;
+            node.stop().ok().filter(|is_running| *is_running)?;
             match node.wait_down(deadline).await {
                 Some(exit) if exit.is_success() => None,
                 Some(exit) => Some(format!("node {} was stopped by SIGTERM and ended with {exit}", node.id())),
@@ -252,12 +322,12 @@ impl Cluster {
         let _somebody_is = self.network.as_ref().map(Network::release);
     }
 
-    /// SIGKILL to every node that runs, and waits for their ends, up to `deadline`.
+    /// SIGKILL to every node of the tool's own, and waits for their ends, up to `deadline`.
     pub async fn kill(&self, deadline: Duration) {
         self.thaw();
-        let kills = self.nodes.iter().filter(|node| node.is_running()).map(|node| async move {
+        let kills = self.running().map(|node| async move {
             // It may have ended in this moment; then it is written down soon.
-            let _ended = node.signal_kill();
+            let _ended = node.kill().await;
             node.wait_down(deadline).await;
         });
         futures_util::future::join_all(kills).await;
@@ -266,6 +336,7 @@ impl Cluster {
 
 /// In what a program says of its build, if a drill can control it from within.
 pub const DRILL_CONTROLS: &str = "DRILL-CONTROLS";
+
 async fn make_network(
     back_end: BackEnd,
     members: &[config::Member],

@@ -25,7 +25,8 @@ use std::time::Duration;
 use nix::sys::signal::{SigSet, Signal};
 use serde::{Deserialize, Serialize};
 
-use crate::{disk, limits, undo};
+use crate::undo::{self, Confirmed};
+use crate::{disk, limits};
 
 /// The command that [`run`] serves.
 pub const COMMAND: &str = "watchdog";
@@ -46,14 +47,15 @@ const FAILED: u8 = b'-';
 pub struct Watchdog(Arc<Mutex<(ChildStdin, ChildStdout)>>);
 
 impl Watchdog {
-    /// It is there, and out of reach of signals, when this returns.
+    /// It is there, and out of reach of signals, when this returns. `cluster_file`: of nodes that run already.
     ///
     /// # Errors
     /// The tool cannot be started, or does not say that it is there.
-    pub fn start(tool: &Path, run_folder: &Path) -> io::Result<Self> {
+    pub fn start(tool: &Path, run_folder: &Path, cluster_file: Option<&Path>) -> io::Result<Self> {
         let mut child = Command::new(tool)
             .arg(COMMAND)
             .arg(run_folder)
+            .args(cluster_file.iter().flat_map(|file| [Path::new("--cluster"), *file]))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -98,11 +100,11 @@ fn hear(answers: &mut impl Read) -> io::Result<()> {
     if answer == [DONE] { Ok(()) } else { Err(io::Error::other("the watchdog cannot do it")) }
 }
 
-/// The watchdog's own process: reads until the pipe closes, then heals the run.
+/// The watchdog's own process: reads until the pipe closes, then heals the run, also by commands that are `confirmed`.
 ///
 /// # Errors
 /// The run's undo journal cannot be read.
-pub fn run(pipe: impl BufRead, mut answers: impl Write, run_folder: &Path) -> anyhow::Result<()> {
+pub fn run(pipe: impl BufRead, mut answers: impl Write, run_folder: &Path, confirmed: &Confirmed) -> anyhow::Result<()> {
     // A tool that is gone hears nothing, and the pipe is closed then.
     let mut answer = |answer| drop(answers.write_all(&[answer]).and_then(|()| answers.flush()));
     let ignored = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().collect::<SigSet>().thread_block();
@@ -126,7 +128,7 @@ pub fn run(pipe: impl BufRead, mut answers: impl Write, run_folder: &Path) -> an
     }
     // With them go their hands on what is to be unmounted.
     drop(frozen);
-    undo::heal(run_folder, limits::ORPHANS_SHOWN).map(drop)
+    undo::heal(run_folder, limits::ORPHANS_SHOWN, confirmed).map(drop)
 }
 
 /// A file system that will be thawed, unless this is dropped before.
@@ -177,7 +179,7 @@ mod tests {
         let words = format!("{}\n", serde_json::to_string(&word).unwrap());
         let mut answers = Vec::new();
         let reaper = std::thread::spawn(move || orphan.wait().unwrap());
-        run(words.as_bytes(), &mut answers, folder.path()).unwrap();
+        run(words.as_bytes(), &mut answers, folder.path(), &Confirmed::default()).unwrap();
         assert_eq!(answers, [DONE, FAILED]);
         assert!(!reaper.join().unwrap().success(), "the run was healed");
         assert!(hear(&mut answers.as_slice()).is_ok() && hear(&mut &answers[1..]).is_err());

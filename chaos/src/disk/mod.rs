@@ -198,13 +198,13 @@ pub fn probe(runs: &Path, tool: &Path) -> anyhow::Result<()> {
     std::fs::create_dir_all(runs).with_context(|| format!("making {}", runs.display()))?;
     let folder = tempfile::Builder::new().prefix("probe-").tempdir_in(runs.canonicalize()?)?;
     let journal = Journal::create(folder.path()).context("making the undo journal")?;
-    let watchdog = Watchdog::start(tool, folder.path()).context("starting the watchdog")?;
+    let watchdog = Watchdog::start(tool, folder.path(), None).context("starting the watchdog")?;
     let tried = Disk::make(folder.path(), limits::PROBE_DISK_BYTES, journal, watchdog).and_then(|disk| {
         disk.freeze(Duration::ZERO)?;
         disk.thaw()?;
         disk.cut_power()
     });
-    let healed = undo::heal(folder.path(), Duration::ZERO)?;
+    let healed = undo::heal(folder.path(), Duration::ZERO, &undo::Confirmed::default())?;
     if !healed.left.is_empty() {
         // For `heal` to find.
         bail!("left behind in {}: {}", folder.keep().display(), healed.left.join("; "));

@@ -34,7 +34,7 @@ impl Strike<'_> {
                 node.will_go_on();
                 if !node.is_running() {
                     problems.push(format!("node {} ended by itself before it could be armed", target.node));
-                    node.start()?;
+                    node.start().await?;
                 }
                 continue;
             }
@@ -48,7 +48,7 @@ impl Strike<'_> {
                 has_landed = true;
             }
             sleep(self.fault.lasts()).await;
-            node.start()?;
+            node.start().await?;
             self.until_there(*target).await?;
         }
         Ok(has_landed)
@@ -60,7 +60,7 @@ impl Strike<'_> {
         for target in targets {
             let node = self.cluster.node(target.node);
             let Some(status) = node.status().await else { continue };
-            if node.signal_kill().is_err() {
+            if !node.kill().await? {
                 continue;
             }
             self.note(FaultStage::Injected, *target)?;
@@ -77,7 +77,7 @@ impl Strike<'_> {
                 self.note(FaultStage::Effective, *target)?;
                 has_landed = true;
             }
-            node.start()?;
+            node.start().await?;
             self.until_there(*target).await?;
         }
         Ok(has_landed)
@@ -106,7 +106,7 @@ impl Strike<'_> {
             sleep(self.within_a_handover()).await;
             let is_in_the_middle = !handing_over.is_finished();
             handing_over.abort();
-            if node.signal_kill().is_err() {
+            if !node.kill().await? {
                 continue;
             }
             self.note(FaultStage::Injected, *target)?;
@@ -116,7 +116,7 @@ impl Strike<'_> {
                 has_landed = true;
             }
             sleep(self.fault.lasts()).await;
-            node.start()?;
+            node.start().await?;
             self.until_there(*target).await?;
         }
         Ok(has_landed)
@@ -142,7 +142,7 @@ async fn aborts(node: &Node, point: CrashPoint, within: Duration) -> anyhow::Res
         }
     }
     // It may have come by in this moment.
-    let _ended = node.signal_kill();
+    let _ended = node.kill().await?;
     node.wait_down(limits::KILL_DEADLINE).await.with_context(|| format!("node {} outlived SIGKILL", node.id()))?;
     Ok(false)
 }

@@ -23,13 +23,13 @@ impl Strike<'_> {
         let mut has_landed = false;
         for target in targets {
             let node = self.cluster.node(target.node);
-            if node.signal_kill().is_err() {
+            if !node.kill().await? {
                 continue;
             }
             node.wait_down(limits::KILL_DEADLINE).await.with_context(|| format!("node {} outlived SIGKILL", target.node))?;
             let (database, wal_is_synced) = self.database(node)?;
             let Some(damage) = Damage::draw(&database, wal_is_synced, self.fault.choice)? else {
-                node.start()?;
+                node.start().await?;
                 self.until_there(*target).await?;
                 continue;
             };
@@ -47,7 +47,7 @@ impl Strike<'_> {
             }
             damage.turn_over()?;
             if ended.is_some() {
-                node.start()?;
+                node.start().await?;
             }
             self.until_there(*target).await?;
         }
@@ -57,9 +57,9 @@ impl Strike<'_> {
     /// And whether its write-ahead log is synced.
     fn database(&self, node: &Node) -> anyhow::Result<(PathBuf, bool)> {
         if self.fault.kind == FaultKind::FlipLogFollower {
-            return Ok((node.data().join("log"), true));
+            return Ok((node.data()?.join("log"), true));
         }
-        let ledger = node.data().join("ledger");
+        let ledger = node.data()?.join("ledger");
         let current = std::fs::read_to_string(ledger.join("CURRENT")).context("which generation of the ledger is in use")?;
         Ok((ledger.join(current.trim()), false))
     }
@@ -67,7 +67,7 @@ impl Strike<'_> {
 
 /// Starts it, and has it read all that it holds. How it ended, if it did by that.
 async fn reads_all(node: &Node) -> anyhow::Result<Option<Exit>> {
-    node.start()?;
+    node.start().await?;
     node.will_end();
     if node.wait_ready(limits::READY_DEADLINE).await.is_ok() {
         // What it cannot read ends it, and this with it.

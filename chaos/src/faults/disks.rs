@@ -28,7 +28,7 @@ impl Strike<'_> {
             disk.cut_power()?;
             self.note(FaultStage::Injected, *target)?;
             // It may have met its dead disk already, and ended by that.
-            let _ended = node.signal_kill();
+            let _ended = node.kill().await?;
         }
         for target in targets {
             let gone = self.cluster.node(target.node).wait_down(limits::KILL_DEADLINE).await;
@@ -74,7 +74,7 @@ impl Strike<'_> {
                 continue;
             }
             problems.push(self.ended_otherwise(*target, exit));
-            let _ended = node.signal_kill();
+            let _ended = node.kill().await?;
             node.wait_down(limits::KILL_DEADLINE).await.with_context(|| format!("node {} outlived SIGKILL", target.node))?;
         }
         self.start_on_what_is_kept(targets).await?;
@@ -102,7 +102,7 @@ impl Strike<'_> {
             if !matches!(exit, Some(Exit { code: Some(STORAGE_IO), .. })) {
                 problems.push(self.ended_otherwise(*target, exit));
             }
-            node.start()?;
+            node.start().await?;
         }
         for target in targets {
             self.until_there(*target).await?;
@@ -125,7 +125,7 @@ impl Strike<'_> {
         for target in targets {
             let (node, disk) = self.disk_of(*target)?;
             disk.mount()?;
-            node.start()?;
+            node.start().await?;
         }
         for target in targets {
             self.until_there(*target).await?;

@@ -8,6 +8,7 @@
 //! no target, or whose condition never becomes true, is planned in the history and never injected; the judge counts what landed (V20).
 
 mod clocks;
+mod commands;
 mod condition;
 mod crashes;
 mod cuts;
@@ -125,6 +126,7 @@ impl Strike<'_> {
             Hurt::InterruptsInstalls => self.interrupt_install(targets).await,
             Hurt::EndsHandovers => self.kill_in_handover(targets).await,
             Hurt::WrongsClocks => self.wrong_clocks(targets).await,
+            Hurt::Cuts if self.cluster.links().is_some() => self.cut_by_commands(targets).await,
             Hurt::Cuts => self.change_network(targets, Passage::Cut, Hit::Cut).await,
             Hurt::Slows => self.change_network(targets, Passage::Impaired(self.fault.impairment()), Hit::Late).await,
             Hurt::LosesPackets => self.change_network(targets, Passage::Impaired(self.fault.impairment()), Hit::Lost).await,
@@ -138,9 +140,9 @@ impl Strike<'_> {
         let mut hit = Vec::new();
         for target in targets {
             let node = self.cluster.node(target.node);
-            let signalled = if self.fault.kind.is_orderly() { node.signal_stop() } else { node.signal_kill() };
+            let was_there = if self.fault.kind.is_orderly() { node.stop()? } else { node.kill().await? };
             // A node that ended by itself in this moment was not hit by us.
-            if signalled.is_ok() {
+            if was_there {
                 self.note(FaultStage::Injected, *target)?;
                 hit.push(*target);
             }
@@ -156,7 +158,7 @@ impl Strike<'_> {
         }
         sleep(self.fault.lasts()).await;
         for target in &hit {
-            self.cluster.node(target.node).start()?;
+            self.cluster.node(target.node).start().await?;
         }
         for target in &hit {
             self.until_there(*target).await?;
@@ -168,7 +170,7 @@ impl Strike<'_> {
         let mut has_landed = false;
         for target in targets {
             let node = self.cluster.node(target.node);
-            if node.pause().is_err() {
+            if !node.pause().await? {
                 continue;
             }
             self.note(FaultStage::Injected, *target)?;
@@ -179,8 +181,7 @@ impl Strike<'_> {
         }
         sleep(self.fault.lasts()).await;
         for target in targets {
-            // One that ended meanwhile is told as that.
-            let _ended = self.cluster.node(target.node).resume();
+            self.cluster.node(target.node).resume().await?;
             self.until_there(*target).await?;
         }
         Ok(has_landed)
@@ -260,7 +261,7 @@ async fn wait_gone(node: &Node, kind: FaultKind) -> anyhow::Result<Gone> {
         return Ok(Gone { by_fault: true, problem });
     }
     // It may have ended in this moment.
-    let _ended = node.signal_kill();
+    let _ended = node.kill().await?;
     ensure!(node.wait_down(limits::KILL_DEADLINE).await.is_some(), "node {id} outlived SIGKILL");
     let waited_s = limits::STOP_DEADLINE.as_secs();
     let problem = format!("node {id} did not end within {waited_s} s of its signal and was killed");

@@ -65,6 +65,7 @@ pub struct ProcessEvent {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProcessStep {
     Started {
+        /// 0: a process that the tool did not start itself.
         pid: u32,
     },
     /// It answered its first status call since it started: from here it counts as healthy.

@@ -16,7 +16,7 @@ use super::{Aftermath, Ended, Options};
 use crate::auditor::Auditor;
 use crate::clerk::Clerk;
 use crate::client::Client;
-use crate::cluster::{Cluster, NotThere, UnexpectedExit, node_version};
+use crate::cluster::{Cluster, Node, Nodes, NotThere, UnexpectedExit};
 use crate::collect::{self, EventTail, LogTail};
 use crate::faults;
 use crate::faults::plan::Plan;
@@ -53,11 +53,16 @@ pub(super) async fn conduct(
 ) -> anyhow::Result<Ended> {
     let scenario = &options.scenario;
     let planned = faults::plan::plan(scenario, options.seed);
-    let mut facts = facts(options, epoch_ms, cluster.serial_key(), node_version(&options.binaries.node).await, &planned);
+    let mut facts = facts(options, epoch_ms, cluster, options.nodes.version(cluster).await, &planned);
     facts.write(folder).context("writing run.json")?;
-    cluster.form().await.context("forming the cluster")?;
+    cluster.form(scenario).await.context("forming the cluster")?;
+    if let Nodes::Found { .. } = options.nodes {
+        // They had not been asked anything before.
+        facts.versions.insert("stampede".to_owned(), options.nodes.version(cluster).await);
+        facts.write(folder).context("writing run.json")?;
+    }
 
-    let client = Client::new(&cluster.addresses(), &recorder, scenario.clients.attempt_deadline.get());
+    let client = Client::new(&cluster.addresses(), cluster.gateways(), &recorder, scenario.clients.attempt_deadline.get());
     let codes = SerialCodes::from_hex(cluster.serial_key()).context("the drill's own serial key")?;
     let market = Market::new(client, scenario, Arc::clone(gauges), codes);
     for series in &scenario.traffic.series {
@@ -86,6 +91,7 @@ pub(super) async fn conduct(
     aftermath.note(log.finish(cluster, applied).await);
     aftermath.note(events.finish(cluster, applied).await);
 
+    aftermath.problems.extend(cluster.started_by_others().await);
     progress.enter("stop");
     aftermath.problems.extend(cluster.stop(limits::STOP_DEADLINE).await);
     aftermath.problems.extend(cluster.unexpected_exits().iter().map(told));
@@ -107,15 +113,15 @@ fn told(unexpected: &UnexpectedExit) -> String {
 }
 
 /// `run.json`, as the run begins.
-fn facts(options: &Options, epoch_ms: u64, serial_key: &str, node_version: String, planned: &Plan) -> RunFacts {
+fn facts(options: &Options, epoch_ms: u64, cluster: &Cluster, node_version: String, planned: &Plan) -> RunFacts {
     let scenario = &options.scenario;
     let tool_version = format!("version {} revision {REVISION}", env!("CARGO_PKG_VERSION"));
     RunFacts {
         schema: RUN_SCHEMA,
         scenario: scenario.name.clone(),
         seed: options.seed,
-        nodes: (1..=scenario.cluster.nodes).collect(),
-        serial_key: serial_key.to_owned(),
+        nodes: cluster.nodes().iter().map(Node::id).collect(),
+        serial_key: cluster.serial_key().to_owned(),
         bounds: scenario.judge_bounds(),
         required_faults: [scenario.required_faults(), planned.required_by_conditions()].concat(),
         problems: Vec::new(),
@@ -264,7 +270,7 @@ async fn supervise(cluster: &Cluster) -> anyhow::Result<Infallible> {
         tokio::time::sleep(SUPERVISE_INTERVAL).await;
         for node in cluster.nodes() {
             if node.ended_by_itself() && node.unexpected_exits().len() <= SUPERVISED_RESTARTS_MAX {
-                node.start()?;
+                node.start().await?;
             }
         }
     }

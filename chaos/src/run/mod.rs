@@ -17,7 +17,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 
-use crate::cluster::{Binaries, Cluster};
+use crate::cluster::{Cluster, Nodes};
 use crate::history::folder::DRILLS;
 use crate::history::{HistoryWriter, RunClock, RunFolder};
 use crate::interrupt::Interrupt;
@@ -38,7 +38,7 @@ pub struct Options {
     pub seed: u64,
     /// The run's folder; `None`: a new one under `target/drills`.
     pub out: Option<PathBuf>,
-    pub binaries: Binaries,
+    pub nodes: Nodes,
     pub live: Live,
     /// Repeats this run.
     pub command: String,
@@ -107,7 +107,10 @@ pub fn run(options: &Options, interrupt: &Interrupt) -> anyhow::Result<(RunFolde
     let (writer, recorder) = HistoryWriter::create(&folder.history(), RunClock::start()).context("making the history")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the tool's runtime")?;
     let ended = runtime.block_on(async {
-        let prepared = Cluster::prepare(&options.scenario, options.seed, &options.binaries, &folder, &recorder).await;
+        let prepared = match &options.nodes {
+            Nodes::Started(binaries) => Cluster::prepare(&options.scenario, options.seed, binaries, &folder, &recorder).await,
+            Nodes::Found { file, tool } => Cluster::attach(file, tool, &folder, &recorder),
+        };
         let (cluster, gauges) = (Arc::new(prepared?), Arc::new(Gauges::default()));
         let scenario = &options.scenario;
         let watched = Watched {
@@ -141,7 +144,7 @@ pub fn run(options: &Options, interrupt: &Interrupt) -> anyhow::Result<(RunFolde
         Ok(ended)
     });
     // What the run itself could not take back; and what nobody wrote down.
-    let healed = undo::heal(folder.root(), Duration::ZERO).context("taking back what is left")?;
+    let healed = undo::heal(folder.root(), Duration::ZERO, &options.nodes.confirmed()).context("taking back what is left")?;
     let ended = Ended::healed(ended, healed.left)?;
     Ok((folder, ended))
 }

@@ -422,7 +422,7 @@ impl Faults {
         self.kinds().any(|kind| matches!(kind.hurt(), Hurt::WrongsClocks | Hurt::Crashes | Hurt::InterruptsInstalls))
     }
 
-    fn kinds(&self) -> impl Iterator<Item = FaultKind> {
+    pub(crate) fn kinds(&self) -> impl Iterator<Item = FaultKind> {
         let timed = self.random.iter().map(|one| one.kind).chain(self.at.iter().map(|one| one.kind));
         timed.chain(self.when.iter().flat_map(|when| when.faults.iter().map(|one| one.kind)))
     }

@@ -8,7 +8,7 @@ use anyhow::Context;
 
 use super::as_file;
 use super::search::{Trial, repeated};
-use crate::cluster::{Binaries, remove_data};
+use crate::cluster::{Binaries, Nodes, remove_data};
 use crate::drill::drill;
 use crate::interrupt::Interrupt;
 use crate::judge::Judgement;
@@ -123,8 +123,8 @@ impl Trials<'_> {
         let file = out.join("scenario.toml");
         let (seed, node) = (self.seed, self.binaries.node.display());
         let command = format!("stampede-chaos run {} --seed {seed} --node-binary {node}", file.display());
-        let binaries = self.binaries.clone();
-        let options = run::Options { scenario, text, seed, out: Some(out), binaries, live: Live::Nothing, command };
+        let nodes = Nodes::Started(self.binaries.clone());
+        let options = run::Options { scenario, text, seed, out: Some(out), nodes, live: Live::Nothing, command };
         let (folder, judgement) = drill(&options, self.interrupt)?;
         // Dozens of runs: what the nodes stored would fill the disk.
         remove_data(&folder)?;

@@ -121,7 +121,7 @@ fn enter(market: &Arc<Market>, scenario: &Arc<Scenario>, seed: u64, number: u32,
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::client::NodeAddress;
+    use crate::client::{GatewaySecrets, NodeAddress};
     use crate::history::{HistoryReader, HistoryWriter, Invoke, Outcome, ProviderEvent, Record, RunClock};
     use crate::network::Door;
 
@@ -149,7 +149,7 @@ pub(crate) mod tests {
             NodeAddress { node, client: address(), admin: address(), webhook: address(), door: Door::default() }
         };
         let addresses: Vec<_> = ports.iter().zip(1..).map(address).collect();
-        let client = Client::new(&addresses, &recorder, scenario.clients.attempt_deadline.get());
+        let client = Client::new(&addresses, &GatewaySecrets::default(), &recorder, scenario.clients.attempt_deadline.get());
         let market = Market::new(client, &scenario, Arc::default(), SerialCodes::new([0; 32]));
         (market, OnFile { folder, writer })
     }

@@ -59,6 +59,14 @@ impl Journal {
         self.write(&Line::Done(undo.clone()))
     }
 
+    /// One that is there: what follows goes behind its last whole line.
+    fn open(folder: &Path) -> io::Result<Self> {
+        let path = folder.join(FILE);
+        let whole = whole(&std::fs::read(&path)?).len() as u64;
+        let file = File::options().append(true).open(path)?;
+        Ok(Self(Arc::new(Mutex::new(Written { file, whole }))))
+    }
+
     fn write(&self, line: &Line) -> io::Result<()> {
         let mut text = serde_json::to_string(line)?;
         text.push('\n');
@@ -89,9 +97,7 @@ fn lines(folder: &Path) -> anyhow::Result<Lines> {
         Err(error) => return Err(error).with_context(|| format!("reading {}", path.display())),
     };
     let mut lines = Lines::default();
-    // What the tool had not finished to write it had not begun to do.
-    let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(&[][..], |end| &bytes[..end]);
-    for line in whole.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+    for line in whole(&bytes).split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
         match serde_json::from_slice(line) {
             Ok(line) => lines.read.push(line),
             Err(error) => {
@@ -100,6 +106,16 @@ fn lines(folder: &Path) -> anyhow::Result<Lines> {
         }
     }
     Ok(lines)
+}
+
+/// What the tool had not finished to write it had not begun to do.
+fn whole(bytes: &[u8]) -> &[u8] {
+    bytes.iter().rposition(|byte| *byte == b'\n').map_or(&[], |end| &bytes[..=end])
+}
+
+/// By another than the tool, which is gone.
+pub(super) fn note_done(folder: &Path, undo: &Undo) -> anyhow::Result<()> {
+    Journal::open(folder).and_then(|journal| journal.done(undo)).context("writing the undo journal")
 }
 
 /// The folder is of a run that began to do something to the machine.

@@ -6,6 +6,7 @@
 mod journal;
 mod namespace;
 mod process;
+mod recall;
 mod scan;
 
 use std::io;
@@ -21,6 +22,7 @@ use crate::limits;
 
 pub use journal::{Journal, has_journal, is_at_work, left, unreadable};
 pub use process::{Identity, lives};
+pub use recall::{Confirmed, Recall};
 pub use scan::{is_mounted, scan};
 
 /// Between two tries.
@@ -42,11 +44,13 @@ pub enum Undo {
     Namespaces {
         link: String,
     },
+    /// By a command, of nodes that the tool did not start.
+    Recall(Recall),
 }
 
 impl Undo {
     /// Whether there was anything to take back. What is not of the run in `folder` is left alone: a journal is a file, and whoever
-    /// heals may be root.
+    /// heals may be root. (A command must have been [`Confirmed`] before.)
     ///
     /// # Errors
     /// It is still there.
@@ -58,6 +62,12 @@ impl Undo {
             Self::Thaw { at } => Ok(disk::thaw(at).map(|()| true)?),
             Self::Unmount { at } => disk::unmount(at),
             Self::Namespaces { link } => namespace::wait_empty(link, limits::KILL_DEADLINE).map(|()| false),
+            Self::Recall(recall) => {
+                recall.carry_out()?;
+                // Unlike the others it is not seen whether it still must be done: once is enough.
+                journal::note_done(folder, self)?;
+                Ok(true)
+            }
         }
     }
 }
@@ -69,6 +79,7 @@ impl std::fmt::Display for Undo {
             Self::Kill(process) => write!(f, "process {}", process.pid),
             Self::Unmount { at } => write!(f, "the mount {}", at.display()),
             Self::Namespaces { link } => write!(f, "the network namespaces with {link}"),
+            Self::Recall(recall) => write!(f, "{}", recall.what),
         }
     }
 }
@@ -82,40 +93,49 @@ pub struct Healed {
 
 /// Takes back what the run in `folder` did not. Twice is as good as once.
 ///
-/// What is in use for a moment is tried again. `quiet`: for so long nothing may show itself any more, if the tool was killed in the
+/// What is in use for a moment is tried again. Of commands, those are run that are `confirmed`. `quiet`: for so long nothing may show itself any more, if the tool was killed in the
 /// middle of it; [`limits::ORPHANS_SHOWN`], unless the tool itself asks.
 ///
 /// # Errors
 /// The journal is there and cannot be read, or the machine does not tell what is left.
-pub fn heal(folder: &Path, quiet: Duration) -> anyhow::Result<Healed> {
+pub fn heal(folder: &Path, quiet: Duration, confirmed: &Confirmed) -> anyhow::Result<Healed> {
     let folder = match folder.canonicalize() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Healed::default()),
         found => found?,
     };
     // A run that took back all that it did leaves no process that could still do anything.
-    let quiet = if left(&folder)?.is_empty() { Duration::ZERO } else { quiet };
+    let before = left(&folder)?;
+    let quiet = if before.is_empty() { Duration::ZERO } else { quiet };
+    let has_recalls = before.iter().any(|undo| matches!(undo, Undo::Recall(_)));
+    if has_recalls {
+        // A command that outlived its tool has ended by then, or what takes it back could come before it.
+        sleep(quiet);
+    }
+    let pause = if has_recalls { limits::RECALL_PAUSE } else { LOOK_PAUSE };
     let end = Instant::now() + limits::HEAL_DEADLINE;
-    let mut healed = heal_once(&folder)?;
+    let mut healed = heal_once(&folder, confirmed)?;
     let mut last_seen = Instant::now();
     while Instant::now() < end && !(healed.left.is_empty() && last_seen.elapsed() >= quiet) {
-        sleep(LOOK_PAUSE);
-        let again = heal_once(&folder)?;
+        sleep(pause);
+        let again = heal_once(&folder, confirmed)?;
         if again != Healed::default() {
             last_seen = Instant::now();
         }
         healed.undone.extend(again.undone);
         healed.left = again.left;
     }
+    healed.left.extend(left(&folder)?.iter().filter_map(|undo| confirmed.why_not(undo)));
     healed.left.extend(unreadable(&folder)?);
     Ok(healed)
 }
 
-fn heal_once(folder: &Path) -> anyhow::Result<Healed> {
+fn heal_once(folder: &Path, confirmed: &Confirmed) -> anyhow::Result<Healed> {
     let mut healed = Healed::default();
     let mut undos = left(folder)?;
     // The tool was killed before it could write them down.
     undos.extend(scan::processes_of(folder)?.into_iter().filter_map(|pid| Identity::of(pid).ok()).map(Undo::Kill));
-    for undo in undos {
+    // Those that are not confirmed are told at the end.
+    for undo in undos.into_iter().filter(|undo| confirmed.why_not(undo).is_none()) {
         match undo.carry_out(folder) {
             Ok(true) => healed.undone.push(undo.to_string()),
             Ok(false) => {}
@@ -149,7 +169,7 @@ mod tests {
         journal.will(&undo(&not_ours)).unwrap();
         journal.done(&undo(&not_ours)).unwrap();
         let reaper = std::thread::spawn(move || left_behind.wait().unwrap());
-        let healed = heal(folder.path(), Duration::ZERO).unwrap();
+        let healed = heal(folder.path(), Duration::ZERO, &Confirmed::default()).unwrap();
         assert!(!reaper.join().unwrap().success());
         assert_eq!((healed.undone.len(), healed.left.len()), (1, 0), "{healed:?}");
         assert!(not_ours.try_wait().unwrap().is_none(), "it was taken back before");
@@ -164,7 +184,7 @@ mod tests {
         let mut other = sleep_in(folder.path());
         let before = Identity { started: Identity::of(other.id()).unwrap().started.map(|ticks| ticks - 1), pid: other.id() };
         journal.will(&Undo::Kill(before)).unwrap();
-        heal(folder.path(), Duration::ZERO).unwrap();
+        heal(folder.path(), Duration::ZERO, &Confirmed::default()).unwrap();
         assert!(other.try_wait().unwrap().is_none());
         other.kill().unwrap();
         other.wait().unwrap();
@@ -215,7 +235,7 @@ mod tests {
         while scan::processes_of(&root).unwrap().len() < children.len() {
             std::thread::yield_now();
         }
-        let healed = heal(&root, Duration::ZERO).unwrap();
+        let healed = heal(&root, Duration::ZERO, &Confirmed::default()).unwrap();
         assert_eq!((healed.undone.len(), healed.left.len()), (2, 0), "{healed:?}");
         for child in &mut children {
             assert_eq!(child.wait().unwrap().signal(), Some(9));

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use stampede_chaos::disk;
-use stampede_chaos::undo::heal;
+use stampede_chaos::undo::{Confirmed, heal};
 
 /// Where there are none, a test says so and shows nothing; on a machine that is there to test (`CI=true`) that is a failure.
 pub fn has_disks(tool: &str) -> bool {
@@ -22,6 +22,6 @@ pub struct HealedAtTheEnd(pub PathBuf);
 
 impl Drop for HealedAtTheEnd {
     fn drop(&mut self) {
-        let _is_for_people_to_see = heal(&self.0, Duration::ZERO);
+        let _is_for_people_to_see = heal(&self.0, Duration::ZERO, &Confirmed::default());
     }
 }
