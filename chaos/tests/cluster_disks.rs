@@ -7,13 +7,15 @@
 
 mod deaf;
 mod disks_here;
+mod healed;
 
 use std::fs;
 use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
 
-use disks_here::{HealedAtTheEnd, has_disks};
+use disks_here::has_disks;
+use healed::HealedAtTheEnd;
 use stampede_chaos::cluster::{Cluster, Node};
 use stampede_chaos::disk::Disk;
 use stampede_chaos::history::HistoryWriter;

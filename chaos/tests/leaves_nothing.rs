@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation, unreachable_pub)]
 
 mod disks_here;
+mod healed;
 mod killed;
 
 use std::io::{Read, Write};
@@ -13,7 +14,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use disks_here::{HealedAtTheEnd, has_disks};
+use disks_here::has_disks;
+use healed::HealedAtTheEnd;
 use killed::Killed;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};

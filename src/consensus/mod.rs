@@ -22,6 +22,8 @@ mod network;
 pub mod node;
 pub mod peer_link;
 mod peers;
+#[cfg(feature = "planted-bug-4")]
+mod planted_refunds;
 mod proposer;
 #[cfg(test)]
 mod proposer_tests;

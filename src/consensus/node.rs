@@ -24,6 +24,8 @@ use super::log_store::RaftLog;
 use super::metrics::Metrics;
 use super::network::{Links, NetworkFactory};
 use super::peer_link::{PeerLink, Peers};
+#[cfg(feature = "planted-bug-4")]
+use super::planted_refunds;
 use super::proposer::Proposer;
 use super::raft_target::RaftTarget;
 use super::reads::Reads;
@@ -184,10 +186,10 @@ where
         }
         let called_at = TypeConfig::<RT>::now();
         #[cfg(feature = "planted-bug-4")]
-        let refunds = planted::refunds_due_here(&self.inner.ledger.view(), &commands);
+        let refunds = planted_refunds::due_here(&self.inner.ledger.view(), &commands);
         let submitted = self.inner.proposer.submit(commands, within, false).await?;
         #[cfg(feature = "planted-bug-4")]
-        let submitted = planted::with_refunds(submitted, refunds);
+        let submitted = planted_refunds::told_in(submitted, refunds);
         self.inner.metrics.answered(&submitted.replies, called_at.elapsed());
         Ok(submitted)
     }
@@ -426,32 +428,5 @@ fn fatal<RT: AsyncRuntime>(metrics: &RaftMetrics<TypeConfig<RT>>) -> Option<Stri
         // Stopped is what `shutdown` asked for.
         Ok(()) | Err(Fatal::Stopped) => None,
         Err(fatal) => Some(fatal.to_string()),
-    }
-}
-
-/// Planted bug 4: what is owed back is decided from what this node happens to have applied, beside the log.
-#[cfg(feature = "planted-bug-4")]
-mod planted {
-    use super::Submitted;
-    use crate::domain::{Command, LedgerTime, LedgerView, Outcome, PaymentOutcome, Place, apply};
-
-    /// For each command, the refund that would be due if the payment were the next to be recorded here.
-    pub(super) fn refunds_due_here<V: LedgerView>(view: &V, commands: &[Command]) -> Vec<Option<PaymentOutcome>> {
-        let place = Place { log_index: 0, offset: 0 };
-        let refund = |command: &Command| match apply(view, place, LedgerTime(0), command).ok()?.reply.outcome {
-            Outcome::PaymentRecorded(PaymentOutcome::Applied(_)) => None,
-            Outcome::PaymentRecorded(refund) => Some(refund),
-            _ => None,
-        };
-        commands.iter().map(refund).collect()
-    }
-
-    pub(super) fn with_refunds(mut submitted: Submitted, refunds: Vec<Option<PaymentOutcome>>) -> Submitted {
-        for (reply, refund) in submitted.replies.iter_mut().zip(refunds) {
-            if let (Outcome::PaymentRecorded(told), Some(refund)) = (&mut reply.outcome, refund) {
-                *told = refund;
-            }
-        }
-        submitted
     }
 }

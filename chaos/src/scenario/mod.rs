@@ -9,6 +9,7 @@ mod check;
 mod crash_point;
 mod faults;
 mod guards;
+mod kinds;
 mod network;
 mod parameters;
 mod traffic;
@@ -23,8 +24,9 @@ use serde::{Deserialize, Serialize};
 
 pub use arrivals::Arrivals;
 pub use crash_point::CrashPoint;
-pub use faults::{FaultAt, FaultKind, Faults, Hurt, RandomFaults, Required};
+pub use faults::{FaultAt, Faults, RandomFaults, Required};
 pub use guards::{Guards, MoneyAtRisk};
+pub use kinds::{FaultKind, Hurt, Means};
 pub use network::{BackEnd, Network, Packets};
 pub use parameters::Parameters;
 pub(crate) use traffic::merge;

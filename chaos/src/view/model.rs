@@ -1,4 +1,4 @@
-//! What is on the screen, and nothing of how it looks. It is made by [`super::watcher`] and drawn by [`super::draw`].
+//! What is on the screen, and nothing of how it looks. It is made by `watcher` and drawn by `draw`.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;

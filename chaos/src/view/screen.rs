@@ -183,10 +183,14 @@ fn give_back_before_panics_print(is_taken: Arc<AtomicBool>) {
 mod tests {
     use super::*;
 
+    const IN_A_TERMINAL: &str = "STAMPEDE_TEST_IN_A_TERMINAL";
+
     /// In a terminal, where the test below runs it: a task of the run panics while the view is on.
     #[test]
-    #[ignore = "it wants a terminal"]
     fn in_a_terminal() {
+        if std::env::var_os(IN_A_TERMINAL).is_none() {
+            return;
+        }
         let screen = Screen::take().unwrap();
         assert!(
             thread::spawn(|| if true {
@@ -203,11 +207,15 @@ mod tests {
     #[test]
     fn a_panic_is_told_on_the_terminals_own_screen_and_ends_the_view() {
         let folder = tempfile::tempdir().unwrap();
-        let test = "stty rows 24 cols 80; stty -a > before; $TEST --ignored --exact view::screen::tests::in_a_terminal --nocapture; \
+        let test = "stty rows 24 cols 80; stty -a > before; $TEST --exact view::screen::tests::in_a_terminal --nocapture; \
                     echo code $?; stty -a > after";
         let mut script = std::process::Command::new("script");
         script.args(["--quiet", "--command", test, "/dev/null"]).stdin(std::process::Stdio::null()).current_dir(&folder);
-        script.env("TEST", std::env::current_exe().unwrap()).env("SHELL", "/bin/sh").env("TERM", "xterm-256color");
+        script
+            .env("TEST", std::env::current_exe().unwrap())
+            .env("SHELL", "/bin/sh")
+            .env(IN_A_TERMINAL, "1")
+            .env("TERM", "xterm-256color");
         let printed = String::from_utf8_lossy(&script.output().unwrap().stdout).into_owned();
         let (view, after) = printed.split_once("\x1b[?1049l").expect("it is given back");
         assert!(view.contains("\x1b[?1049h") && after.contains("on purpose") && after.contains("code 0"), "{printed}");

@@ -1,6 +1,6 @@
 //! A cluster of a program that is no node: it answers nothing, and ignores SIGTERM.
 
-#![allow(dead_code, unreachable_pub, reason = "shared by test binaries")]
+#![allow(unreachable_pub, reason = "shared by test binaries")]
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
