@@ -68,7 +68,8 @@ fn the_version_is_printed_as_a_table_and_as_json() {
     let json = stampede(&["version", "-o", "json"]);
     let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
     assert_eq!(json["profile"], "dev");
-    assert_eq!(json["features"], serde_json::json!([]));
+    let features = if cfg!(feature = "drill-controls") { &["DRILL-CONTROLS"][..] } else { &[] };
+    assert_eq!(json["features"], serde_json::json!(features), "whoever starts it is told what it takes");
 }
 
 #[test]

@@ -10,10 +10,13 @@ use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use killed::Killed;
 
 const TOOL: &str = env!("CARGO_BIN_EXE_stampede-chaos");
+/// A machine under load is slow, and none of this takes a second on an idle one.
+const SOON: Duration = Duration::from_secs(30);
 /// No nodes: one never answers, and ends with its standard input; the other ends at once.
 const SILENT: &str = "#!/bin/sh\nexec cat\n";
 const ENDS: &str = "#!/bin/sh\nexit 1\n";
@@ -95,10 +98,18 @@ fn a_terminal_that_goes_interrupts_the_run() {
         assert!(length > 0, "it ended by itself: {}", String::from_utf8_lossy(&seen));
         seen.extend_from_slice(&chunk[..length]);
     }
-    script.kill().unwrap();
     let facts = folder.path().join("run/run.json");
-    // The last that a run does.
-    while !std::fs::read_to_string(&facts).unwrap_or_default().contains("\"exit\": 130") {
+    let says = |text: &str| std::fs::read_to_string(&facts).unwrap_or_default().contains(text);
+    // A run that is stopped before it has begun notes nothing.
+    until("the run has begun", || says("\"seed\""));
+    script.kill().unwrap();
+    until("the last that a run does is done", || says("\"exit\": 130"));
+}
+
+fn until(what: &str, is_so: impl Fn() -> bool) {
+    let end = Instant::now() + SOON;
+    while !is_so() {
+        assert!(Instant::now() < end, "not within {SOON:?}: {what}");
         std::thread::yield_now();
     }
 }

@@ -85,6 +85,7 @@ stop-leader = 1
 first_success = "2s"
 p99_back = "2s"
 p99_floor = "500ms"
+whole_again = "1s"
 "#;
 
 /// Nine nodes at once would be too many for a small machine.
