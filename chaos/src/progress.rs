@@ -1,6 +1,7 @@
 //! What the run is doing, for people: the phase that it is in, and one line a second on standard error, unless [`crate::view`] shows
 //! it on the whole terminal.
 
+use std::io::{Write as _, stderr};
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -55,7 +56,8 @@ impl Progress {
 
     pub fn say(&self, line: &str) {
         if self.says() {
-            eprintln!("{line}");
+            // A terminal that has gone must not end the run from within.
+            let _nobody_reads = writeln!(stderr(), "{line}");
         }
     }
 

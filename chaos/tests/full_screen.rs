@@ -17,9 +17,9 @@ use killed::Killed;
 const TOOL: &str = env!("CARGO_BIN_EXE_stampede-chaos");
 /// A machine under load is slow, and none of this takes a second on an idle one.
 const SOON: Duration = Duration::from_secs(30);
-/// No nodes: one never answers, and ends with its standard input; the other ends at once.
+/// No nodes: one never answers, and ends with its standard input; the other ends when the key was typed.
 const SILENT: &str = "#!/bin/sh\nexec cat\n";
-const ENDS: &str = "#!/bin/sh\nexit 1\n";
+const ENDS: &str = "#!/bin/sh\nuntil [ -e typed ]; do sleep 0.01; done\nexit 1\n";
 /// What xterm and its kin take for: the other screen, and back.
 const ENTER: &str = "\x1b[?1049h";
 const LEAVE: &str = "\x1b[?1049l";
@@ -38,8 +38,11 @@ fn terminal(folder: &Path, program: &str, flags: &str) -> Killed {
     let node = folder.join("node");
     std::fs::write(&node, program).unwrap();
     std::fs::set_permissions(&node, std::fs::Permissions::from_mode(0o755)).unwrap();
-    let mut command = Command::new("script");
-    command.args(["--quiet", "--flush", "--command", IN_TERMINAL, "/dev/null"]).current_dir(folder);
+    // Under nohup the terminal's end would be nothing to it, and that is as it should be.
+    let mut command = Command::new("env");
+    command
+        .args(["--default-signal=HUP", "script", "--quiet", "--flush", "--command", IN_TERMINAL, "/dev/null"])
+        .current_dir(folder);
     command.env("TOOL", TOOL).env("FLAGS", flags).env("TERM", "xterm-256color").env("SHELL", "/bin/sh").env_remove("NO_COLOR");
     Killed::spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()))
 }
@@ -57,6 +60,7 @@ fn in_a_terminal(folder: &Path, program: &str, flags: &str, (shown, key): (&str,
         seen.extend_from_slice(&chunk[..length]);
         if !is_pressed && String::from_utf8_lossy(&seen).contains(shown) {
             keys.write_all(key).unwrap();
+            File::create(folder.join("typed")).unwrap();
             is_pressed = true;
         }
     }
@@ -118,7 +122,7 @@ fn until(what: &str, is_so: impl Fn() -> bool) {
 fn a_run_that_fails_says_so_on_the_terminals_own_screen() {
     let folder = tempfile::tempdir().unwrap();
     // A key that is none of the view's.
-    let Seen { screen, modes } = in_a_terminal(folder.path(), ENDS, "", ("run run:", b"x"));
+    let Seen { screen, modes } = in_a_terminal(folder.path(), ENDS, "", ("ends the run", b"x"));
     let (_, after) = screen.split_once(LEAVE).expect("the view ends");
     assert!(after.contains("forming the cluster") && after.contains("code 3"), "{screen}");
     assert_eq!(modes[0], modes[1]);
