@@ -125,7 +125,7 @@ impl Strike<'_> {
     /// A hand-over takes some milliseconds, of which the call takes the first to get there.
     fn within_a_handover(&self) -> Duration {
         const UNDER_WAY_US: u32 = 1_000;
-        const HANDOVER_US: u32 = 8_000;
+        const HANDOVER_US: u32 = 2_500;
         Duration::from_micros(u64::from(UNDER_WAY_US + self.fault.choice % HANDOVER_US))
     }
 }
