@@ -25,8 +25,10 @@ pub fn no_lasting_damage(evidence: &Evidence, writes: &[Acknowledged]) -> Findin
         // Nothing was broken.
         return finding;
     };
-    let (Some(whole_again_ms), Some(quick_ns)) = (evidence.facts.bounds.whole_again_ms, recovery::quick_ns(evidence, writes))
-    else {
+    // Runs of earlier versions ask for nothing.
+    let Some(whole_again_ms) = evidence.facts.bounds.whole_again_ms else { return finding };
+    let Some(quick_ns) = recovery::quick_ns(evidence, writes) else {
+        finding.unsure("too little was written before the first fault to say what is quick");
         return finding;
     };
     let is_healed = |fault: u32, node: u16| at(FaultStage::Healed).any(|event| (event.fault, event.node) == (fault, node));

@@ -130,13 +130,20 @@ impl Strike<'_> {
     }
 }
 
+/// Others abort too: at a crash point a process says last of all where it is. (What an earlier one said stands before the lines with
+/// which this one began.)
+fn says_where(last_words: &str, point: CrashPoint) -> bool {
+    const LINES: usize = 3;
+    let said = format!("crash point {}", point.name());
+    last_words.lines().rev().take(LINES).any(|line| line == said)
+}
+
 /// The process is gone when it returns: whether by its own abort.
 async fn aborts(node: &Node, point: CrashPoint, within: Duration) -> anyhow::Result<bool> {
     let end = Instant::now() + within;
     while Instant::now() < end {
         match node.wait_down(LOOK_PAUSE).await {
-            // Others abort too: it says in its last words where it was.
-            Some(Exit { signal: Some(SIGABRT), .. }) if node.last_words()?.contains(point.name()) => return Ok(true),
+            Some(Exit { signal: Some(SIGABRT), .. }) if says_where(&node.last_words()?, point) => return Ok(true),
             Some(exit) => return Err(NotThere(format!("node {} was to abort and ended with {exit}", node.id())).into()),
             None => {}
         }
@@ -145,4 +152,23 @@ async fn aborts(node: &Node, point: CrashPoint, within: Duration) -> anyhow::Res
     let _ended = node.kill().await?;
     node.wait_down(limits::KILL_DEADLINE).await.with_context(|| format!("node {} outlived SIGKILL", node.id()))?;
     Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_abort_is_a_crash_points_only_if_the_process_said_so_last() {
+        let point = CrashPoint::named("log.append.before_done");
+        let armed = "WARN a drill armed a crash point point=\"log.append.before_done\"\n";
+        let started = "INFO a\nINFO b\nINFO c\nINFO d\n";
+        assert!(says_where(&format!("{armed}crash point log.append.before_done\n"), point));
+        assert!(!says_where(armed, point), "it was armed, and aborted for another reason");
+        assert!(
+            !says_where(&format!("crash point log.append.before_done\n{started}{armed}"), point),
+            "an earlier process said it"
+        );
+        assert!(!says_where("crash point log.append.before_done_twice\n", point));
+    }
 }
