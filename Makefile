@@ -33,7 +33,7 @@ SCENARIO ?= chaos/scenarios/casn2024-leader-kill.toml
 DRILL_ARGS ?=
 DEMO_ARGS ?=
 ARGS ?= --help
-PLANTED := 1 2 3 4 5 6 7 9 10 11 12 13 14 15 16
+PLANTED := 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16
 
 .PHONY: help drill drills test demo cargo verify fix bench planted-bugs kill-matrix report-check build setup libclang
 

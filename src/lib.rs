@@ -23,6 +23,7 @@
         feature = "planted-bug-5",
         feature = "planted-bug-6",
         feature = "planted-bug-7",
+        feature = "planted-bug-8",
         feature = "planted-bug-9",
         feature = "planted-bug-10",
         feature = "planted-bug-11",

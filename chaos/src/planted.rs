@@ -35,7 +35,7 @@ pub struct PlantedBug {
     pub breaks: &'static [&'static str],
 }
 
-pub const PLANTED_BUGS: [PlantedBug; 15] = [
+pub const PLANTED_BUGS: [PlantedBug; 16] = [
     PlantedBug { number: 1, what: "answers before the commit", scenario: "leader-kill", breaks: &["V1", "V11"] },
     PlantedBug {
         number: 2,
@@ -53,6 +53,12 @@ pub const PLANTED_BUGS: [PlantedBug; 15] = [
     PlantedBug { number: 5, what: "does not sync the log", scenario: "power-cut", breaks: &["V1", "V8", "V11", "V13", "V16"] },
     PlantedBug { number: 6, what: "does not sync the vote", scenario: "restart-all", breaks: &["V2", "V16"] },
     PlantedBug { number: 7, what: "reads as a deposed leader", scenario: "isolate-leader", breaks: &["V10", "V11"] },
+    PlantedBug {
+        number: 8,
+        what: "hands serials out of a block that no term fences",
+        scenario: "isolate-leader",
+        breaks: &["V2", "V11"],
+    },
     PlantedBug { number: 9, what: "lets each node's own clock into apply", scenario: "leader-kill", breaks: &["V13"] },
     PlantedBug {
         number: 10,

@@ -22,6 +22,8 @@ mod network;
 pub mod node;
 pub mod peer_link;
 mod peers;
+#[cfg(feature = "planted-bug-8")]
+mod planted_blocks;
 #[cfg(feature = "planted-bug-4")]
 mod planted_refunds;
 mod proposer;

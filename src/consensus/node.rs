@@ -151,6 +151,8 @@ where
             lease: settings.election_timeout_max,
             #[cfg(feature = "planted-bug-1")]
             ledger: ledger.clone(),
+            #[cfg(feature = "planted-bug-8")]
+            blocks: super::planted_blocks::Blocks::default(),
         };
         let proposer = Proposer::start(target, metrics.clone(), settings.entries_in_flight_max);
         let reads = Reads::new(raft.clone(), links, metrics.clone(), applied_end);

@@ -34,6 +34,8 @@ pub(super) struct RaftTarget<RT: AsyncRuntime, S: LedgerStore, P: Peers> {
     pub(super) lease: Duration,
     #[cfg(feature = "planted-bug-1")]
     pub(super) ledger: S,
+    #[cfg(feature = "planted-bug-8")]
+    pub(super) blocks: super::planted_blocks::Blocks,
 }
 
 impl<RT: AsyncRuntime, S: LedgerStore, P: Peers> RaftTarget<RT, S, P> {
@@ -69,8 +71,10 @@ impl<RT: AsyncRuntime, S: LedgerStore, P: Peers> Target<RT> for RaftTarget<RT, S
         let lost = self.leadership().lost(*self.raft.node_id(), term);
         let attempt = match TypeConfig::<RT>::select2(outcome, lost).await {
             Select2::First(Ok(Ok(written))) => {
-                let term = written.log_id.leader_id.term;
-                return (Attempt::Done { term, replies: written.data }, None);
+                let (term, replies) = (written.log_id.leader_id.term, written.data);
+                #[cfg(feature = "planted-bug-8")]
+                let replies = self.blocks.hand_out(term, replies);
+                return (Attempt::Done { term, replies }, None);
             }
             Select2::First(Ok(Err(ClientWriteError::ForwardToLeader(_)))) => Attempt::NotDone(RetryReason::NoLeader),
             // Discarded here; it may be on the new leader, and be committed there.

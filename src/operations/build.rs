@@ -17,6 +17,7 @@ pub fn features() -> Vec<&'static str> {
         (cfg!(feature = "planted-bug-5"), "PLANTED-BUG-5"),
         (cfg!(feature = "planted-bug-6"), "PLANTED-BUG-6"),
         (cfg!(feature = "planted-bug-7"), "PLANTED-BUG-7"),
+        (cfg!(feature = "planted-bug-8"), "PLANTED-BUG-8"),
         (cfg!(feature = "planted-bug-9"), "PLANTED-BUG-9"),
         (cfg!(feature = "planted-bug-10"), "PLANTED-BUG-10"),
         (cfg!(feature = "planted-bug-11"), "PLANTED-BUG-11"),

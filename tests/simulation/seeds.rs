@@ -67,7 +67,7 @@ fn tally(reports: &[Report]) -> String {
     format!("{} seeds, {virtual_time:?} of virtual time, {acknowledged} ids acknowledged, {counts:#?}", reports.len())
 }
 
-/// A planted bug that simulation can meet, and what it is found by: 1, 4, 7 and 13 live in consensus, 9 in the domain; 2, 3, 10, 14
+/// A planted bug that simulation can meet, and what it is found by: 1, 4, 7, 8 and 13 live in consensus, 9 in the domain; 2, 3, 10, 14
 /// and 15 live in the RocksDB ledger, 5 and 6 in the RocksDB log, and their twins in `ledger.rs` and `disk.rs`. 11 and 12 live in transport,
 /// which is not simulated: the drill finds them. 16 is found by `a_leader_whose_disk_stalls_steps_down`.
 const PLANTED: Option<&[&str]> = if cfg!(feature = "planted-bug-1") {
@@ -84,6 +84,8 @@ const PLANTED: Option<&[&str]> = if cfg!(feature = "planted-bug-1") {
     Some(&["TwoLeadersInOneTerm", "VoteChanged", "WentBack"])
 } else if cfg!(feature = "planted-bug-7") {
     Some(&["StaleRead"])
+} else if cfg!(feature = "planted-bug-8") {
+    Some(&["DuplicateSerial"])
 } else if cfg!(feature = "planted-bug-9") {
     Some(&["ReplicasDiffer"])
 } else if cfg!(feature = "planted-bug-10") {
