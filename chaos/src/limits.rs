@@ -126,10 +126,11 @@ pub const CPU_SHARE_MIN: Share = Share::from_percent(1);
 /// the most limits nothing.
 pub const MEMORY_BYTES_MIN: u64 = 1 << 20;
 pub const MEMORY_BYTES_MAX: u64 = 1 << 40;
-/// Descriptors that a node may be left beyond those that it has: the tool itself takes them, by as many connections.
+/// Descriptors that a node may be left beyond those that it has: more than callers take in no time limits nothing.
 pub const DESCRIPTORS_SPARE_MAX: u32 = 256;
-/// Connections to a node that has no descriptor left for them, beside those that take the last ones.
-pub const CALLERS_TOO_MANY: u32 = 16;
+/// Of those who take the descriptors of a node, by calling it: so many more, as long as it has one left, and in all.
+pub const CALLERS_AT_ONCE: usize = 16;
+pub const CALLERS_MAX: usize = 1_024;
 /// A limit that `doctor` tries is felt by then.
 pub const PROBE_LIMIT_FELT: Duration = Duration::from_secs(5);
 /// A packet that `doctor` sends between two namespaces is there by then, or met its cut.

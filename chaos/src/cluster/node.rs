@@ -11,17 +11,20 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use nix::sys::signal::Signal;
+use tonic::{Code, Status};
 
 use super::commands::Commands;
 use super::life::{Exit, Life, UnexpectedExit};
 use super::local::{self, Local};
 use super::{AdminClient, DrillClient, admin_client, ask_status, drill_client};
-use crate::client::NodeAddress;
+use crate::client::{NodeAddress, channel};
 use crate::disk::Disk;
 use crate::history::Recorder;
 use crate::limits;
 use crate::proto::admin::{GetStatusResponse, TriggerSnapshotRequest};
 use crate::proto::drill::{ArmCrashPointRequest, SetClockRequest};
+use crate::proto::v1::VerifySerialRequest;
+use crate::proto::v1::issuance_service_client::IssuanceServiceClient;
 use crate::resources::{Group, descriptors};
 use crate::scenario::CrashPoint;
 
@@ -257,9 +260,15 @@ impl Node {
         }
     }
 
-    /// It answers somebody whom it has not heard before.
+    /// It answers operators and clients whom it has not heard before.
     pub async fn answers_newcomers(&self) -> bool {
-        ask_status(admin_client(&self.address.admin, &self.address.door)).await.is_some()
+        let NodeAddress { client, admin, door, .. } = &self.address;
+        let mut public = IssuanceServiceClient::new(channel(client, door));
+        // No serial at all: the answer is that.
+        let asked = tokio::time::timeout(limits::STATUS_DEADLINE, public.verify_serial(VerifySerialRequest::default()));
+        let is_answer = |status: &Status| status.code() == Code::InvalidArgument;
+        let (clients, operators) = tokio::join!(asked, ask_status(admin_client(admin, door)));
+        operators.is_some() && clients.is_ok_and(|answer| answer.as_ref().err().is_none_or(is_answer))
     }
 
     /// What comes now will end it, without a signal.

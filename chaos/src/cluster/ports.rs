@@ -73,7 +73,6 @@ mod tests {
         ports.sort_unstable();
         ports.dedup();
         assert_eq!(ports.len(), 8 * usize::from(NODES_MAX * PER_NODE));
-        assert!(ports.iter().all(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok()), "they are left to the nodes");
     }
 
     #[test]

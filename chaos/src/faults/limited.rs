@@ -1,18 +1,23 @@
 //! What happens to nodes that may take less of the machine, and to those that end by it.
 
+use std::time::Duration;
+
 use anyhow::{Context, bail, ensure};
 use futures_util::future::join_all;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep_until};
+use tokio::task::block_in_place;
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::disks::STORAGE_IO;
-use super::{Strike, Target, until};
+use super::{LOOK_PAUSE, Strike, Target, until};
 use crate::cluster::{Exit, Node, NotThere};
 use crate::history::FaultStage;
 use crate::limits;
 use crate::resources::Group;
 use crate::scenario::Limit;
 
+/// Between two tries to leave a node no more memory than it is to have.
+const SQUEEZE_PAUSE: Duration = Duration::from_millis(50);
 /// Of a process that the kernel killed.
 const SIGKILL: i32 = 9;
 
@@ -59,12 +64,18 @@ impl Strike<'_> {
             node.will_end();
             group.limit_memory(Some(most.bytes()))?;
             self.note(FaultStage::Injected, *target)?;
-            if until(self.fault.lasts(), || async { met().is_ok_and(|times| times > before) }).await {
-                self.note(FaultStage::Effective, *target)?;
-                has_landed = true;
+            let mut has_met = false;
+            while Instant::now() < end {
+                if !has_met && met()? > before {
+                    self.note(FaultStage::Effective, *target)?;
+                    has_met = true;
+                }
+                sleep(SQUEEZE_PAUSE).await;
+                // What was in use the last time may be given back by now.
+                block_in_place(|| group.limit_memory(Some(most.bytes())))?;
             }
+            has_landed |= has_met;
         }
-        sleep_until(end).await;
         for target in targets {
             let (node, group) = self.group_of(*target)?;
             group.limit_memory(None)?;
@@ -74,9 +85,11 @@ impl Strike<'_> {
         Ok(has_landed)
     }
 
-    /// Landed: it has no descriptor left. Somebody who calls it takes the last ones, and calls on.
+    /// Landed: it has no descriptor left. Whoever calls it takes the last ones, and those that it closes meanwhile.
     pub(super) async fn limit_descriptors(&self, targets: &[Target], problems: &mut Vec<String>) -> anyhow::Result<bool> {
-        let Some(Limit::Descriptors(spare)) = self.fault.parameters.limit else { bail!("the plan has no number of descriptors") };
+        let Some(Limit::Descriptors(spare)) = self.fault.parameters.limit else {
+            bail!("the plan has no number of descriptors")
+        };
         let end = Instant::now() + self.fault.lasts();
         let (mut has_landed, mut callers) = (false, Vec::new());
         for target in targets {
@@ -85,13 +98,19 @@ impl Strike<'_> {
             // One that ended by itself in this moment is not hit.
             let Some(limit) = node.leave_descriptors(spare)? else { continue };
             self.note(FaultStage::Injected, *target)?;
-            callers.extend(call(node, spare + limits::CALLERS_TOO_MANY).await);
-            if until(self.fault.lasts(), || async { node.is_short_of_descriptors(limit) }).await {
-                self.note(FaultStage::Effective, *target)?;
-                has_landed = true;
+            let mut is_short = false;
+            while Instant::now() < end {
+                if !is_short && node.is_short_of_descriptors(limit) {
+                    self.note(FaultStage::Effective, *target)?;
+                    is_short = true;
+                }
+                if callers.len() < limits::CALLERS_MAX && !node.is_short_of_descriptors(limit) {
+                    callers.extend(call(node).await);
+                }
+                sleep(LOOK_PAUSE).await;
             }
+            has_landed |= is_short;
         }
-        sleep_until(end).await;
         for target in targets {
             self.cluster.node(target.node).lift_descriptors()?;
         }
@@ -133,8 +152,8 @@ impl Strike<'_> {
 }
 
 /// Connections on which nothing is said, of as many as got through.
-async fn call(node: &Node, callers: u32) -> Vec<TcpStream> {
+async fn call(node: &Node) -> Vec<TcpStream> {
     let address = node.address();
     let Ok(client) = address.client.parse() else { return Vec::new() };
-    join_all((0..callers).map(|_| address.door.connect(client))).await.into_iter().flatten().collect()
+    join_all((0..limits::CALLERS_AT_ONCE).map(|_| address.door.connect(client))).await.into_iter().flatten().collect()
 }

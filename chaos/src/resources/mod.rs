@@ -39,8 +39,7 @@ impl Group {
     pub fn make(run: &Path, node: u16, journal: Journal) -> anyhow::Result<Self> {
         let places = tree::places()?;
         let name = format!("{}-{node}", name_of(run));
-        let group =
-            Self { version: places.version, cpu: places.cpu.join(&name), memory: places.memory.join(&name), journal };
+        let group = Self { version: places.version, cpu: places.cpu.join(&name), memory: places.memory.join(&name), journal };
         for at in group.directories() {
             group.journal.will(&undo(at)).context("writing the undo journal")?;
             fs::create_dir(at).with_context(|| format!("making the control group {}", at.display()))?;
@@ -86,8 +85,8 @@ impl Group {
         count(&self.cpu.join("cpu.stat"), "nr_throttled")
     }
 
-    /// `None`: as much as there is. What is in use and cannot be taken back leaves version 1 no lower limit than that; then any more
-    /// that it wants is too much.
+    /// `None`: as much as there is. Version 1 goes no lower than what is in use and cannot be taken back; then any more that it wants is
+    /// too much, and who wants the limit itself asks again.
     ///
     /// # Errors
     /// The system refuses.

@@ -68,7 +68,8 @@ fn find(trees: &[Tree], own: &str, passed_on: impl Fn(&Path) -> String) -> anyho
     };
     let own = own_group(tree, path);
     let place = own.ancestors().take_while(|group| group.starts_with(&tree.at)).find(lets_through);
-    let place = place.with_context(|| format!("no control group from {} upwards has both cpu and memory for its children", own.display()))?;
+    let place = place
+        .with_context(|| format!("no control group from {} upwards has both cpu and memory for its children", own.display()))?;
     Ok(Places { version: Version::Two, cpu: place.to_owned(), memory: place.to_owned() })
 }
 

@@ -209,6 +209,7 @@ mod tests {
             packets: None,
             offset: None,
             point: None,
+            limit: None,
         };
         let faults = vec![fault(0, 2_000), fault(300, 100), fault(300, 500)];
         let when = FaultsWhen { times: 1, required: 1, within: None, apart: Span::default(), state: State::default(), faults };

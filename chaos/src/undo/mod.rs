@@ -24,8 +24,8 @@ use crate::resources;
 pub use journal::{Journal, has_journal, is_at_work, left, unreadable};
 pub use process::{Identity, lives};
 pub use recall::{Confirmed, Recall};
-pub use scan::{is_mounted, scan};
 pub(crate) use scan::mount_table;
+pub use scan::{is_mounted, scan};
 
 /// Between two tries.
 const LOOK_PAUSE: Duration = Duration::from_millis(50);
