@@ -209,6 +209,20 @@ pub fn groups_of(folder: &Path) -> io::Result<BTreeSet<PathBuf>> {
     tree::groups_named(&prefix(folder))
 }
 
+/// The process is in one of the run in `folder`.
+#[must_use]
+pub fn is_in_a_group_of(folder: &Path, pid: u32) -> bool {
+    // Of a process that ended it cannot be read.
+    let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+    names_a_group(&groups, &prefix(folder))
+}
+
+/// `/proc/PID/cgroup` (cgroups(7)): in the last of three fields of each line, the group's path.
+fn names_a_group(groups: &str, prefix: &str) -> bool {
+    let path = |line: &str| line.splitn(3, ':').nth(2).unwrap_or_default().to_owned();
+    groups.lines().any(|line| path(line).split('/').any(|name| name.starts_with(prefix)))
+}
+
 fn prefix(folder: &Path) -> String {
     format!("{}-", name_of(folder))
 }
@@ -257,6 +271,15 @@ mod tests {
         assert_eq!((said("cpu.cfs_quota_us"), said("memory.limit_in_bytes")), ("-1".into(), "-1".into()));
         assert_eq!((group.times_short_of_memory().unwrap(), group.killed_for_memory().unwrap()), (17, 2));
         assert!(group.times_throttled().is_err(), "there is no cpu.stat");
+    }
+
+    #[test]
+    fn a_process_is_of_the_run_whose_group_it_is_in_and_of_no_other() {
+        let groups = |group: &str| format!("4:memory:/jobs/{group}\n1:cpu:/\n0::/\n");
+        assert!(names_a_group(&groups("drill-0123456789-2"), "drill-0123456789-"));
+        assert!(names_a_group("0::/user.slice/drill-0123456789-2/below\n", "drill-0123456789-"));
+        assert!(!names_a_group(&groups("drill-9876543210-2"), "drill-0123456789-") && !names_a_group("", "drill-"));
+        assert!(!is_in_a_group_of(Path::new("/runs/none"), std::process::id()));
     }
 
     #[test]

@@ -131,9 +131,10 @@ fn names(folder: &Path, command_line: &[u8]) -> bool {
     command_line.split(|byte| *byte == 0).any(|word| Path::new(OsStr::from_bytes(word)).starts_with(folder))
 }
 
-/// It names the folder, works in it, or is in a network namespace of the run.
+/// It names the folder, works in it, or is in a network namespace or a control group of the run.
 pub(super) fn is_of(folder: &Path, pid: u32) -> bool {
     names(folder, &command_line(pid))
+        || resources::is_in_a_group_of(folder, pid)
         || fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|at| at.starts_with(folder))
         || namespace::sees(pid, &name_of(folder))
 }
