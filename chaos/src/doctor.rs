@@ -9,6 +9,7 @@ use crate::cluster::DRILL_CONTROLS;
 use crate::disk;
 use crate::history::folder::DRILLS;
 use crate::network;
+use crate::resources::probe;
 use crate::scenario::{self, BUILT_IN, Scenario};
 use crate::verdict::Exit;
 
@@ -18,16 +19,20 @@ enum BackEnd {
     Signals,
     Network(scenario::BackEnd),
     Disks,
+    Groups,
+    Descriptors,
     Controls,
 }
 
 impl BackEnd {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 8] = [
         Self::Signals,
         Self::Network(scenario::BackEnd::Proxies),
         Self::Network(scenario::BackEnd::Switch),
         Self::Network(scenario::BackEnd::Nftables),
         Self::Disks,
+        Self::Groups,
+        Self::Descriptors,
         Self::Controls,
     ];
 
@@ -36,6 +41,8 @@ impl BackEnd {
             Self::Signals => "signals",
             Self::Network(links) => links.name(),
             Self::Disks => "disks",
+            Self::Groups => "groups",
+            Self::Descriptors => "descriptors",
             Self::Controls => "controls",
         }
     }
@@ -53,6 +60,8 @@ impl BackEnd {
                 "cut and flap links by rules of the kernel: network namespaces and nft, as root"
             }
             Self::Disks => "power cuts, stalls and failures of disks: ext4 in files, on loop devices, as root",
+            Self::Groups => "limits of processor and memory: control groups of version 1 or 2, as root",
+            Self::Descriptors => "limits of files and connections: prlimit",
             Self::Controls => "wrong clocks and crash points: orders to the process, which only a build for drills takes",
         }
     }
@@ -62,6 +71,8 @@ impl BackEnd {
             Self::Signals => true,
             Self::Network(links) => scenario.needs_network() && scenario.network.back_end == links,
             Self::Disks => scenario.faults.need_disks(),
+            Self::Groups => scenario.faults.need_groups(),
+            Self::Descriptors => scenario.faults.need_descriptors(),
             Self::Controls => scenario.faults.need_controls(),
         }
     }
@@ -73,6 +84,8 @@ impl BackEnd {
             Self::Signals => probe_signals(),
             Self::Network(links) => probe_network(links),
             Self::Disks => disk::probe(Path::new(DRILLS), &std::env::current_exe()?),
+            Self::Groups => probe::groups(Path::new(DRILLS), &std::env::current_exe()?),
+            Self::Descriptors => probe::descriptors(Path::new(DRILLS), &std::env::current_exe()?),
             Self::Controls => probe_controls(node),
         }
     }
@@ -113,7 +126,7 @@ pub fn examine_and_print(node: &Path) -> anyhow::Result<Exit> {
     for back_end in BackEnd::ALL {
         let probed = back_end.probe(node);
         let told = probed.as_ref().map_or_else(|error| format!("no: {error:#}"), |()| "yes".to_owned());
-        println!("  {:<10} {:<88} {told}", back_end.name(), back_end.meaning());
+        println!("  {:<11} {:<88} {told}", back_end.name(), back_end.meaning());
         missing.extend(probed.is_err().then_some(back_end));
     }
     println!("scenarios");
@@ -140,6 +153,9 @@ mod tests {
         assert_eq!(used("leader-kill"), ["signals"]);
         assert_eq!(used("bridge"), ["signals", "proxies"]);
         assert_eq!(used("power-cut"), ["signals", "disks"]);
+        assert_eq!(used("limit-cpu"), ["signals", "groups"]);
+        assert_eq!(used("limit-memory"), ["signals", "groups"]);
+        assert_eq!(used("limit-descriptors"), ["signals", "descriptors"]);
         assert_eq!(used("clock-jump"), ["signals", "controls"]);
         assert_eq!(used("lossy-links"), ["signals", "switch"]);
     }

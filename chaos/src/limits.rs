@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use crate::scenario::Share;
 
+/// Drills of a suite at once: the blocks of ports would do for far more.
+pub const JOBS_MAX: u16 = 32;
 /// Processes on one machine.
 pub const NODES_MAX: u16 = 7;
 /// Characters of a scenario's name; it is part of a folder's name.
@@ -118,6 +120,19 @@ pub const PACKETS_HIT_MAX: Share = Share::from_percent(50);
 /// What a link may be limited to, bytes a second: with less, an election takes longer than its time-out; with more, nothing is limited.
 pub const LINK_BYTES_PER_S_MIN: u64 = 16 << 10;
 pub const LINK_BYTES_PER_S_MAX: u64 = 1 << 30;
+/// Of a core that a node may be limited to: with less, nothing is left of it, and a pause does the same.
+pub const CPU_SHARE_MIN: Share = Share::from_percent(1);
+/// What a node's memory may be limited to, bytes: the kernel's own shares of a process come to more than the least, and what is above
+/// the most limits nothing.
+pub const MEMORY_BYTES_MIN: u64 = 1 << 20;
+pub const MEMORY_BYTES_MAX: u64 = 1 << 40;
+/// Descriptors that a node may be left beyond those that it has: more than callers take in no time limits nothing.
+pub const DESCRIPTORS_SPARE_MAX: u32 = 256;
+/// Of those who take the descriptors of a node, by calling it: so many more, as long as it has one left, and in all.
+pub const CALLERS_AT_ONCE: usize = 16;
+pub const CALLERS_MAX: usize = 1_024;
+/// A limit that `doctor` tries is felt by then.
+pub const PROBE_LIMIT_FELT: Duration = Duration::from_secs(5);
 /// A packet that `doctor` sends between two namespaces is there by then, or met its cut.
 pub const PROBE_DEADLINE: Duration = Duration::from_secs(5);
 /// A link that flaps is cut and joined for so long each.

@@ -20,7 +20,7 @@ use stampede_chaos::scenario::{Scenario, Span};
 use stampede_chaos::shrink::{self, Failed};
 use stampede_chaos::undo::Confirmed;
 use stampede_chaos::verdict::Exit;
-use stampede_chaos::{doctor, heal, judge, plan_text, suite, view};
+use stampede_chaos::{doctor, heal, judge, limits, plan_text, suite, view};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -120,6 +120,9 @@ enum Command {
         /// From 1 to this.
         #[arg(long, default_value_t = 3)]
         seeds: u64,
+        /// Runs at once, of scenarios that leave room for another; as many as there are cores if not given.
+        #[arg(long, value_parser = clap::value_parser!(u16).range(1..=i64::from(limits::JOBS_MAX)))]
+        jobs: Option<u16>,
         #[arg(long)]
         node_binary: Option<PathBuf>,
     },
@@ -129,7 +132,7 @@ enum Command {
         #[arg(long)]
         node_binary: Option<PathBuf>,
     },
-    /// Take back what a run left on this machine whose tool was killed: processes, namespaces, mounts, frozen file systems.
+    /// Take back what a run left on this machine whose tool was killed: processes, namespaces, mounts, frozen file systems, control groups.
     Heal {
         /// A run's folder, or one with runs.
         #[arg(default_value = DRILLS)]
@@ -252,10 +255,11 @@ fn execute(command: Command) -> anyhow::Result<Exit> {
             let options = planted::Options { binaries, sound: Binaries { node, tool }, only, seeds, clean_runs, finds, table };
             planted::run(&options, &Interrupt::listen()?)
         }
-        Command::Suite { scenarios, seeds, node_binary } => {
+        Command::Suite { scenarios, seeds, jobs, node_binary } => {
             let tool = std::env::current_exe()?;
             let node = find_node_binary(node_binary.as_deref(), &tool)?;
-            suite::run(&suite::Options { binaries: Binaries { node, tool }, seeds, scenarios }, &Interrupt::listen()?)
+            let jobs = jobs.unwrap_or_else(suite::jobs_here);
+            suite::run(&suite::Options { binaries: Binaries { node, tool }, seeds, scenarios, jobs }, &Interrupt::listen()?)
         }
         Command::Doctor { node_binary } => {
             let node = find_node_binary(node_binary.as_deref(), &std::env::current_exe()?)?;

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation, unreachable_pub)]
 
 mod disks_here;
+mod groups_here;
 mod healed;
 mod killed;
 
@@ -15,6 +16,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use disks_here::has_disks;
+use groups_here::has_groups;
 use healed::HealedAtTheEnd;
 use killed::Killed;
 use nix::sys::signal::{Signal, kill};
@@ -77,6 +79,31 @@ orders = "50/s"
 
 [network]
 back_end = "BACK_END"
+"#;
+
+/// Nodes in control groups of their own.
+const GROUPED: &str = r#"
+name = "grouped"
+hypothesis = "the tool is killed in the middle of it"
+
+[cluster]
+nodes = 3
+
+[phases]
+warm_up = "1s"
+faults = "20s"
+settle = "1s"
+
+[traffic]
+like = "ordinary"
+orders = "50/s"
+
+[[faults.random]]
+kind = "limit-cpu-leader"
+count = 8
+lasts_min = "1s"
+lasts_max = "1s"
+limit = { cpu = "10%" }
 "#;
 
 /// No node, and deaf: that its standard input closes is nothing to it.
@@ -261,6 +288,10 @@ impl Drill {
         Self::start(&SWITCHED.replace("BACK_END", back_end.name()), Some(program))
     }
 
+    fn of_groups(program: &str) -> Self {
+        Self::start(GROUPED, Some(program))
+    }
+
     fn start(scenario: &str, program: Option<&str>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().canonicalize().unwrap();
@@ -401,5 +432,45 @@ fn of_a_drill_in_namespaces_that_was_killed_with_its_watchdog_heal_leaves_nothin
             drill.heal();
         }
         assert_eq!(links(), before);
+    }
+}
+
+/// Of the run, wherever they are in the machine's trees.
+fn groups(run: &Path) -> usize {
+    scan(run).unwrap().iter().filter(|left| left.contains("the control group")).count()
+}
+
+#[test]
+fn of_a_drill_with_control_groups_that_was_killed_nothing_stays() {
+    if !has_groups(TOOL) {
+        return;
+    }
+    let mut drill = Drill::of_groups(DEAF);
+    until("three nodes are in their groups", || drill.is_up());
+    assert!(groups(&drill.run) >= 3, "{:?}", scan(&drill.run));
+    drill.tool.kill().unwrap();
+    drill.tool.wait().unwrap();
+    until("the watchdog is done", || watchdog_of(&drill.run).is_none());
+    assert_eq!(scan(&drill.run).unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn of_a_drill_with_control_groups_that_was_killed_with_its_watchdog_heal_leaves_nothing() {
+    if !has_groups(TOOL) {
+        return;
+    }
+    // With all there, and while groups are made and nodes started.
+    for after_ms in [None, Some(0), Some(2), Some(5), Some(15)] {
+        let mut drill = Drill::of_groups(if after_ms.is_none() { DEAF } else { HEARS });
+        match after_ms {
+            None => until("three nodes are in their groups", || drill.is_up()),
+            Some(after_ms) => {
+                until("it has begun", || !left(&drill.run).unwrap_or_default().is_empty());
+                std::thread::sleep(Duration::from_millis(after_ms));
+            }
+        }
+        drill.kill_both();
+        assert!(after_ms.is_some() || groups(&drill.run) >= 3);
+        drill.heal();
     }
 }

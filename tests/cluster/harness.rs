@@ -1,11 +1,13 @@
 //! Starts `stampede node` processes in a temporary folder, and ends them however the test ends.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::str::FromStr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -114,11 +116,16 @@ impl Cluster {
         for node in cluster.nodes() {
             cluster.until_started(node);
         }
-        assert!(cluster.stampede(&["init", "--name", "test"]).status.success());
-        until("a leader", || cluster.leader().is_some());
-        let opened = cluster.stampede(&["series", "open", "CPN", "--capacity", "1000000"]);
-        assert!(opened.status.success(), "{}", String::from_utf8_lossy(&opened.stderr));
+        cluster.form();
         cluster
+    }
+
+    /// Of nodes that were started: with a leader, and the series `CPN` of a million stamps.
+    pub(crate) fn form(&self) {
+        assert!(self.stampede(&["init", "--name", "test"]).status.success());
+        until("a leader", || self.leader().is_some());
+        let opened = self.stampede(&["series", "open", "CPN", "--capacity", "1000000"]);
+        assert!(opened.status.success(), "{}", String::from_utf8_lossy(&opened.stderr));
     }
 
     pub(crate) fn nodes(&self) -> Vec<u64> {
@@ -172,7 +179,12 @@ impl Cluster {
     }
 
     pub(crate) fn start(&mut self, node: u64) {
-        let child = self.command(node).spawn().unwrap();
+        self.start_in(node, &[]);
+    }
+
+    /// With these in its environment.
+    pub(crate) fn start_in(&mut self, node: u64, environment: &[(&str, &OsStr)]) {
+        let child = self.command(node).envs(environment.iter().copied()).spawn().unwrap();
         self.processes[index(node)] = Some(child);
     }
 
@@ -289,6 +301,11 @@ impl Cluster {
 
     /// What the node's metrics page has under a name without labels.
     pub(crate) fn figure(&self, node: u64, name: &str) -> Option<u64> {
+        self.measure(node, name)
+    }
+
+    /// The same, of any number, and with the labels that the name brings.
+    pub(crate) fn measure<T: FromStr>(&self, node: u64, name: &str) -> Option<T> {
         let (_, page) = self.http(node, "/metrics")?;
         let line = page.lines().find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ')))?;
         line.rsplit(' ').next()?.parse().ok()

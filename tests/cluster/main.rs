@@ -4,6 +4,8 @@
 mod harness;
 
 mod audit;
+#[cfg(all(target_os = "linux", feature = "drill-controls"))]
+mod clock;
 mod commands;
 mod damage;
 mod lifecycle;

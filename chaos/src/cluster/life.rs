@@ -108,6 +108,11 @@ impl Life {
         !matches!(self.process(), Process::Down(_))
     }
 
+    /// Of the process that runs.
+    pub(super) fn pid(&self) -> Option<u32> {
+        if let Process::Up { pid, .. } = self.process() { Some(pid) } else { None }
+    }
+
     pub(super) fn is_told_to_end(&self) -> bool {
         self.shared.told_to_end.load(Ordering::SeqCst)
     }

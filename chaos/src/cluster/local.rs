@@ -6,15 +6,16 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 use tokio::process::{Child, Command};
 use tokio::runtime::Handle;
 
-use super::life::{Exit, Life, Process};
+use super::life::{Exit, Life};
 use crate::disk::Disk;
 use crate::network::Namespace;
+use crate::resources::Group;
 use crate::undo::{Identity, Journal, Undo};
 
 /// Where a node's files are.
@@ -30,6 +31,8 @@ pub(super) struct Own {
     pub(super) disk: Option<Disk>,
     /// Where its processes are, if not in the machine's own network.
     pub(super) namespace: Option<Namespace>,
+    /// What its processes may take of the machine.
+    pub(super) group: Option<Group>,
 }
 
 pub(super) struct Local {
@@ -62,6 +65,9 @@ impl Local {
         let pid = child.id().context("the process ended while it was started")?;
         let undo = Undo::Kill(Identity::of(pid).context("the process ended while it was started")?);
         self.journal.will(&undo).context("writing the undo journal")?;
+        if let Some(group) = &self.own.group {
+            group.take_in(pid)?;
+        }
         life.has_begun(pid)?;
         tokio::spawn(wait_for_end(child, life.clone(), self.journal.clone(), undo));
         Ok(())
@@ -84,7 +90,7 @@ pub(super) fn end_by(life: &Life, signal: Signal) -> anyhow::Result<()> {
 /// # Errors
 /// It does not run.
 pub(super) fn send(life: &Life, signal: Signal) -> anyhow::Result<()> {
-    let Process::Up { pid, .. } = life.process() else { bail!("node {} does not run", life.node()) };
+    let pid = life.pid().with_context(|| format!("node {} does not run", life.node()))?;
     let pid = Pid::from_raw(i32::try_from(pid).context("a process id beyond 31 bits")?);
     nix::sys::signal::kill(pid, signal).with_context(|| format!("{signal} to node {}", life.node()))
 }

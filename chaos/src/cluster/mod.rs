@@ -31,6 +31,7 @@ use crate::network::{self, Door, Network};
 use crate::proto::admin::admin_service_client::AdminServiceClient;
 use crate::proto::admin::{GetStatusRequest, GetStatusResponse, InitRequest, NodeRole as WireRole};
 use crate::proto::drill::drill_service_client::DrillServiceClient;
+use crate::resources::Group;
 use crate::scenario::{BackEnd, Scenario};
 use crate::undo::{Confirmed, Journal};
 
@@ -96,6 +97,8 @@ pub struct Cluster {
     name: String,
     /// The nodes' program takes orders from a drill.
     are_controlled: bool,
+    /// Of nodes that the drill starts: while one is down, its ports are no other drill's.
+    _ports: Option<ports::Claim>,
     /// When the last hand on its pipe goes, it takes back what is left.
     _watchdog: Watchdog,
 }
@@ -115,11 +118,10 @@ impl Cluster {
         let root = folder.root().canonicalize()?;
         let journal = Journal::create(&root).context("making the undo journal")?;
         let watchdog = Watchdog::start(&binaries.tool, &root, None).context("starting the watchdog")?;
-        let members: Vec<config::Member> = ports::free(usize::from(scenario.cluster.nodes))?
-            .into_iter()
-            .zip(1..)
-            .map(|(ports, id)| config::Member { id, host: network::host(scenario.network.back_end, id), ports })
-            .collect();
+        let claim = ports::claim(scenario.cluster.nodes)?;
+        let host = |id| network::host(scenario.network.back_end, id);
+        let members: Vec<config::Member> =
+            claim.ports.iter().zip(1..).map(|(ports, id)| config::Member { id, host: host(id), ports: *ports }).collect();
         let network = match scenario.needs_network() {
             true => Some(make_network(scenario.network.back_end, &members, seed, &root, journal.clone()).await?),
             false => None,
@@ -141,16 +143,21 @@ impl Cluster {
                 false => None,
             };
             let data = disk.as_ref().map_or(directory.as_path(), Disk::at).join(config::DATA_DIRECTORY);
+            let group = match scenario.faults.need_groups() {
+                true => Some(Group::make(&root, member.id, journal.clone())?),
+                false => None,
+            };
             let text = config::node_file(member, &members, &dial, &data, &secrets, &scenario.cluster.config)?;
             let files = Files { config: directory.join("node.toml"), directory, data };
             std::fs::write(&files.config, text).with_context(|| format!("writing {}", files.config.display()))?;
-            let (address, own) = (member.address(Door::to(namespace.as_ref())), Own { disk, namespace });
+            let (address, own) = (member.address(Door::to(namespace.as_ref())), Own { disk, namespace, group });
             let local = Local { binary: binaries.node.clone(), files, own, journal: journal.clone() };
             nodes.push(Node::new(address, Control::Local(local), recorder.clone()));
         }
         let (gateways, name) = (GatewaySecrets::default(), "drill".to_owned());
         let are_controlled = scenario.faults.need_controls();
-        Ok(Self { nodes, network, links: None, serial_key, gateways, name, are_controlled, _watchdog: watchdog })
+        let (links, claim) = (None, Some(claim));
+        Ok(Self { nodes, network, links, serial_key, gateways, name, are_controlled, _ports: claim, _watchdog: watchdog })
     }
 
     /// Starts every node, makes a cluster of them, and waits for its first leader. Of nodes that run already: as far as that is not so.
@@ -263,6 +270,9 @@ impl Cluster {
                 }
                 disk.revive()?;
             }
+            if let Some(group) = node.group() {
+                group.lift()?;
+            }
             if node.is_running() {
                 node.resume().await?;
             } else {
@@ -313,6 +323,14 @@ impl Cluster {
         for disk in self.nodes.iter().filter_map(Node::disk) {
             // It is in the undo journal, and the heal at the end tries again, and says so.
             let _in_use = disk.unmount();
+        }
+    }
+
+    /// Removes the nodes' control groups. Their nodes must be gone.
+    pub fn release_groups(&self) {
+        for group in self.nodes.iter().filter_map(Node::group) {
+            // As with disks.
+            let _somebody_is_in_it = group.release();
         }
     }
 

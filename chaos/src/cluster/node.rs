@@ -11,17 +11,21 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use nix::sys::signal::Signal;
+use tonic::{Code, Status};
 
 use super::commands::Commands;
 use super::life::{Exit, Life, UnexpectedExit};
 use super::local::{self, Local};
 use super::{AdminClient, DrillClient, admin_client, ask_status, drill_client};
-use crate::client::NodeAddress;
+use crate::client::{NodeAddress, channel};
 use crate::disk::Disk;
 use crate::history::Recorder;
 use crate::limits;
 use crate::proto::admin::{GetStatusResponse, TriggerSnapshotRequest};
 use crate::proto::drill::{ArmCrashPointRequest, SetClockRequest};
+use crate::proto::v1::VerifySerialRequest;
+use crate::proto::v1::issuance_service_client::IssuanceServiceClient;
+use crate::resources::{Group, descriptors};
 use crate::scenario::CrashPoint;
 
 /// The environment's name for a crash point of the system.
@@ -219,6 +223,52 @@ impl Node {
     #[must_use]
     pub fn disk(&self) -> Option<&Disk> {
         self.local().ok()?.own.disk.as_ref()
+    }
+
+    /// Of its processes, if the scenario's faults need one.
+    #[must_use]
+    pub fn group(&self) -> Option<&Group> {
+        self.local().ok()?.own.group.as_ref()
+    }
+
+    /// It may open so many files and connections more than it has: the limit that was set for that; `None` if it does not run.
+    ///
+    /// # Errors
+    /// It is no process of the tool's own.
+    pub fn leave_descriptors(&self, spare: u32) -> anyhow::Result<Option<u64>> {
+        self.local()?;
+        // One that ends in this moment has none.
+        Ok(self.life.pid().and_then(|pid| descriptors::leave(pid, spare).ok()))
+    }
+
+    /// It has no descriptor left below its limit.
+    #[must_use]
+    pub fn is_short_of_descriptors(&self, limit: u64) -> bool {
+        self.life.pid().is_some_and(|pid| descriptors::are_gone(pid, limit).unwrap_or_default())
+    }
+
+    /// It may open as many as when it was started.
+    ///
+    /// # Errors
+    /// It is no process of the tool's own, or the system refuses.
+    pub fn lift_descriptors(&self) -> anyhow::Result<()> {
+        self.local()?;
+        match self.life.pid().map(descriptors::lift) {
+            Some(Err(error)) if self.is_running() => Err(error),
+            // With a process that has ended its limit went.
+            _ => Ok(()),
+        }
+    }
+
+    /// It answers operators and clients whom it has not heard before.
+    pub async fn answers_newcomers(&self) -> bool {
+        let NodeAddress { client, admin, door, .. } = &self.address;
+        let mut public = IssuanceServiceClient::new(channel(client, door));
+        // No serial at all: the answer is that.
+        let asked = tokio::time::timeout(limits::STATUS_DEADLINE, public.verify_serial(VerifySerialRequest::default()));
+        let is_answer = |status: &Status| status.code() == Code::InvalidArgument;
+        let (clients, operators) = tokio::join!(asked, ask_status(admin_client(admin, door)));
+        operators.is_some() && clients.is_ok_and(|answer| answer.as_ref().err().is_none_or(is_answer))
     }
 
     /// What comes now will end it, without a signal.

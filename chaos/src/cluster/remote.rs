@@ -42,6 +42,7 @@ impl Cluster {
             gateways: file.gateways.clone().unwrap_or_default(),
             name: file.name.clone(),
             are_controlled: false,
+            _ports: None,
             _watchdog: watchdog,
         })
     }

@@ -14,12 +14,13 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use nix::errno::Errno;
 use nix::fcntl::posix_fallocate;
 
 use crate::cluster::watchdog::Watchdog;
 use crate::limits;
+use crate::probe;
 use crate::undo::{self, Journal, Undo};
 
 pub use ioctl::thaw;
@@ -195,21 +196,12 @@ impl Disk {
 /// That it does not.
 pub fn probe(runs: &Path, tool: &Path) -> anyhow::Result<()> {
     ensure!(nix::unistd::geteuid().is_root(), "needs root");
-    std::fs::create_dir_all(runs).with_context(|| format!("making {}", runs.display()))?;
-    let folder = tempfile::Builder::new().prefix("probe-").tempdir_in(runs.canonicalize()?)?;
-    let journal = Journal::create(folder.path()).context("making the undo journal")?;
-    let watchdog = Watchdog::start(tool, folder.path(), None).context("starting the watchdog")?;
-    let tried = Disk::make(folder.path(), limits::PROBE_DISK_BYTES, journal, watchdog).and_then(|disk| {
+    probe::within(runs, tool, |folder, journal, watchdog| {
+        let disk = Disk::make(folder, limits::PROBE_DISK_BYTES, journal.clone(), watchdog.clone())?;
         disk.freeze(Duration::ZERO)?;
         disk.thaw()?;
         disk.cut_power()
-    });
-    let healed = undo::heal(folder.path(), Duration::ZERO, &undo::Confirmed::default())?;
-    if !healed.left.is_empty() {
-        // For `heal` to find.
-        bail!("left behind in {}: {}", folder.keep().display(), healed.left.join("; "));
-    }
-    tried
+    })
 }
 
 /// Whether it was mounted, and this unmounted it.

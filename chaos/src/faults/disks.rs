@@ -12,7 +12,7 @@ use crate::history::FaultStage;
 use crate::limits;
 
 /// The protocol's own: reading, writing or syncing a node's disk failed (`cluster-config/README.md`).
-const STORAGE_IO: i32 = 20;
+pub(super) const STORAGE_IO: i32 = 20;
 
 impl Strike<'_> {
     fn disk_of(&self, target: Target) -> anyhow::Result<(&Node, &Disk)> {

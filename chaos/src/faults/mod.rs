@@ -14,6 +14,7 @@ mod crashes;
 mod cuts;
 mod damage;
 mod disks;
+mod limited;
 mod margin;
 pub mod plan;
 mod schedule;
@@ -126,6 +127,9 @@ impl Strike<'_> {
             Hurt::InterruptsInstalls => self.interrupt_install(targets).await,
             Hurt::EndsHandovers => self.kill_in_handover(targets).await,
             Hurt::WrongsClocks => self.wrong_clocks(targets).await,
+            Hurt::LimitsCpu => self.limit_cpu(targets).await,
+            Hurt::LimitsMemory => self.limit_memory(targets, problems).await,
+            Hurt::LimitsDescriptors => self.limit_descriptors(targets, problems).await,
             Hurt::Cuts if self.cluster.links().is_some() => self.cut_by_commands(targets).await,
             Hurt::Cuts => self.change_network(targets, Passage::Cut, Hit::Cut).await,
             Hurt::Slows => self.change_network(targets, Passage::Impaired(self.fault.impairment()), Hit::Late).await,

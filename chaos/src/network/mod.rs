@@ -31,7 +31,7 @@ use anyhow::Context;
 use tokio::task::JoinSet;
 
 use crate::scenario::BackEnd;
-use crate::undo::{Journal, Undo};
+use crate::undo::{Journal, Undo, name_of};
 
 pub use door::Door;
 pub use namespace::Namespace;
@@ -194,16 +194,9 @@ fn directions(nodes: impl Iterator<Item = u16> + Clone) -> Vec<Direction> {
     pairs.filter(|(from, to)| from != to).collect()
 }
 
-/// Of the interfaces to the other nodes, in every namespace of the run; of fifteen characters, as the kernel allows.
-#[must_use]
-pub fn link_of(run: &Path) -> String {
-    let digest = blake3::hash(run.as_os_str().as_encoded_bytes()).to_hex();
-    format!("drill-{}", &digest[..9])
-}
-
 /// `run`: its folder, as the leftovers scan finds it.
 fn will_make(run: &Path, journal: &Journal) -> anyhow::Result<(String, Undo)> {
-    let link = link_of(&run.canonicalize().with_context(|| format!("finding {}", run.display()))?);
+    let link = name_of(&run.canonicalize().with_context(|| format!("finding {}", run.display()))?);
     let undo = Undo::Namespaces { link: link.clone() };
     journal.will(&undo).context("writing the undo journal")?;
     Ok((link, undo))
@@ -224,12 +217,6 @@ fn set_up(namespace: &Namespace, node: u16, link: &str) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_name_of_an_interface_is_the_runs_and_short_enough() {
-        let (one, other) = (link_of(Path::new("/runs/one")), link_of(Path::new("/runs/other")));
-        assert!(one != other && one.len() <= 15 && other.len() <= 15, "{one} {other}");
-    }
 
     #[test]
     fn nodes_are_next_to_each_other_and_no_two_at_one_address() {

@@ -132,6 +132,7 @@ pub fn run(options: &Options, interrupt: &Interrupt) -> anyhow::Result<(RunFolde
         };
         cluster.kill(limits::KILL_DEADLINE).await;
         cluster.release_disks();
+        cluster.release_groups();
         cluster.release_network();
         ended
     });

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CrashPoint, FaultKind, FaultsWhen, Hurt, Packets, Parameters, Span};
+use super::{CrashPoint, FaultKind, FaultsWhen, Hurt, Limit, Packets, Parameters, Span};
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
@@ -34,6 +34,18 @@ impl Faults {
             .any(|kind| matches!(kind.hurt(), Hurt::CutsPower | Hurt::StallsDisks | Hurt::FailsDisks | Hurt::FillsDisks))
     }
 
+    /// Each node must be in a control group that the tool made.
+    #[must_use]
+    pub fn need_groups(&self) -> bool {
+        self.kinds().any(|kind| matches!(kind.hurt(), Hurt::LimitsCpu | Hurt::LimitsMemory))
+    }
+
+    /// Another process' limit of descriptors must be the tool's to set.
+    #[must_use]
+    pub fn need_descriptors(&self) -> bool {
+        self.kinds().any(|kind| kind.hurt() == Hurt::LimitsDescriptors)
+    }
+
     /// The nodes' program must be one that a drill can control from within.
     #[must_use]
     pub fn need_controls(&self) -> bool {
@@ -60,6 +72,8 @@ pub struct RandomFaults {
     pub offset: Option<Span>,
     /// Of processes that end at a step of their work: which.
     pub point: Option<CrashPoint>,
+    /// Of processes that get less of the machine: how much.
+    pub limit: Option<Limit>,
     /// Of links that lose or change what they carry.
     pub packets: Option<Packets>,
 }
@@ -77,6 +91,8 @@ pub struct FaultAt {
     pub offset: Option<Span>,
     /// Of processes that end at a step of their work: which.
     pub point: Option<CrashPoint>,
+    /// Of processes that get less of the machine: how much.
+    pub limit: Option<Limit>,
     /// Picks among several possible targets: this modulo their number. Without it, drawn from the seed.
     pub choice: Option<u32>,
 }
@@ -84,14 +100,16 @@ pub struct FaultAt {
 impl RandomFaults {
     #[must_use]
     pub const fn parameters(&self) -> Parameters {
-        Parameters { delay: self.delay, packets: self.packets, offset: self.offset, point: self.point }
+        let Self { delay, packets, offset, point, limit, .. } = *self;
+        Parameters { delay, packets, offset, point, limit }
     }
 }
 
 impl FaultAt {
     #[must_use]
     pub const fn parameters(&self) -> Parameters {
-        Parameters { delay: self.delay, packets: self.packets, offset: self.offset, point: self.point }
+        let Self { delay, packets, offset, point, limit, .. } = *self;
+        Parameters { delay, packets, offset, point, limit }
     }
 }
 

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Hurt;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FaultKind {
@@ -70,75 +72,19 @@ pub enum FaultKind {
     CrashInstallFollower,
     /// SIGKILL to a leader that is handing its office over.
     KillHandover,
-}
-
-/// What a fault does, and how it is undone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Hurt {
-    /// Processes end, and are started again.
-    Ends,
-    /// Processes are stopped, and resumed.
-    Pauses,
-    /// Bytes between nodes are kept back, and sent on; or lost.
-    Cuts,
-    /// Bytes between nodes are delayed.
-    Slows,
-    /// Packets between nodes are lost.
-    LosesPackets,
-    /// Packets between nodes are changed.
-    CorruptsPackets,
-    /// Processes end with their disks' power, and are started on what the disks kept.
-    CutsPower,
-    /// Disks stand still, and go on.
-    StallsDisks,
-    /// Disks fail, and processes end by it; they are started when the disks are well.
-    FailsDisks,
-    /// Disks are full, and processes may end by it; they are started when there is room.
-    FillsDisks,
-    /// Clocks are wrong, and set right.
-    WrongsClocks,
-    /// Files are damaged while processes are down, and mended after processes have refused them.
-    Damages,
-    /// Processes end at a step of their work, and are started again.
-    Crashes,
-    /// Processes end at each step of one piece of work, and are started again.
-    InterruptsInstalls,
-    /// Processes end while they hand over, and are started again.
-    EndsHandovers,
-}
-
-/// By what means it hurts. Of one means, what undoes one fault would undo another that is still on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Means {
-    /// Ends processes, or the disks under them, and brings them back.
-    Processes,
-    Pauses,
-    Links,
-    Clocks,
-}
-
-impl Hurt {
-    #[must_use]
-    pub const fn means(self) -> Means {
-        match self {
-            Self::Ends
-            | Self::CutsPower
-            | Self::StallsDisks
-            | Self::FailsDisks
-            | Self::FillsDisks
-            | Self::Damages
-            | Self::Crashes
-            | Self::InterruptsInstalls
-            | Self::EndsHandovers => Means::Processes,
-            Self::WrongsClocks => Means::Clocks,
-            Self::Pauses => Means::Pauses,
-            Self::Cuts | Self::Slows | Self::LosesPackets | Self::CorruptsPackets => Means::Links,
-        }
-    }
+    /// The leader is given `limit` of a processor, whatever it wants to do.
+    LimitCpuLeader,
+    LimitCpuFollower,
+    /// The leader may have `limit` of memory: the kernel takes back what it can, and kills a process that wants more.
+    LimitMemoryLeader,
+    LimitMemoryFollower,
+    /// The leader may open `limit` descriptors more than it has, which somebody else takes by calling it.
+    LimitDescriptorsLeader,
+    LimitDescriptorsFollower,
 }
 
 impl FaultKind {
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 42] = [
         Self::KillLeader,
         Self::KillFollower,
         Self::KillAll,
@@ -175,6 +121,12 @@ impl FaultKind {
         Self::CrashFollower,
         Self::CrashInstallFollower,
         Self::KillHandover,
+        Self::LimitCpuLeader,
+        Self::LimitCpuFollower,
+        Self::LimitMemoryLeader,
+        Self::LimitMemoryFollower,
+        Self::LimitDescriptorsLeader,
+        Self::LimitDescriptorsFollower,
     ];
 
     #[must_use]
@@ -216,6 +168,12 @@ impl FaultKind {
             Self::CrashFollower => "crash-follower",
             Self::CrashInstallFollower => "crash-install-follower",
             Self::KillHandover => "kill-handover",
+            Self::LimitCpuLeader => "limit-cpu-leader",
+            Self::LimitCpuFollower => "limit-cpu-follower",
+            Self::LimitMemoryLeader => "limit-memory-leader",
+            Self::LimitMemoryFollower => "limit-memory-follower",
+            Self::LimitDescriptorsLeader => "limit-descriptors-leader",
+            Self::LimitDescriptorsFollower => "limit-descriptors-follower",
         }
     }
 
@@ -251,6 +209,9 @@ impl FaultKind {
             Self::CrashLeader | Self::CrashFollower => Hurt::Crashes,
             Self::CrashInstallFollower => Hurt::InterruptsInstalls,
             Self::KillHandover => Hurt::EndsHandovers,
+            Self::LimitCpuLeader | Self::LimitCpuFollower => Hurt::LimitsCpu,
+            Self::LimitMemoryLeader | Self::LimitMemoryFollower => Hurt::LimitsMemory,
+            Self::LimitDescriptorsLeader | Self::LimitDescriptorsFollower => Hurt::LimitsDescriptors,
         }
     }
 
@@ -280,7 +241,7 @@ impl FaultKind {
     pub const fn takes_away(self) -> bool {
         let is_of_links =
             matches!(self, Self::Bridge | Self::MajoritiesRing | Self::SlowLeader | Self::LossyLinks | Self::CorruptLinks);
-        !is_of_links && !matches!(self.hurt(), Hurt::WrongsClocks)
+        !is_of_links && !matches!(self.hurt(), Hurt::WrongsClocks | Hurt::LimitsCpu)
     }
 
     /// Whether the nodes that it does not take away have a majority that hears each other whoever else is gone.
@@ -311,7 +272,9 @@ impl FaultKind {
             | Self::PowerCutAll
             | Self::FailDiskLeader
             | Self::FillDiskLeader
-            | Self::CrashLeader => 1,
+            | Self::CrashLeader
+            | Self::LimitMemoryLeader
+            | Self::LimitDescriptorsLeader => 1,
             Self::KillFollower
             | Self::StopFollower
             | Self::PauseFollower
@@ -320,7 +283,10 @@ impl FaultKind {
             | Self::FailDiskFollower
             | Self::FillDiskFollower
             | Self::CrashFollower
-            | Self::KillHandover => 2,
+            | Self::KillHandover
+            | Self::LimitCpuFollower
+            | Self::LimitMemoryFollower
+            | Self::LimitDescriptorsFollower => 2,
             // Of two, neither half has a majority, and one clock is half of all. Of four, a ring of majorities is all but a mesh.
             Self::IsolateLeader
             | Self::IsolateFollower
@@ -338,6 +304,7 @@ impl FaultKind {
             | Self::FlipLogFollower
             | Self::FlipLedgerFollower
             | Self::CrashInstallFollower
+            | Self::LimitCpuLeader
             | Self::Bridge => 3,
             Self::MajoritiesRing => 5,
         }
@@ -363,7 +330,10 @@ impl FaultKind {
             | Self::ClockStrobeLeader
             | Self::ClockFastLeader
             | Self::CrashLeader
-            | Self::KillHandover => "leader",
+            | Self::KillHandover
+            | Self::LimitCpuLeader
+            | Self::LimitMemoryLeader
+            | Self::LimitDescriptorsLeader => "leader",
             Self::KillFollower
             | Self::StopFollower
             | Self::PauseFollower
@@ -376,7 +346,10 @@ impl FaultKind {
             | Self::FlipLogFollower
             | Self::FlipLedgerFollower
             | Self::CrashFollower
-            | Self::CrashInstallFollower => "follower",
+            | Self::CrashInstallFollower
+            | Self::LimitCpuFollower
+            | Self::LimitMemoryFollower
+            | Self::LimitDescriptorsFollower => "follower",
             Self::KillAll | Self::Bridge | Self::MajoritiesRing | Self::LossyLinks | Self::CorruptLinks | Self::PowerCutAll => {
                 ""
             }

@@ -9,7 +9,9 @@ mod check;
 mod crash_point;
 mod faults;
 mod guards;
+mod hurt;
 mod kinds;
+mod limit;
 mod network;
 mod parameters;
 mod traffic;
@@ -26,7 +28,9 @@ pub use arrivals::Arrivals;
 pub use crash_point::CrashPoint;
 pub use faults::{FaultAt, Faults, RandomFaults, Required};
 pub use guards::{Guards, MoneyAtRisk};
-pub use kinds::{FaultKind, Hurt, Means};
+pub use hurt::{Hurt, Means};
+pub use kinds::FaultKind;
+pub use limit::Limit;
 pub use network::{BackEnd, Network, Packets};
 pub use parameters::Parameters;
 pub(crate) use traffic::merge;
@@ -38,7 +42,7 @@ use crate::history::{Bounds, RequiredFault};
 use crate::limits;
 
 /// Scenarios that come with the tool: name and text.
-pub const BUILT_IN: [(&str, &str); 30] = [
+pub const BUILT_IN: [(&str, &str); 33] = [
     ("bit-flips", include_str!("../../scenarios/bit-flips.toml")),
     ("bridge", include_str!("../../scenarios/bridge.toml")),
     ("casn2024-leader-kill", include_str!("../../scenarios/casn2024-leader-kill.toml")),
@@ -54,6 +58,9 @@ pub const BUILT_IN: [(&str, &str); 30] = [
     ("isolate-leader-switch", include_str!("../../scenarios/isolate-leader-switch.toml")),
     ("kill-handover", include_str!("../../scenarios/kill-handover.toml")),
     ("leader-kill", include_str!("../../scenarios/leader-kill.toml")),
+    ("limit-cpu", include_str!("../../scenarios/limit-cpu.toml")),
+    ("limit-descriptors", include_str!("../../scenarios/limit-descriptors.toml")),
+    ("limit-memory", include_str!("../../scenarios/limit-memory.toml")),
     ("lossy-links", include_str!("../../scenarios/lossy-links.toml")),
     ("majorities-ring", include_str!("../../scenarios/majorities-ring.toml")),
     ("overload-3x", include_str!("../../scenarios/overload-3x.toml")),
@@ -78,6 +85,9 @@ pub struct Scenario {
     pub name: String,
     /// What the run is expected to show.
     pub hypothesis: String,
+    /// It needs the whole machine, and `suite` runs nothing beside it.
+    #[serde(default)]
+    pub alone: bool,
     pub cluster: Cluster,
     pub phases: Phases,
     #[serde(deserialize_with = "traffic::whole")]
@@ -297,6 +307,32 @@ mod tests {
             ("majorities-ring", "", "needs a cluster of 5"),
         ] {
             let error = with(kind, more).expect_err(kind);
+            assert!(error.contains(told), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_limit_is_of_what_its_fault_limits() {
+        let with = |kind: &str, limit: &str| {
+            let fault = format!("[[faults.at]]\nkind = \"{kind}\"\nat = \"1s\"\nlasts = \"1s\"\n{limit}\n[required]");
+            Scenario::parse(&smoke_with("[required]", &fault)).map_err(|error| format!("{error:#}"))
+        };
+        let (cpu, memory, descriptors) =
+            ("limit = { cpu = \"10%\" }", "limit = { memory = \"32MiB\" }", "limit = { descriptors = 4 }");
+        assert!(with("limit-cpu-leader", cpu).is_ok_and(|one| one.faults.need_groups() && !one.faults.need_descriptors()));
+        assert!(with("limit-memory-follower", memory).is_ok_and(|one| one.faults.need_groups()));
+        assert!(with("limit-descriptors-leader", descriptors).is_ok_and(|one| one.faults.need_descriptors()));
+        for (kind, limit, told) in [
+            ("limit-cpu-leader", "", "limit-cpu-leader needs a value for limit"),
+            ("kill-leader", cpu, "kill-leader has no limit"),
+            ("limit-cpu-leader", memory, "limit-cpu-leader has no limit.memory"),
+            ("limit-memory-leader", descriptors, "limit-memory-leader has no limit.descriptors"),
+            ("limit-cpu-follower", "limit = { cpu = \"0.5%\" }", "faults.at.limit.cpu must be 1% to 100%, is 0.5%"),
+            ("limit-memory-leader", "limit = { memory = \"4KiB\" }", "faults.at.limit.memory (bytes) must be 1048576 to"),
+            ("limit-descriptors-leader", "limit = { descriptors = 257 }", "faults.at.limit.descriptors must be 0 to 256"),
+            ("limit-cpu-leader", "limit = { disk = \"10%\" }", "unknown variant `disk`"),
+        ] {
+            let error = with(kind, limit).expect_err(kind);
             assert!(error.contains(told), "{error}");
         }
     }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{CrashPoint, Packets, Span};
+use super::{CrashPoint, Limit, Packets, Span};
 
 /// Each is of some kinds alone, and those need it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
@@ -16,4 +16,6 @@ pub struct Parameters {
     pub offset: Option<Span>,
     /// Of processes that end at a step of their work: which.
     pub point: Option<CrashPoint>,
+    /// Of processes that get less of the machine: how much.
+    pub limit: Option<Limit>,
 }

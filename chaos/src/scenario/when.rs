@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CrashPoint, FaultKind, Packets, Parameters, Span};
+use super::{CrashPoint, FaultKind, Limit, Packets, Parameters, Span};
 use crate::proto::admin::{GetStatusResponse, Member};
 
 /// A condition, and the faults that fire when it is true. These may overlap; those of two conditions never do.
@@ -69,12 +69,14 @@ pub struct FaultWhen {
     pub packets: Option<Packets>,
     pub offset: Option<Span>,
     pub point: Option<CrashPoint>,
+    pub limit: Option<Limit>,
 }
 
 impl FaultWhen {
     #[must_use]
     pub const fn parameters(&self) -> Parameters {
-        Parameters { delay: self.delay, packets: self.packets, offset: self.offset, point: self.point }
+        let Self { delay, packets, offset, point, limit, .. } = *self;
+        Parameters { delay, packets, offset, point, limit }
     }
 }
 
@@ -207,6 +209,7 @@ mod tests {
             packets: None,
             offset: None,
             point: None,
+            limit: None,
         };
         let faults = vec![fault(0, 2_000), fault(300, 100), fault(300, 500)];
         let when = FaultsWhen { times: 1, required: 1, within: None, apart: Span::default(), state: State::default(), faults };

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use crate::faults::plan::{Plan, PlannedFault};
 use crate::limits;
-use crate::scenario::{FaultAt, FaultKind, FaultWhen, Faults, Scenario, Span};
+use crate::scenario::{FaultAt, FaultKind, FaultWhen, Faults, Parameters, Scenario, Span};
 
 const SMALLEST: &str = "-smallest";
 
@@ -86,14 +86,16 @@ impl Pieces {
 }
 
 fn fault_at(fault: &PlannedFault) -> FaultAt {
+    let Parameters { delay, packets, offset, point, limit } = fault.parameters;
     FaultAt {
         kind: fault.kind,
         at: Span::from_millis(fault.at_ms),
         lasts: Span::from_millis(fault.lasts_ms),
-        delay: fault.parameters.delay,
-        packets: fault.parameters.packets,
-        offset: fault.parameters.offset,
-        point: fault.parameters.point,
+        delay,
+        packets,
+        offset,
+        point,
+        limit,
         choice: Some(fault.choice),
     }
 }

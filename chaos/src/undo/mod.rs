@@ -19,17 +19,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::disk;
 use crate::limits;
+use crate::resources;
 
 pub use journal::{Journal, has_journal, is_at_work, left, unreadable};
 pub use process::{Identity, lives};
 pub use recall::{Confirmed, Recall};
+pub(crate) use scan::mount_table;
 pub use scan::{is_mounted, scan};
 
 /// Between two tries.
 const LOOK_PAUSE: Duration = Duration::from_millis(50);
 
 /// In the order in which it must be done: who writes to a frozen file system cannot be killed, a file system in use cannot be
-/// unmounted, and a network namespace goes with the last who is in it.
+/// unmounted, a network namespace goes with the last who is in it, and a control group is removed when nobody is.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Undo {
@@ -43,6 +45,10 @@ pub enum Undo {
     /// With this interface.
     Namespaces {
         link: String,
+    },
+    /// Of processors and memory.
+    Group {
+        at: PathBuf,
     },
     /// By a command, of nodes that the tool did not start.
     Recall(Recall),
@@ -62,6 +68,7 @@ impl Undo {
             Self::Thaw { at } => Ok(disk::thaw(at).map(|()| true)?),
             Self::Unmount { at } => disk::unmount(at),
             Self::Namespaces { link } => namespace::wait_empty(link, limits::KILL_DEADLINE).map(|()| false),
+            Self::Group { at } => resources::remove_of(folder, at),
             Self::Recall(recall) => {
                 recall.carry_out()?;
                 // Unlike the others it is not seen whether it still must be done: once is enough.
@@ -79,9 +86,18 @@ impl std::fmt::Display for Undo {
             Self::Kill(process) => write!(f, "process {}", process.pid),
             Self::Unmount { at } => write!(f, "the mount {}", at.display()),
             Self::Namespaces { link } => write!(f, "the network namespaces with {link}"),
+            Self::Group { at } => write!(f, "the control group {}", at.display()),
             Self::Recall(recall) => write!(f, "{}", recall.what),
         }
     }
+}
+
+/// What is made on the machine for a run is called so, if it has no path in the run's folder: of fifteen characters, as the kernel allows
+/// for an interface.
+#[must_use]
+pub fn name_of(run: &Path) -> String {
+    let digest = blake3::hash(run.as_os_str().as_encoded_bytes()).to_hex();
+    format!("drill-{}", &digest[..9])
 }
 
 /// What was found to be taken back, and what of it is left.
@@ -156,6 +172,12 @@ mod tests {
 
     fn sleep_in(folder: &Path) -> Child {
         Command::new("sleep").arg("600").current_dir(folder).stdin(Stdio::null()).spawn().unwrap()
+    }
+
+    #[test]
+    fn what_is_made_for_a_run_has_a_name_of_its_own_that_is_short_enough_for_an_interface() {
+        let (one, other) = (name_of(Path::new("/runs/one")), name_of(Path::new("/runs/other")));
+        assert!(one != other && one.len() <= 15 && other.len() <= 15, "{one} {other}");
     }
 
     #[test]
@@ -247,8 +269,9 @@ mod tests {
         let at = PathBuf::from("/run");
         let kill = Undo::Kill(Identity { pid: 7, started: None });
         let (unmount, namespaces) = (Undo::Unmount { at: at.clone() }, Undo::Namespaces { link: "drill".into() });
-        let mut undos = [namespaces.clone(), unmount.clone(), kill.clone(), Undo::Thaw { at: at.clone() }];
+        let (group, thaw) = (Undo::Group { at: at.clone() }, Undo::Thaw { at });
+        let mut undos = [group.clone(), namespaces.clone(), unmount.clone(), kill.clone(), thaw.clone()];
         undos.sort();
-        assert_eq!(undos, [Undo::Thaw { at }, kill, unmount, namespaces]);
+        assert_eq!(undos, [thaw, kill, unmount, namespaces, group]);
     }
 }

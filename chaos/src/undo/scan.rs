@@ -1,5 +1,5 @@
-//! What the machine itself shows of a run: mounts and loop devices of its files, processes that name them, network namespaces in
-//! which somebody is. (In one in which nobody is nothing can be seen any more, and its end is the kernel's.)
+//! What the machine itself shows of a run: mounts and loop devices of its files, processes that name them, control groups that are
+//! called after it, network namespaces in which somebody is. (In one in which nobody is nothing can be seen any more, and its end is the kernel's.)
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -7,8 +7,8 @@ use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use super::namespace;
-use crate::network::link_of;
+use super::{name_of, namespace};
+use crate::resources;
 
 /// What is there of the run in `folder`. The watchdog, which ends by itself, is not counted.
 ///
@@ -24,9 +24,10 @@ pub fn scan(folder: &Path) -> io::Result<Vec<String>> {
     let loops = loop_files()?.into_iter().filter(|file| file.starts_with(&folder));
     let loops = loops.map(|file| format!("the loop device of {}", file.display()));
     let processes = processes_of(&folder)?.into_iter().map(|pid| format!("process {pid}"));
-    let namespaces = namespace::within(&link_of(&folder))?;
+    let namespaces = namespace::within(&name_of(&folder))?;
     let namespaces = namespaces.into_iter().map(|pid| format!("the network namespace of process {pid}"));
-    Ok(mounts.chain(loops).chain(processes).chain(namespaces).collect())
+    let groups = resources::groups_of(&folder)?.into_iter().map(|at| format!("the control group {}", at.display()));
+    Ok(mounts.chain(loops).chain(processes).chain(namespaces).chain(groups).collect())
 }
 
 /// # Errors
@@ -40,12 +41,34 @@ fn or_nothing_elsewhere<T>(found: io::Result<T>, nothing: T) -> io::Result<T> {
     if cfg!(target_os = "linux") { found } else { Ok(nothing) }
 }
 
-/// Mount points of this process' namespace.
 fn mounts() -> io::Result<Vec<PathBuf>> {
+    Ok(mount_table()?.into_iter().map(|mount| mount.at).collect())
+}
+
+/// One line of this process' namespace of mounts.
+pub(crate) struct Mount {
+    pub(crate) at: PathBuf,
+    /// What of the file system is there.
+    pub(crate) root: PathBuf,
+    pub(crate) kind: String,
+    /// Of the file system.
+    pub(crate) options: String,
+}
+
+/// # Errors
+/// The machine does not tell.
+pub(crate) fn mount_table() -> io::Result<Vec<Mount>> {
     let table = or_nothing_elsewhere(fs::read("/proc/self/mountinfo"), Vec::new())?;
-    // Field 5 (proc_pid_mountinfo(5)).
-    let at = |line: &[u8]| line.split(|byte| *byte == b' ').nth(4).map(|at| path(unescaped(at)));
-    Ok(table.split(|byte| *byte == b'\n').filter_map(at).collect())
+    Ok(table.split(|byte| *byte == b'\n').filter_map(mount).collect())
+}
+
+/// proc_pid_mountinfo(5): root and mount point are fields 4 and 5, type and options stand behind a hyphen.
+fn mount(line: &[u8]) -> Option<Mount> {
+    let mut words = line.split(|byte| *byte == b' ').map(unescaped);
+    let (root, at) = (path(words.nth(3)?), path(words.next()?));
+    let mut behind = words.skip_while(|word| word != b"-").skip(1);
+    let mut text = |nth| behind.nth(nth).map(|word| String::from_utf8_lossy(&word).into_owned());
+    Some(Mount { at, root, kind: text(0)?, options: text(1)? })
 }
 
 fn path(bytes: Vec<u8>) -> PathBuf {
@@ -108,11 +131,12 @@ fn names(folder: &Path, command_line: &[u8]) -> bool {
     command_line.split(|byte| *byte == 0).any(|word| Path::new(OsStr::from_bytes(word)).starts_with(folder))
 }
 
-/// It names the folder, works in it, or is in a network namespace of the run.
+/// It names the folder, works in it, or is in a network namespace or a control group of the run.
 pub(super) fn is_of(folder: &Path, pid: u32) -> bool {
     names(folder, &command_line(pid))
+        || resources::is_in_a_group_of(folder, pid)
         || fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|at| at.starts_with(folder))
-        || namespace::sees(pid, &link_of(folder))
+        || namespace::sees(pid, &name_of(folder))
 }
 
 #[cfg(test)]
@@ -122,6 +146,15 @@ mod tests {
     #[test]
     fn a_mount_point_is_found_whatever_its_name() {
         assert_eq!(unescaped(br"/a\040b\011c\012d\134e/\377\09"), b"/a b\tc\nd\\e/\xff\\09");
+    }
+
+    #[test]
+    fn a_line_of_the_table_of_mounts_says_what_is_mounted_where() {
+        let line = br"36 35 98:0 /mnt1 /mnt\0402 rw,noatime master:1 shared:3 - cgroup cgroup rw,cpu,cpuacct";
+        let Mount { at, root, kind, options } = mount(line).unwrap();
+        assert_eq!((at, root), (PathBuf::from("/mnt 2"), PathBuf::from("/mnt1")));
+        assert_eq!((kind.as_str(), options.as_str()), ("cgroup", "rw,cpu,cpuacct"));
+        assert!(mount(b"").is_none() && mount(b"36 35 98:0 / / rw").is_none());
     }
 
     #[test]

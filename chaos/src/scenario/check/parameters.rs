@@ -6,7 +6,7 @@ use anyhow::{bail, ensure};
 
 use super::{span_within, within};
 use crate::limits;
-use crate::scenario::{BackEnd, FaultKind, Hurt, Packets, Parameters, Scenario, Share, Size};
+use crate::scenario::{BackEnd, FaultKind, Hurt, Limit, Packets, Parameters, Scenario, Share, Size};
 
 enum Has {
     Never,
@@ -25,6 +25,7 @@ pub(super) fn check(key: &str, scenario: &Scenario, kind: FaultKind, told: &Para
         ("packets", told.packets.is_some(), packets),
         ("offset", told.offset.is_some(), always_of(Hurt::WrongsClocks)),
         ("point", told.point.is_some(), always_of(Hurt::Crashes)),
+        ("limit", told.limit.is_some(), if is_limit(hurt) { Has::Always } else { Has::Never }),
     ] {
         match (has, is_told) {
             (Has::Always, false) => bail!("{key}: {name} needs a value for {parameter}"),
@@ -39,7 +40,36 @@ pub(super) fn check(key: &str, scenario: &Scenario, kind: FaultKind, told: &Para
             span_within(&format!("{key}.{parameter}"), value, Duration::from_millis(1), max)?;
         }
     }
+    if let Some(limit) = told.limit {
+        check_limit(key, kind, limit)?;
+    }
     told.packets.map_or(Ok(()), |packets| check_packets(key, kind, &packets))
+}
+
+const fn is_limit(hurt: Hurt) -> bool {
+    matches!(hurt, Hurt::LimitsCpu | Hurt::LimitsMemory | Hurt::LimitsDescriptors)
+}
+
+fn check_limit(key: &str, kind: FaultKind, limit: Limit) -> anyhow::Result<()> {
+    let name = match limit.hurt() {
+        Hurt::LimitsCpu => "cpu",
+        Hurt::LimitsMemory => "memory",
+        _ => "descriptors",
+    };
+    ensure!(limit.hurt() == kind.hurt(), "{key}: {} has no limit.{name}", kind.name());
+    let key = format!("{key}.limit.{name}");
+    match limit {
+        Limit::Cpu(share) => {
+            let min = limits::CPU_SHARE_MIN;
+            ensure!(share >= min, "{key} must be {min} to 100%, is {share}");
+            Ok(())
+        }
+        Limit::Memory(size) => {
+            let name = format!("{key} (bytes)");
+            within(&name, size.bytes(), limits::MEMORY_BYTES_MIN, limits::MEMORY_BYTES_MAX)
+        }
+        Limit::Descriptors(count) => within(&key, count, 0, limits::DESCRIPTORS_SPARE_MAX),
+    }
 }
 
 const fn hits_packets(hurt: Hurt) -> bool {
