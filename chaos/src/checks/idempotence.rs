@@ -1,5 +1,7 @@
 //! V8 and V17: however often something was asked or told, it happened once.
 
+use smallvec::SmallVec;
+
 use crate::hash::Map;
 
 use super::{Case, Evidence, Finding};
@@ -43,10 +45,12 @@ impl<'a> NaturalId<'a> {
     }
 }
 
-/// Every write by its id, in the order of their calls.
+/// Every write by its id, in the order of their calls: mostly one or two.
+pub type Groups<'a> = Map<NaturalId<'a>, SmallVec<[&'a Op; 2]>>;
+
 #[must_use]
-pub fn groups(ops: &[Op]) -> Map<NaturalId<'_>, Vec<&Op>> {
-    let mut groups: Map<_, Vec<_>> = Map::with_capacity_and_hasher(ops.len() / 2, Default::default());
+pub fn groups(ops: &[Op]) -> Groups<'_> {
+    let mut groups: Groups<'_> = Map::with_capacity_and_hasher(ops.len() / 2, Default::default());
     for op in ops {
         if let Some(id) = NaturalId::of(&op.invoke.request) {
             groups.entry(id).or_default().push(op);

@@ -4,6 +4,8 @@
 use std::io;
 use std::path::Path;
 
+use smallvec::SmallVec;
+
 use super::Evidence;
 use super::call::{Answered, Op};
 use super::links::Links;
@@ -104,7 +106,7 @@ impl<'a> Calls<'a> {
         let nth = u32::try_from(self.lot_of.len()).expect("fewer calls than numbers");
         self.nth_of[at] = nth;
         self.lot_of.push(0);
-        self.open.insert(nth, Op { nth, invoke, answers: Vec::new() });
+        self.open.insert(nth, Op { nth, invoke, answers: SmallVec::new() });
     }
 
     /// Where in `nth_of` an op stands; `None` if this cannot be one's number.

@@ -2,7 +2,6 @@
 //! known of an order need not hold all orders at once. What belongs to no order is in the first lot.
 
 use std::io;
-use std::sync::Arc;
 
 use super::call::{Answered, Op};
 use super::scans::{ScanRecords, Scanned};
@@ -71,7 +70,7 @@ pub struct Expiry {
 #[derive(Debug)]
 pub enum Modelled {
     Order(OrderId, Order),
-    Payment(Arc<PaymentName>, Payment),
+    Payment(PaymentName, Payment),
     Refund(PaymentName, Refund),
 }
 
@@ -93,7 +92,7 @@ coded_enum! {
 #[derive(Debug, Default)]
 pub struct ModelRecords {
     pub orders: Map<OrderId, Order>,
-    pub payments: Map<Arc<PaymentName>, Payment>,
+    pub payments: Map<PaymentName, Payment>,
     pub refunds: Map<PaymentName, Refund>,
 }
 
@@ -124,7 +123,8 @@ impl Lot {
         for part in parts {
             part.read(number, |piece| lot.take(piece, &mut late))?;
         }
-        lot.ops.sort_unstable_by_key(|op| op.nth);
+        // (An op is large: by its key, each is moved once.)
+        lot.ops.sort_by_cached_key(|op| op.nth);
         for (nth, answer) in late {
             if let Ok(at) = lot.ops.binary_search_by_key(&nth, |op| op.nth) {
                 lot.ops[at].answers.push(answer);
