@@ -106,6 +106,8 @@ pub struct Lot {
     pub provider: Vec<ProviderEvent>,
     /// In the order of the log.
     pub commands: Vec<Command>,
+    /// Which of them stands where.
+    at: Map<Place, usize>,
     pub expired: Map<OrderId, Expiry>,
     /// By node; of replicas with the same records, one.
     pub scans: Map<u16, ScanRecords>,
@@ -123,6 +125,7 @@ impl Lot {
         for part in parts {
             part.read(number, |piece| lot.take(piece, &mut late))?;
         }
+        lot.at = lot.commands.iter().enumerate().map(|(at, command)| (command.place, at)).collect();
         // (An op is large: by its key, each is moved once.)
         lot.ops.sort_by_cached_key(|op| op.nth);
         for (nth, answer) in late {
@@ -151,8 +154,7 @@ impl Lot {
     /// What stands at a place, if it is the lot's.
     #[must_use]
     pub fn at(&self, place: Place) -> Option<&Command> {
-        let at = self.commands.binary_search_by_key(&place, |command| command.place).ok()?;
-        Some(&self.commands[at])
+        self.at.get(&place).map(|at| &self.commands[*at])
     }
 }
 

@@ -3,6 +3,7 @@
 //!
 //! What is missing or damaged is kept as such: the checks that need it say *inconclusive*, none takes it for empty.
 
+mod ahead;
 mod call;
 mod calls;
 pub mod links;
@@ -20,6 +21,7 @@ use crate::hash::{Map, Set};
 use crate::history::{FaultEvent, Phase, ProcessEvent, RunFacts, RunFolder, SeriesCode, StatusSample, Text};
 use crate::model::Log;
 
+pub use ahead::ahead;
 pub use call::{Answered, Op};
 pub use links::Links;
 pub use lots::{Command, Expiry, Lot, ModelRecords, Modelled, Page, Piece};

@@ -51,7 +51,8 @@ pub enum Record {
     Fault(FaultEvent),
     Process(ProcessEvent),
     Provider(ProviderEvent),
-    Status(StatusSample),
+    /// (Boxed: it is twice as large as the next.)
+    Status(Box<StatusSample>),
     /// A state digest that a node reported for a log index.
     Digest {
         at_ns: u64,
