@@ -2,6 +2,10 @@
 //! payment that nobody charged; each pay-out is a settled refund of the same amount and name, and no refund is settled that was
 //! not paid out, or paid out twice.
 
+use std::cell::LazyCell;
+
+use smallvec::SmallVec;
+
 use super::idempotence::NaturalId;
 use super::{Case, Finding};
 use crate::evidence::Op;
@@ -31,20 +35,20 @@ pub fn provider_and_ledger_agree(case: &Case) -> Finding {
 fn charged_is_recorded(case: &Case, charges: &Map<&PaymentName, &ProviderEvent>, finding: &mut Finding) {
     let mut undelivered = 0;
     for (name, charge) in charges {
-        let calls = case.groups.get(&NaturalId::Payment(name)).map_or(&[][..], Vec::as_slice);
-        let accepted: Vec<(u64, u64)> = calls.iter().filter_map(|op| Some((accepted_at(op)?, op.id()))).collect();
-        let ops: Vec<u64> = accepted.iter().map(|(_, op)| *op).collect();
+        let calls = case.groups.get(&NaturalId::Payment(name)).map_or(&[][..], SmallVec::as_slice);
+        let accepted = || calls.iter().filter_map(|op| Some((accepted_at(op)?, op.id())));
+        let ops = || accepted().map(|(_, op)| op).collect::<Vec<u64>>();
         for (node, scan, records) in case.scans() {
             finding.checked += 1;
             let (id, index) = (&name.payment_id, Some(scan.header.applied_index));
             match records.payments.get(*name) {
                 Some(seen) if (seen.order, seen.amount_idr) == (charge.order, charge.amount_idr) => {}
-                Some(seen) => finding.violated(&ops, index, || {
+                Some(seen) => finding.violated(&ops(), index, || {
                     format!("node {node}: payment {id} was charged as {}, {} is recorded", charge.amount_idr, seen.amount_idr)
                 }),
-                None if accepted.is_empty() => undelivered += 1,
-                None if accepted.iter().any(|(log_index, _)| *log_index <= scan.header.applied_index) => {
-                    finding.violated(&ops, index, || {
+                None if accepted().next().is_none() => undelivered += 1,
+                None if accepted().any(|(log_index, _)| log_index <= scan.header.applied_index) => {
+                    finding.violated(&ops(), index, || {
                         format!("node {node}: payment {id} of {} was charged and accepted, and is not there", charge.amount_idr)
                     });
                 }
@@ -57,7 +61,8 @@ fn charged_is_recorded(case: &Case, charges: &Map<&PaymentName, &ProviderEvent>,
 }
 
 fn recorded_is_charged(case: &Case, charges: &Map<&PaymentName, &ProviderEvent>, finding: &mut Finding) {
-    let noticed: Set<&PaymentName> = case.lot.provider.iter().map(|event| &event.payment).collect();
+    let noticed: LazyCell<Set<&PaymentName>, _> =
+        LazyCell::new(|| case.lot.provider.iter().map(|event| &event.payment).collect());
     let mut uncharged = 0;
     for (node, scan, records) in case.scans() {
         for name in records.payments.keys().filter(|name| !charges.contains_key(*name)) {
@@ -104,7 +109,7 @@ fn paid_out_is_settled(case: &Case, paid_out: &PaidOut, finding: &mut Finding) {
             if is_behind && !is_settled {
                 continue;
             }
-            let calls = case.groups.get(&NaturalId::Settlement(name)).map_or(&[][..], Vec::as_slice);
+            let calls = case.groups.get(&NaturalId::Settlement(name)).map_or(&[][..], SmallVec::as_slice);
             let accepted: Vec<u64> = calls.iter().filter(|op| accepted_at(op).is_some()).map(|op| op.id()).collect();
             match records.refunds.get(*name) {
                 None => finding.violated(&accepted, index, || {

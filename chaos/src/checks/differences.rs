@@ -21,7 +21,7 @@ pub fn order_difference(id: OrderId, model: &Order, seen: &OrderSeen) -> Option<
         ("settled", model.settled.map(|settled| settled.place) == seen.settled),
         ("settled_at_ms", model.settled.map_or(0, |settled| settled.at_ms) == seen.settled_at_ms),
         ("serials", issued.map(|issued| (model.series, issued.first_number, model.quantity)) == serials),
-        ("paid_by", issued.map(|issued| &*issued.paid_by) == seen.paid_by.as_ref()),
+        ("paid_by", issued.map(|issued| &issued.paid_by) == seen.paid_by.as_ref()),
         ("issued_at_ms", issued.map_or(0, |issued| issued.at_ms) == seen.issued_at_ms),
         ("stamped", issued.map_or(0, |issued| issued.documents.len()) == seen.stamped as usize),
     ];

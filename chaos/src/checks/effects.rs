@@ -35,15 +35,15 @@ fn commands_have_a_cause(case: &Case, finding: &mut Finding) {
     for Command { place, request, reply } in &case.lot.commands {
         let place = *place;
         let Some(id) = NaturalId::of(request) else { continue };
-        let group = case.groups.get(&id).into_iter().flatten().copied();
-        let same = group.filter(|op| op.invoke.request == *request);
+        let group = || case.groups.get(&id).into_iter().flatten().copied();
+        let same = || group().filter(|op| op.invoke.request == *request);
         // (Nobody's word but the gateway's may cause anything.)
-        let (forged, calls): (Vec<&Op>, Vec<&Op>) = same.partition(|op| op.invoke.purpose == Purpose::Forged);
+        let is_forged = |op: &&Op| op.invoke.purpose == Purpose::Forged;
         let has_effect = !reply.replayed && reply.answer.has_effect();
         finding.checked += 1;
         // A replay or a refusal changes nothing: it need not be owned up to, but somebody must have sent it.
         let is_cause = if has_effect { may_have_caused } else { came_in_time };
-        if calls.iter().any(|op| is_cause(op, place, case.reach)) {
+        if same().any(|op| !is_forged(&op) && is_cause(op, place, case.reach)) {
             continue;
         }
         // What was answered from this place or from above it was called before that: the history has it. Above, the call
@@ -52,6 +52,7 @@ fn commands_have_a_cause(case: &Case, finding: &mut Finding) {
             unexplained += 1;
             continue;
         }
+        let (forged, calls): (Vec<&Op>, Vec<&Op>) = same().partition(is_forged);
         let ops: Vec<u64> = calls.iter().chain(&forged).map(|op| op.id()).collect();
         finding.violated(&ops, Some(place.log_index), || match calls.iter().find_map(|op| denied(op)) {
             Some(text) if has_effect => format!("the effect at {place} comes from a call that was answered: {text}"),

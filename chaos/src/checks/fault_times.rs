@@ -209,6 +209,8 @@ pub fn by_kind(times: &[FaultTimes]) -> Vec<KindTimes> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use smallvec::smallvec;
+
     use crate::evidence::{Answered, Moment, Op};
     use crate::history::{
         Bounds, FaultEvent, Invoke, OpId, Outcome, Place, ProcessEvent, ProcessStep, Purpose, Receipt, Request, RunFacts,
@@ -220,7 +222,7 @@ mod tests {
         let (at_ns, request) = (sent_ms * MS, Request::CancelOrder { order: [0; 16] });
         let purpose = Purpose::Traffic;
         let invoke = Invoke { op: OpId(sent_ms), at_ns, intended_ns: at_ns, session: 1, node: 1, purpose, batch: 0, request };
-        Moment::of(&Op { nth: 0, invoke, answers: vec![Answered { at_ns: ended_ms * MS, outcome, is_late: false }] })
+        Moment::of(&Op { nth: 0, invoke, answers: smallvec![Answered { at_ns: ended_ms * MS, outcome, is_late: false }] })
     }
 
     fn times(evidence: &Evidence) -> Vec<FaultTimes> {

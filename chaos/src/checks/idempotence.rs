@@ -1,5 +1,7 @@
 //! V8 and V17: however often something was asked or told, it happened once.
 
+use smallvec::SmallVec;
+
 use crate::hash::Map;
 
 use super::{Case, Evidence, Finding};
@@ -43,10 +45,12 @@ impl<'a> NaturalId<'a> {
     }
 }
 
-/// Every write by its id, in the order of their calls.
+/// Every write by its id, in the order of their calls: mostly one or two.
+pub type Groups<'a> = Map<NaturalId<'a>, SmallVec<[&'a Op; 2]>>;
+
 #[must_use]
-pub fn groups(ops: &[Op]) -> Map<NaturalId<'_>, Vec<&Op>> {
-    let mut groups: Map<_, Vec<_>> = Map::with_capacity_and_hasher(ops.len() / 2, Default::default());
+pub fn groups(ops: &[Op]) -> Groups<'_> {
+    let mut groups: Groups<'_> = Map::with_capacity_and_hasher(ops.len() / 2, Default::default());
     for op in ops {
         if let Some(id) = NaturalId::of(&op.invoke.request) {
             groups.entry(id).or_default().push(op);
@@ -55,14 +59,12 @@ pub fn groups(ops: &[Op]) -> Map<NaturalId<'_>, Vec<&Op>> {
     groups
 }
 
-fn writes<'a>(group: &[&'a Op]) -> Vec<(&'a Op, &'a Written)> {
+fn writes<'a>(group: &[&'a Op]) -> impl Iterator<Item = (&'a Op, &'a Written)> {
     let answers = group.iter().flat_map(|op| op.answers.iter().map(move |answer| (*op, answer)));
-    answers
-        .filter_map(|(op, answer)| match &answer.outcome {
-            Outcome::Written(written) => Some((op, written)),
-            _ => None,
-        })
-        .collect()
+    answers.filter_map(|(op, answer)| match &answer.outcome {
+        Outcome::Written(written) => Some((op, written)),
+        _ => None,
+    })
 }
 
 /// Equal but for `replayed`, the term of who answered, and printed codes that only one of them has: an answer to a batch may lack
@@ -85,9 +87,9 @@ fn same_answer(one: &Written, two: &Written) -> bool {
 pub fn same_id_same_answer(case: &Case) -> Finding {
     let mut finding = same_id_finding();
     for group in case.groups.values() {
-        let writes = writes(group);
-        let Some((first_op, first)) = writes.first() else { continue };
-        for (op, written) in &writes[1..] {
+        let mut answered = writes(group);
+        let Some((first_op, first)) = answered.next() else { continue };
+        for (op, written) in answered {
             finding.checked += 1;
             let index = Some(written.receipt.place.log_index);
             if op.invoke.request != first_op.invoke.request {
@@ -101,10 +103,10 @@ pub fn same_id_same_answer(case: &Case) -> Finding {
         }
         finding.checked += group.iter().filter(|op| is_refused_body(op, first_op)).count() as u64;
         // Late answers are of the same call, so count calls, not answers.
-        let mut originals: Vec<u64> =
-            writes.iter().filter(|(_, written)| !written.receipt.replayed).map(|(op, _)| op.id()).collect();
-        originals.dedup();
-        if originals.len() > 1 {
+        let originals = || writes(group).filter(|(_, written)| !written.receipt.replayed).map(|(op, _)| op.id());
+        if originals().any(|op| Some(op) != originals().next()) {
+            let mut originals: Vec<u64> = originals().collect();
+            originals.dedup();
             let index = Some(first.receipt.place.log_index);
             finding
                 .violated(&originals, index, || format!("{} calls with one id say that they were the first", originals.len()));
@@ -142,9 +144,9 @@ pub fn one_effect_a_notice(case: &Case) -> Finding {
                 finding.violated(&[op.id()], None, || "a notice was accepted that the gateway did not sign".into());
             }
         }
-        let writes = writes(group);
-        let Some((first_op, first)) = writes.first() else { continue };
-        for (op, written) in &writes[1..] {
+        let mut answered = writes(group);
+        let Some((first_op, first)) = answered.next() else { continue };
+        for (op, written) in answered {
             if op.invoke.request != first_op.invoke.request {
                 continue;
             }
@@ -157,7 +159,7 @@ pub fn one_effect_a_notice(case: &Case) -> Finding {
             }
         }
         // Accepted is what stands in the committed log, as this notice and no other.
-        for (op, written) in &writes {
+        for (op, written) in writes(group) {
             let log = &case.evidence.log;
             let place = written.receipt.place;
             if log.hole.is_some() || place.log_index > log.last_index() {

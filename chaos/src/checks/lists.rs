@@ -38,8 +38,8 @@ pub(super) fn payments_fault(ledger: &Ledger, list: &PaymentList, shown: &[Payme
     // Few payments are owed back: who asks for those alone need not wait for all.
     let page = if list.states.is_empty() || list.states.contains(&PaymentState::Applied) {
         let recorded = within(&ledger.payments, list.recorded, |payment| payment.recorded_at_ms);
-        let wanted = recorded.iter().filter(|(name, payment)| is_wanted(name, payment, ledger.refunds.get(&***name)));
-        Page::new(wanted.map(|(name, _)| &**name), shown_names, list.page_size, has_more)
+        let wanted = recorded.iter().filter(|(name, payment)| is_wanted(name, payment, ledger.refunds.get(*name)));
+        Page::new(wanted.map(|(name, _)| name), shown_names, list.page_size, has_more)
     } else {
         let wanted = ledger.refunds.iter().filter(|(name, refund)| is_wanted(name, &ledger.payments[*name], Some(refund)));
         Page::new(wanted.map(|(name, _)| name), shown_names, list.page_size, has_more)

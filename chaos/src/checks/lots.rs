@@ -6,15 +6,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::failures_2024::Counts;
 use super::reach::Reach;
+use super::idempotence::Groups;
 use super::serials::{Claim, Sighting};
 use super::{Evidence, Finding};
 use super::{
-    NaturalId, accounting, books, clocks, durability, effects, failures_2024, idempotence, issued_or_refunded, money, raft,
+    accounting, books, clocks, durability, effects, failures_2024, idempotence, issued_or_refunded, money, raft,
     serials, sessions, timeline, unknowns, witness,
 };
 use crate::evidence::lots::LOTS_AT_ONCE;
-use crate::evidence::{Lot, ModelRecords, Moment, Op, Parts, Scan, ScanRecords};
-use crate::hash::Map;
+use crate::evidence::{Lot, ModelRecords, Moment, Parts, Scan, ScanRecords};
 use crate::serial_code::SerialCodes;
 
 /// A lot, ready to be judged.
@@ -23,8 +23,7 @@ pub struct Case<'a> {
     pub reach: &'a Reach,
     pub codes: &'a SerialCodes,
     pub lot: &'a Lot,
-    /// Every write by what it is idempotent by, in the order of their calls.
-    pub groups: Map<NaturalId<'a>, Vec<&'a Op>>,
+    pub groups: Groups<'a>,
     /// Every moment at which a serial was shown, in the order of series and number.
     pub sightings: Vec<Sighting>,
     /// What a replica or the model holds of a lot that it holds nothing of.

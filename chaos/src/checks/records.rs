@@ -1,6 +1,5 @@
 //! The records of a scan, each compared with what the model holds after the same log index.
 
-use std::borrow::Borrow;
 use std::hash::Hash;
 
 use super::differences::{order_difference, payment_difference, policy_difference, refund_difference};
@@ -72,8 +71,8 @@ fn order_difference_of(id: &OrderId, model: &Order, seen: &OrderSeen) -> Option<
 }
 
 /// Both ways: nothing is there that is not in the log, and nothing is in the log that is not there.
-fn compare_kind<K: Eq + Hash, B: Borrow<K> + Eq + Hash, M, S>(
-    model: &Map<B, M>,
+fn compare_kind<K: Eq + Hash, M, S>(
+    model: &Map<K, M>,
     seen: &Map<K, S>,
     difference: impl Fn(&K, &M, &S) -> Option<&'static str>,
     name: impl Fn(&K) -> String,
@@ -89,7 +88,7 @@ fn compare_kind<K: Eq + Hash, B: Borrow<K> + Eq + Hash, M, S>(
             }
         }
     }
-    for key in model.keys().map(Borrow::borrow).filter(|key| !seen.contains_key(*key)) {
+    for key in model.keys().filter(|key| !seen.contains_key(*key)) {
         fault(format!("{} is in the log and not there", name(key)));
     }
 }

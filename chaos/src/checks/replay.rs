@@ -10,12 +10,14 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use super::watched::Watch;
 use super::{Finding, reads, records};
 use crate::evidence::reads::ReadAt;
-use crate::evidence::{Command, Evidence, Expiry, Links, Modelled, Parts, Piece, Scratch, Sorted, Sorter};
+use crate::evidence::{Command, Evidence, Expiry, Links, Modelled, Parts, Piece, Scratch, Sorted, Sorter, ahead};
 use crate::hash::Map;
 use crate::history::{LedgerTotals, OrderId, Place, Request};
-use crate::model::{Answer, Ledger, LoggedCommand, Reply};
+use crate::model::{Answer, Entry, Ledger, LoggedCommand, Reply};
 use crate::serial_code::SerialCodes;
 
+/// Entries that are read ahead at once: each may hold a thousand commands.
+const ENTRIES_AT_ONCE: usize = 32;
 /// Entries that wait to be handed out: the model goes on meanwhile.
 const HANDED_MAX: usize = 256;
 /// Records of the model that are handed out at once.
@@ -71,7 +73,8 @@ impl Replay {
         let (handed, taken) = sync_channel(HANDED_MAX);
         let (replay, sorted) = std::thread::scope(|scope| {
             let hand_out = scope.spawn(move || hand_out(taken, links, commands, Watch::open(events)));
-            let replay = Self::execute(evidence, reads, codes, &handed);
+            let entries = evidence.log.read_entries().map(|entries| ahead(scope, ENTRIES_AT_ONCE, entries));
+            let replay = entries.and_then(|entries| Self::execute(evidence, entries, reads, codes, &handed));
             drop(handed);
             (replay, hand_out.join().expect("it does not panic"))
         });
@@ -82,6 +85,7 @@ impl Replay {
 
     fn execute(
         evidence: &Evidence,
+        entries: impl Iterator<Item = io::Result<(u64, Entry)>>,
         reads: &mut crate::evidence::Reads,
         codes: &SerialCodes,
         handed: &SyncSender<Handed>,
@@ -92,7 +96,7 @@ impl Replay {
         let sampled = evidence.statuses.iter().map(|sample| sample.applied_index);
         let scanned: BTreeSet<u64> = evidence.scans.values().map(|scan| scan.header.applied_index).collect();
         let wanted: BTreeSet<u64> = sampled.chain(scanned.iter().copied()).collect();
-        for entry in log.read_entries()? {
+        for entry in entries {
             let (log_index, entry) = entry?;
             while let Some(read) = reads.next_below(log_index)? {
                 replay.check_read(&ledger, &read, codes);

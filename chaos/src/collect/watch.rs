@@ -37,7 +37,7 @@ pub async fn watch_node(
 /// The history can no longer be written.
 pub async fn sample_status(node: &Node, recorder: &Recorder) -> Result<(), HistoryClosed> {
     match node.status().await {
-        Some(status) => recorder.record(Record::Status(sample(node.id(), &status, recorder.now_ns()))),
+        Some(status) => recorder.record(Record::Status(Box::new(sample(node.id(), &status, recorder.now_ns())))),
         None => Ok(()),
     }
 }

@@ -1,5 +1,7 @@
 //! One call, whole.
 
+use smallvec::SmallVec;
+
 use crate::history::coded::{Coded, Decoded, coded_struct};
 use crate::history::{Invoke, Outcome};
 
@@ -9,7 +11,8 @@ pub struct Op {
     /// Among all calls of the run, in the order in which they were made.
     pub nth: u32,
     pub invoke: Invoke,
-    pub answers: Vec<Answered>,
+    /// Nearly always one.
+    pub answers: SmallVec<[Answered; 1]>,
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -4,7 +4,10 @@
 use std::io;
 use std::path::Path;
 
+use smallvec::SmallVec;
+
 use super::Evidence;
+use super::ahead::ahead;
 use super::call::{Answered, Op};
 use super::links::Links;
 use super::lots::{Page, Piece};
@@ -19,6 +22,8 @@ use crate::limits;
 
 /// Ops are numbered from 1 without a gap, but for those that a torn history lacks.
 const NUMBERS_LOST_MAX: usize = 1 << 20;
+/// Records that are read ahead at once.
+const RECORDS_AT_ONCE: usize = 1_024;
 /// Of no call.
 const NOBODY: u32 = u32::MAX;
 
@@ -57,13 +62,15 @@ impl<'a> Calls<'a> {
                 return Ok(());
             }
         };
-        for record in reader {
-            match record {
-                Ok(record) => self.take(record)?,
-                Err(cause) => self.evidence.gaps.push(cause.to_string()),
+        std::thread::scope(|scope| {
+            for record in ahead(scope, RECORDS_AT_ONCE, reader) {
+                match record {
+                    Ok(record) => self.take(record)?,
+                    Err(cause) => self.evidence.gaps.push(cause.to_string()),
+                }
             }
-        }
-        self.finish()
+            self.finish()
+        })
     }
 
     fn take(&mut self, record: Record) -> io::Result<()> {
@@ -78,7 +85,7 @@ impl<'a> Calls<'a> {
             }
             Record::Fault(event) => self.evidence.faults.push(event),
             Record::Process(event) => self.evidence.processes.push(event),
-            Record::Status(sample) => self.evidence.statuses.push(sample),
+            Record::Status(sample) => self.evidence.statuses.push(*sample),
             Record::Digest { node, log_index, digest, .. } => self.evidence.digests.push((node, log_index, digest)),
             Record::Phase { at_ns, phase } => self.evidence.phases.push((at_ns, phase)),
         }
@@ -104,7 +111,7 @@ impl<'a> Calls<'a> {
         let nth = u32::try_from(self.lot_of.len()).expect("fewer calls than numbers");
         self.nth_of[at] = nth;
         self.lot_of.push(0);
-        self.open.insert(nth, Op { nth, invoke, answers: Vec::new() });
+        self.open.insert(nth, Op { nth, invoke, answers: SmallVec::new() });
     }
 
     /// Where in `nth_of` an op stands; `None` if this cannot be one's number.

@@ -3,10 +3,12 @@
 //! An order is anywhere, by its hash, and its payments are with it. Where calls name one payment with two orders, these orders are
 //! judged together, in the first lot.
 
-use std::hash::{Hash, Hasher};
+use std::hash::{BuildHasher, Hash};
 use std::path::Path;
 
-use crate::hash::{Map, Mixer, Set};
+use rustc_hash::FxBuildHasher;
+
+use crate::hash::{Map, Set};
 use crate::history::{HistoryReader, OrderId, PaymentName, Request};
 
 #[derive(Debug, Default)]
@@ -81,7 +83,5 @@ impl Links {
 }
 
 fn hash(value: &impl Hash) -> u64 {
-    let mut mixer = Mixer::default();
-    value.hash(&mut mixer);
-    mixer.finish()
+    FxBuildHasher.hash_one(value)
 }

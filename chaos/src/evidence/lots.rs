@@ -2,7 +2,6 @@
 //! known of an order need not hold all orders at once. What belongs to no order is in the first lot.
 
 use std::io;
-use std::sync::Arc;
 
 use super::call::{Answered, Op};
 use super::scans::{ScanRecords, Scanned};
@@ -71,7 +70,7 @@ pub struct Expiry {
 #[derive(Debug)]
 pub enum Modelled {
     Order(OrderId, Order),
-    Payment(Arc<PaymentName>, Payment),
+    Payment(PaymentName, Payment),
     Refund(PaymentName, Refund),
 }
 
@@ -93,7 +92,7 @@ coded_enum! {
 #[derive(Debug, Default)]
 pub struct ModelRecords {
     pub orders: Map<OrderId, Order>,
-    pub payments: Map<Arc<PaymentName>, Payment>,
+    pub payments: Map<PaymentName, Payment>,
     pub refunds: Map<PaymentName, Refund>,
 }
 
@@ -107,6 +106,8 @@ pub struct Lot {
     pub provider: Vec<ProviderEvent>,
     /// In the order of the log.
     pub commands: Vec<Command>,
+    /// Which of them stands where.
+    at: Map<Place, usize>,
     pub expired: Map<OrderId, Expiry>,
     /// By node; of replicas with the same records, one.
     pub scans: Map<u16, ScanRecords>,
@@ -124,7 +125,9 @@ impl Lot {
         for part in parts {
             part.read(number, |piece| lot.take(piece, &mut late))?;
         }
-        lot.ops.sort_unstable_by_key(|op| op.nth);
+        lot.at = lot.commands.iter().enumerate().map(|(at, command)| (command.place, at)).collect();
+        // (An op is large: by its key, each is moved once.)
+        lot.ops.sort_by_cached_key(|op| op.nth);
         for (nth, answer) in late {
             if let Ok(at) = lot.ops.binary_search_by_key(&nth, |op| op.nth) {
                 lot.ops[at].answers.push(answer);
@@ -151,8 +154,7 @@ impl Lot {
     /// What stands at a place, if it is the lot's.
     #[must_use]
     pub fn at(&self, place: Place) -> Option<&Command> {
-        let at = self.commands.binary_search_by_key(&place, |command| command.place).ok()?;
-        Some(&self.commands[at])
+        self.at.get(&place).map(|at| &self.commands[*at])
     }
 }
 

@@ -3,6 +3,7 @@
 //!
 //! What is missing or damaged is kept as such: the checks that need it say *inconclusive*, none takes it for empty.
 
+mod ahead;
 mod call;
 mod calls;
 pub mod links;
@@ -18,8 +19,9 @@ use std::io;
 
 use crate::hash::{Map, Set};
 use crate::history::{FaultEvent, Phase, ProcessEvent, RunFacts, RunFolder, SeriesCode, StatusSample, Text};
-use crate::model::{Log, last_exported};
+use crate::model::Log;
 
+pub use ahead::ahead;
 pub use call::{Answered, Op};
 pub use links::Links;
 pub use lots::{Command, Expiry, Lot, ModelRecords, Modelled, Page, Piece};
@@ -77,7 +79,7 @@ pub struct Parts {
 }
 
 impl Evidence {
-    /// Reads the calls on one thread, and log and scans on another: the two are of a size.
+    /// Two files at once: what calls say of payments beside the log, then, sorted by that, the calls beside the scans.
     ///
     /// # Errors
     /// `run.json` cannot be read, or what is sorted cannot be written: nothing can be judged.
@@ -87,22 +89,18 @@ impl Evidence {
         let lots = lots::lots_of(std::fs::metadata(folder.history()).map_or(0, |file| file.len()));
         let mut calls = Sorter::create(scratch, "calls", lots)?;
         let mut scanned = Sorter::create(scratch, "scans", lots)?;
-        let nodes = evidence.facts.nodes.clone();
-        let (links, last_index) = std::thread::scope(|scope| {
-            let last_index = scope.spawn(|| last_exported(&folder.log()));
-            let links = Links::read(&folder.history(), lots);
-            (links, last_index.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-        });
-        let mut reads = Shelves::create(scratch, last_index)?;
-        let (log, scans) = std::thread::scope(|scope| {
-            let beside = scope.spawn(|| {
-                let log = Log::read(&folder.log(), scratch.path().join("log"));
-                (log, Scans::read(folder, &nodes, &links, &mut scanned))
-            });
-            Calls::new(&mut evidence, &links, &mut calls, &mut reads).read(&folder.history())?;
-            Ok::<_, io::Error>(beside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-        })?;
+        let (links, log) = beside(
+            || Links::read(&folder.history(), lots),
+            || Log::read(&folder.log(), scratch.path().join("log")),
+        );
         evidence.log = log.unwrap_or_else(|cause| Log::unreadable(format!("log.bin: {cause}")));
+        let nodes = evidence.facts.nodes.clone();
+        let mut reads = Shelves::create(scratch, evidence.log.last_index())?;
+        let (read, scans) = beside(
+            || Calls::new(&mut evidence, &links, &mut calls, &mut reads).read(&folder.history()),
+            || Scans::read(folder, &nodes, &links, &mut scanned),
+        );
+        read?;
         evidence.gaps.extend(evidence.log.hole.clone());
         evidence.gaps.extend(scans.gaps);
         evidence.scans = scans.of_nodes;
@@ -120,4 +118,12 @@ impl Evidence {
     pub fn phase_start(&self, wanted: Phase) -> Option<u64> {
         self.phases.iter().find(|(_, phase)| *phase == wanted).map(|(at_ns, _)| *at_ns)
     }
+}
+
+/// Does the one here and the other on a thread of its own.
+fn beside<A, B: Send>(here: impl FnOnce() -> A, there: impl FnOnce() -> B + Send) -> (A, B) {
+    std::thread::scope(|scope| {
+        let there = scope.spawn(there);
+        (here(), there.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    })
 }

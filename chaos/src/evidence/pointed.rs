@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
+use smallvec::SmallVec;
+
 use super::{Answered, Op};
 use crate::checks::Finding;
 use crate::history::{HistoryReader, Outcome, Place, Record, RunFolder};
@@ -39,7 +41,7 @@ fn read_ops(folder: &RunFolder, wanted: &BTreeSet<u64>) -> io::Result<BTreeMap<u
     for record in history.map_while(Result::ok) {
         let (answer, is_late) = match record {
             Record::Invoke(invoke) if wanted.contains(&invoke.op.0) => {
-                ops.insert(invoke.op.0, Op { nth: 0, invoke, answers: Vec::new() });
+                ops.insert(invoke.op.0, Op { nth: 0, invoke, answers: SmallVec::new() });
                 continue;
             }
             Record::Return(answer) => (answer, false),

@@ -200,7 +200,7 @@ mod tests {
         };
         let exited = ProcessStep::Exited { code: None, signal: Some(9) };
         let mut records = a_paid_order().to_vec();
-        records.push(Record::Status(status));
+        records.push(Record::Status(Box::new(status)));
         records.push(Record::Process(ProcessEvent { at_ns: u64::MAX, node: 3, step: exited }));
         records.push(Record::Return(Return { op: OpId(9), at_ns: 5, outcome: a_page_of_refunds() }));
         for record in records {

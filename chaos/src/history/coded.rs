@@ -2,9 +2,14 @@
 //!
 //! Every read is bounded by its input: what does not decode is damage, never a default.
 
-use std::sync::Arc;
+use smallvec::SmallVec;
 
 use super::record::Text;
+
+/// Seven bits a byte.
+const INTEGER_BYTES_MAX: usize = 10;
+/// Values for which a list makes room before they are there: a damaged count must run out of bytes, not of memory.
+const ROOM_MAX: usize = 64;
 
 /// The value is damaged, or of a newer format: what was expected there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,15 +34,16 @@ impl Coded for u64 {
     }
 
     fn get(input: &mut &[u8]) -> Decoded<Self> {
-        let mut value = 0;
-        for shift in (0..64).step_by(7) {
-            let byte = u8::get(input)?;
-            let bits = u64::from(byte & 0x7f);
-            if shift == 63 && bits > 1 {
+        let (bytes, mut value) = (*input, 0);
+        for (at, &byte) in bytes.iter().enumerate().take(INTEGER_BYTES_MAX) {
+            let bits = Self::from(byte & 0x7f);
+            // Of the last byte, one bit is left.
+            if at + 1 == INTEGER_BYTES_MAX && bits > 1 {
                 break;
             }
-            value |= bits << shift;
+            value |= bits << (7 * at);
             if byte & 0x80 == 0 {
+                *input = &bytes[at + 1..];
                 return Ok(value);
             }
         }
@@ -150,15 +156,33 @@ impl<T: Coded> Coded for Option<T> {
 
 impl<T: Coded> Coded for Vec<T> {
     fn put(&self, out: &mut Vec<u8>) {
-        (self.len() as u64).put(out);
-        self.iter().for_each(|one| one.put(out));
+        put_all(self, out);
     }
 
     fn get(input: &mut &[u8]) -> Decoded<Self> {
         let count = u64::get(input)?;
-        // One by one: a damaged count runs out of bytes, not of memory.
-        (0..count).map(|_| T::get(input)).collect()
+        let mut values = Self::with_capacity(usize::try_from(count).map_or(ROOM_MAX, |count| count.min(ROOM_MAX)));
+        for _ in 0..count {
+            values.push(T::get(input)?);
+        }
+        Ok(values)
     }
+}
+
+/// As a list.
+impl<T: Coded, const N: usize> Coded for SmallVec<[T; N]> {
+    fn put(&self, out: &mut Vec<u8>) {
+        put_all(self, out);
+    }
+
+    fn get(input: &mut &[u8]) -> Decoded<Self> {
+        (0..u64::get(input)?).map(|_| T::get(input)).collect()
+    }
+}
+
+fn put_all<T: Coded>(values: &[T], out: &mut Vec<u8>) {
+    (values.len() as u64).put(out);
+    values.iter().for_each(|value| value.put(out));
 }
 
 macro_rules! coded_tuple {
@@ -178,16 +202,6 @@ macro_rules! coded_tuple {
 }
 coded_tuple!(A, B);
 coded_tuple!(A, B, C);
-
-impl<T: Coded> Coded for Arc<T> {
-    fn put(&self, out: &mut Vec<u8>) {
-        (**self).put(out);
-    }
-
-    fn get(input: &mut &[u8]) -> Decoded<Self> {
-        T::get(input).map(Self::new)
-    }
-}
 
 impl<T: Coded> Coded for Box<T> {
     fn put(&self, out: &mut Vec<u8>) {

@@ -3,12 +3,14 @@
 //! A record holds what was sent and what was answered, not what it meant: a time-out is [`Outcome::Unknown`], never a
 //! failure. Times are nanoseconds of the tool's one monotonic clock since the start of the run.
 
+use ecow::EcoString;
+
 use super::cluster::{FaultEvent, Phase, ProcessEvent, StatusSample};
 use super::lists::{OrderList, PaymentList};
 use super::seen::{OrderSeen, PaymentOutcome, PaymentSeen, PolicySeen, RefundSeen, SerialsSeen};
 
-/// Short text, kept whole.
-pub type Text = Box<str>;
+/// Short text, kept whole: names, reasons, codes.
+pub type Text = EcoString;
 /// A UUID's bytes.
 pub type OrderId = [u8; 16];
 /// Three ASCII characters.
@@ -49,7 +51,8 @@ pub enum Record {
     Fault(FaultEvent),
     Process(ProcessEvent),
     Provider(ProviderEvent),
-    Status(StatusSample),
+    /// (Boxed: it is twice as large as the next.)
+    Status(Box<StatusSample>),
     /// A state digest that a node reported for a log index.
     Digest {
         at_ns: u64,

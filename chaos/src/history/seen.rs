@@ -145,14 +145,16 @@ pub struct CodesSeen {
 
 impl CodesSeen {
     pub fn of<'a>(codes: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut codes = codes.into_iter().peekable();
+        // Most answers show none, and a hasher is large.
+        if codes.peek().is_none() {
+            return Self::default();
+        }
         let mut hasher = blake3::Hasher::new();
         let mut count = 0;
         for code in codes {
             hasher.update(code.as_bytes()).update(b"\n");
             count += 1;
-        }
-        if count == 0 {
-            return Self::default();
         }
         let mut first = [0; 8];
         first.copy_from_slice(&hasher.finalize().as_bytes()[..8]);

@@ -22,7 +22,7 @@ impl Ledger {
             return refused(place, "ORDER_NOT_ISSUED", vec![]);
         };
         if let (OrderState::Voided, Some(voided)) = (order.state, order.settled) {
-            let refund_idr = self.refunds[&**paid_by].amount_idr;
+            let refund_idr = self.refunds[paid_by].amount_idr;
             return replay(voided.place, Answer::Voided { refund_idr });
         }
         if !documents.is_empty() {

@@ -1,7 +1,6 @@
 //! State and rules. Refusals stand in the order of the protocol file; the first that applies is the answer.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use super::log::LoggedCommand;
 use super::reply::{Answer, Reply, differing, executed, refused, replay};
@@ -62,7 +61,7 @@ pub struct Order {
 #[derive(Debug, Clone)]
 pub struct Issued {
     pub first_number: u64,
-    pub paid_by: Arc<PaymentName>,
+    pub paid_by: PaymentName,
     pub at_ms: i64,
     /// The n-th is on the n-th stamp.
     pub documents: Vec<(Digest, Settled)>,
@@ -105,7 +104,7 @@ pub struct Ledger {
     pub series: Map<SeriesCode, Series>,
     /// In the order of time, as payments are.
     pub orders: Table<OrderId, Order>,
-    pub payments: Table<Arc<PaymentName>, Payment>,
+    pub payments: Table<PaymentName, Payment>,
     /// Of every payment that issued nothing, or whose stamps were voided.
     pub refunds: Map<PaymentName, Refund>,
     /// Not settled, oldest first. (A command makes one refund due at most.)
@@ -238,9 +237,8 @@ impl Ledger {
             };
         }
         let outcome = self.payment_outcome(id, amount_idr);
-        let kept_name = Arc::new(name.clone());
         let serials = (outcome == PaymentOutcome::Applied).then(|| {
-            self.issue(place, id, Arc::clone(&kept_name));
+            self.issue(place, id, name.clone());
             self.serials(id)
         });
         self.totals.received_idr += amount_idr;
@@ -253,7 +251,7 @@ impl Ledger {
             self.owe(place, name, id, amount_idr, reason);
         }
         let payment = Payment { order: id, amount_idr, outcome, recorded: place, recorded_at_ms: self.now_ms };
-        self.payments.insert(kept_name, payment);
+        self.payments.insert(name.clone(), payment);
         executed(place, Answer::Recorded { outcome, serials })
     }
 
@@ -270,7 +268,7 @@ impl Ledger {
         }
     }
 
-    fn issue(&mut self, place: Place, id: OrderId, paid_by: Arc<PaymentName>) {
+    fn issue(&mut self, place: Place, id: OrderId, paid_by: PaymentName) {
         let (code, quantity) = self.leave_state(id, OrderState::Issued, place);
         self.totals.orders_issued += 1;
         self.totals.serials_issued += u64::from(quantity);

@@ -58,20 +58,6 @@ pub struct Outline {
     fingerprint: [u8; 16],
 }
 
-/// Of an exported entry: the rest is skipped.
-#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
-struct IndexOnly {
-    #[prost(uint64, tag = "1")]
-    log_index: u64,
-}
-
-/// The highest index of an exported log, as far as it can be read; 0 if there is none.
-#[must_use]
-pub fn last_exported(exported: &Path) -> u64 {
-    let Ok(entries) = DelimitedReader::<IndexOnly>::open(exported) else { return 0 };
-    entries.map_while(Result::ok).map(|entry| entry.log_index).max().unwrap_or_default()
-}
-
 impl Log {
     /// The commands go to the file `commands`.
     ///

@@ -12,5 +12,5 @@ mod reply;
 
 pub use event::{event_of, expired};
 pub use ledger::{Issued, Ledger, Order, Payment, Policy, Refund, Series, Settled};
-pub use log::{Entry, Log, LoggedCommand, Outline, last_exported, order_id, order_text, series_code, series_text};
+pub use log::{Entry, Log, LoggedCommand, Outline, order_id, order_text, series_code, series_text};
 pub use reply::{Answer, Reply};

@@ -70,7 +70,7 @@ fn ops(run: &Run) -> Vec<Op> {
     for record in &run.records {
         match record {
             Record::Invoke(invoke) => {
-                ops.push(Op { nth: u32::try_from(ops.len()).unwrap(), invoke: invoke.clone(), answers: Vec::new() });
+                ops.push(Op { nth: u32::try_from(ops.len()).unwrap(), invoke: invoke.clone(), answers: Default::default() });
             }
             Record::Return(Return { op, at_ns, outcome }) => {
                 let op = ops.iter_mut().rfind(|there| there.invoke.op == *op).unwrap();

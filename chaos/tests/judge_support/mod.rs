@@ -461,7 +461,7 @@ impl Maker {
         let index = self.index();
         for node in NODES {
             let role = if node == self.leader { NodeRole::Leader } else { NodeRole::Follower };
-            self.records.push(Record::Status(StatusSample {
+            self.records.push(Record::Status(Box::new(StatusSample {
                 at_ns: self.now_ns,
                 node,
                 role,
@@ -475,7 +475,7 @@ impl Maker {
                 purged_index: 0,
                 digest: digest(index).into(),
                 totals: Some(self.ledger.totals),
-            }));
+            })));
         }
     }
 
