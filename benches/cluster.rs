@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use stampede::proto::v1;
 use support::cluster::Cluster;
-use support::load::{self, Buyer};
+use support::load::{self, Buyer, Manners, Rush};
 
 /// As the nodes have: the client shares their cores, and should take as little of them as it can.
 #[global_allocator]
@@ -90,8 +90,9 @@ async fn batches(cluster: &Cluster) {
     println!();
 }
 
-/// The peak with callers who wait for their answers, then three times as many who do not. The nodes have one core and the client the
-/// others: whoever comes too often must cost the nodes something, but not take their processor away.
+/// The peak with callers who wait for their answers, then three times as many who do not: of portals that heed `RetryInfo`, and of
+/// portals that do not. The nodes have one core and the client the others: whoever comes too often must cost the nodes something,
+/// but not take their processor away.
 async fn overload(cluster: &Cluster) {
     let last = std::thread::available_parallelism().map_or(0, |cores| cores.get() - 1);
     let pids: Vec<u32> = cluster.nodes().map(|node| cluster.pid(node)).collect();
@@ -102,24 +103,32 @@ async fn overload(cluster: &Cluster) {
     }
     let leader = cluster.leader().await;
     let channels = load::channels(&cluster.client_address(leader), OVERLOAD_CONNECTIONS).await;
-    let peak = load::unary(&channels, 256, WINDOW).await.orders_per_second();
     let gateway = load::channels(&cluster.client_address(leader), GATEWAY_CONNECTIONS).await;
-    let seen = load::rush(&channels, &gateway, 3.0 * peak, OVERLOAD_WINDOW).await;
-    let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-    let goodput = *seen.goodput.lock().expect("no panic");
-    println!(
-        "peak {peak:.0} orders/s; three times that offered: {goodput:.0} orders/s issued ({:.0} %)",
-        100.0 * goodput / peak
-    );
+    let mut before = load::unary(&channels, 256, WINDOW).await.orders_per_second();
+    for manners in [Manners::HoldsBack, Manners::Deaf] {
+        let seen = load::rush(&channels, &gateway, 3.0 * before, OVERLOAD_WINDOW, manners).await;
+        // A ledger that grows gets slower, and the machine is noisy: the peak of that time is between the two.
+        let after = load::unary(&channels, 256, WINDOW).await.orders_per_second();
+        println!("peak {before:.0} orders/s before, {after:.0} after; three times that offered:");
+        print_rush(&format!("portals {manners:?}"), f64::midpoint(before, after), &seen);
+        before = after;
+    }
     for pid in pids.iter().chain([&client]) {
         pin(*pid, &all);
     }
     let leads = cluster.leader().await;
-    println!("the leader was node {leader} before and is node {leads} now");
+    println!("the leader was node {leader} before and is node {leads} now\n");
+}
+
+fn print_rush(who: &str, peak: f64, seen: &Rush) {
+    let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    let goodput = *seen.goodput.lock().expect("no panic");
+    println!("{who}: {goodput:.0} orders/s issued ({:.0} %)", 100.0 * goodput / peak);
     println!(
-        "turned away: {} new orders, {} payments; failed: {}\n",
+        "  turned away: {} new orders, {} payments; held back by their portals: {}; failed: {}",
         of(&seen.orders_shed),
         of(&seen.payments_shed),
+        of(&seen.held_back),
         of(&seen.failed)
     );
 }

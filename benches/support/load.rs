@@ -11,6 +11,7 @@ use stampede::proto::v1::issuance_service_client::IssuanceServiceClient;
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
+use tonic_types::StatusExt;
 use uuid::Uuid;
 
 /// HTTP/2 flow-control windows, bytes: a batch of a thousand answers fits.
@@ -135,6 +136,8 @@ pub async fn unary(channels: &[Channel], in_flight: usize, length: Duration) -> 
 #[derive(Default)]
 pub struct Rush {
     pub issued: AtomicU64,
+    /// Who found their portal waiting, as it had been told to, and left.
+    pub held_back: AtomicU64,
     /// New orders, and confirmations of money, that were turned away as too much.
     pub orders_shed: AtomicU64,
     pub payments_shed: AtomicU64,
@@ -145,11 +148,65 @@ pub struct Rush {
     pub goodput: Mutex<f64>,
 }
 
+/// What portals make of `RetryInfo`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manners {
+    /// A portal that was turned away sends no new order before the time that it was told.
+    HoldsBack,
+    /// Whatever it is told, every order is sent.
+    Deaf,
+}
+
+/// Whether a portal sends new orders (a circuit breaker, as in Nygard, *Release It!*).
+enum Door {
+    Open,
+    ClosedUntil(Instant),
+    /// One order was sent to see whether it is taken.
+    Trying,
+}
+
+#[derive(Clone)]
+struct Portal {
+    client: IssuanceServiceClient<Channel>,
+    door: Arc<Mutex<Door>>,
+    manners: Manners,
+}
+
+impl Portal {
+    fn sends(&self) -> bool {
+        let mut door = self.door.lock().expect("no panic");
+        match *door {
+            Door::Open => true,
+            Door::ClosedUntil(until) if Instant::now() >= until => {
+                *door = Door::Trying;
+                true
+            }
+            Door::ClosedUntil(_) | Door::Trying => false,
+        }
+    }
+
+    /// `retry_delay`: of an order that was turned away.
+    fn answered(&self, retry_delay: Option<Duration>) {
+        let mut door = self.door.lock().expect("no panic");
+        match retry_delay {
+            Some(delay) if self.manners == Manners::HoldsBack => *door = Door::ClosedUntil(Instant::now() + delay),
+            None if matches!(*door, Door::Trying) => *door = Door::Open,
+            _ => {}
+        }
+    }
+}
+
 /// Buyers who come at `per_second`, whether or not those before them were served. One who is turned away leaves; one whose order
-/// is placed pays until the payment is taken: over the connections of the payment gateway, which are not the portal's. Ends when the
-/// last has left.
-pub async fn rush(portal: &[Channel], gateway: &[Channel], per_second: f64, length: Duration) -> Arc<Rush> {
+/// is placed pays until the payment is taken: over the connections of the payment gateway, which are not the portals'. Ends when
+/// the last has left.
+pub async fn rush(portals: &[Channel], gateway: &[Channel], per_second: f64, length: Duration, manners: Manners) -> Arc<Rush> {
     const TICK: Duration = Duration::from_millis(5);
+    let portal = |channel: &Channel| Portal {
+        client: IssuanceServiceClient::new(channel.clone()),
+        door: Arc::new(Mutex::new(Door::Open)),
+        manners,
+    };
+    let portals: Vec<Portal> = portals.iter().map(portal).collect();
     let (seen, start) = (Arc::new(Rush::default()), Instant::now());
     let mut buyers = tokio::task::JoinSet::new();
     let (mut came, mut at_quarter) = (0_u64, None);
@@ -157,9 +214,13 @@ pub async fn rush(portal: &[Channel], gateway: &[Channel], per_second: f64, leng
     while start.elapsed() < length {
         ticks.tick().await;
         while came < (start.elapsed().as_secs_f64() * per_second) as u64 {
-            let client = |channels: &[Channel]| IssuanceServiceClient::new(channels[came as usize % channels.len()].clone());
-            buyers.spawn(buy_once(client(portal), client(gateway), seen.clone()));
+            let (portal, gateway) = (&portals[came as usize % portals.len()], &gateway[came as usize % gateway.len()]);
             came += 1;
+            if !portal.sends() {
+                seen.held_back.fetch_add(1, Ordering::Relaxed);
+                continue;
+            }
+            buyers.spawn(buy_once(portal.clone(), IssuanceServiceClient::new(gateway.clone()), seen.clone()));
         }
         while buyers.try_join_next().is_some() {}
         if start.elapsed() >= length / 4 {
@@ -174,11 +235,14 @@ pub async fn rush(portal: &[Channel], gateway: &[Channel], per_second: f64, leng
     seen
 }
 
-async fn buy_once(mut portal: IssuanceServiceClient<Channel>, mut gateway: IssuanceServiceClient<Channel>, seen: Arc<Rush>) {
+async fn buy_once(mut portal: Portal, mut gateway: IssuanceServiceClient<Channel>, seen: Arc<Rush>) {
     const PAYMENT_TRIES_MAX: usize = 20;
     let order = Buyer::order();
     let payment = Buyer::payment(&order.order_id);
-    match portal.place_order(order).await {
+    let placed = portal.client.place_order(order).await;
+    let retry_info = placed.as_ref().err().and_then(tonic::Status::get_details_retry_info);
+    portal.answered(retry_info.and_then(|info| info.retry_delay));
+    match placed {
         Ok(_) => {}
         Err(status) if status.code() == tonic::Code::ResourceExhausted => {
             seen.orders_shed.fetch_add(1, Ordering::Relaxed);

@@ -145,12 +145,20 @@ pub struct Failure {
     more: Vec<(&'static str, String)>,
     /// Kind and name of what was looked for or stands in the way.
     resource: Option<(&'static str, String)>,
+    /// When to send it again, of what was not done.
+    retry_delay: Option<Duration>,
 }
 
 impl Failure {
     #[must_use]
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into(), field: None, receipt: None, leader: None, more: Vec::new(), resource: None }
+        let retry_delay = match (reason, reason.effect()) {
+            (Reason::Overloaded, _) => Some(limits::RETRY_DELAY_OVERLOADED),
+            (_, Effect::Retry) => Some(limits::RETRY_DELAY),
+            _ => None,
+        };
+        let message = message.into();
+        Self { reason, message, field: None, receipt: None, leader: None, more: Vec::new(), resource: None, retry_delay }
     }
 
     /// `field` by its path on the wire; `limit` says what is allowed, such as "must be 1 to 10000, is 0".
@@ -212,12 +220,11 @@ impl Failure {
         self
     }
 
-    fn retry_delay(&self) -> Option<Duration> {
-        match (self.reason, self.reason.effect()) {
-            (Reason::Overloaded, _) => Some(limits::RETRY_DELAY_OVERLOADED),
-            (_, Effect::Retry) => Some(limits::RETRY_DELAY),
-            _ => None,
-        }
+    /// Other than its reason has for all.
+    #[must_use]
+    pub fn with_retry_delay(mut self, delay: Duration) -> Self {
+        self.retry_delay = Some(delay);
+        self
     }
 
     /// Of `google.rpc.ErrorInfo`.
@@ -246,7 +253,7 @@ impl Failure {
     #[must_use]
     pub fn status(self) -> Status {
         let mut details = ErrorDetails::with_error_info(self.reason.name(), ERROR_DOMAIN, self.metadata());
-        if let Some(delay) = self.retry_delay() {
+        if let Some(delay) = self.retry_delay {
             details.set_retry_info(Some(delay));
         }
         if let Some((kind, name)) = &self.resource {
@@ -281,7 +288,7 @@ impl Failure {
             effect: effect.into(),
             field: self.field.clone().unwrap_or_default(),
             receipt: self.receipt,
-            retry_after_ms: self.retry_delay().map_or(0, |delay| u32::try_from(delay.as_millis()).unwrap_or(u32::MAX)),
+            retry_after_ms: self.retry_delay.map_or(0, |delay| u32::try_from(delay.as_millis()).unwrap_or(u32::MAX)),
             leader_id: self.leader.as_ref().map_or(0, |leader| leader.0),
             leader_address: self.leader.as_ref().and_then(|leader| leader.1.clone()).unwrap_or_default(),
         }

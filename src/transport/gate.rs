@@ -3,7 +3,8 @@
 //! The queue of proposals has bounds of its own (`consensus::admission`), but a call has cost most of its processor time before it
 //! gets there: where calls come faster than they can be read, the orders that nobody can serve take the time from the payments of
 //! those that were placed. So new orders are counted from their headers on. Beyond [`limits::NEW_ORDER_CALLS_MAX`] under way, one more
-//! is answered from a ready-made answer, its body unread.
+//! is answered from a ready-made answer, its body unread. They are not all told the same time to come back: portals that heed it
+//! would come back all at once, and leave the node idle until then.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -35,8 +36,9 @@ pub(super) struct Gate<S> {
 struct Shared {
     orders_max: usize,
     orders_under_way: AtomicUsize,
-    /// Of the answer to one order too many.
-    refusal: HeaderMap,
+    /// Answers to one order too many, given in turn.
+    refusals: [HeaderMap; limits::NEW_ORDER_RETRY_DELAYS.len()],
+    refused: AtomicUsize,
     calls: Arc<CallMetrics>,
     on_refusal: Box<dyn Fn() + Send + Sync>,
 }
@@ -49,9 +51,10 @@ impl<S> Gate<S> {
 
     fn with_room(orders_max: usize, inner: S, calls: Arc<CallMetrics>, on_refusal: impl Fn() + Send + Sync + 'static) -> Self {
         let message = format!("{orders_max} new orders are under way already");
-        let refusal = headers_of(&Failure::new(Reason::Overloaded, message).status());
-        let orders_under_way = AtomicUsize::new(0);
-        let shared = Shared { orders_max, orders_under_way, refusal, calls, on_refusal: Box::new(on_refusal) };
+        let refusal = |delay| Failure::new(Reason::Overloaded, &*message).with_retry_delay(delay).status();
+        let refusals = limits::NEW_ORDER_RETRY_DELAYS.map(|delay| headers_of(&refusal(delay)));
+        let (orders_under_way, refused) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let shared = Shared { orders_max, orders_under_way, refusals, refused, calls, on_refusal: Box::new(on_refusal) };
         Self { inner, shared: Arc::new(shared) }
     }
 }
@@ -74,7 +77,8 @@ impl Shared {
         self.calls.place_order.start().end(Code::ResourceExhausted);
         (self.on_refusal)();
         let mut response = Response::new(Body::empty());
-        *response.headers_mut() = self.refusal.clone();
+        let turn = self.refused.fetch_add(1, Ordering::Relaxed) % self.refusals.len();
+        *response.headers_mut() = self.refusals[turn].clone();
         response
     }
 }
@@ -177,11 +181,19 @@ mod tests {
         let status = Status::from_header_map(refused.headers()).expect("a status");
         let details = status.get_error_details();
         assert_eq!((status.code(), details.error_info().unwrap().reason.as_str()), (Code::ResourceExhausted, "OVERLOADED"));
-        assert_eq!(details.retry_info().unwrap().retry_delay, Some(limits::RETRY_DELAY_OVERLOADED));
+        assert_eq!(details.retry_info().unwrap().retry_delay, Some(limits::NEW_ORDER_RETRY_DELAYS[0]));
         assert_eq!(shed.load(Ordering::Relaxed), 1);
         let handled: u64 = calls.place_order.handled().map(|(_, count)| count).sum();
         assert_eq!(handled, 1);
         assert!(now(&mut gate.call(request("/stampede.v1.IssuanceService/RecordPayment"))).is_none(), "it is let in");
+
+        let refused = now(&mut gate.call(request(PLACE_ORDER))).expect("at once");
+        let details = Status::from_header_map(refused.headers()).expect("a status").get_error_details();
+        assert_eq!(
+            details.retry_info().unwrap().retry_delay,
+            Some(limits::NEW_ORDER_RETRY_DELAYS[1]),
+            "another time to come back"
+        );
 
         under_way.pop();
         assert!(now(&mut gate.call(request(PLACE_ORDER))).is_none(), "one has gone");
