@@ -5,13 +5,13 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::failures_2024::Counts;
-use super::reach::Reach;
 use super::idempotence::Groups;
+use super::reach::Reach;
 use super::serials::{Claim, Sighting};
 use super::{Evidence, Finding};
 use super::{
-    accounting, books, clocks, durability, effects, failures_2024, idempotence, issued_or_refunded, money, raft,
-    serials, sessions, timeline, unknowns, witness,
+    accounting, books, clocks, durability, effects, failures_2024, idempotence, issued_or_refunded, money, raft, serials,
+    sessions, timeline, unknowns, witness,
 };
 use crate::evidence::lots::LOTS_AT_ONCE;
 use crate::evidence::{Lot, ModelRecords, Moment, Parts, Scan, ScanRecords};

@@ -89,10 +89,8 @@ impl Evidence {
         let lots = lots::lots_of(std::fs::metadata(folder.history()).map_or(0, |file| file.len()));
         let mut calls = Sorter::create(scratch, "calls", lots)?;
         let mut scanned = Sorter::create(scratch, "scans", lots)?;
-        let (links, log) = beside(
-            || Links::read(&folder.history(), lots),
-            || Log::read(&folder.log(), scratch.path().join("log")),
-        );
+        let (links, log) =
+            beside(|| Links::read(&folder.history(), lots), || Log::read(&folder.log(), scratch.path().join("log")));
         evidence.log = log.unwrap_or_else(|cause| Log::unreadable(format!("log.bin: {cause}")));
         let nodes = evidence.facts.nodes.clone();
         let mut reads = Shelves::create(scratch, evidence.log.last_index())?;
