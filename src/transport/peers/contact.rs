@@ -115,8 +115,11 @@ enum Told {
 impl Named {
     /// Bans this node when one of them is of another cluster than its disk. Ends when one has answered.
     pub async fn watch_for_foreign_disk(self, identity: ClusterIdentity) {
-        let has_others = self.members.iter().any(|(node_id, _)| *node_id != identity.data().identity().node_id);
-        while has_others {
+        let me = identity.data().identity().node_id;
+        if self.members.iter().all(|(node_id, _)| *node_id == me) {
+            return;
+        }
+        loop {
             match self.tell_of_another_cluster(&identity).await {
                 Told::Ours => return,
                 Told::Another(message) => return identity.ban(Ban::Foreign(message)),
