@@ -35,6 +35,14 @@ pub const VOID_WINDOW_MS_MIN: u64 = 1_000;
 pub const VOID_WINDOW_MS_MAX: u64 = 366 * 24 * 60 * 60 * 1_000;
 pub const VOID_WINDOW_MS_DEFAULT: u64 = 3 * 24 * 60 * 60 * 1_000;
 
+/// Tokens by which new nodes may join, and that have not expired or whose node is still a member by them.
+pub const JOIN_TOKENS_MAX: usize = 64;
+/// How long a token may be good for: a minute to a week.
+pub const JOIN_TOKEN_VALID_MS_MIN: u64 = 60 * 1_000;
+pub const JOIN_TOKEN_VALID_MS_MAX: u64 = 7 * 24 * 60 * 60 * 1_000;
+/// The highest node id: what the configuration takes, too.
+pub const NODE_ID_MAX: u64 = u32::MAX as u64;
+
 /// Commands in one batch call, and in one log entry.
 pub const BATCH_COMMANDS_MAX: usize = 1_000;
 /// Orders that one `ExpireOrders` command expires: bounds the work of one log entry.
@@ -88,6 +96,16 @@ pub const SNAPSHOT_CHUNKS_AHEAD: usize = 4;
 pub const SNAPSHOT_FILES_MAX: usize = 10_000;
 /// Members of one cluster. Every entry goes to each; more make writes slower, not safer.
 pub const MEMBERS_MAX: usize = 7;
+/// Members without a vote, that wait to be promoted or removed: one for each voter that a cluster of five may be about to replace.
+pub const LEARNERS_MAX: usize = 4;
+/// Log entries that a learner may lack to become a voter: what a leader under full load sends in less than a second, so that the
+/// first commit that needs the new voter does not wait longer than for a slow disk.
+pub const PROMOTE_LAG_ENTRIES_MAX: u64 = 1_000;
+/// A member that has not answered the leader's heartbeats for so long counts as unreachable when the membership changes (and never
+/// sooner than an election takes).
+pub const MEMBER_HEARD_WITHIN: Duration = Duration::from_secs(1);
+/// Characters of a node's address, `host:port`: the longest name of a host has 253.
+pub const ADDRESS_CHARS_MAX: usize = 253 + 6;
 /// Characters of a cluster's name.
 pub const CLUSTER_NAME_CHARS_MAX: usize = 64;
 /// Characters of a node's name.
@@ -150,6 +168,8 @@ pub const HTTP2_KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 pub const PEER_CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 /// To take one member into a new cluster: a connection and a small write. Shorter than `CLI_ATTEMPT_TIMEOUT`.
 pub const JOIN_WITHIN: Duration = Duration::from_secs(2);
+/// Between two rounds in which a node asks for an id, or of which cluster the members are.
+pub const JOIN_RETRY_PAUSE: Duration = Duration::from_millis(250);
 /// Ledger scans and log exports that run at once: a tool runs one of each. Each scan holds one of the 512 blocking threads that
 /// reads of the log need too, and a snapshot of the ledger, which keeps old records from being removed.
 pub const LONG_ANSWERS_MAX: usize = 8;
@@ -202,6 +222,8 @@ pub const DIGESTS_LISTED_MAX: usize = 4_096;
 pub const CLI_CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a command of the CLI waits for one server's answer before it asks the next with the same id.
 pub const CLI_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
+/// Between two looks whether a new member has joined or caught up.
+pub const MEMBER_LOOK_PAUSE: Duration = Duration::from_millis(250);
 /// Between two rounds over all servers.
 pub const CLI_RETRY_PAUSE: Duration = Duration::from_millis(50);
 

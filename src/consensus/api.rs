@@ -216,6 +216,10 @@ pub struct NodeStatus {
     /// State digest at `applied`.
     pub digest: StateDigest,
     pub members: Vec<MemberStatus>,
+    /// The voters are being changed, or a leader left that half done.
+    pub joint: bool,
+    /// This node was a member and is none any more, as far as it has applied the log: it never will be again.
+    pub removed: bool,
     /// The cluster has been initialised, as far as this node has heard.
     pub initialized: bool,
     pub draining: bool,
@@ -236,6 +240,8 @@ pub struct MemberStatus {
     pub peer_address: String,
     pub client_address: String,
     pub voter: bool,
+    /// On the leader: it has answered lately.
+    pub heard: Option<bool>,
     /// On the leader: the last log index known to be on that member's disk.
     pub matched: Option<u64>,
     /// On the leader: how far that member's clock is ahead of the time that the cluster goes by, milliseconds.

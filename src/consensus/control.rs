@@ -47,7 +47,7 @@ where
         })
     }
 
-    fn leadership(&self) -> Leadership<RT> {
+    pub(super) fn leadership(&self) -> Leadership<RT> {
         Leadership::new(self.inner.raft.server_metrics())
     }
 

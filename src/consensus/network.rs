@@ -12,7 +12,9 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{FutureExt, Stream, StreamExt};
 use openraft::async_runtime::Select2;
+use openraft::async_runtime::watch::WatchReceiver as _;
 use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
+use openraft::metrics::RaftServerMetrics;
 use openraft::network::{
     Backoff, NetBackoff, NetSnapshot, NetStreamAppend, NetTransferLeader, NetVote, RPCOption, RaftNetworkFactory,
 };
@@ -21,6 +23,7 @@ use openraft::raft::{
     TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 use openraft::type_config::TypeConfigExt;
+use openraft::type_config::alias::WatchReceiverOf;
 use openraft::{AnyError, AsyncRuntime, OptionalSend, StorageError};
 
 use super::agreed_time::AgreedTime;
@@ -32,7 +35,7 @@ use super::wire;
 use crate::limits;
 use crate::proto::raft::{self, AppendResponse};
 
-/// One link per peer, made when it is first asked for.
+/// One link per member, made when it is first asked for, and dropped when its member is none any more.
 pub(super) struct Links<P: Peers> {
     peers: P,
     made: Mutex<BTreeMap<(u64, String), P::Link>>,
@@ -47,6 +50,26 @@ impl<P: Peers> Links<P> {
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         let link = made.entry((node_id, member.peer_address.clone()));
         link.or_insert_with(|| self.peers.link(node_id, &member.peer_address)).clone()
+    }
+
+    /// Until consensus stops. Who still has a link that is dropped here keeps it: openraft, to the end of a replication.
+    pub(super) async fn follow<RT: AsyncRuntime>(
+        self: Arc<Self>,
+        mut metrics: WatchReceiverOf<TypeConfig<RT>, RaftServerMetrics<TypeConfig<RT>>>,
+    ) {
+        loop {
+            let membership = metrics.borrow_watched().membership_config.clone();
+            let is_member = |node_id: u64, address: &str| {
+                membership.membership().get_node(&node_id).is_some_and(|member| member.peer_address == address)
+            };
+            {
+                let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+                made.retain(|(node_id, address), _| is_member(*node_id, address));
+            }
+            if metrics.changed().await.is_err() {
+                return;
+            }
+        }
     }
 }
 

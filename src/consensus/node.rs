@@ -1,25 +1,20 @@
 //! One member of the cluster: the only thing that transport, operations and simulation see of consensus.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use openraft::async_runtime::watch::WatchReceiver as _;
-use openraft::errors::Fatal;
 use openraft::metrics::RaftMetrics;
 use openraft::type_config::TypeConfigExt;
 use openraft::type_config::alias::WatchReceiverOf;
-use openraft::{AsyncRuntime, Config, Instant, Raft, ServerState};
+use openraft::{AsyncRuntime, Config, Instant as _, Raft};
 
 use super::agreed_time::AgreedTime;
-use super::api::{
-    Clock, Consistency, MemberStatus, NodeSettings, NodeStatus, Read, ReadError, RetryReason, Role, StartError, SubmitError,
-    Submitted,
-};
+use super::api::{Clock, Consistency, NodeSettings, Read, ReadError, RetryReason, StartError, SubmitError, Submitted};
 use super::config::raft_config;
 use super::cut_off::CutOff;
-use super::leadership::{LeaderHeard, hears_a_majority};
+use super::leadership::LeaderHeard;
 use super::log_store::RaftLog;
 use super::metrics::Metrics;
 use super::network::{Links, NetworkFactory};
@@ -31,7 +26,7 @@ use super::raft_target::RaftTarget;
 use super::reads::Reads;
 use super::state_machine::StateMachine;
 use super::types::TypeConfig;
-use super::{disk_watch, expiry, wire};
+use super::{disk_watch, expiry};
 use crate::domain::Command;
 use crate::limits;
 use crate::storage::{LedgerMeta, LedgerState as _, LedgerStore, LogStore, StateDigest, StorageError};
@@ -59,7 +54,9 @@ pub(super) struct Inner<RT: AsyncRuntime, L, S: LedgerStore, P: Peers> {
     pub(super) leader_heard: Arc<LeaderHeard<RT>>,
     pub(super) time: Arc<AgreedTime<RT>>,
     cut_off: Arc<CutOff<RT>>,
-    draining: AtomicBool,
+    /// A change of the membership is under way.
+    pub(super) changing_members: Arc<AtomicBool>,
+    pub(super) draining: AtomicBool,
     stopped: Arc<AtomicBool>,
 }
 
@@ -155,7 +152,7 @@ where
             blocks: super::planted_blocks::Blocks::default(),
         };
         let proposer = Proposer::start(target, metrics.clone(), settings.entries_in_flight_max);
-        let reads = Reads::new(raft.clone(), links, metrics.clone(), applied_end);
+        let reads = Reads::new(raft.clone(), links.clone(), metrics.clone(), applied_end);
         let stopped = Arc::new(AtomicBool::new(false));
         drop(TypeConfig::<RT>::spawn(expiry::run(ledger.clone(), proposer.clone(), time.clone(), stopped.clone())));
         drop(TypeConfig::<RT>::spawn(save_committed::<RT, L>(log.clone(), stopped.clone())));
@@ -170,9 +167,22 @@ where
         let leader_heard = Arc::<LeaderHeard<RT>>::default();
         let cut_off = Arc::new(CutOff::new(raft.metrics(), leader_heard.clone(), settings.election_timeout_max));
         drop(TypeConfig::<RT>::spawn(turn_away(cut_off.clone(), proposer.clone(), reads.clone(), stopped.clone())));
-        let draining = AtomicBool::new(false);
-        let inner =
-            Inner { settings, raft, log, ledger, metrics, proposer, reads, leader_heard, time, cut_off, draining, stopped };
+        drop(TypeConfig::<RT>::spawn(links.clone().follow::<RT>(raft.server_metrics())));
+        let inner = Inner {
+            settings,
+            raft,
+            log,
+            ledger,
+            metrics,
+            proposer,
+            reads,
+            leader_heard,
+            time,
+            cut_off,
+            changing_members: Arc::default(),
+            draining: AtomicBool::new(false),
+            stopped,
+        };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -222,53 +232,6 @@ where
     }
 
     #[must_use]
-    pub fn status(&self) -> NodeStatus {
-        let metrics = self.inner.raft.metrics();
-        let metrics = metrics.borrow_watched();
-        // Each is read after what cannot be ahead of it: the metrics, what is applied, what is committed.
-        let ledger = self.inner.ledger.meta();
-        let (committed, last) = self.inner.log.committed_and_last();
-        let membership = metrics.membership_config.membership();
-        let initialized = metrics.membership_config.log_id().is_some() || metrics.current_leader.is_some();
-        let matched = |node_id| {
-            let replication = metrics.replication.as_ref()?;
-            Some(replication.get(&node_id)?.as_ref()?.index)
-        };
-        let voters: Vec<u64> = membership.voter_ids().collect();
-        let leads = metrics.state == ServerState::Leader;
-        let clocks = if leads { self.inner.time.offsets_ms() } else { BTreeMap::default() };
-        let members = membership.nodes().map(|(node_id, member)| MemberStatus {
-            node_id: *node_id,
-            peer_address: member.peer_address.clone(),
-            client_address: member.client_address.clone(),
-            voter: voters.contains(node_id),
-            matched: matched(*node_id),
-            clock_ahead_ms: clocks.get(node_id).copied(),
-        });
-        let term = metrics.vote.leader_id.term;
-        NodeStatus {
-            node_id: self.inner.settings.node_id,
-            role: role(&metrics, initialized),
-            term,
-            // Term 0 is openraft's vote before the first.
-            voted_for: (term > 0).then_some(metrics.vote.leader_id.voted_for),
-            leader: metrics.current_leader,
-            hears_leader: self.hears_leader_of(&metrics),
-            last_log_index: metrics.last_log_index.max(last.map(|last| last.index)),
-            // After a start openraft knows more than the log: what the ledger has applied is committed.
-            committed: metrics.local_committed.max(committed).as_ref().map(wire::position),
-            applied: ledger.applied,
-            snapshot: metrics.snapshot.as_ref().map(wire::position),
-            purged: metrics.purged.as_ref().map(wire::position),
-            digest: ledger.digest,
-            members: members.collect(),
-            initialized,
-            draining: self.inner.draining.load(Ordering::Acquire),
-            fatal: fatal(&metrics),
-        }
-    }
-
-    #[must_use]
     pub fn status_changes(&self) -> StatusChanges<RT> {
         StatusChanges { metrics: self.inner.raft.metrics() }
     }
@@ -300,43 +263,6 @@ where
     #[must_use]
     pub fn storage_failure(&self) -> Option<StorageError> {
         self.inner.log.failure().get()
-    }
-
-    /// As leader: a majority has answered within the longest time that an election waits. Without one nobody can take over.
-    #[must_use]
-    pub fn hears_a_majority(&self) -> bool {
-        hears_a_majority(&self.inner.raft.metrics().borrow_watched(), self.inner.settings.election_timeout_max)
-    }
-
-    /// There is a leader, as far as this node can tell. As leader: it hears a majority. Otherwise: it has heard the leader within
-    /// the time after which it stands for election itself; whether that leader hears a majority, only the leader can tell.
-    #[must_use]
-    pub fn hears_leader(&self) -> bool {
-        self.hears_leader_of(&self.inner.raft.metrics().borrow_watched())
-    }
-
-    fn hears_leader_of(&self, metrics: &RaftMetrics<TypeConfig<RT>>) -> bool {
-        let election_timeout_max = self.inner.settings.election_timeout_max;
-        match metrics.current_leader {
-            None => false,
-            Some(leader) if leader == metrics.id => hears_a_majority(metrics, election_timeout_max),
-            // The leader's lease, then the longest wait of an election.
-            Some(_) => self.inner.leader_heard.within(2 * election_timeout_max),
-        }
-    }
-
-    /// As leader: the other voters that have not answered for the longest time that an election waits.
-    #[must_use]
-    pub fn unheard_voters(&self) -> usize {
-        let metrics = self.inner.raft.metrics();
-        let metrics = metrics.borrow_watched();
-        let Some(answered) = &metrics.heartbeat else { return 0 };
-        let is_heard = |voter: &u64| {
-            let last = answered.get(voter).copied().flatten();
-            *voter == self.inner.settings.node_id
-                || last.is_some_and(|last| last.elapsed() <= self.inner.settings.election_timeout_max)
-        };
-        metrics.membership_config.membership().voter_ids().filter(|voter| !is_heard(voter)).count()
     }
 
     /// Says in the status that this node is about to stop. Calls go on working, also after `transfer_leader` has moved
@@ -410,25 +336,5 @@ async fn save_committed<RT: AsyncRuntime, L: LogStore>(log: RaftLog<L>, stopped:
     while !stopped.load(Ordering::Acquire) {
         TypeConfig::<RT>::sleep(limits::COMMITTED_SAVE_INTERVAL).await;
         log.save_committed_now();
-    }
-}
-
-fn role<RT: AsyncRuntime>(metrics: &RaftMetrics<TypeConfig<RT>>, initialized: bool) -> Role {
-    match metrics.state {
-        _ if metrics.running_state.is_err() => Role::Shutdown,
-        ServerState::Shutdown => Role::Shutdown,
-        _ if !initialized => Role::Uninitialized,
-        ServerState::Learner => Role::Learner,
-        ServerState::Follower => Role::Follower,
-        ServerState::Candidate => Role::Candidate,
-        ServerState::Leader => Role::Leader,
-    }
-}
-
-fn fatal<RT: AsyncRuntime>(metrics: &RaftMetrics<TypeConfig<RT>>) -> Option<String> {
-    match &metrics.running_state {
-        // Stopped is what `shutdown` asked for.
-        Ok(()) | Err(Fatal::Stopped) => None,
-        Err(fatal) => Some(fatal.to_string()),
     }
 }

@@ -28,11 +28,13 @@ pub enum Code {
     StorageUnusable = 22,
     /// A node stopped: consensus ended for another reason.
     ConsensusStopped = 23,
+    /// A node ended: it was removed from its cluster.
+    Removed = 24,
 }
 
 impl Code {
     /// All of them, for the table in the documentation.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Failed,
         Self::Usage,
         Self::Unreachable,
@@ -48,6 +50,7 @@ impl Code {
         Self::StorageCorrupt,
         Self::StorageUnusable,
         Self::ConsensusStopped,
+        Self::Removed,
     ];
 
     #[must_use]

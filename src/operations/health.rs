@@ -55,7 +55,7 @@ fn check(name: &'static str, is_ok: bool, detail: impl FnOnce() -> String) -> Ch
 }
 
 /// Names of the checks of [`readiness`], for `exclude` and for metrics that are there from the start.
-pub const READINESS: [&str; 7] = ["started", "running", "initialized", "leader", "applied", "serial_key", "serving"];
+pub const READINESS: [&str; 8] = ["started", "running", "initialized", "voter", "leader", "applied", "serial_key", "serving"];
 
 /// In the order of [`READINESS`].
 #[must_use]
@@ -68,6 +68,9 @@ pub fn readiness(status: &NodeStatus, lifecycle: &Lifecycle) -> Vec<Check> {
             status.fatal.clone().unwrap_or_else(|| "consensus has stopped".to_owned())
         }),
         check("initialized", status.initialized, || "waits for `stampede init`".to_owned()),
+        check("voter", status.role != Role::Learner, || {
+            format!("is a learner: `stampede member promote {}` gives it its vote once it has caught up", status.node_id)
+        }),
         check("leader", status.hears_leader, || {
             if status.leads() { "this leader hears no majority" } else { "no leader is heard" }.to_owned()
         }),
@@ -109,6 +112,8 @@ pub mod tests {
             purged: None,
             digest: StateDigest::default(),
             members: Vec::new(),
+            joint: false,
+            removed: false,
             initialized: true,
             draining: false,
             fatal: None,
@@ -125,8 +130,9 @@ pub mod tests {
         assert_eq!(failing(&healthy(), &lifecycle), ["started"]);
         lifecycle.started();
         let far_behind = Some(LogPosition { term: 3, index: 11 + READY_APPLY_LAG_ENTRIES_MAX });
-        let table: [(NodeStatus, &[&str]); 6] = [
+        let table: [(NodeStatus, &[&str]); 7] = [
             (healthy(), &[]),
+            (NodeStatus { role: Role::Learner, ..healthy() }, &["voter"]),
             (NodeStatus { fatal: Some("disk".to_owned()), ..healthy() }, &["running"]),
             (NodeStatus { initialized: false, leader: None, hears_leader: false, ..healthy() }, &["initialized", "leader"]),
             (NodeStatus { hears_leader: false, ..healthy() }, &["leader"]),

@@ -8,14 +8,14 @@ use crate::consensus::NodeStatus;
 #[derive(Debug)]
 pub struct Seen {
     leader_changes: AtomicU64,
-    /// The other members as configured, with their names as labels.
-    peers: Vec<(u64, String)>,
+    /// The other members as configured: until there is a cluster.
+    configured: Vec<u64>,
 }
 
 impl Seen {
     #[must_use]
-    pub fn new(peers: impl IntoIterator<Item = u64>) -> Self {
-        Self { leader_changes: AtomicU64::new(0), peers: peers.into_iter().map(|id| (id, id.to_string())).collect() }
+    pub fn new(configured: impl IntoIterator<Item = u64>) -> Self {
+        Self { leader_changes: AtomicU64::new(0), configured: configured.into_iter().collect() }
     }
 
     #[must_use]
@@ -23,9 +23,12 @@ impl Seen {
         self.leader_changes.load(Relaxed)
     }
 
+    /// The other members, with their names as labels: those of the cluster; before there is one, those of the configuration.
     #[must_use]
-    pub fn peers(&self) -> &[(u64, String)] {
-        &self.peers
+    pub fn peers(&self, status: &NodeStatus) -> Vec<(u64, String)> {
+        let members = status.members.iter().map(|member| member.node_id).filter(|id| *id != status.node_id);
+        let ids: Vec<u64> = if status.members.is_empty() { self.configured.clone() } else { members.collect() };
+        ids.into_iter().map(|id| (id, id.to_string())).collect()
     }
 
     /// Compares two statuses, the newer last.

@@ -30,11 +30,18 @@ pub fn apply_entry<V: LedgerView>(
     meta: &mut LedgerMeta,
     entry: &CommittedEntry,
 ) -> Result<AppliedEntry, V::Error> {
-    let (mut replies, mut expired) = (Vec::new(), Vec::new());
+    let (mut replies, mut expired, mut of_cluster) = (Vec::new(), Vec::new(), None);
     match &entry.body {
         EntryBody::Blank => {}
-        EntryBody::Commands(batch) => (replies, expired) = apply_batch(overlay, entry.position.index, batch)?,
+        EntryBody::Commands(batch) => {
+            (replies, expired) = apply_batch(overlay, entry.position.index, batch)?;
+            if let Some(command) = &batch.cluster {
+                let now = overlay.totals()?.ledger_time;
+                of_cluster = Some(meta.cluster.apply(command, meta.membership.as_ref(), now));
+            }
+        }
         EntryBody::Membership(membership) => {
+            meta.cluster.membership_changes(meta.membership.as_ref(), membership);
             meta.membership = Some(AppliedMembership { position: Some(entry.position), membership: Some(membership.clone()) });
         }
     }
@@ -54,6 +61,7 @@ pub fn apply_entry<V: LedgerView>(
             batch,
             replies: replies.iter().collect(),
             expired: expired.iter().map(|(offset, orders)| (*offset, orders.as_slice())).collect(),
+            cluster: of_cluster,
         },
         EntryBody::Membership(membership) => Audited::Membership(membership),
     };

@@ -9,7 +9,7 @@
 pub const VARIABLE: &str = "STAMPEDE_CRASH_POINT";
 
 /// Every point; the test goes through them, so none is without its expectation.
-pub const POINTS: [&str; 23] = [
+pub const POINTS: [&str; 24] = [
     "data_dir.create.after_log",
     "ledger.create.before_current",
     "data_dir.create.before_identity",
@@ -24,6 +24,7 @@ pub const POINTS: [&str; 23] = [
     "log.purge.before_done",
     "ledger.apply.before_write",
     "ledger.apply.before_answer",
+    "ledger.apply.joint",
     "snapshot.build.before_manifest",
     "snapshot.build.before_rename",
     "snapshot.build.after_rename",

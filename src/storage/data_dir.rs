@@ -3,6 +3,7 @@
 //! ```text
 //! LOCK        held while a process uses the directory
 //! NODE        NodeIdentity: format version, node id, cluster; written last of all, synced before the node's first vote
+//! JOINER      of a node that joined by a token: what it called itself before it had an id
 //! log/        RocksDB: the Raft log
 //! ledger/     CURRENT names the generation in use; one RocksDB for each generation
 //! snapshots/  <index>-<term>/
@@ -29,10 +30,15 @@ pub use crate::proto::storage::NodeIdentity;
 /// Of everything under the data directory, and of a snapshot. Raised when an older program could misread what a newer one writes.
 ///
 /// Version 1 had no voids, refunds and stampings, version 2 no audit records. Neither was released, so they are refused, not
-/// migrated.
-pub const FORMAT_VERSION: u32 = 3;
+/// migrated. Version 3 had no cluster record in the ledger's meta: it is read, and a directory of it becomes one of this version
+/// when it is opened, because the older program would forget the record, and with it which node ids are spent.
+pub const FORMAT_VERSION: u32 = 4;
+
+/// The oldest that is read.
+pub const FORMAT_VERSION_READ_MIN: u32 = 3;
 
 const NODE: &str = "NODE";
+const JOINER: &str = "JOINER";
 
 #[derive(Debug)]
 pub struct DataDir {
@@ -61,10 +67,41 @@ impl DataDir {
         let lock = lock(path)?;
         let found = read_file(&path.join(NODE))?.map(|bytes| identity_of(path, &bytes, node_id)).transpose()?;
         let data = Self { path: path.to_owned(), identity: Mutex::new(found.clone().unwrap_or_default()), lock };
-        if found.is_none() {
-            data.create(node_id)?;
+        match found {
+            None => data.create(node_id)?,
+            Some(found) => {
+                // Before anything of this version is written behind it.
+                let present = NodeIdentity { format_version: FORMAT_VERSION, ..found };
+                data.replace_identity(&mut data.identity_lock(), present, || ())?;
+            }
         }
         Ok(data)
+    }
+
+    /// What `NODE` says, of a directory that need not be opened; `None` of an empty or a missing one.
+    ///
+    /// # Errors
+    /// `NODE` cannot be read, is damaged, or of another format.
+    pub fn identity_at(path: &Path) -> Result<Option<NodeIdentity>, StorageError> {
+        let Some(bytes) = read_file(&path.join(NODE))? else { return Ok(None) };
+        let identity = decode_identity(path, &bytes)?;
+        Ok(Some(identity))
+    }
+
+    /// What a node that has no id yet calls itself, made up once and kept here: it asks for its id again under the same.
+    /// `make` is asked the first time.
+    ///
+    /// # Errors
+    /// It cannot be read or saved.
+    pub fn joiner(path: &Path, make: impl FnOnce() -> [u8; 16]) -> Result<[u8; 16], StorageError> {
+        create_dir_durably(path)?;
+        if let Some(bytes) = read_file(&path.join(JOINER))? {
+            let what = path.join(JOINER).display().to_string();
+            return bytes.as_slice().try_into().map_err(|_| corrupt(&what, format_args!("has {} bytes, not 16", bytes.len())));
+        }
+        let joiner = make();
+        replace_file(path, JOINER, &joiner, || ())?;
+        Ok(joiner)
     }
 
     /// The first start: makes the stores, then `NODE`.
@@ -212,10 +249,11 @@ pub fn check_fit(log: &LogState, ledger: &LedgerMeta) -> Result<(), StorageError
 /// # Errors
 /// [`StorageError::Unusable`]: `what` is of another format than this program's.
 pub(super) fn check_format(what: &str, format_version: u32) -> Result<(), StorageError> {
-    if format_version == FORMAT_VERSION {
+    if (FORMAT_VERSION_READ_MIN..=FORMAT_VERSION).contains(&format_version) {
         return Ok(());
     }
-    Err(StorageError::Unusable(format!("{what} has format {format_version}, this program knows format {FORMAT_VERSION}")))
+    let known = format!("{FORMAT_VERSION_READ_MIN} to {FORMAT_VERSION}");
+    Err(StorageError::Unusable(format!("{what} has format {format_version}, this program knows formats {known}")))
 }
 
 fn lock(path: &Path) -> Result<File, StorageError> {
@@ -229,10 +267,15 @@ fn lock(path: &Path) -> Result<File, StorageError> {
     }
 }
 
-fn identity_of(path: &Path, bytes: &[u8], node_id: u64) -> Result<NodeIdentity, StorageError> {
+fn decode_identity(path: &Path, bytes: &[u8]) -> Result<NodeIdentity, StorageError> {
     let identity = NodeIdentity::decode(bytes)
         .map_err(|error| StorageError::Corrupt { what: path.join(NODE).display().to_string(), cause: error.to_string() })?;
     check_format(&path.display().to_string(), identity.format_version)?;
+    Ok(identity)
+}
+
+fn identity_of(path: &Path, bytes: &[u8], node_id: u64) -> Result<NodeIdentity, StorageError> {
+    let identity = decode_identity(path, bytes)?;
     if identity.node_id != node_id {
         let message = format!("{} belongs to node {}, not to node {node_id}", path.display(), identity.node_id);
         return Err(StorageError::Unusable(message));

@@ -9,6 +9,7 @@
 
 pub mod apply;
 pub mod audit;
+pub mod cluster;
 pub mod codec;
 pub mod crash_point;
 pub mod data_dir;
@@ -26,6 +27,7 @@ use bytes::Bytes;
 
 pub use apply::{AppliedEntry, apply_entry};
 pub use audit::AuditName;
+pub use cluster::{ClusterCommand, ClusterState};
 pub use data_dir::DataDir;
 pub use ledger::{LedgerScan, Page, RocksLedger, RocksView};
 pub use log::RocksLog;
@@ -117,6 +119,8 @@ pub enum EntryBody {
 pub struct CommandBatch {
     pub proposed_at: LedgerTime,
     pub commands: Vec<Command>,
+    /// Of the cluster itself; `commands` are then empty.
+    pub cluster: Option<ClusterCommand>,
     /// The same as bytes: made once, by the leader, and kept in the log, by the peers and in the audit record as they are.
     encoded: Bytes,
 }
@@ -124,15 +128,21 @@ pub struct CommandBatch {
 impl CommandBatch {
     #[must_use]
     pub fn new(proposed_at: LedgerTime, commands: Vec<Command>) -> Self {
-        let encoded = codec::encode_commands(proposed_at, &commands);
-        Self { proposed_at, commands, encoded }
+        let encoded = codec::encode_commands(proposed_at, &commands, None);
+        Self { proposed_at, commands, cluster: None, encoded }
+    }
+
+    #[must_use]
+    pub fn of_cluster(proposed_at: LedgerTime, command: ClusterCommand) -> Self {
+        let encoded = codec::encode_commands(proposed_at, &[], Some(&command));
+        Self { proposed_at, commands: Vec::new(), cluster: Some(command), encoded }
     }
 
     /// # Errors
     /// [`StorageError::Corrupt`]: no batch, a command that breaks a limit, or more commands than an entry may hold.
     pub fn decode(encoded: Bytes) -> Result<Self, StorageError> {
-        let (proposed_at, commands) = codec::decode_commands(&encoded)?;
-        Ok(Self { proposed_at, commands, encoded })
+        let (proposed_at, commands, cluster) = codec::decode_commands(&encoded)?;
+        Ok(Self { proposed_at, commands, cluster, encoded })
     }
 
     #[must_use]
@@ -149,6 +159,8 @@ pub struct LedgerMeta {
     pub digest: StateDigest,
     /// Name of the newest audit record.
     pub audit_head: AuditName,
+    /// Who may become a member, and which ids are spent.
+    pub cluster: ClusterState,
 }
 
 /// Sum of the keyed hashes of every record: equal contents, equal digest, whatever the order they came in.

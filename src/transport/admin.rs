@@ -22,6 +22,7 @@ use crate::transport::exports::{export, send_scan, unexported};
 use crate::transport::ledger_node::ClusterNode;
 use crate::transport::lists::Lists;
 use crate::transport::long_answers::LongAnswers;
+use crate::transport::members::Members;
 use crate::transport::peers::{self, ClusterIdentity};
 use crate::transport::{deadline, history, status, validate, wire};
 
@@ -50,6 +51,11 @@ impl Admin {
     ) -> Self {
         let (long_answers, watches) = (LongAnswers::whole(stop.clone()), LongAnswers::watches(stop.clone()));
         Self { edge, identity, members, calls, long_answers, watches, stop, lists: Lists::default(), started }
+    }
+
+    /// The other service of the operators' port.
+    pub(super) fn members(&self) -> Members {
+        Members::new(self.edge.clone(), self.identity.clone(), self.calls.clone())
     }
 
     fn node(&self) -> &ClusterNode {

@@ -194,9 +194,17 @@ methods! {
         watch_ledger "WatchLedger" "server_stream";
         list_digests "ListDigests" "unary";
     }
+    "stampede.admin.v1.MemberService" {
+        list_members "ListMembers" "unary";
+        create_join_token "CreateJoinToken" "unary";
+        promote_member "PromoteMember" "unary";
+        remove_member "RemoveMember" "unary";
+        replace_member "ReplaceMember" "unary";
+    }
     "stampede.raft.v1.PeerService" {
         identify "Identify" "unary";
         join "Join" "unary";
+        admit "Admit" "unary";
         append "Append" "bidi_stream";
         vote "Vote" "unary";
         pre_vote "PreVote" "unary";

@@ -13,11 +13,12 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::consensus::{
-    InitError, PeerError, ReadError, RetryReason, SnapshotError, SubmitError, TransferError, UnknownReason,
+    InitError, MemberError, PeerError, ReadError, RetryReason, SnapshotError, SubmitError, TransferError, UnknownReason,
 };
 use crate::domain::Refusal;
 use crate::limits;
 use crate::proto::v1;
+use crate::storage::cluster::ClusterRefusal;
 
 /// Of `google.rpc.ErrorInfo`.
 pub const ERROR_DOMAIN: &str = "stampede";
@@ -110,9 +111,18 @@ reasons! {
     PositionGone "POSITION_GONE" OutOfRange None;
     PositionAhead "POSITION_AHEAD" OutOfRange None;
     ListExpired "LIST_EXPIRED" FailedPrecondition None;
+    ChangeInProgress "CHANGE_IN_PROGRESS" FailedPrecondition None;
+    MemberUnknown "MEMBER_UNKNOWN" NotFound None;
+    MembersFull "MEMBERS_FULL" FailedPrecondition None;
+    MemberBehind "MEMBER_BEHIND" FailedPrecondition None;
+    QuorumAtRisk "QUORUM_AT_RISK" FailedPrecondition None;
     // Of peers.
+    SameNode "SAME_NODE" PermissionDenied None;
     OtherCluster "OTHER_CLUSTER" PermissionDenied None;
     PeerRefused "PEER_REFUSED" FailedPrecondition None;
+    MemberRemoved "MEMBER_REMOVED" PermissionDenied None;
+    DiskCopied "DISK_COPIED" PermissionDenied None;
+    TokenRefused "TOKEN_REFUSED" PermissionDenied None;
     // Not done: send it again.
     NoLeader "NO_LEADER" Unavailable Retry;
     LeaderUnreachable "LEADER_UNREACHABLE" Unavailable Retry;
@@ -356,6 +366,28 @@ impl From<TransferError> for Failure {
             TransferError::Stopped(_) => Reason::NodeStopped,
         };
         Self::new(reason, error.to_string())
+    }
+}
+
+impl From<MemberError> for Failure {
+    fn from(error: MemberError) -> Self {
+        let reason = match &error {
+            MemberError::NotLeader { .. } => Reason::NotLeader,
+            MemberError::InProgress(_) => Reason::ChangeInProgress,
+            MemberError::Unknown(_) => Reason::MemberUnknown,
+            MemberError::Full(_) | MemberError::Token(ClusterRefusal::TokensFull) => Reason::MembersFull,
+            MemberError::Behind { .. } | MemberError::Silent(_) => Reason::MemberBehind,
+            MemberError::QuorumAtRisk(_) => Reason::QuorumAtRisk,
+            MemberError::Token(_) => Reason::TokenRefused,
+            MemberError::Deadline => Reason::OutcomeUnknown,
+            MemberError::LeaderChanged => Reason::LeaderChanged,
+            MemberError::Stopped(_) => Reason::NodeStopped,
+        };
+        let failure = Self::new(reason, error.to_string());
+        match error {
+            MemberError::Behind { lag, .. } => failure.with("lag", lag),
+            _ => failure,
+        }
     }
 }
 

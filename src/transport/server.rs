@@ -15,6 +15,7 @@ use tonic_health::server::HealthReporter;
 use crate::limits;
 use crate::proto;
 use crate::proto::admin::admin_service_server::AdminServiceServer;
+use crate::proto::admin::member_service_server::MemberServiceServer;
 use crate::proto::raft::peer_service_server::PeerServiceServer;
 use crate::proto::v1::issuance_service_server::IssuanceServiceServer;
 use crate::transport::admin::Admin;
@@ -79,8 +80,9 @@ pub async fn serve_client<N: LedgerNode>(
 /// # Errors
 /// The listener failed.
 pub async fn serve_admin(listener: TcpListener, admin: Admin, signals: Signals) -> Result<(), ServeError> {
+    let members = MemberServiceServer::new(admin.members()).max_decoding_message_size(limits::CLIENT_MESSAGE_BYTES_MAX);
     let service = AdminServiceServer::new(admin).max_decoding_message_size(limits::CLIENT_MESSAGE_BYTES_MAX);
-    let router = settings().add_service(service);
+    let router = settings().add_service(service).add_service(members);
     #[cfg(feature = "drill-controls")]
     let router = router.add_service(super::drill::service());
     serve_public(listener, router, proto::OPERATOR_DESCRIPTORS, ADMIN, signals).await

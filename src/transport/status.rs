@@ -43,7 +43,7 @@ pub(super) async fn status(edge: &Edge<ClusterNode>, identity: &NodeIdentity, st
         purged_index: index(earlier.purged),
         digest: digest.to_string(),
         audit_head,
-        members: members(status.members),
+        members: members(&status),
         draining: status.draining,
         totals,
         uptime_ms,
@@ -62,13 +62,18 @@ fn role(status: &NodeStatus) -> admin::NodeRole {
     }
 }
 
-fn members(members: Vec<MemberStatus>) -> Vec<admin::Member> {
-    let member = |member: MemberStatus| admin::Member {
+pub(super) fn members(status: &NodeStatus) -> Vec<admin::Member> {
+    let next = status.last_log_index.map_or(0, |last| last + 1);
+    let lag = |member: &MemberStatus| next.saturating_sub(member.matched.map_or(0, |matched| matched + 1));
+    let member = |member: &MemberStatus| admin::Member {
         node_id: member.node_id,
-        client_address: member.client_address,
-        peer_address: member.peer_address,
+        client_address: member.client_address.clone(),
+        peer_address: member.peer_address.clone(),
         voter: member.voter,
         matched_index: member.matched.unwrap_or(0),
+        // Only the leader knows.
+        lag_entries: if status.leads() { lag(member) } else { 0 },
+        heard: member.heard.unwrap_or(false),
     };
-    members.into_iter().map(member).collect()
+    status.members.iter().map(member).collect()
 }

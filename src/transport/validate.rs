@@ -235,6 +235,29 @@ pub fn page_after(token: &str) -> Result<Option<Place>, BadField> {
     place.map(Some).ok_or(BadField { field: "page_token", limit })
 }
 
+/// # Errors
+/// `INVALID_FIELD`: another number of bytes.
+pub fn fixed_bytes<const N: usize>(field: &'static str, bytes: &[u8]) -> Result<[u8; N], Failure> {
+    bytes.try_into().map_err(|_| Failure::invalid(field, format_args!("must have {N} bytes, has {}", bytes.len())))
+}
+
+/// How long a join token may be good for, in milliseconds.
+///
+/// # Errors
+/// `INVALID_FIELD`: out of bounds.
+pub fn token_validity(valid_for_ms: i64) -> Result<u64, Failure> {
+    let (min, max) = (limits::JOIN_TOKEN_VALID_MS_MIN, limits::JOIN_TOKEN_VALID_MS_MAX);
+    let valid = u64::try_from(valid_for_ms).ok().filter(|valid| (min..=max).contains(valid));
+    valid.ok_or_else(|| Failure::invalid("valid_for_ms", format_args!("must be {min} to {max}, is {valid_for_ms}")))
+}
+
+/// `host:port` of a node; the host may be a name, which is looked up at each connection.
+#[must_use]
+pub fn is_host_port(address: &str) -> bool {
+    let is_good = |(host, port): (&str, &str)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port != 0);
+    address.len() <= limits::ADDRESS_CHARS_MAX && address.rsplit_once(':').is_some_and(is_good)
+}
+
 pub fn cluster_name(name: &str) -> Result<(), BadField> {
     let max = limits::CLUSTER_NAME_CHARS_MAX;
     if !name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') {

@@ -132,6 +132,103 @@ impl Cluster {
         (1..).take(self.ports.len()).collect()
     }
 
+    /// One more node, which no configuration knows: it joins by a token. Its number here is the next, whatever its id will be.
+    pub(crate) fn add(&mut self) -> u64 {
+        self.ports.extend(free_ports(1));
+        self.processes.push(None);
+        let node = self.ports.len() as u64;
+        self.forget_id(node);
+        node
+    }
+
+    /// From now on the node's configuration does not say who it is.
+    pub(crate) fn forget_id(&self, node: u64) {
+        fs::write(self.file(node), self.node_config(node).replace(&format!("id = {node}\n"), "")).unwrap();
+    }
+
+    /// The same, with a process that aborts when it reaches this point.
+    pub(crate) fn start_joining_until(&mut self, node: u64, token: &str, point: &str) {
+        let child = self.command(node).args(["--join", token]).env("STAMPEDE_CRASH_POINT", point).spawn().unwrap();
+        self.processes[index(node)] = Some(child);
+    }
+
+    /// Starts a node that asks for its id by this token.
+    pub(crate) fn start_joining(&mut self, node: u64, token: &str) {
+        let child = self.command(node).args(["--join", token]).spawn().unwrap();
+        self.processes[index(node)] = Some(child);
+    }
+
+    /// Starts a node with more `--set key=value` than the others.
+    pub(crate) fn start_with(&mut self, node: u64, settings: &[&str]) {
+        let child = self.command(node).args(settings.iter().flat_map(|setting| ["--set", setting])).spawn().unwrap();
+        self.processes[index(node)] = Some(child);
+    }
+
+    /// A token of `member add`.
+    pub(crate) fn token(&self) -> String {
+        self.json(None, &["member", "add"])["token"].as_str().unwrap().to_owned()
+    }
+
+    /// What `member list` shows, if a leader answers: node and role.
+    pub(crate) fn members(&self) -> Vec<(u64, String)> {
+        let output = self.stampede(&["member", "list", "--timeout", "2s", "-o", "json"]);
+        let all: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        let member = |row: &Value| (row["node"].as_u64().unwrap(), row["role"].as_str().unwrap().replace("leader", "voter"));
+        all.as_array().map(|rows| rows.iter().map(member).collect()).unwrap_or_default()
+    }
+
+    pub(crate) fn voters(&self) -> Vec<u64> {
+        self.members().into_iter().filter(|(_, role)| role == "voter").map(|(node, _)| node).collect()
+    }
+
+    /// Waits until `node` is a learner that the leader hears and that lacks nothing.
+    pub(crate) fn until_caught_up(&self, node: u64) {
+        until(&format!("node {node} has caught up"), || {
+            let output = self.stampede(&["member", "list", "--timeout", "2s", "-o", "json"]);
+            let all: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+            let rows = all.as_array().cloned().unwrap_or_default();
+            rows.iter().any(|row| row["node"] == node && row["reachable"] == true && row["lag"].as_u64() < Some(100))
+        });
+    }
+
+    pub(crate) fn peer_address(&self, node: u64) -> String {
+        format!("127.0.0.1:{}", self.ports(node).peer)
+    }
+
+    pub(crate) fn signal(&self, node: u64, signal: &str) {
+        let child = self.processes[index(node)].as_ref().expect("is running");
+        assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+    }
+
+    /// From now on the process aborts when it reaches this point.
+    pub(crate) fn arm(&self, node: u64, point: &str) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let address = format!("http://{}", self.admin_address(node));
+        runtime.block_on(async {
+            let channel = Endpoint::from_shared(address).unwrap().connect().await.unwrap();
+            let request = stampede::proto::drill::ArmCrashPointRequest { point: point.to_owned() };
+            stampede::proto::drill::drill_service_client::DrillServiceClient::new(channel)
+                .arm_crash_point(request)
+                .await
+                .unwrap();
+        });
+    }
+
+    /// A command of an operator, under way.
+    pub(crate) fn begin(&self, args: &[&str]) -> Begun {
+        let told = self.folder.path().join(format!("command-{}.log", uuid::Uuid::now_v7()));
+        let child = Command::new(env!("CARGO_BIN_EXE_stampede"))
+            .args(args)
+            .env("STAMPEDE_SERVER", self.list(|ports| ports.client))
+            .env("STAMPEDE_ADMIN", self.list(|ports| ports.admin))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(fs::File::create(&told).unwrap())
+            .spawn()
+            .unwrap();
+        Begun { child, told }
+    }
+
     fn ports(&self, node: u64) -> Ports {
         self.ports[index(node)]
     }
@@ -221,8 +318,7 @@ impl Cluster {
     }
 
     pub(crate) fn send_sigterm(&self, node: u64) {
-        let child = self.processes[index(node)].as_ref().expect("is running");
-        assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+        self.signal(node, "-TERM");
     }
 
     pub(crate) fn wait(&mut self, node: u64) -> ExitStatus {
@@ -331,6 +427,52 @@ impl Cluster {
         stream.read_to_string(&mut answer).ok()?;
         let code = answer.split(' ').nth(1)?.parse().ok()?;
         Some((code, answer.split_once("\r\n\r\n")?.1.to_owned()))
+    }
+}
+
+/// Killed when it is dropped.
+pub(crate) struct Begun {
+    child: Child,
+    told: PathBuf,
+}
+
+impl Begun {
+    /// What it has said on standard error.
+    pub(crate) fn told(&self) -> String {
+        fs::read_to_string(&self.told).unwrap_or_default()
+    }
+
+    pub(crate) fn until_told(&self, what: &str) -> String {
+        until(&format!("{what:?} is said, after {}", self.told()), || self.told().contains(what));
+        self.told()
+    }
+
+    /// The token that it prints for the node that it waits for.
+    pub(crate) fn token(&self) -> String {
+        let mut token = None;
+        until("a token is printed", || {
+            let told = self.told();
+            let printed = told.rsplit_once("--join ").and_then(|(_, rest)| rest.split_once('\n'));
+            token = printed.map(|(token, _)| token.to_owned());
+            token.is_some()
+        });
+        token.unwrap()
+    }
+
+    pub(crate) fn wait(mut self) -> (Option<i32>, String) {
+        let mut code = None;
+        until(&format!("the command ends, after {}", self.told()), || {
+            code = self.child.try_wait().unwrap();
+            code.is_some()
+        });
+        (code.and_then(|status| status.code()), self.told())
+    }
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

@@ -231,6 +231,8 @@ mod tests {
             purged: None,
             digest: StateDigest::default(),
             members: Vec::new(),
+            joint: false,
+            removed: false,
             initialized: true,
             draining: false,
             fatal: None,

@@ -20,7 +20,10 @@ use crate::world::{World, sleep, trace, unix_ms};
 
 pub type SimNode = Node<SimRuntime, SimLog, SimLedger, SimPeers>;
 
+/// Of the cluster that `initialize` makes.
 pub const NODES: [u64; 3] = [1, 2, 3];
+/// It belongs to no cluster until it is admitted to one; the id that the log mints first.
+pub const SPARE: u64 = 4;
 
 /// The product's defaults; leases and timeouts are what the faults must get past.
 const HEARTBEAT: Duration = Duration::from_millis(30);
@@ -51,6 +54,8 @@ pub struct Cluster {
     pub network: Network,
     pub checks: Checks,
     machines: Arc<Mutex<BTreeMap<u64, Machine>>>,
+    /// Those that may have power.
+    members: Arc<Mutex<BTreeSet<u64>>>,
 }
 
 impl Cluster {
@@ -63,8 +68,25 @@ impl Cluster {
             power: Power::Off,
             clock_offset_ms: Arc::default(),
         };
-        let machines = NODES.map(|node_id| (node_id, machine(node_id))).into();
-        Self { world, swarm, network, checks, machines: Arc::new(Mutex::new(machines)) }
+        let machines = NODES.into_iter().chain([SPARE]).map(|node_id| (node_id, machine(node_id))).collect();
+        let members = Arc::new(Mutex::new(NODES.into()));
+        Self { world, swarm, network, checks, machines: Arc::new(Mutex::new(machines)), members }
+    }
+
+    /// The nodes that are, or are about to be, members.
+    pub fn members(&self) -> Vec<u64> {
+        self.members.lock().expect("one thread: nobody panicked while holding it").iter().copied().collect()
+    }
+
+    /// A node was admitted: it may be switched on.
+    pub fn join(&self, node_id: u64) {
+        self.members.lock().expect("one thread: nobody panicked while holding it").insert(node_id);
+    }
+
+    /// A node was removed, and knows it: it goes, and never comes back.
+    pub fn retire(&self, node_id: u64) {
+        self.members.lock().expect("one thread: nobody panicked while holding it").remove(&node_id);
+        self.crash(node_id);
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Machine>> {
@@ -88,9 +110,10 @@ impl Cluster {
     /// Switches a node on. It runs when this returns.
     pub async fn start(&self, node_id: u64) {
         let (log, ledger, clock_offset_ms) = {
+            let is_member = self.members().contains(&node_id);
             let mut machines = self.lock();
             let machine = machines.get_mut(&node_id).expect("a machine of this cluster");
-            if !matches!(machine.power, Power::Off) {
+            if !is_member || !matches!(machine.power, Power::Off) {
                 return;
             }
             machine.power = Power::Starting;
@@ -179,7 +202,7 @@ impl Cluster {
     }
 
     pub fn running(&self) -> Vec<(u64, SimNode, u64)> {
-        NODES.into_iter().filter_map(|node_id| self.node(node_id).map(|(node, life)| (node_id, node, life))).collect()
+        self.members().into_iter().filter_map(|node_id| self.node(node_id).map(|(node, life)| (node_id, node, life))).collect()
     }
 
     pub fn ledger(&self, node_id: u64) -> SimLedger {
@@ -226,7 +249,7 @@ impl Cluster {
             machine.log.set_faults(calm.clone());
             machine.ledger.set_faults(calm.clone());
         }
-        for node_id in NODES {
+        for node_id in self.members() {
             self.start(node_id).await;
         }
     }

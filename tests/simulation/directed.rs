@@ -10,7 +10,7 @@ use stampede::consensus::{Consistency, ReadError, RetryReason, Safeguard, Submit
 use stampede::domain::{Command, OrderId};
 use stampede::limits;
 
-use crate::cluster::{Cluster, ELECTION_TIMEOUT_MAX, NODES, SimNode};
+use crate::cluster::{Cluster, ELECTION_TIMEOUT_MAX, NODES, SPARE, SimNode};
 use crate::net::{Cut, Direction};
 use crate::oracle::Answer;
 use crate::swarm::{DiskFaults, NetworkFaults, Swarm};
@@ -156,6 +156,28 @@ async fn turns_away_at_once(cluster: &Cluster, node_id: u64) -> bool {
     matches!(read, Err(ReadError::Retry { reason: RetryReason::NoLeader, .. }))
         && matches!(write, Err(SubmitError::Retry { reason: RetryReason::NoLeader, .. }))
         && elapsed() == begun
+}
+
+#[test]
+fn a_member_is_replaced_whoever_leads_and_the_new_one_serves() {
+    for (seed, leads) in (0..SEEDS).zip([true, false].into_iter().cycle()) {
+        let nothing = |_: &mut Swarm| ();
+        play(seed, nothing, |cluster, shop| async move {
+            let (leader, _) = leader_and_term(&cluster);
+            let old = if leads { leader } else { others(leader)[0] };
+            crate::members::replace(&cluster, old).await;
+            let stays = others(old)[0];
+            assert!(is_served(&shop, SPARE, A_WHILE).await, "seed {seed}");
+            // It counts: with one of the others gone it makes the majority.
+            cluster.crash(stays);
+            sleep(A_WHILE).await;
+            assert!(is_served(&shop, SPARE, A_WHILE).await, "seed {seed}");
+            let status = cluster.statuses().into_iter().find(|status| status.node_id == SPARE).expect("it runs");
+            let voters: Vec<u64> = status.members.iter().filter(|member| member.voter).map(|member| member.node_id).collect();
+            let expected: Vec<u64> = others(old).into_iter().chain([SPARE]).collect();
+            assert_eq!((voters, status.joint, status.members.len()), (expected, false, 3), "seed {seed}");
+        });
+    }
 }
 
 #[test]

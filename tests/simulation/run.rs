@@ -11,7 +11,8 @@ use openraft_rt_sim::SimRuntime;
 use stampede::domain::Command;
 use stampede::domain::OrderId;
 
-use crate::cluster::{Cluster, NODES};
+use crate::cluster::Cluster;
+use crate::members;
 use crate::schedule;
 use crate::swarm::Swarm;
 use crate::workload::Shop;
@@ -98,6 +99,7 @@ async fn live(cluster: Cluster) -> (usize, Duration) {
     for _ in 0..cluster.swarm.clients {
         SimRuntime::spawn(shop.clone().serve(until));
     }
+    let replacing = members::replacing(&cluster);
     schedule::hurt(cluster.clone(), until).await;
     while elapsed() < until && !cluster.world.is_violated() {
         sleep(LOOK_EVERY).await;
@@ -105,6 +107,7 @@ async fn live(cluster: Cluster) -> (usize, Duration) {
 
     if !cluster.world.is_violated() {
         cluster.heal_all().await;
+        members::finished(&cluster, &replacing, elapsed() + CONVERGES_WITHIN).await;
         settle(&cluster, &shop).await;
     }
     (shop.oracle.tally().0, elapsed())
@@ -113,7 +116,7 @@ async fn live(cluster: Cluster) -> (usize, Duration) {
 /// After the heal: the cluster serves, every unknown becomes known, all replicas hold the same, and it is what was promised.
 async fn settle(cluster: &Cluster, shop: &Shop) {
     let deadline = elapsed() + CONVERGES_WITHIN;
-    for node_id in NODES {
+    for node_id in cluster.members() {
         let fresh = Command::CancelOrder { order: OrderId::from_bytes([0; 16]) };
         let patience = Duration::from_secs(1);
         while !answered(&shop.call(node_id, vec![fresh.clone()], patience).await) {
@@ -160,7 +163,7 @@ fn is_over(cluster: &Cluster, deadline: Duration, name: &'static str, node_id: u
 fn has_converged(cluster: &Cluster) -> bool {
     let statuses = cluster.statuses();
     let first = &statuses[0];
-    statuses.len() == NODES.len()
+    statuses.len() == cluster.members().len()
         && statuses.iter().all(|status| {
             status.leader.is_some()
                 && (status.term, status.leader) == (first.term, first.leader)
@@ -171,14 +174,15 @@ fn has_converged(cluster: &Cluster) -> bool {
 
 /// Every replica, record by record.
 fn scan(cluster: &Cluster, shop: &Shop) {
-    let first = cluster.ledger(NODES[0]).contents();
-    for node_id in NODES {
+    let members = cluster.members();
+    let first = cluster.ledger(members[0]).contents();
+    for node_id in members.iter().copied() {
         let ledger = cluster.ledger(node_id);
         let contents = ledger.contents();
         cluster.checks.ledger(node_id, &contents);
         shop.oracle.final_scan(node_id, &contents);
         if contents != first {
-            cluster.world.violate("ReplicasDiffer", format!("n{node_id} and n{} hold different records", NODES[0]));
+            cluster.world.violate("ReplicasDiffer", format!("n{node_id} and n{} hold different records", members[0]));
         }
         if let Err(why) = ledger.verify_digest() {
             cluster.world.violate("DigestWrong", format!("n{node_id}: {why}"));
@@ -188,7 +192,7 @@ fn scan(cluster: &Cluster, shop: &Shop) {
         }
     }
     let mut entries = BTreeMap::new();
-    for node_id in NODES {
+    for node_id in members {
         for record in cluster.log(node_id).durable_records() {
             let bytes = entries.entry(record.index).or_insert_with(|| record.bytes.clone());
             if *bytes != record.bytes {

@@ -8,7 +8,7 @@ use openraft_rt_sim::SimRuntime;
 use rand::RngExt;
 use rand::seq::IndexedRandom;
 
-use crate::cluster::{Cluster, NODES};
+use crate::cluster::Cluster;
 use crate::net::{Cut, Direction};
 use crate::swarm::FaultKind;
 use crate::world::{Dice, elapsed, sleep};
@@ -37,19 +37,20 @@ pub async fn hurt(cluster: Cluster, until: Duration) {
 }
 
 fn inflict(cluster: &Cluster, kind: FaultKind) {
-    let anyone = pick(cluster, &NODES);
+    let members = cluster.members();
+    let anyone = pick(cluster, &members);
     let leader = cluster.leader().unwrap_or(anyone);
-    let others: Vec<u64> = NODES.into_iter().filter(|node_id| *node_id != leader).collect();
+    let others: Vec<u64> = members.iter().copied().filter(|node_id| *node_id != leader).collect();
     let follower = pick(cluster, &others);
     match kind {
         FaultKind::CrashLeader => crash(cluster, &[leader]),
         FaultKind::CrashFollower => crash(cluster, &[follower]),
         FaultKind::CrashTwo => crash(cluster, &[leader, follower]),
-        FaultKind::CrashAll => crash(cluster, &NODES),
-        FaultKind::Isolate => cut(cluster, towards(anyone).union(&from(anyone)).copied().collect()),
+        FaultKind::CrashAll => crash(cluster, &members),
+        FaultKind::Isolate => cut(cluster, towards(&members, anyone).union(&from(&members, anyone)).copied().collect()),
         FaultKind::Deafen => {
             let hears = cluster.world.chance(Dice::Schedule, 500_000);
-            cut(cluster, if hears { from(leader) } else { towards(leader) });
+            cut(cluster, if hears { from(&members, leader) } else { towards(&members, leader) });
         }
         FaultKind::CutOneWay => cut(cluster, BTreeSet::from([(leader, follower)])),
         FaultKind::Snapshot => {
@@ -81,12 +82,12 @@ fn pick(cluster: &Cluster, nodes: &[u64]) -> u64 {
     cluster.world.draw(Dice::Schedule, |rng| *nodes.choose(rng).expect("a cluster has nodes"))
 }
 
-fn from(node_id: u64) -> BTreeSet<Direction> {
-    NODES.into_iter().filter(|other| *other != node_id).map(|other| (node_id, other)).collect()
+fn from(members: &[u64], node_id: u64) -> BTreeSet<Direction> {
+    members.iter().filter(|other| **other != node_id).map(|other| (node_id, *other)).collect()
 }
 
-fn towards(node_id: u64) -> BTreeSet<Direction> {
-    from(node_id).into_iter().map(|(a, b)| (b, a)).collect()
+fn towards(members: &[u64], node_id: u64) -> BTreeSet<Direction> {
+    from(members, node_id).into_iter().map(|(a, b)| (b, a)).collect()
 }
 
 fn crash(cluster: &Cluster, nodes: &[u64]) {

@@ -106,6 +106,8 @@ pub struct Swarm {
     pub entries_kept_after_snapshot: u64,
     pub append_entries_max: u64,
     pub entries_in_flight_max: usize,
+    /// Whose place [`SPARE`](crate::cluster::SPARE) takes, from joining to the old one's removal.
+    pub replaces: Option<u64>,
     /// What the product never leaves out.
     pub without: Option<Safeguard>,
 }
@@ -116,8 +118,9 @@ const DURATION: Duration = Duration::from_secs(6);
 impl Swarm {
     pub fn draw(world: &World) -> Self {
         let mut swarm = Self::drawn(world);
-        // The last to be drawn, so that what a seed drew before it had one stays the same.
+        // The last to be drawn, so that what a seed drew before it had them stays the same.
         swarm.schedule.wrong_clock = world.draw(Dice::Swarm, |rng| *NODES.choose(rng).expect("a cluster has nodes"));
+        swarm.replaces = world.draw(Dice::Swarm, |rng| rng.random_bool(0.4).then(|| NODES.choose(rng).copied()).flatten());
         swarm
     }
 
@@ -176,6 +179,7 @@ impl Swarm {
                 entries_kept_after_snapshot: rng.random_range(0..60),
                 append_entries_max: rng.random_range(1..64),
                 entries_in_flight_max: rng.random_range(1..=4),
+                replaces: None,
                 without: None,
             }
         })
@@ -203,6 +207,7 @@ impl Swarm {
         swarm.disk = DiskFaults { torn_chance: 0, ledger_flush_chance: 0, ..swarm.disk.calm() };
         swarm.network = swarm.network.calm();
         swarm.schedule.kinds.clear();
+        swarm.replaces = None;
         swarm
     }
 

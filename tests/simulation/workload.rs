@@ -17,7 +17,7 @@ use stampede::domain::{
     PolicyTerms, Quantity, Refusal, Reply, Rupiah, SeriesCode, SettlementReference, StampNumber,
 };
 
-use crate::cluster::{Cluster, NODES};
+use crate::cluster::Cluster;
 use crate::oracle::{Answer, Oracle};
 use crate::world::{Dice, World, elapsed, sleep, trace};
 
@@ -260,7 +260,7 @@ impl Shop {
     /// The same request at one node after the other until one answers, or patience ends.
     pub async fn insist(&self, command: Command) -> Option<Reply> {
         for _ in 0..TRIES_MAX {
-            let node_id = NODES[self.world.draw(Dice::Workload, |rng| rng.random_range(0..NODES.len()))];
+            let node_id = self.a_member();
             let patience = self.world.micros(Dice::Workload, PATIENCE);
             let answers = self.call(node_id, vec![command.clone()], patience).await;
             if let [Answer::Replied(reply)] = answers.as_slice() {
@@ -329,7 +329,7 @@ impl Shop {
     }
 
     async fn read(&self, order: OrderId) {
-        let node_id = NODES[self.world.draw(Dice::Workload, |rng| rng.random_range(0..NODES.len()))];
+        let node_id = self.a_member();
         let patience = self.world.micros(Dice::Workload, PATIENCE);
         sleep(self.world.micros(Dice::Workload, ACCESS_DELAY)).await;
         let Some((node, life)) = self.cluster.node(node_id) else { return };
@@ -344,6 +344,12 @@ impl Shop {
             Ok(found) => self.oracle.read(floor, read.index, order, found.as_ref()),
             Err(error) => self.world.violate("ReadFailed", error.to_string()),
         }
+    }
+
+    /// Nobody calls a node that was removed.
+    fn a_member(&self) -> u64 {
+        let members = self.cluster.members();
+        members[self.world.draw(Dice::Workload, |rng| rng.random_range(0..members.len()))]
     }
 
     fn one_in(&self, n: u32) -> bool {

@@ -5,8 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
+use stampede::proto::storage::{MemberNode, Membership, VoterSet};
 use stampede::storage::crash_point::{POINTS, VARIABLE};
-use stampede::storage::{DataDir, LedgerMeta, LedgerStore, LogState, LogStore, LogWrite, RocksLedger, RocksLog};
+use stampede::storage::{
+    CommittedEntry, DataDir, EntryBody, LedgerMeta, LedgerStore, LogState, LogStore, LogWrite, RocksLedger, RocksLog,
+};
 use tokio_stream::StreamExt;
 
 use crate::start::assert_starts_behind_a_snapshot;
@@ -39,12 +42,29 @@ async fn child() {
         "log" if point.starts_with("log.append") => write(&log, append(5..8)).unwrap(),
         "log" if point.starts_with("log.truncate") => write(&log, LogWrite::Truncate { from_index: 3 }).unwrap(),
         "log" => write(&log, LogWrite::Purge { through: position(2) }).unwrap(),
+        "ledger" if point == "ledger.apply.joint" => drop(ledger.apply(vec![joint()]).await.unwrap()),
         "ledger" => drop(ledger.apply(entries(1, AFTER as u64)[BEFORE..].to_vec()).await.unwrap()),
         "snapshot" if point.starts_with("snapshot.build") => drop(ledger.build_snapshot().await.unwrap()),
         "snapshot" if point.starts_with("snapshot.remove") => outdate_a_snapshot(&ledger).await,
         "snapshot" => install(&dir, &ledger).await,
         _ => {}
     }
+}
+
+/// What a leader leaves that dies half-way through a change of the voters.
+fn joint() -> CommittedEntry {
+    let voter_sets = [vec![1, 2, 3], vec![1, 2, 4]].map(|node_ids| VoterSet { node_ids }).to_vec();
+    let nodes = (1..=4).map(|node_id| MemberNode { node_id, ..MemberNode::default() }).collect();
+    CommittedEntry { position: position(BEFORE as u64), body: EntryBody::Membership(Membership { voter_sets, nodes }) }
+}
+
+async fn is_joint_still(dir: &Path) {
+    let (_, ledger) = open_stores(dir);
+    let meta = ledger.meta();
+    let EntryBody::Membership(expected) = joint().body else { panic!("a membership") };
+    assert_eq!(meta.applied, Some(position(BEFORE as u64)));
+    assert_eq!(meta.membership.and_then(|applied| applied.membership), Some(expected));
+    assert_eq!(meta.cluster.next_node_id, 5, "its members' ids are spent, however it ends");
 }
 
 /// Two newer snapshots are kept; the removal of the first is another thread's.
@@ -117,6 +137,7 @@ async fn crash_points_leave_what_they_promise() {
             "log.purge.before_write" => log_holds(dir, 0..5).await,
             "log.purge.before_done" => log_holds(dir, 3..5).await,
             "ledger.apply.before_write" => ledger_holds(dir, BEFORE, &[]).await,
+            "ledger.apply.joint" => is_joint_still(dir).await,
             "ledger.apply.before_answer" => ledger_holds(dir, AFTER, &[]).await,
             "snapshot.build.before_manifest" | "snapshot.build.before_rename" => ledger_holds(dir, BEFORE, &[]).await,
             "snapshot.build.after_rename" => ledger_holds(dir, BEFORE, &[BEFORE]).await,

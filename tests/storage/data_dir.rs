@@ -39,15 +39,42 @@ fn a_directory_keeps_its_node_and_its_cluster() {
 #[test]
 fn another_format_is_refused_and_damage_is_not_a_new_node() {
     let dir = tempfile::tempdir().unwrap();
-    for (format_version, told) in
-        [(FORMAT_VERSION + 1, "has format 4, this program knows format 3"), (2, "has format 2, this program knows format 3")]
-    {
+    for (format_version, told) in [
+        (FORMAT_VERSION + 1, "has format 5, this program knows formats 3 to 4"),
+        (2, "has format 2, this program knows formats 3 to 4"),
+    ] {
         let other = NodeIdentity { format_version, node_id: 1, ..NodeIdentity::default() };
         fs::write(dir.path().join("NODE"), other.encode_to_vec()).unwrap();
         assert!(refusal(DataDir::open(dir.path(), 1)).ends_with(told));
     }
     fs::write(dir.path().join("NODE"), [0xff; 7]).unwrap();
     assert!(refusal(DataDir::open(dir.path(), 1)).contains("is damaged"));
+}
+
+#[test]
+fn a_directory_of_the_format_before_is_one_of_this_from_its_first_opening_on() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(DataDir::open(dir.path(), 1).unwrap());
+    let (cluster_id, cluster_name) = ("c-1".to_owned(), "rush".to_owned());
+    let old = NodeIdentity { format_version: 3, node_id: 1, cluster_id, cluster_name };
+    fs::write(dir.path().join("NODE"), old.encode_to_vec()).unwrap();
+    let present = NodeIdentity { format_version: FORMAT_VERSION, ..old };
+    let data = DataDir::open(dir.path(), 1).unwrap();
+    assert_eq!(data.identity(), present);
+    data.open_stores().unwrap();
+    drop(data);
+    assert_eq!(DataDir::identity_at(dir.path()).unwrap(), Some(present));
+}
+
+#[test]
+fn a_node_without_an_id_asks_for_one_under_the_same_name_again() {
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(DataDir::identity_at(dir.path()).unwrap(), None);
+    let first = DataDir::joiner(dir.path(), || [1; 16]).unwrap();
+    assert_eq!((first, DataDir::joiner(dir.path(), || [2; 16]).unwrap()), ([1; 16], [1; 16]));
+    DataDir::open(dir.path(), 4).unwrap();
+    fs::write(dir.path().join("JOINER"), [1; 7]).unwrap();
+    assert!(refusal(DataDir::joiner(dir.path(), || [3; 16])).contains("is damaged"));
 }
 
 #[tokio::test]

@@ -11,7 +11,11 @@ use stampede::domain::{
 };
 use stampede::proto::storage::{AppliedMembership, MemberNode, Membership, SnapshotFile, SnapshotManifest, Vote, VoterSet};
 use stampede::storage::audit::{AuditBody, AuditRecord, AuditedCommand};
-use stampede::storage::{AuditName, CommandBatch, DataDir, EntryBody, LedgerMeta, StateDigest, StorageError, codec, keys};
+use stampede::storage::cluster::{Admitted, ClusterOutcome, ClusterRefusal, Token};
+use stampede::storage::{
+    AuditName, ClusterCommand, ClusterState, CommandBatch, DataDir, EntryBody, LedgerMeta, StateDigest, StorageError, codec,
+    keys,
+};
 
 use crate::support::{
     document, open_series, order_id, payment_name, place_order, position, record_payment, series_code, set_policy,
@@ -177,7 +181,33 @@ fn meta() -> LedgerMeta {
         membership: Some(membership),
         digest: StateDigest([1, 2, 3, u64::MAX]),
         audit_head: AuditName([9; 32]),
+        cluster: ClusterState::default(),
     }
+}
+
+/// Of a cluster that changed: one token open, one used, one whose node is a member.
+fn changed_meta() -> LedgerMeta {
+    let token = |admitted| Token { secret: [3; 32], expires_at: LedgerTime(1_725_000_900_000), admitted };
+    let admitted = |node_id, was_member| Some(Admitted { joiner: [4; 16], node_id, was_member });
+    let tokens = [([1; 16], token(None)), ([2; 16], token(admitted(7, false))), ([5; 16], token(admitted(6, true)))];
+    LedgerMeta { cluster: ClusterState { next_node_id: 8, tokens: tokens.into() }, ..meta() }
+}
+
+fn cluster_batches() -> [(&'static str, CommandBatch); 2] {
+    let (token, at) = ([1; 16], LedgerTime(1_725_000_000_000));
+    let of = |command| CommandBatch::of_cluster(at, command);
+    [
+        ("token", of(ClusterCommand::IssueToken { token, secret: [3; 32], valid_for_ms: 3_600_000 })),
+        ("node", of(ClusterCommand::AdmitNode { token, joiner: [4; 16] })),
+    ]
+}
+
+fn cluster_outcomes() -> Vec<ClusterOutcome> {
+    let done = [
+        ClusterOutcome::TokenIssued { expires_at: LedgerTime(1_725_003_600_000) },
+        ClusterOutcome::NodeAdmitted { node_id: 4 },
+    ];
+    done.into_iter().chain(ClusterRefusal::ALL.map(ClusterOutcome::Refused)).collect()
 }
 
 fn batch() -> CommandBatch {
@@ -202,6 +232,8 @@ fn bodies() -> Vec<(&'static str, EntryBody)> {
         ("entry blank", EntryBody::Blank),
         ("entry commands", EntryBody::Commands(batch())),
         ("entry membership", EntryBody::Membership(membership())),
+        ("entry cluster token", EntryBody::Commands(cluster_batches()[0].1.clone())),
+        ("entry cluster node", EntryBody::Commands(cluster_batches()[1].1.clone())),
     ]
 }
 
@@ -233,12 +265,19 @@ fn audit_bodies() -> Vec<(&'static str, AuditBody)> {
         expired: if matches!(outcome, Outcome::OrdersExpired { .. }) { vec![order_id(7)] } else { Vec::new() },
         reply: Reply { place: place(11), replayed: matches!(outcome, Outcome::OrderCancelled), outcome },
     });
-    let commands = AuditBody::Commands { batch, commands: commands.collect() };
-    vec![
+    let commands = AuditBody::Commands { batch, commands: commands.collect(), cluster: None };
+    let mut all = vec![
         ("audit blank", AuditBody::Blank),
         ("audit commands", commands),
         ("audit membership", AuditBody::Membership(membership())),
-    ]
+    ];
+    let [(_, issue), (_, admit)] = cluster_batches();
+    all.extend(cluster_outcomes().into_iter().map(|outcome| {
+        let batch = if matches!(outcome, ClusterOutcome::TokenIssued { .. }) { &issue } else { &admit };
+        let body = AuditBody::Commands { batch: batch.clone(), commands: Vec::new(), cluster: Some(outcome) };
+        ("audit cluster command", body)
+    }));
+    all
 }
 
 fn all_encodings() -> Vec<(&'static str, Vec<u8>)> {
@@ -265,6 +304,7 @@ fn all_encodings() -> Vec<(&'static str, Vec<u8>)> {
         ("series", codec::encode_series(&series())),
         ("totals", codec::encode_totals(&totals())),
         ("meta", codec::encode_meta(&meta())),
+        ("meta of a cluster that changed", codec::encode_meta(&changed_meta())),
         ("stamping", codec::encode_stamping(&stamping())),
         ("policy", codec::encode_policy(&policy())),
     ];
@@ -289,7 +329,7 @@ fn files() -> Vec<(&'static str, Vec<u8>)> {
     data.set_cluster("0191c8e0-0000-7000-8000-000000000001", "rush").unwrap();
     let file = |name: &str, fill: u8| SnapshotFile { name: name.to_owned(), size_bytes: 300, blake3: vec![fill; 32].into() };
     let manifest = SnapshotManifest {
-        format_version: 3,
+        format_version: 4,
         meta: Some(codec::meta_to_proto(&meta())),
         files: vec![file("000012.sst", 1), file("CURRENT", 2)],
     };
@@ -315,7 +355,9 @@ fn every_encoding_is_frozen() {
 fn what_was_encoded_is_decoded() {
     assert_eq!(codec::decode_series(&codec::encode_series(&series())).unwrap(), series());
     assert_eq!(codec::decode_totals(&codec::encode_totals(&totals())).unwrap(), totals());
-    assert_eq!(codec::decode_meta(&codec::encode_meta(&meta())).unwrap(), meta());
+    for meta in [meta(), changed_meta()] {
+        assert_eq!(codec::decode_meta(&codec::encode_meta(&meta)).unwrap(), meta);
+    }
     for (name, order) in orders() {
         assert_eq!(codec::decode_order(&codec::encode_order(&order)).unwrap(), order, "{name}");
     }

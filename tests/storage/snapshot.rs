@@ -252,7 +252,7 @@ async fn a_snapshot_of_another_format_is_refused() {
     let (dir, ledger) = ledger_with(30).await;
     let (_, snapshot) = ledger.build_snapshot().await.unwrap();
     let newer = SnapshotManifest { format_version: FORMAT_VERSION + 1, ..snapshot.manifest().clone() };
-    let expected = StorageError::Unusable("the snapshot has format 4, this program knows format 3".to_owned());
+    let expected = StorageError::Unusable("the snapshot has format 5, this program knows formats 3 to 4".to_owned());
     assert_eq!(ledger.receive_snapshot(newer.clone()).err(), Some(expected.clone()), "from a peer");
     drop(ledger);
     let manifest = dir.path().join("snapshots").join(snapshot.name()).join("stampede-manifest");

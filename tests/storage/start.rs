@@ -1,12 +1,12 @@
 //! Consensus over what a crash left on disk: nobody may be sent a snapshot that ends before the log begins.
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use stampede::consensus::{Node, NodeSettings};
 use stampede::storage::{DataDir, LedgerStore, LogPosition, LogWrite};
+use stampede::transport::peers::Dial;
 use stampede::transport::{ClusterIdentity, ClusterNode, GrpcPeers};
 
 use crate::support::{append, entries, position, write};
@@ -32,7 +32,7 @@ fn settings() -> NodeSettings {
 pub(crate) async fn assert_starts_behind_a_snapshot(dir: &Path, through: LogPosition) {
     let data = Arc::new(DataDir::open(dir, 1).unwrap());
     let (log, ledger) = data.open_stores().unwrap();
-    let peers = GrpcPeers::new(ClusterIdentity::new(data, [1, 2, 3]), HashMap::new());
+    let peers = GrpcPeers::new(ClusterIdentity::new(data, [1, 2, 3]), Dial::default());
     let node: ClusterNode =
         Node::start(settings(), log, ledger.clone(), peers, Arc::new(stampede::clock::unix_ms)).await.unwrap();
     let mut changes = node.status_changes();

@@ -165,7 +165,7 @@ fn in_expire_orders(limit: u32) -> Option<String> {
 
 fn in_batch(commands: usize) -> Option<String> {
     let cancel = proto::Command { command: Some(Kind::CancelOrder(proto::CancelOrder { order_id: order_id() })) };
-    let batch = proto::CommandBatch { proposed_at_ms: 1, commands: vec![cancel; commands] };
+    let batch = proto::CommandBatch { proposed_at_ms: 1, commands: vec![cancel; commands], cluster: None };
     refusal(batch, |_| {}, |message| CommandBatch::decode(message.encode_to_vec().into()))
 }
 
@@ -227,13 +227,18 @@ fn in_audit(change: impl FnOnce(&mut proto::AuditRecord)) -> Option<String> {
         outcome: Some(proto::reply::Outcome::OrdersExpired(proto::OrdersExpired { count: 1 })),
     };
     let expire = proto::Command { command: Some(proto::command::Command::ExpireOrders(proto::ExpireOrders { limit: 9 })) };
-    let batch = proto::CommandBatch { proposed_at_ms: 4, commands: vec![expire] }.encode_to_vec();
+    let batch = proto::CommandBatch { proposed_at_ms: 4, commands: vec![expire], cluster: None }.encode_to_vec();
     let expired = vec![proto::Expired { offset: 0, order_ids: vec![vec![7; 16].into()] }];
     let record = proto::AuditRecord {
         position: Some(proto::LogPosition { term: 1, index: 12 }),
         previous: vec![8; 32].into(),
         ledger_time_ms: 5,
-        body: Some(Body::Commands(proto::AuditedCommands { batch: batch.into(), replies: vec![reply], expired })),
+        body: Some(Body::Commands(proto::AuditedCommands {
+            batch: batch.into(),
+            replies: vec![reply],
+            expired,
+            cluster: None,
+        })),
     };
     refusal(record, change, |message| codec::decode_audit_record(&message.encode_to_vec()))
 }

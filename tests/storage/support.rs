@@ -9,8 +9,8 @@ use stampede::domain::{
     PolicyTerms, Quantity, Reply, Rupiah, SeriesCode, SettlementReference, StampNumber,
 };
 use stampede::storage::{
-    CommandBatch, CommittedEntry, EntryBody, LedgerMeta, LedgerStore, LogPosition, LogRecord, LogStore, LogWrite, Membership,
-    RocksLedger, RocksLog, StateDigest, StorageError, apply_entry, codec,
+    ClusterCommand, CommandBatch, CommittedEntry, EntryBody, LedgerMeta, LedgerStore, LogPosition, LogRecord, LogStore,
+    LogWrite, Membership, RocksLedger, RocksLog, StateDigest, StorageError, apply_entry, codec,
 };
 
 /// Small and seeded: the entries of a seed are the same on every machine.
@@ -103,10 +103,24 @@ pub(crate) fn entries(seed: u64, count: u64) -> Vec<CommittedEntry> {
     for index in 3..count {
         now += dice.below(400);
         let commands = (0..dice.below(12)).map(|_| random_command(&mut dice)).collect();
-        all.push(entry(index, now - dice.below(300), commands));
+        all.push(match index % 9 {
+            4 => of_cluster(index, now),
+            _ => entry(index, now - dice.below(300), commands),
+        });
     }
     all.truncate(usize::try_from(count).unwrap());
     all
+}
+
+/// A token, or a node that joins by the one before.
+fn of_cluster(index: u64, proposed_at_ms: u64) -> CommittedEntry {
+    let token = [u8::try_from(index / 18).unwrap(); 16];
+    let command = match index % 2 {
+        0 => ClusterCommand::IssueToken { token, secret: [7; 32], valid_for_ms: 60_000 },
+        _ => ClusterCommand::AdmitNode { token, joiner: [8; 16] },
+    };
+    let batch = CommandBatch::of_cluster(LedgerTime(proposed_at_ms), command);
+    CommittedEntry { position: position(index), body: EntryBody::Commands(batch) }
 }
 
 fn random_command(dice: &mut Dice) -> Command {

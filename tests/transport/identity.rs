@@ -9,12 +9,12 @@ use tonic::{Code, Request, Status};
 
 use crate::support::{TestNode, effect, info, start, start_with_series};
 
-async fn peer(node: &TestNode) -> PeerServiceClient<Channel> {
+pub(crate) async fn peer(node: &TestNode) -> PeerServiceClient<Channel> {
     PeerServiceClient::connect(format!("http://{}", node.peer_address)).await.unwrap()
 }
 
 /// A call of node `from` of `cluster` for node `to`; the test's node is 1.
-fn call<T>(message: T, cluster: &str, from: &str, to: &str) -> Request<T> {
+pub(crate) fn call<T>(message: T, cluster: &str, from: &str, to: &str) -> Request<T> {
     let mut request = Request::new(message);
     request.metadata_mut().insert("stampede-cluster-id", cluster.parse().unwrap());
     request.metadata_mut().insert("stampede-cluster-name", "other".parse().unwrap());
@@ -47,6 +47,7 @@ async fn a_node_of_another_cluster_is_refused_by_name() {
     let status = join(&node, "another-cluster", "2").await.unwrap_err();
     assert_eq!(info(&status).reason, "OTHER_CLUSTER");
     let status = pre_vote(&node, &ours, "1", "1").await.unwrap_err();
+    assert_eq!(info(&status).reason, "SAME_NODE");
     assert!(status.message().contains("which is this node"), "{status:?}");
     node.stop().await;
 }

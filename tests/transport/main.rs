@@ -11,6 +11,7 @@ mod history;
 mod identity;
 mod issuing;
 mod lists;
+mod members;
 mod reflection;
 mod scans;
 mod scripted;

@@ -1,6 +1,5 @@
 //! A cluster of one node, in this process.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -14,6 +13,7 @@ use stampede::storage::{DataDir, StorageError};
 use stampede::transport::admin::Admin;
 use stampede::transport::gateways::http::serve_webhooks;
 use stampede::transport::gateways::{NoticeMetrics, Secret, Secrets};
+use stampede::transport::peers::Dial;
 use stampede::transport::{
     CallMetrics, ClusterIdentity, ClusterNode, Edge, GrpcPeers, OnStorageError, Signals, serve_admin, serve_client, serve_peers,
 };
@@ -88,7 +88,7 @@ pub(crate) async fn start_taking(secrets: Secrets) -> TestNode {
     let data = Arc::new(DataDir::open(dir.path(), 1).unwrap());
     let (log, ledger) = data.open_stores().unwrap();
     let identity = ClusterIdentity::new(data, [1, 2, 3]);
-    let peers = GrpcPeers::new(identity.clone(), HashMap::new());
+    let peers = GrpcPeers::new(identity.clone(), Dial::default());
     let node = Node::start(settings(), log, ledger, peers, Arc::new(stampede::clock::unix_ms)).await.unwrap();
 
     let client = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -35,7 +35,10 @@ pub(super) fn run(command: &ConfigCommand) -> Result<(), Failure> {
             for warning in &loaded.warnings {
                 eprintln!("warning: {warning}");
             }
-            eprintln!("the configuration of node {} is good", loaded.config.node.id);
+            match loaded.config.node.id {
+                0 => eprintln!("the configuration is good, of a node that joins, or has joined, by a token"),
+                id => eprintln!("the configuration of node {id} is good"),
+            }
         }
         ConfigCommand::Print(args) if args.effective => {
             output::print_line(config::effective(&load(&args.config)?, args.show_origin).trim_end());

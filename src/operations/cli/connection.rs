@@ -226,6 +226,16 @@ fn refusal(call: &Call, status: &Status) -> Failure {
     let (code, next) = match (reason.as_str(), status.code()) {
         (ALREADY_INITIALIZED, _) => (Code::RefusedForSafety, "it is there already: see `stampede status`"),
         (MEMBERS_INVALID, _) => (Code::Failed, "nothing was changed: when every member runs and fits, the same again"),
+        ("CHANGE_IN_PROGRESS", _) => (
+            Code::RefusedForSafety,
+            "one change at a time: see `stampede member list`, and give the command again that began it",
+        ),
+        ("MEMBER_UNKNOWN", _) => (Code::NotFound, "see who is a member with `stampede member list`"),
+        ("MEMBERS_FULL", _) => {
+            (Code::RefusedForSafety, "promote or remove a learner, or let a token expire: `stampede member list`")
+        }
+        ("MEMBER_BEHIND", _) => (Code::RefusedForSafety, "see it catch up with `stampede member list`, then the same again"),
+        ("QUORUM_AT_RISK", _) => (Code::RefusedForSafety, "bring members back first: `stampede member list` says which answer"),
         ("STOCK_EXHAUSTED", _) => (Code::Failed, "open another series with `stampede series open`, or order fewer"),
         ("SERIES_UNKNOWN", _) => (Code::NotFound, "see which there are with `stampede series list`"),
         ("ORDER_ID_REUSED" | "PAYMENT_ID_REUSED" | "SERIES_REUSED", _) => {

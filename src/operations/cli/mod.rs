@@ -9,6 +9,7 @@ mod connection;
 mod demo;
 mod events;
 mod list;
+mod member;
 mod node;
 mod order;
 mod output;
@@ -88,6 +89,9 @@ enum Command {
     /// Who leads
     #[command(subcommand)]
     Leader(cluster::LeaderCommand),
+    /// Who is a member: list, add, promote, remove, replace
+    #[command(subcommand)]
+    Member(member::MemberCommand),
     /// Place, pay, show, list, cancel and void orders
     #[command(subcommand)]
     Order(order::OrderCommand),
@@ -152,6 +156,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Init(args) => block_on(cluster::init(&global, args)),
         Command::Status => block_on(cluster::status(&global)),
         Command::Leader(command) => block_on(cluster::leader(&global, command)),
+        Command::Member(command) => block_on(member::run(&global, command)),
         Command::Order(command) => block_on(order::run(&global, command)),
         Command::Payment(PaymentCommand::List(args)) => block_on(list::payments(&global, args)),
         Command::Stamp(command) => block_on(stamp::run(&global, command)),

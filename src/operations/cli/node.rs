@@ -14,6 +14,9 @@ use crate::operations::{node, telemetry};
 pub(super) struct NodeArgs {
     #[command(flatten)]
     config: ConfigArgs,
+    /// Join a cluster by this token, which `stampede member add` prints; of a node that has joined it is not asked
+    #[arg(long, value_name = "TOKEN", env = "STAMPEDE_JOIN", hide_env_values = true)]
+    join: Option<String>,
     /// Stop when standard input closes: a parent process that dies takes the node with it
     #[arg(long)]
     exit_with_stdin: bool,
@@ -32,7 +35,7 @@ pub(super) fn run(args: &NodeArgs) -> Result<(), Failure> {
     let clients = runtime(if asked == 0 { cores } else { asked }, "clients").map_err(cannot)?;
     let ended = consensus.block_on(async {
         let requests = StopRequests::listen(args.exit_with_stdin).map_err(cannot)?;
-        node::run(&loaded, requests, clients.handle()).await
+        node::run(&loaded, args.join.as_deref(), requests, clients.handle()).await
     });
     // What hangs in a blocking call must not keep the process: what was acknowledged is on disk.
     clients.shutdown_timeout(RUNTIME_SHUTDOWN_TIMEOUT / 2);

@@ -15,8 +15,8 @@ const ENVIRONMENT_PREFIX: &str = "STAMPEDE_";
 /// Between section and field.
 const ENVIRONMENT_SEPARATOR: &str = "__";
 /// Variables with our prefix that are no keys of a node: of the commands, the build, the tests.
-const OTHER_VARIABLES: [&str; 8] =
-    ["SERVER", "ADMIN", "WEBHOOK", "REVISION", "SIM_SEED", "SIM_TRACE", "CRASH_POINT", "CRASH_TEST_DIR"];
+const OTHER_VARIABLES: [&str; 9] =
+    ["SERVER", "ADMIN", "WEBHOOK", "JOIN", "REVISION", "SIM_SEED", "SIM_TRACE", "CRASH_POINT", "CRASH_TEST_DIR"];
 /// In the names of variables that Kubernetes sets for each service beside it, one named `stampede` among them.
 const KUBERNETES_MARKS: [&str; 3] = ["SERVICE_HOST", "SERVICE_PORT", "PORT_"];
 

@@ -14,7 +14,7 @@ mod value;
 
 pub use layers::{Origin, Sources};
 pub use print::{effective, reference};
-pub use schema::{Cluster, Config, Gateways, Listen, Log, Node, Raft, Security, Serials};
+pub use schema::{Advertise, Cluster, Config, Gateways, Listen, Log, Node, Raft, Security, Serials};
 pub use value::{LogFormat, LogLevel, MemberAddresses};
 
 /// Everything that is wrong with a configuration.

@@ -64,8 +64,9 @@ const MINUTE_MS: u64 = 60_000;
 sections! {
     /// This node.
     node: Node {
-        /// Which member this node is. Never give an id to another node, nor to this one after its disk was lost.
-        id: u64 = Kind::Integer { default: None, min: 1, max: u32::MAX as u64 };
+        /// Which of `cluster.members` this node is; 0, of a node that joins by a token: what the cluster says and the data directory keeps.
+        /// Never give an id to another node, nor to this one after its disk was lost.
+        id: u64 = Kind::Integer { default: Some(0), min: 0, max: limits::NODE_ID_MAX };
         /// For people, in logs and metrics; empty is `node-` and the id.
         name: String = Kind::Name { default: "", chars_max: limits::NODE_NAME_CHARS_MAX };
         /// Where everything it must not forget is kept: identity, log, ledger, snapshots.
@@ -80,8 +81,8 @@ sections! {
     cluster: Cluster {
         /// For people; commands that destroy will ask for it. `init` may be given another.
         name: String = Kind::Name { default: "stampede", chars_max: limits::CLUSTER_NAME_CHARS_MAX };
-        /// All members, this node among them; equal on all nodes but for `dial`, where this node calls a peer that it cannot reach at
-        /// its `peer` address.
+        /// All members, this node among them unless it joins by a token; equal on all nodes but for `dial`, where this node calls a peer
+        /// that it cannot reach at its `peer` address.
         members: Vec<MemberAddresses> = Kind::Members;
     }
 
@@ -97,6 +98,14 @@ sections! {
         admin: SocketAddr = loopback(7703);
         /// Metrics and probes, HTTP.
         metrics: SocketAddr = loopback(9464);
+    }
+
+    /// Where others reach a node that joins by a token; of others `cluster.members` says it. Empty is where it listens.
+    advertise: Advertise {
+        /// Of the clients' listener.
+        client: String = Kind::OptionalAddress;
+        /// Of the peers' listener.
+        peer: String = Kind::OptionalAddress;
     }
 
     /// Consensus. Times are for one data centre; give the same to all nodes.

@@ -33,6 +33,8 @@ pub(super) enum Kind {
     Path,
     /// Empty stands for none.
     OptionalPath,
+    /// `host:port`; empty stands for none.
+    OptionalAddress,
     Choice {
         default: &'static str,
         among: &'static [&'static str],
@@ -119,6 +121,10 @@ impl Kind {
             Self::Path => Value::Path(PathBuf::from(checked_path(text)?)),
             Self::OptionalPath => Value::OptionalPath((!text.is_empty()).then(|| PathBuf::from(text))),
             Self::Name { .. } | Self::Choice { .. } => Value::Text(text.to_owned()),
+            Self::OptionalAddress => match text {
+                "" => Value::Text(String::new()),
+                text => check_host_port(text).map(|()| Value::Text(text.to_owned()))?,
+            },
             Self::Members => {
                 let table = format!("members = {text}").parse::<toml::Table>().map_err(|_| unreadable())?;
                 read_members(table.get("members").ok_or_else(unreadable)?)?
@@ -150,7 +156,9 @@ impl Kind {
             Self::Flag { default } => Some(Value::Flag(*default)),
             Self::Listen { default } => Some(Value::Listen(*default)),
             Self::OptionalPath => Some(Value::OptionalPath(None)),
-            Self::Path | Self::Members => None,
+            Self::OptionalAddress => Some(Value::Text(String::new())),
+            Self::Members => Some(Value::Members(Vec::new())),
+            Self::Path => None,
         }
     }
 
@@ -166,6 +174,7 @@ impl Kind {
             Self::Listen { .. } => "an address, ip:port".to_owned(),
             Self::Path => "a path".to_owned(),
             Self::OptionalPath => "a path, or nothing".to_owned(),
+            Self::OptionalAddress => "host:port, or nothing".to_owned(),
             Self::Choice { among, .. } => format!("one of {}", among.join(", ")),
             Self::Members => "a list of { id, client, peer, admin, dial }".to_owned(),
         }
@@ -188,7 +197,7 @@ impl Value {
             }
             Self::Members(members) => {
                 let lines: Vec<String> = members.iter().map(print_member).collect();
-                format!("[\n{}]", lines.concat())
+                if lines.is_empty() { "[]".to_owned() } else { format!("[\n{}]", lines.concat()) }
             }
         }
     }

@@ -64,13 +64,14 @@ pub(super) fn encode_state(page: &mut Page<'_>, status: &NodeStatus, unheard: us
         "Members without a vote",
         status.members.iter().filter(|member| !member.voter).count(),
     )?;
+    let peers = seen.peers(status);
     let last = status.last_log_index.unwrap_or(0);
     // Only the leader knows; elsewhere the series stay, at 0.
     let lag = |matched: Option<u64>| if status.leads() { last.saturating_sub(matched.unwrap_or(0)) } else { 0 };
     page.gauges(
         "stampede_raft_replication_lag_entries",
         "Leader only: entries that are not known to be on a peer's disk",
-        seen.peers().iter().map(|(id, name)| {
+        peers.iter().map(|(id, name)| {
             let matched = status.members.iter().find(|member| member.node_id == *id).and_then(|member| member.matched);
             ([("peer", name.as_str())], lag(matched))
         }),
@@ -79,7 +80,7 @@ pub(super) fn encode_state(page: &mut Page<'_>, status: &NodeStatus, unheard: us
     page.gauges(
         "stampede_clock_offset_seconds",
         "How far the clock of a node is ahead of the time that the cluster goes by; NaN where this node does not know it",
-        seen.peers().iter().chain([&own]).map(|(id, name)| ([("node", name.as_str())], clock_ahead_seconds(status, *id))),
+        peers.iter().chain([&own]).map(|(id, name)| ([("node", name.as_str())], clock_ahead_seconds(status, *id))),
     )
 }
 

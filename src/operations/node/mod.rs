@@ -8,6 +8,7 @@
 //! starts it again, and a half-dead node would be worse than a dead one.
 
 pub mod fatal;
+mod join;
 mod ports;
 pub mod stop;
 
@@ -32,8 +33,11 @@ use crate::consensus::{Node, NodeSettings, NodeStatus, TransferError};
 use crate::counters::Histogram;
 use crate::domain::LedgerView as _;
 use crate::proto::storage::MemberNode;
+use crate::storage::data_dir::NodeIdentity;
 use crate::storage::{DataDir, LedgerStore as _, StorageError};
 use crate::transport::gateways::{self, NoticeMetrics};
+use crate::transport::peers::Dial;
+use crate::transport::peers::contact::{self, Named};
 use crate::transport::{CallMetrics, ClusterIdentity, ClusterNode, GrpcPeers, OnStorageError};
 
 /// Everything that lives as long as the node.
@@ -45,7 +49,7 @@ struct Running {
     log_sync_us: Arc<Histogram>,
     /// The first thing that a call could not read or save; consensus keeps its own.
     storage_error: watch::Sender<Option<StorageError>>,
-    /// Who it is to its peers; bound to a cluster by `init`, or by the first peer that has one.
+    /// Who it is to its peers; bound to a cluster by `init`, or by the token that it joined with.
     identity: ClusterIdentity,
     started: std::time::Instant,
 }
@@ -54,7 +58,7 @@ struct Running {
 ///
 /// # Errors
 /// Why it could not start, or stopped by itself.
-pub async fn run(loaded: &Loaded, mut requests: StopRequests, clients: &Handle) -> Result<(), Failure> {
+pub async fn run(loaded: &Loaded, join: Option<&str>, mut requests: StopRequests, clients: &Handle) -> Result<(), Failure> {
     let config = &loaded.config;
     let secrets = Secrets { serial_key: read_key(config)?, gateways: read_gateway_secrets(config)? };
     tracing::info!(event = "node_starting", node = config.node.id, version = env!("CARGO_PKG_VERSION"), "starting");
@@ -65,13 +69,17 @@ pub async fn run(loaded: &Loaded, mut requests: StopRequests, clients: &Handle) 
     if !features.is_empty() {
         tracing::warn!(event = "defects_built_in", features, "this build is for drills: it is broken on purpose");
     }
-    let running = start(config).await?;
+    let running = tokio::select! {
+        started = start(config, join) => started?,
+        // A node may wait long to be admitted.
+        _reason = requests.next() => return Ok(()),
+    };
     let ports = Ports::open(config, &running, secrets, features, clients).await?;
     running.lifecycle.started();
     if !running.node.status().initialized {
         tracing::info!(event = "waiting_for_init", "the cluster is not made yet: `stampede init` on one node makes it");
     }
-    tracing::info!(event = "node_ready", node = config.node.id, client = %config.listen.client, "all ports are open");
+    tracing::info!(event = "node_ready", node = running.identity.data().identity().node_id, client = %config.listen.client, "all ports are open");
     let ended = live_and_stop(&running, ports, &mut requests, config.node.shutdown_timeout).await;
     if ended.is_err() {
         // A store on a disk that hangs would keep the process when it is closed. What was acknowledged is on disk.
@@ -122,18 +130,15 @@ pub fn read_gateway_secrets(config: &Config) -> Result<gateways::Secrets, Failur
         .map_err(|problem| Failure::new(Code::Configuration, problem, "one secret a line, as the gateway's dashboard shows it"))
 }
 
-async fn start(config: &Config) -> Result<Running, Failure> {
+async fn start(config: &Config, join: Option<&str>) -> Result<Running, Failure> {
     let started = std::time::Instant::now();
-    let (path, id) = (config.node.data_dir.clone(), config.node.id);
+    let (data, at) = join::whoami(config, join).await?;
     // Opening replays what a crash left: seconds of blocking work.
-    let opened = tokio::task::spawn_blocking(move || {
-        let data = DataDir::open(&path, id)?;
-        let stores = data.open_stores()?;
-        Ok::<_, StorageError>((Arc::new(data), stores))
-    });
-    let opened = opened.await.map_err(|panic| fatal::of_consensus(&panic.to_string(), None))?;
-    let (data, (log, ledger)) = opened.map_err(|error| fatal::of_storage(&error))?;
-    let cluster_id = data.identity().cluster_id;
+    let opened = data.clone();
+    let stores = tokio::task::spawn_blocking(move || opened.open_stores()).await;
+    let stores = stores.map_err(|panic| fatal::of_consensus(&panic.to_string(), None))?;
+    let (log, ledger) = stores.map_err(|error| fatal::of_storage(&error))?;
+    let NodeIdentity { node_id, cluster_id, .. } = data.identity();
     tracing::info!(
         event = "stores_open",
         cluster_id,
@@ -141,19 +146,36 @@ async fn start(config: &Config) -> Result<Running, Failure> {
         "log and ledger are open"
     );
     let identity = ClusterIdentity::new(data.clone(), config.cluster.members.iter().map(|member| member.id));
-    let dial = config.cluster.members.iter().filter_map(|member| Some((member.id, member.dial.clone()?)));
-    let peers = GrpcPeers::new(identity.clone(), dial.collect());
+    let identity = identity.reached_at(&at.peer);
+    let members = config.cluster.members.iter().map(|member| (member.id, member.peer.clone())).collect();
+    let named = Named { members, dial: dial(config) };
+    contact::check_disk(&identity, &at.peer, &ledger.meta(), &named).await.map_err(join::not_its_disk)?;
+    // Of a node that joined by a token the token was asked, and the members that are named do not know it.
+    if config.node.id != 0 {
+        tokio::spawn(named.watch_for_foreign_disk(identity.clone()));
+    }
+    let peers = GrpcPeers::new(identity.clone(), dial(config));
     let log_sync_us = log.sync_us();
-    let node = Node::start(settings(config), log, ledger, peers, Arc::new(clock::unix_ms)).await;
+    let node = Node::start(settings(config, node_id), log, ledger, peers, Arc::new(clock::unix_ms)).await;
     let node = node.map_err(|error| fatal::of_start(&error))?;
     let (lifecycle, storage_error) = (Arc::default(), watch::Sender::new(None));
     Ok(Running { node, data, lifecycle, log_sync_us, storage_error, identity, started })
 }
 
-fn settings(config: &Config) -> NodeSettings {
+/// Where this node calls members that it does not call at their addresses. Who takes a member's place under another id is
+/// called the same way.
+fn dial(config: &Config) -> Dial {
+    let dialled = || config.cluster.members.iter().filter_map(|member| Some((member, member.dial.clone()?)));
+    Dial {
+        by_id: dialled().map(|(member, dial)| (member.id, dial)).collect(),
+        by_peer_address: dialled().map(|(member, dial)| (member.peer.clone(), dial)).collect(),
+    }
+}
+
+fn settings(config: &Config, node_id: u64) -> NodeSettings {
     let raft = &config.raft;
     NodeSettings {
-        node_id: config.node.id,
+        node_id,
         cluster_name: config.cluster.name.clone(),
         heartbeat: raft.heartbeat,
         election_timeout_min: raft.election_timeout_min,
@@ -172,11 +194,13 @@ async fn live(running: &Running, mut ports: Ports, requests: &mut StopRequests) 
     let mut changes = running.node.status_changes();
     let mut storage_errors = running.storage_error.subscribe();
     let mut before = running.node.status();
+    running.refuse_if_removed(&before)?;
     loop {
         let is_alive = tokio::select! {
             // What cannot be read or saved is fatal, whoever wanted it.
             Ok(()) = storage_errors.changed() => false,
             reason = requests.next() => return Ok((reason, ports)),
+            ban = running.identity.banned() => return Err(join::end_of(ban)),
             failure = ports.ended_by_itself() => return Err(failure),
             is_alive = changes.changed() => is_alive,
         };
@@ -185,6 +209,7 @@ async fn live(running: &Running, mut ports: Ports, requests: &mut StopRequests) 
         if now.fatal.is_some() || !is_alive {
             return Err(running.fatal(&now));
         }
+        running.refuse_if_removed(&now)?;
         before = now;
     }
 }
@@ -223,6 +248,17 @@ impl Running {
             return Err(Failure::new(Code::Failed, told, "nothing that was acknowledged is lost; look at the disk"));
         }
         Ok(())
+    }
+
+    /// As far as this node has applied the log; if it missed its removal, the others tell it.
+    fn refuse_if_removed(&self, status: &NodeStatus) -> Result<(), Failure> {
+        if !status.removed {
+            return Ok(());
+        }
+        let NodeIdentity { node_id, cluster_id, cluster_name, .. } = self.data.identity();
+        let told =
+            format!("node {node_id} was removed from cluster {cluster_id} ({cluster_name}), and its id is never used again");
+        Err(join::removed(told))
     }
 
     fn on_storage_error(&self) -> OnStorageError {
@@ -300,9 +336,10 @@ fn metrics_of(
     notices: Arc<NoticeMetrics>,
     features: String,
 ) -> Metrics<ClusterNode> {
-    let others = config.cluster.members.iter().map(|member| member.id).filter(|id| *id != config.node.id);
+    let node_id = running.data.identity().node_id;
+    let others = config.cluster.members.iter().map(|member| member.id).filter(|id| *id != node_id);
     let data = running.data.clone();
-    let node_name = if config.node.name.is_empty() { format!("node-{}", config.node.id) } else { config.node.name.clone() };
+    let node_name = if config.node.name.is_empty() { format!("node-{node_id}") } else { config.node.name.clone() };
     Metrics {
         observed: running.node.clone(),
         names: Box::new(move || {

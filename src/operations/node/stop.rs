@@ -148,6 +148,7 @@ mod tests {
                 peer_address: String::new(),
                 client_address: String::new(),
                 voter: true,
+                heard: None,
                 matched: None,
                 clock_ahead_ms: None,
             };

@@ -14,6 +14,7 @@ mod replay;
 
 pub use replay::{Replay, ReplayError};
 
+use super::cluster::ClusterOutcome;
 use super::codec::{corrupt, decode_audit_link, decode_audit_record};
 use super::{CommandBatch, LogPosition, Membership, StorageError};
 use crate::domain::{Command, LedgerTime, OrderId, Reply};
@@ -61,6 +62,8 @@ pub enum AuditBody {
     Commands {
         batch: CommandBatch,
         commands: Vec<AuditedCommand>,
+        /// Of the batch's cluster command, if it has one.
+        cluster: Option<ClusterOutcome>,
     },
     Membership(Membership),
 }

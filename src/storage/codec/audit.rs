@@ -2,11 +2,13 @@
 
 use prost::Message;
 
+use super::cluster::{outcome_from_proto, outcome_to_proto};
 use super::{corrupt, fixed, message, order_id, order_id_bytes, present, reply_from_proto, reply_to_proto};
 use crate::domain::{LedgerTime, OrderId, Reply};
 use crate::proto::storage as proto;
 use crate::proto::storage::audit_record::Body;
 use crate::storage::audit::{AuditBody, AuditName, AuditRecord, AuditedCommand};
+use crate::storage::cluster::ClusterOutcome;
 use crate::storage::{CommandBatch, LogPosition, StorageError};
 
 const WHAT: &str = "audit record";
@@ -19,6 +21,7 @@ pub(in crate::storage) enum Audited<'a> {
         batch: &'a CommandBatch,
         replies: Vec<&'a Reply>,
         expired: Vec<(u32, &'a [OrderId])>,
+        cluster: Option<ClusterOutcome>,
     },
     Membership(&'a proto::Membership),
 }
@@ -31,10 +34,11 @@ pub(in crate::storage) fn encode_audited(
 ) -> Vec<u8> {
     let body = match body {
         Audited::Blank => Body::Blank(proto::Blank {}),
-        Audited::Commands { batch, replies, expired } => Body::Commands(proto::AuditedCommands {
+        Audited::Commands { batch, replies, expired, cluster } => Body::Commands(proto::AuditedCommands {
             batch: batch.encoded().clone(),
             replies: replies.into_iter().map(reply_to_proto).collect(),
             expired: expired.into_iter().map(expired_to_proto).collect(),
+            cluster: cluster.map(outcome_to_proto),
         }),
         Audited::Membership(membership) => Body::Membership(membership.clone()),
     };
@@ -51,12 +55,13 @@ pub(in crate::storage) fn encode_audited(
 pub fn encode_audit_record(record: &AuditRecord) -> Vec<u8> {
     let body = match &record.body {
         AuditBody::Blank => Audited::Blank,
-        AuditBody::Commands { batch, commands } => {
+        AuditBody::Commands { batch, commands, cluster } => {
             let expired = (0..).zip(commands).map(|(offset, audited)| (offset, audited.expired.as_slice()));
             Audited::Commands {
                 batch,
                 replies: commands.iter().map(|audited| &audited.reply).collect(),
                 expired: expired.filter(|(_, orders)| !orders.is_empty()).collect(),
+                cluster: *cluster,
             }
         }
         AuditBody::Membership(membership) => Audited::Membership(membership),
@@ -112,5 +117,9 @@ fn audited_commands(audited: proto::AuditedCommands) -> Result<AuditBody, Storag
         let command = command.ok_or_else(|| corrupt(WHAT, format_args!("has no command {} to expire", expired.offset)))?;
         command.expired = orders;
     }
-    Ok(AuditBody::Commands { batch, commands })
+    let cluster = audited.cluster.map(outcome_from_proto).transpose()?;
+    if batch.cluster.is_some() != cluster.is_some() {
+        return Err(corrupt(WHAT, "has a command of the cluster without its outcome, or an outcome without a command"));
+    }
+    Ok(AuditBody::Commands { batch, commands, cluster })
 }

@@ -11,6 +11,7 @@
 //! `tests/storage/golden.rs` freezes the bytes.
 
 mod audit;
+mod cluster;
 mod command;
 mod entry;
 mod record;

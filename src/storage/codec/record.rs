@@ -193,15 +193,17 @@ pub fn meta_to_proto(meta: &LedgerMeta) -> proto::LedgerMeta {
         membership: meta.membership.clone(),
         digest: bytes::Bytes::copy_from_slice(&meta.digest.to_bytes()),
         audit_head: bytes::Bytes::copy_from_slice(meta.audit_head.as_bytes()),
+        cluster: super::cluster::record_to_proto(&meta.cluster),
     }
 }
 
 /// # Errors
-/// [`StorageError::Corrupt`]: the digest or the name of an audit record has not its 32 bytes.
+/// [`StorageError::Corrupt`]: the digest, the name of an audit record or a token has not its bytes.
 pub fn meta_from_proto(meta: proto::LedgerMeta) -> Result<LedgerMeta, StorageError> {
     let digest = StateDigest::from_bytes(fixed("ledger meta", "digest", &meta.digest)?);
     let audit_head = AuditName(fixed("ledger meta", "audit_head", &meta.audit_head)?);
-    Ok(LedgerMeta { applied: meta.applied, membership: meta.membership, digest, audit_head })
+    let cluster = super::cluster::record_from_proto(meta.cluster)?;
+    Ok(LedgerMeta { applied: meta.applied, membership: meta.membership, digest, audit_head, cluster })
 }
 
 #[must_use]

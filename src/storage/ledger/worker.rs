@@ -27,7 +27,7 @@ use crate::storage::apply::apply_entry;
 use crate::storage::codec::encode_meta;
 use crate::storage::files::{io, remove_dir, rocks};
 use crate::storage::snapshot::{RocksSnapshot, Snapshots};
-use crate::storage::{CommittedEntry, LedgerMeta, StateDigest, StorageError, crash_point, keys};
+use crate::storage::{CommittedEntry, EntryBody, LedgerMeta, StateDigest, StorageError, crash_point, keys};
 
 type Answer<T> = oneshot::Sender<Result<T, StorageError>>;
 
@@ -53,6 +53,11 @@ pub(super) struct Worker {
     snapshots: Arc<Snapshots>,
     /// A write failed: what the database holds is not known any more.
     failed: Option<StorageError>,
+}
+
+/// The voters are being changed: the next entry of the membership ends it.
+fn is_joint(entry: &CommittedEntry) -> bool {
+    matches!(&entry.body, EntryBody::Membership(membership) if membership.voter_sets.len() > 1)
 }
 
 impl Worker {
@@ -91,6 +96,9 @@ impl Worker {
                 Job::Apply(entries, answer) => {
                     let replies = self.unless_failed(|worker| worker.apply(&entries));
                     crash_point::reach("ledger.apply.before_answer");
+                    if entries.iter().any(is_joint) {
+                        crash_point::reach("ledger.apply.joint");
+                    }
                     let _ = answer.send(replies);
                 }
                 Job::HasExpired(now, answer) => drop(answer.send(self.unless_failed(|worker| worker.has_expired(now)))),

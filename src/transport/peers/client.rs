@@ -33,18 +33,31 @@ use crate::transport::errors::ERROR_DOMAIN;
 
 type Client = PeerServiceClient<Channel>;
 
-/// The connections to the other nodes, by node id and address.
+/// Makes connections to the other nodes; consensus keeps them.
 pub struct GrpcPeers {
     identity: ClusterIdentity,
-    /// Where peers are called that are not called where the log says.
-    dial: HashMap<u64, String>,
-    links: Mutex<HashMap<(u64, String), GrpcPeerLink>>,
+    /// Where peers are called that are not called where the log says: by node id, and by the address in the log for who takes a
+    /// member's place there under an id of its own.
+    dial: Dial,
+}
+
+/// Where this node calls peers that it does not call where the log says.
+#[derive(Debug, Clone, Default)]
+pub struct Dial {
+    pub by_id: HashMap<u64, String>,
+    pub by_peer_address: HashMap<String, String>,
+}
+
+impl Dial {
+    pub(super) fn address<'a>(&'a self, node_id: u64, peer_address: &'a str) -> &'a str {
+        self.by_id.get(&node_id).or_else(|| self.by_peer_address.get(peer_address)).map_or(peer_address, String::as_str)
+    }
 }
 
 impl GrpcPeers {
     #[must_use]
-    pub fn new(identity: ClusterIdentity, dial: HashMap<u64, String>) -> Self {
-        Self { identity, dial, links: Mutex::default() }
+    pub fn new(identity: ClusterIdentity, dial: Dial) -> Self {
+        Self { identity, dial }
     }
 }
 
@@ -52,10 +65,7 @@ impl Peers for GrpcPeers {
     type Link = GrpcPeerLink;
 
     fn link(&self, node_id: u64, peer_address: &str) -> GrpcPeerLink {
-        let peer_address = self.dial.get(&node_id).map_or(peer_address, String::as_str);
-        let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
-        let link = links.entry((node_id, peer_address.to_owned()));
-        link.or_insert_with(|| GrpcPeerLink::new(&self.identity, node_id, peer_address)).clone()
+        GrpcPeerLink::new(&self.identity, node_id, self.dial.address(node_id, peer_address))
     }
 }
 
@@ -89,6 +99,19 @@ impl GrpcPeerLink {
         self.call(JoinRequest {}, within, send).await
     }
 
+    /// Presents a token, before this node has an identity.
+    pub(super) async fn admit(
+        address: &str,
+        request: crate::proto::raft::AdmitRequest,
+        within: Duration,
+    ) -> Result<crate::proto::raft::AdmitResponse, Status> {
+        let mut client = connect_lazily(address).map_err(Status::invalid_argument)?;
+        let mut request = Request::new(request);
+        request.set_timeout(within);
+        let answer = tokio::time::timeout(within, client.admit(request)).await;
+        Ok(answer.map_err(|_| Status::deadline_exceeded(format!("no answer within {within:?}")))??.into_inner())
+    }
+
     fn signed<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
         self.identity.sign(request.metadata_mut(), self.node_id);
@@ -110,9 +133,15 @@ impl GrpcPeerLink {
         request.set_timeout(within);
         match tokio::time::timeout(within, send(client, request)).await {
             Ok(Ok(answer)) => Ok(answer.into_inner()),
-            Ok(Err(status)) => Err(link_error(&status)),
+            Ok(Err(status)) => Err(self.failed(&status)),
             Err(_) => Err(LinkError::NoAnswer(format!("none within {within:?}"))),
         }
+    }
+
+    /// Of a call that the peer did not do. What it says of this node itself is heeded.
+    fn failed(&self, status: &Status) -> LinkError {
+        self.identity.heed(status);
+        link_error(status)
     }
 }
 
@@ -190,7 +219,7 @@ impl PeerLink for GrpcPeerLink {
         let opened = tokio::time::timeout(answer_within, client.append(request)).await;
         let answers = match opened {
             Ok(Ok(response)) => response.into_inner(),
-            Ok(Err(status)) => return Err(link_error(&status)),
+            Ok(Err(status)) => return Err(self.failed(&status)),
             Err(_) => return Err(LinkError::NoAnswer(format!("none within {answer_within:?}"))),
         };
         Ok(stream::unfold(Some(answers), move |answers| {
@@ -235,7 +264,7 @@ impl PeerLink for GrpcPeerLink {
         }
         match sent {
             Ok(Ok(answer)) => Ok(answer.into_inner()),
-            Ok(Err(status)) => Err(link_error(&status).into()),
+            Ok(Err(status)) => Err(self.failed(&status).into()),
             Err(_) => Err(LinkError::NoAnswer(format!("none within {within:?}")).into()),
         }
     }

@@ -3,16 +3,20 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::sync::watch;
+use tonic::Status;
 use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
+use tonic_types::StatusExt;
 
 use crate::storage::data_dir::NodeIdentity;
-use crate::storage::{DataDir, StorageError};
-use crate::transport::errors::{Failure, Reason};
+use crate::storage::{DataDir, LedgerMeta, StorageError};
+use crate::transport::errors::{ERROR_DOMAIN, Failure, Reason};
 
 const CLUSTER_ID: &str = "stampede-cluster-id";
 const CLUSTER_NAME: &str = "stampede-cluster-name";
 const NODE_ID: &str = "stampede-node-id";
 const TO_NODE_ID: &str = "stampede-to-node-id";
+const PEER_ADDRESS: &str = "stampede-peer-address";
 
 /// The identity in the data directory. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -20,8 +24,23 @@ pub struct ClusterIdentity {
     data: Arc<DataDir>,
     /// Into the cluster of one of these a node without a cluster may be taken.
     members: Arc<[u64]>,
+    /// Where others reach this node, as its configuration has it; empty: not known.
+    peer_address: Arc<str>,
+    /// Why a member will have nothing to do with this node, ever.
+    banned: watch::Sender<Option<Ban>>,
     /// The last refusal that was logged: peers ask again many times a second.
     logged: Arc<Mutex<String>>,
+}
+
+/// What another member said, and nothing that is done here can mend.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ban {
+    /// This node was removed from its cluster.
+    Removed(String),
+    /// This node's disk is another node's, too.
+    Copied(String),
+    /// This node's disk is of another cluster than those that its configuration names.
+    Foreign(String),
 }
 
 /// A cluster, as its members know it.
@@ -45,6 +64,9 @@ impl Cluster {
     }
 }
 
+/// In the refusal of a caller that has this node's id.
+pub(super) const IS_THIS_NODE: &str = "which is this node";
+
 fn put(metadata: &mut MetadataMap, key: &'static str, value: &str) {
     // Ids and names are ASCII by their checks; what is not cannot be sent, and the peer refuses the call.
     if let Ok(value) = value.parse::<MetadataValue<Ascii>>() {
@@ -58,13 +80,46 @@ struct Caller<'a> {
     cluster_name: &'a str,
     node_id: u64,
     to_node_id: u64,
+    /// Empty if the caller does not say.
+    peer_address: &'a str,
 }
 
 impl ClusterIdentity {
     /// `members` are the node ids of the configuration.
     #[must_use]
     pub fn new(data: Arc<DataDir>, members: impl IntoIterator<Item = u64>) -> Self {
-        Self { data, members: members.into_iter().collect(), logged: Arc::default() }
+        let (members, peer_address) = (members.into_iter().collect(), Arc::from(""));
+        Self { data, members, peer_address, banned: watch::Sender::new(None), logged: Arc::default() }
+    }
+
+    /// Says to others where they reach this node, so that they know a copy of its disk elsewhere.
+    #[must_use]
+    pub fn reached_at(self, peer_address: &str) -> Self {
+        Self { peer_address: peer_address.into(), ..self }
+    }
+
+    /// Completes when a member has said that this node can never take part again.
+    pub async fn banned(&self) -> Ban {
+        let mut banned = self.banned.subscribe();
+        let told = banned.wait_for(Option::is_some).await.ok().and_then(|told| told.clone());
+        // The sender is this value's own.
+        told.unwrap_or_else(|| unreachable!("a ban is waited for while nobody can tell one"))
+    }
+
+    /// What a member answered to a call of this node.
+    pub(super) fn heed(&self, status: &Status) {
+        let reason = status.get_details_error_info().filter(|info| info.domain == ERROR_DOMAIN).map(|info| info.reason);
+        let message = status.message().to_owned();
+        let ban = match reason.as_deref() {
+            Some(reason) if reason == Reason::MemberRemoved.name() => Ban::Removed(message),
+            Some(reason) if reason == Reason::DiskCopied.name() => Ban::Copied(message),
+            _ => return,
+        };
+        self.ban(ban);
+    }
+
+    pub(super) fn ban(&self, ban: Ban) {
+        self.banned.send_replace(Some(ban));
     }
 
     #[must_use]
@@ -78,6 +133,9 @@ impl ClusterIdentity {
         Cluster { id: cluster_id, name: cluster_name }.sign(metadata);
         put(metadata, NODE_ID, &node_id.to_string());
         put(metadata, TO_NODE_ID, &to.to_string());
+        if !self.peer_address.is_empty() {
+            put(metadata, PEER_ADDRESS, &self.peer_address);
+        }
     }
 
     /// Whom the node would be to a member that wants to take it into a cluster. Refuses whom `join` would, but for the cluster.
@@ -102,13 +160,17 @@ impl ClusterIdentity {
     /// Admits a call of a member of this cluster to this node. A node without a cluster admits nobody: either no cluster is
     /// made yet, or this node has lost its disk, and with it what it voted for and acknowledged under its id.
     ///
+    /// `known`: what this node has applied. It goes by nothing newer, so that a leader which is being removed is heard until its
+    /// removal is on a majority.
+    ///
     /// # Errors
-    /// `OTHER_CLUSTER`, naming both, or `PEER_REFUSED`.
-    pub(super) fn admit(&self, metadata: &MetadataMap) -> Result<(), Failure> {
+    /// `OTHER_CLUSTER`, naming both, `PEER_REFUSED`, `MEMBER_REMOVED` or `DISK_COPIED`.
+    pub(super) fn admit(&self, metadata: &MetadataMap, known: &LedgerMeta) -> Result<(), Failure> {
         let caller = Caller::of(metadata);
         let ours = self.data.identity();
         check(&caller, &ours)
             .and_then(|()| if ours.cluster_id.is_empty() { Err(homeless(&caller, &ours)) } else { Ok(()) })
+            .and_then(|()| standing(&caller, &ours, known))
             .inspect_err(|failure| self.log(failure))
     }
 
@@ -166,6 +228,7 @@ impl<'a> Caller<'a> {
             // Node ids are from 1: no member is 0.
             node_id: text(NODE_ID).parse().unwrap_or(0),
             to_node_id: text(TO_NODE_ID).parse().unwrap_or(0),
+            peer_address: text(PEER_ADDRESS),
         }
     }
 }
@@ -190,8 +253,8 @@ fn is_another(caller: &Caller<'_>, ours: &NodeIdentity) -> Result<(), Failure> {
     if caller.node_id != ours.node_id {
         return Ok(());
     }
-    let message = format!("the caller says that it is node {}, which is this node", ours.node_id);
-    Err(Failure::new(Reason::OtherCluster, message))
+    let message = format!("the caller says that it is node {}, {IS_THIS_NODE}: one of the two disks is a copy", ours.node_id);
+    Err(Failure::new(Reason::SameNode, message))
 }
 
 fn is_for(caller: &Caller<'_>, ours: &NodeIdentity) -> Result<(), Failure> {
@@ -205,11 +268,42 @@ fn is_for(caller: &Caller<'_>, ours: &NodeIdentity) -> Result<(), Failure> {
     Err(Failure::new(Reason::PeerRefused, message))
 }
 
+/// Whether the log still knows the caller, and there.
+fn standing(caller: &Caller<'_>, ours: &NodeIdentity, known: &LedgerMeta) -> Result<(), Failure> {
+    let membership = known.membership.as_ref();
+    if known.cluster.was_removed(caller.node_id, membership) {
+        let message = format!(
+            "node {} was removed from cluster {} ({}), and its id is never used again: empty its data directory, make a token with \
+             `stampede member add`, and start it with `stampede node --join TOKEN`",
+            caller.node_id, ours.cluster_id, ours.cluster_name
+        );
+        return Err(Failure::new(Reason::MemberRemoved, message));
+    }
+    let members = membership.and_then(|applied| applied.membership.as_ref()).map_or(&[][..], |membership| &membership.nodes);
+    let member = members.iter().find(|member| member.node_id == caller.node_id);
+    match member.filter(|member| !caller.peer_address.is_empty() && member.peer_address != caller.peer_address) {
+        None => Ok(()),
+        Some(member) => {
+            Err(Failure::new(Reason::DiskCopied, copied(caller.node_id, &member.peer_address, caller.peer_address)))
+        }
+    }
+}
+
+/// Of a node that is a member at `known`, and says that it is at `claimed`.
+pub(super) fn copied(node_id: u64, known: &str, claimed: &str) -> String {
+    format!(
+        "node {node_id} is a member at {known}, not at {claimed}: this disk is a copy of that node's, and two with one id could vote \
+         twice: stop this one; for a node more empty its data directory, make a token with `stampede member add`, and start it with \
+         `stampede node --join TOKEN`"
+    )
+}
+
 fn homeless(caller: &Caller<'_>, ours: &NodeIdentity) -> Failure {
     let message = format!(
         "node {} of cluster {} ({}) calls, but this node {} belongs to no cluster: its disk was emptied, or it did not run when \
-         the cluster was made; it must not vote under an id that may have voted before: replace it by a new member with a new id",
-        caller.node_id, caller.cluster_id, caller.cluster_name, ours.node_id
+         the cluster was made; it must not vote under an id that may have voted before: `stampede member replace {} --with \
+         HOST:PORT` of its peer address makes a token for a new member, and `stampede node --join TOKEN` without node.id starts it",
+        caller.node_id, caller.cluster_id, caller.cluster_name, ours.node_id, ours.node_id
     );
     Failure::new(Reason::PeerRefused, message)
 }

@@ -5,10 +5,12 @@
 //! not answer for two.
 
 pub mod client;
+pub mod contact;
 mod identity;
 mod join;
 pub mod server;
+pub mod token;
 
-pub use client::{GrpcPeerLink, GrpcPeers};
-pub use identity::ClusterIdentity;
+pub use client::{Dial, GrpcPeerLink, GrpcPeers};
+pub use identity::{Ban, ClusterIdentity};
 pub(super) use join::{choose_cluster, join_members};

@@ -2,26 +2,32 @@
 
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use tokio::sync::watch;
+use tonic::metadata::MetadataMap;
 use tonic::{Code, Request, Response, Status, Streaming};
 
 use super::ClusterIdentity;
+use crate::consensus::MemberError;
 use crate::proto::raft::peer_service_server::PeerService;
 use crate::proto::raft::snapshot_request::Part;
 use crate::proto::raft::{
-    AppendRequest, AppendResponse, IdentifyRequest, IdentifyResponse, JoinRequest, JoinResponse, ProposeRequest,
-    ProposeResponse, ReadIndexRequest, ReadIndexResponse, SnapshotRequest, SnapshotResponse, TransferLeaderRequest,
-    TransferLeaderResponse, VoteRequest, VoteResponse,
+    AdmitRequest, AdmitResponse, Admitted, AppendRequest, AppendResponse, AskLeader, IdentifyRequest, IdentifyResponse,
+    JoinRequest, JoinResponse, ProposeRequest, ProposeResponse, ReadIndexRequest, ReadIndexResponse, SnapshotRequest,
+    SnapshotResponse, TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse, admit_response,
 };
+use crate::proto::storage::MemberNode;
+use crate::storage::LedgerStore as _;
 use crate::storage::data_dir::NodeIdentity;
 use crate::transport::calls::CallMetrics;
 use crate::transport::deadline;
 use crate::transport::edge::{self, OnStorageError};
 use crate::transport::errors::{Failure, Reason};
 use crate::transport::ledger_node::ClusterNode;
+use crate::transport::members::{self, Presented};
 
 pub struct Peers {
     node: ClusterNode,
@@ -42,6 +48,28 @@ impl Peers {
         stop: watch::Receiver<bool>,
     ) -> Self {
         Self { node, identity, calls, on_storage_error, stop }
+    }
+
+    fn admit_member(&self, metadata: &MetadataMap) -> Result<(), Failure> {
+        self.identity.admit(metadata, &self.node.ledger().meta())
+    }
+
+    async fn admit_joiner(&self, request: AdmitRequest, within: Duration) -> Result<AdmitResponse, Failure> {
+        let NodeIdentity { cluster_id, cluster_name, .. } = self.identity.data().identity();
+        let Presented { token, joiner } = members::presented(&request, &cluster_id)?;
+        let AdmitRequest { secret, peer_address, client_address, .. } = request;
+        let addresses = MemberNode { node_id: 0, peer_address, client_address };
+        let result = match self.node.admit(token, &secret, joiner, addresses, within).await {
+            Ok(node_id) => admit_response::Result::Admitted(Admitted { node_id, cluster_id, cluster_name }),
+            Err(MemberError::NotLeader { leader }) => {
+                let members = self.node.status().members;
+                let leader = members.into_iter().find(|member| Some(member.node_id) == leader);
+                let peer_address = leader.map(|leader| leader.peer_address).unwrap_or_default();
+                admit_response::Result::AskLeader(AskLeader { peer_address })
+            }
+            Err(error) => return Err(error.into()),
+        };
+        Ok(AdmitResponse { result: Some(result) })
     }
 }
 
@@ -64,7 +92,7 @@ impl PeerService for Peers {
 
     async fn append(&self, request: Request<Streaming<AppendRequest>>) -> Result<Response<Self::AppendStream>, Status> {
         let call = self.calls.append.start();
-        self.identity.admit(request.metadata())?;
+        self.admit_member(request.metadata())?;
         let incoming = request.into_inner();
         let stopped = stopped(self.stop.clone());
         // A broken request ends the stream: going on behind it would lose its entries.
@@ -110,11 +138,17 @@ impl PeerService for Peers {
             .await
     }
 
+    async fn admit(&self, request: Request<AdmitRequest>) -> Result<Response<AdmitResponse>, Status> {
+        let within = deadline::within(request.metadata());
+        let admitted = async { Ok(Response::new(self.admit_joiner(request.into_inner(), within).await?)) };
+        self.calls.admit.count(admitted).await
+    }
+
     async fn vote(&self, request: Request<VoteRequest>) -> Result<Response<VoteResponse>, Status> {
         self.calls
             .vote
             .count(async {
-                self.identity.admit(request.metadata())?;
+                self.admit_member(request.metadata())?;
                 Ok(Response::new(self.node.on_vote(request.into_inner()).await.map_err(Failure::from)?))
             })
             .await
@@ -124,7 +158,7 @@ impl PeerService for Peers {
         self.calls
             .pre_vote
             .count(async {
-                self.identity.admit(request.metadata())?;
+                self.admit_member(request.metadata())?;
                 Ok(Response::new(self.node.on_pre_vote(request.into_inner()).await.map_err(Failure::from)?))
             })
             .await
@@ -137,7 +171,7 @@ impl PeerService for Peers {
         self.calls
             .install_snapshot
             .count(async {
-                self.identity.admit(request.metadata())?;
+                self.admit_member(request.metadata())?;
                 let mut parts = request.into_inner();
                 let Some(Part::Header(header)) = parts.message().await?.and_then(|first| first.part) else {
                     return Err(broken("a snapshot begins with its header"));
@@ -173,7 +207,7 @@ impl PeerService for Peers {
         self.calls
             .peer_transfer_leader
             .count(async {
-                self.identity.admit(request.metadata())?;
+                self.admit_member(request.metadata())?;
                 Ok(Response::new(self.node.on_transfer_leader(request.into_inner()).await.map_err(Failure::from)?))
             })
             .await
@@ -183,7 +217,7 @@ impl PeerService for Peers {
         self.calls
             .propose
             .count(async {
-                self.identity.admit(request.metadata())?;
+                self.admit_member(request.metadata())?;
                 let within = deadline::within(request.metadata());
                 Ok(Response::new(self.node.on_propose(request.into_inner(), within).await.map_err(Failure::from)?))
             })
@@ -194,7 +228,7 @@ impl PeerService for Peers {
         self.calls
             .read_index
             .count(async {
-                self.identity.admit(request.metadata())?;
+                self.admit_member(request.metadata())?;
                 let within = deadline::within(request.metadata());
                 Ok(Response::new(self.node.on_read_index(request.into_inner(), within).await.map_err(Failure::from)?))
             })

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::domain::{Command, Outcome, PaymentOutcome, SerialRange};
 use crate::storage::audit::{AuditBody, AuditName, AuditRecord, AuditedCommand};
+use crate::storage::cluster::{ClusterCommand, ClusterOutcome};
 use crate::storage::codec::decode_audit_record;
 use crate::storage::{LogPosition, StorageError};
 
@@ -22,7 +23,12 @@ pub(super) fn line_of(record: &[u8]) -> Result<String, StorageError> {
         "commands": (0..).zip(body.commands()).map(|(offset, audited)| command(offset, audited)).collect::<Vec<Value>>(),
     });
     match body {
-        AuditBody::Commands { batch, .. } => line["proposed_at_ms"] = json!(batch.proposed_at.0),
+        AuditBody::Commands { batch, cluster, .. } => {
+            line["proposed_at_ms"] = json!(batch.proposed_at.0);
+            if let (Some(command), Some(outcome)) = (batch.cluster, *cluster) {
+                line["cluster"] = of_cluster(command, outcome);
+            }
+        }
         AuditBody::Membership(membership) => {
             let voters = membership.voter_sets.iter().map(|set| json!(set.node_ids));
             line["voters"] = voters.collect();
@@ -37,6 +43,24 @@ pub(super) fn line_of(record: &[u8]) -> Result<String, StorageError> {
 pub(super) fn record_of(line: &str) -> Option<Vec<u8>> {
     let line: Value = serde_json::from_str(line).ok()?;
     hex::decode(line.get("record")?.as_str()?).ok()
+}
+
+/// Of the cluster itself: who may become a member. Of a token no secret is known here.
+fn of_cluster(command: ClusterCommand, outcome: ClusterOutcome) -> Value {
+    let mut told = match command {
+        ClusterCommand::IssueToken { token, valid_for_ms, .. } => {
+            json!({ "command": "ISSUE_TOKEN", "token": hex::encode(token), "valid_for_ms": valid_for_ms })
+        }
+        ClusterCommand::AdmitNode { token, joiner } => {
+            json!({ "command": "ADMIT_NODE", "token": hex::encode(token), "joiner": hex::encode(joiner) })
+        }
+    };
+    match outcome {
+        ClusterOutcome::TokenIssued { expires_at } => told["expires_at_ms"] = json!(expires_at.0),
+        ClusterOutcome::NodeAdmitted { node_id } => told["node_id"] = json!(node_id),
+        ClusterOutcome::Refused(refusal) => told["refused"] = json!(refusal.name()),
+    }
+    told
 }
 
 fn command(offset: u32, audited: &AuditedCommand) -> Value {
