@@ -19,7 +19,7 @@ use serde_json::Value;
 /// Of Prometheus itself.
 const OF_PROMETHEUS: [&str; 2] = ["up", "ALERTS"];
 /// Of the drill tool, which serves it while it runs (chaos/README.md).
-const OF_DRILLS: [&str; 1] = ["stampede_drill_active"];
+const OF_DRILLS: [&str; 2] = ["stampede_drill_active", "stampede_drill_faults_total"];
 /// It proves the way of alerts: it never ends, and has no value to tell.
 const WATCHDOG: &str = "StampedeWatchdog";
 
