@@ -20,6 +20,8 @@ pub struct Answer {
     pub contradictions: Vec<Contradiction>,
     /// Unix milliseconds; 0 if there was no answer yet.
     pub at_ms: u64,
+    /// Since when each answer has said that there are paid orders without stamps, Unix milliseconds.
+    pub paid_not_issued_since_ms: Option<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -41,14 +43,19 @@ impl Figures {
 
     /// Takes an answer. Without one the last stays, and gets old.
     pub fn take(&self, asked: Result<Answer, StorageError>) {
+        let before = self.last.load();
+        let at_ms = clock::unix_ms();
         let answer = match asked {
-            Ok(answer) => Answer { at_ms: clock::unix_ms(), ..answer },
+            Ok(answer) => {
+                let is_so = answer.contradictions.contains(&Contradiction::IssuedWithoutPayment);
+                let since = is_so.then(|| before.paid_not_issued_since_ms.unwrap_or(at_ms));
+                Answer { at_ms, paid_not_issued_since_ms: since, ..answer }
+            }
             Err(error) => {
                 tracing::warn!(event = "figures_missing", %error, "the storage cannot be asked how it does");
                 return;
             }
         };
-        let before = self.last.load();
         for found in &answer.contradictions {
             self.violations[*found as usize].add(1);
             if !before.contradictions.contains(found) {
@@ -81,8 +88,22 @@ mod tests {
             figures.take(Ok(Answer { contradictions: vec![found], ..Answer::default() }));
         }
         figures.take(Ok(Answer { contradictions: vec![Contradiction::Stock], ..Answer::default() }));
+        assert_eq!(figures.last().paid_not_issued_since_ms, None);
         let expected = [(Contradiction::Money, 1), (Contradiction::IssuedWithoutPayment, 1), (Contradiction::Stock, 2)];
         assert_eq!(counted(&figures), expected);
+    }
+
+    #[test]
+    fn paid_orders_without_stamps_are_as_old_as_the_first_answer_that_told_of_them() {
+        let figures = Figures::default();
+        let told = || Answer { contradictions: vec![Contradiction::IssuedWithoutPayment], ..Answer::default() };
+        figures.take(Ok(told()));
+        let first = figures.last().paid_not_issued_since_ms;
+        assert_eq!(first, Some(figures.last().at_ms));
+        figures.take(Ok(told()));
+        assert_eq!(figures.last().paid_not_issued_since_ms, first);
+        figures.take(Ok(Answer::default()));
+        assert_eq!(figures.last().paid_not_issued_since_ms, None);
     }
 
     #[test]

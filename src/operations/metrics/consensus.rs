@@ -111,7 +111,7 @@ pub(super) fn encode_answers(page: &mut Page<'_>, metrics: &Metrics) -> fmt::Res
     )
 }
 
-pub(super) fn encode_work(page: &mut Page<'_>, metrics: &Metrics, log: &LogTimes) -> fmt::Result {
+pub(super) fn encode_work(page: &mut Page<'_>, metrics: &Metrics) -> fmt::Result {
     page.counters(
         "stampede_raft_proposals",
         "Calls to write, by how they ended: committed; retry (not done); overloaded (not done); unknown",
@@ -151,6 +151,16 @@ pub(super) fn encode_work(page: &mut Page<'_>, metrics: &Metrics, log: &LogTimes
         "Times that this node, as leader, stepped down because its disk stalled",
         metrics.disk_stall_step_downs.get(),
     )?;
+    page.counters(
+        "stampede_raft_reads",
+        "Reads, by how they ended",
+        [([("outcome", "answered")], metrics.reads_answered.get()), ([("outcome", "retry")], metrics.reads_retry.get())],
+    )?;
+    page.counter("stampede_raft_read_rounds", "Rounds that confirmed leadership for reads", metrics.read_rounds.get())
+}
+
+/// Where a write spends its time, and snapshots.
+pub(super) fn encode_times(page: &mut Page<'_>, metrics: &Metrics, log: &LogTimes) -> fmt::Result {
     page.histogram("stampede_raft_batch_commands", "Commands in one entry or forwarded batch", &metrics.batch_commands, 1.0)?;
     page.histogram(
         "stampede_raft_proposal_queue_duration_seconds",
@@ -189,11 +199,5 @@ pub(super) fn encode_work(page: &mut Page<'_>, metrics: &Metrics, log: &LogTimes
         "Of one snapshot of a peer, from when it had come until it was in place",
         &metrics.snapshot_install_us,
         US_PER_SECOND,
-    )?;
-    page.counters(
-        "stampede_raft_reads",
-        "Reads, by how they ended",
-        [([("outcome", "answered")], metrics.reads_answered.get()), ([("outcome", "retry")], metrics.reads_retry.get())],
-    )?;
-    page.counter("stampede_raft_read_rounds", "Rounds that confirmed leadership for reads", metrics.read_rounds.get())
+    )
 }

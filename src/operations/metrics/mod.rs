@@ -132,7 +132,8 @@ impl<O: Observed> Collector for Moment<O> {
         let observed = &self.metrics.observed;
         consensus::encode_state(&mut page, &self.status, observed.unheard_voters(), &self.metrics.seen)?;
         consensus::encode_answers(&mut page, observed.counters())?;
-        consensus::encode_work(&mut page, observed.counters(), &self.metrics.log_times)?;
+        consensus::encode_work(&mut page, observed.counters())?;
+        consensus::encode_times(&mut page, observed.counters(), &self.metrics.log_times)?;
         storage::encode(&mut page, &self.metrics.figures)?;
         calls::encode(&mut page, &self.metrics.calls)?;
         notices::encode(&mut page, &self.metrics.notices)?;

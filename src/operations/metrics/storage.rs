@@ -43,6 +43,12 @@ pub(super) fn encode(page: &mut Page<'_>, figures: &Figures) -> fmt::Result {
         "Flushes and compactions that failed",
         [([("store", "log")], last.log.background_errors), ([("store", "ledger")], last.ledger.background_errors)],
     )?;
+    let since_ms = last.paid_not_issued_since_ms.unwrap_or(last.at_ms);
+    page.gauge(
+        "stampede_paid_not_issued_age_seconds",
+        "For how long this node has seen paid orders without stamps; 0 if it sees none",
+        as_f64(last.at_ms.saturating_sub(since_ms)) / 1e3,
+    )?;
     page.counters(
         "stampede_invariant_violations",
         "Looks at the ledger's sums, one every 10 s, that found a contradiction",
