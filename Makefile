@@ -35,7 +35,7 @@ DEMO_ARGS ?=
 ARGS ?= --help
 PLANTED := 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16
 
-.PHONY: help drill drills test demo cargo verify fix bench planted-bugs kill-matrix report-check build setup libclang
+.PHONY: help drill drills test demo cargo verify fix bench planted-bugs kill-matrix report-check build setup libclang prometheus
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -47,7 +47,7 @@ drill: build ## Rush three real nodes, kill their leaders, judge what is left (S
 drills: build ## Run every scenario with three seeds, about two hours; make ends with 2 unless all held
 	$(BIN)/stampede-chaos suite
 
-test: setup ## Run every test
+test: setup prometheus ## Run every test
 	$(CARGO) test --locked --workspace $(FEATURES) --no-fail-fast
 
 demo: build ## Three nodes on this machine until Ctrl-C, with what to try (DEMO_ARGS="--port-base 8700")
@@ -120,3 +120,16 @@ libclang:
 	else wanted="install a C++ compiler and libclang"; fi; \
 	command -v c++ >/dev/null && have && exit 0; \
 	echo "A C++ compiler and libclang are needed to build RocksDB. As root: $$wanted" >&2; exit 1
+
+# Rules and alerts are tested by promtool, and against a Prometheus that runs. Without both, those tests say that they show nothing,
+# and fail where CI=true. Debian's package also starts a server of its own where systemd runs; nothing here needs that one.
+prometheus:
+	@have() { command -v promtool >/dev/null && command -v prometheus >/dev/null; }; \
+	have && exit 0; \
+	root() { if [ "$$(id -u)" = 0 ]; then "$$@"; elif sudo -n true 2>/dev/null; then sudo -n "$$@"; else return 1; fi; }; \
+	if command -v apt-get >/dev/null; then wanted="apt-get install -y --no-install-recommends prometheus"; \
+	  root apt-get update && root $$wanted || true; \
+	elif command -v dnf >/dev/null; then wanted="dnf install -y golang-github-prometheus"; root $$wanted || true; \
+	elif command -v brew >/dev/null; then wanted="brew install prometheus"; $$wanted || true; \
+	else wanted="install prometheus and promtool"; fi; \
+	have || echo "Tests of rules and alerts show nothing here without Prometheus. As root: $$wanted" >&2

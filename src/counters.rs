@@ -72,6 +72,40 @@ impl Histogram {
     }
 }
 
+/// Durations of calls, in buckets of which two are the service levels': 250 ms for writes, 5 s for stamps.
+#[derive(Debug)]
+pub struct Latencies {
+    buckets: [AtomicU64; limits::LATENCY_BOUNDS_US.len() + 1],
+    sum_us: AtomicU64,
+}
+
+impl Default for Latencies {
+    fn default() -> Self {
+        Self { buckets: std::array::from_fn(|_| AtomicU64::new(0)), sum_us: AtomicU64::new(0) }
+    }
+}
+
+impl Latencies {
+    pub(crate) fn record(&self, duration: Duration) {
+        let us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        let bucket = limits::LATENCY_BOUNDS_US.partition_point(|bound| *bound < us);
+        self.buckets[bucket].fetch_add(1, Relaxed);
+        self.sum_us.fetch_add(us, Relaxed);
+    }
+
+    /// Upper bound in microseconds (of the last: `u64::MAX`) and count of each bucket, not cumulative.
+    pub fn buckets(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        let bounds = limits::LATENCY_BOUNDS_US.into_iter().chain([u64::MAX]);
+        bounds.zip(self.buckets.iter().map(|count| count.load(Relaxed)))
+    }
+
+    /// Microseconds.
+    #[must_use]
+    pub fn sum_us(&self) -> u64 {
+        self.sum_us.load(Relaxed)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,5 +118,16 @@ mod tests {
         }
         let counts: Vec<_> = histogram.buckets().filter(|(_, count)| *count > 0).collect();
         assert_eq!(counts, [(1, 2), (2, 1), (4, 2), (8, 1), (u64::MAX, 1)]);
+    }
+
+    #[test]
+    fn what_takes_as_long_as_a_service_level_allows_is_within_it() {
+        let latencies = Latencies::default();
+        for us in [250_000, 250_001, 5_000_000, 5_000_001] {
+            latencies.record(Duration::from_micros(us));
+        }
+        let counts: Vec<_> = latencies.buckets().filter(|(_, count)| *count > 0).collect();
+        assert_eq!(counts, [(250_000, 1), (500_000, 1), (5_000_000, 1), (u64::MAX, 1)]);
+        assert_eq!(latencies.sum_us(), 10_500_002);
     }
 }

@@ -112,6 +112,11 @@ pub const CLUSTER_NAME_CHARS_MAX: usize = 64;
 pub const NODE_NAME_CHARS_MAX: usize = 64;
 /// Buckets of a histogram in powers of two: the last bound is 2^26, of microseconds more than a minute.
 pub const HISTOGRAM_BUCKETS: usize = 28;
+/// Upper bounds of the buckets of calls, microseconds. The service levels, 250 ms and 5 s, must be among them.
+pub const LATENCY_BOUNDS_US: [u64; 14] =
+    [500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 64_000, 128_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000];
+/// How often the metrics are renewed that are too dear, or too likely to wait, to be asked for at each scrape.
+pub const FIGURES_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Bytes of one message on the client and operator ports, either way: a full batch has less than 256 KiB, its answer less than
 /// 1 MiB. Also what gRPC libraries read by default.

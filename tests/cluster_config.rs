@@ -54,7 +54,16 @@ fn no_file_is_without_a_test() {
     let mut names: Vec<String> =
         std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
-    let known =
-        ["README.md", "dev-only-serial.key", "node-1.toml", "node-2.toml", "node-3.toml", "prometheus.yml", "shared.toml"];
+    let known = [
+        "README.md",
+        "dev-only-serial.key",
+        // tests/monitoring
+        "monitoring",
+        "node-1.toml",
+        "node-2.toml",
+        "node-3.toml",
+        "prometheus.yml",
+        "shared.toml",
+    ];
     assert_eq!(names, known);
 }

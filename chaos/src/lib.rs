@@ -29,6 +29,7 @@ pub mod history;
 pub mod interrupt;
 pub mod judge;
 pub mod limits;
+mod metrics;
 pub mod model;
 pub mod network;
 pub mod operator;

@@ -185,3 +185,9 @@ pub const ASK_IN_FLIGHT_MAX: usize = 64;
 pub const GUARD_INTERVAL: Duration = Duration::from_secs(2);
 /// Between two looks of the guards at what the nodes say.
 pub const GUARD_LOOK_INTERVAL: Duration = Duration::from_millis(250);
+/// Scrapes of the tool's own metrics at once.
+pub const SCRAPES_AT_ONCE_MAX: usize = 8;
+/// How long a scraper may take to say what it wants.
+pub const SCRAPE_DEADLINE: Duration = Duration::from_secs(10);
+/// Before the next attempt to accept a scraper, after one that failed.
+pub const SCRAPE_ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -1,6 +1,7 @@
 //! The drill tool's command line.
 
 use std::io::{Write, stdin, stdout};
+use std::net::SocketAddr;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -176,6 +177,9 @@ struct RunArguments {
     /// A file that tells of a cluster that runs already: where its nodes are, and commands that kill, pause and cut them.
     #[arg(long, conflicts_with_all = ["node_binary", "keep_data"])]
     cluster: Option<PathBuf>,
+    /// Serve /metrics here while the run lasts, with the faults that are on as stampede_drill_active; such as 127.0.0.1:9470.
+    #[arg(long, value_name = "ADDRESS")]
+    metrics: Option<SocketAddr>,
     /// Keep the nodes' data directories also when all went well.
     #[arg(long)]
     keep_data: bool,
@@ -307,7 +311,7 @@ fn run_scenario(arguments: RunArguments) -> anyhow::Result<Exit> {
     let seed = arguments.seed.unwrap_or_else(new_seed);
     let command = format!("stampede-chaos run {} --seed {seed}{named}", arguments.scenario);
     let live = if !arguments.plain && view::is_there() { Live::Screen } else { Live::Lines };
-    let options = Options { scenario, text, seed, out: arguments.out, nodes, live, command };
+    let options = Options { scenario, text, seed, out: arguments.out, nodes, live, metrics: arguments.metrics, command };
     let (folder, judgement) = drill(&options, &Interrupt::listen()?)?;
     if judgement.exit == Exit::Held && !arguments.keep_data {
         remove_data(&folder)?;

@@ -185,7 +185,7 @@ fn one_run(scenario: &str, seed: u64, binaries: &Binaries, interrupt: &Interrupt
     let (loaded, text) = Scenario::load(scenario)?;
     let command = format!("stampede-chaos run {scenario} --seed {seed} --node-binary {}", binaries.node.display());
     let nodes = Nodes::Started(binaries.clone());
-    let options = run::Options { scenario: loaded, text, seed, out: None, nodes, live: Live::Nothing, command };
+    let options = run::Options { scenario: loaded, text, seed, out: None, nodes, live: Live::Nothing, metrics: None, command };
     match drill(&options, interrupt) {
         Ok((folder, judgement)) => {
             // Dozens of runs: what the nodes stored would fill the disk.

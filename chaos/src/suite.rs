@@ -115,7 +115,7 @@ fn one_run(one: &Planned<'_>, options: &Options, interrupt: &Interrupt) -> Done 
     let command = format!("stampede-chaos run {name} --seed {seed}");
     let (scenario, text) = (one.scenario.clone(), one.text.to_owned());
     let nodes = Nodes::Started(options.binaries.clone());
-    let options = run::Options { scenario, text, seed, out: None, nodes, live: Live::Nothing, command };
+    let options = run::Options { scenario, text, seed, out: None, nodes, live: Live::Nothing, metrics: None, command };
     let (exit, told) = match drill(&options, interrupt) {
         Ok((folder, judgement)) if judgement.exit == Exit::Held => {
             // Dozens of runs: what the nodes stored would fill the disk.

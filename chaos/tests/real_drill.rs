@@ -7,6 +7,7 @@
 
 mod disks_here;
 mod killed;
+mod prometheus_here;
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
@@ -20,6 +21,7 @@ use killed::Killed;
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use prometheus_here::Prometheus;
 use stampede_chaos::history::{HistoryReader, ProcessStep, Record, RunFacts, RunFolder};
 use stampede_chaos::undo::{is_mounted, scan};
 
@@ -111,12 +113,21 @@ struct Drill {
 
 impl Drill {
     fn start(scenario: &str) -> Self {
+        Self::start_with(scenario, &[])
+    }
+
+    fn start_with(scenario: &str, arguments: &[&str]) -> Self {
         node_program();
         let folder = tempfile::tempdir().unwrap();
         let (file, run) = (folder.path().join("short.toml"), folder.path().join("run"));
         std::fs::write(&file, scenario).unwrap();
         let mut command = Command::new(TOOL);
-        command.args(["run", "--seed", "1", "--out"]).args([&run, &file]).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .args(["run", "--seed", "1", "--out"])
+            .args([&run, &file])
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let mut tool = Killed::spawn(&mut command);
         let stderr = BufReader::new(tool.stderr.take().unwrap());
         Self { tool, stderr, run, _folder: folder }
@@ -211,6 +222,27 @@ fn a_short_drill_holds_and_leaves_its_verdict_and_nothing_else() {
     assert_eq!(printed.lines().last(), Some("exit    0 (held)"));
     assert!(pids.len() >= 5, "two were started again: {pids:?}");
     assert!(pids.iter().all(|pid| is_gone(*pid)), "every node is gone when the tool is");
+}
+
+/// The faults of `SHORT` last 200 ms: hardly a scrape interval.
+#[test]
+fn a_prometheus_that_scrapes_the_tool_sees_the_faults_that_the_dashboards_mark() {
+    let port = prometheus_here::free_port();
+    let Some(prometheus) = Prometheus::start(port) else { return };
+    let _alone = one_at_a_time();
+    let mut drill = Drill::start_with(SHORT, &["--metrics", &format!("127.0.0.1:{port}")]);
+    drill.wait_for_phase("faults");
+    let kinds = ["kill-leader", "stop-leader"];
+    prometheus.wait_for("the run is scraped", "stampede_drill_info", |series| series.len() == 1);
+    prometheus.wait_for("both kinds have fired", "stampede_drill_faults_total>0", |series| series.len() == kinds.len());
+    let marks = prometheus_here::annotation("Drill faults");
+    prometheus.wait_for("the dashboards have a mark for each", &marks, |series| {
+        kinds.iter().all(|kind| series.iter().any(|labels| labels["fault"] == *kind))
+    });
+    let mut said = String::new();
+    std::io::Read::read_to_string(&mut drill.stderr, &mut said).unwrap();
+    assert_eq!(drill.tool.wait().unwrap().code(), Some(0), "{said}");
+    prometheus.wait_for("with the tool its series go", "stampede_drill_active", <[serde_json::Value]>::is_empty);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::admission::Shed;
-pub use crate::counters::{Counter, Gauge, Histogram};
+pub use crate::counters::{Counter, Gauge, Histogram, Latencies};
 use crate::domain::{Outcome, PaymentOutcome, Reply};
 
 /// Counts since the node started.
@@ -27,8 +27,8 @@ pub struct Metrics {
     pub replayed_stampings: Counter,
     pub replayed_settlements: Counter,
     pub replayed_policies: Counter,
-    /// Microseconds from a payment's arrival here until its stamps were issued.
-    pub issue_us: Histogram,
+    /// From a payment's arrival here until its stamps were issued.
+    pub issued_after: Latencies,
     /// Waiting in this node's queue now.
     pub queued_commands: Gauge,
     /// Entries proposed by this node and not yet answered.
@@ -49,6 +49,9 @@ pub struct Metrics {
     /// Microseconds in the ledger store's `apply`, and the entries it was given at once.
     pub apply_us: Histogram,
     pub apply_entries: Histogram,
+    /// Microseconds that building and installing a snapshot took; those that failed are not in it.
+    pub snapshot_build_us: Histogram,
+    pub snapshot_install_us: Histogram,
     /// Reads by how they ended, and rounds that confirmed leadership for them.
     pub reads_answered: Counter,
     pub reads_retry: Counter,
@@ -74,7 +77,7 @@ impl Metrics {
             if reply.replayed {
                 replayed.add(1);
             } else if matches!(reply.outcome, Outcome::PaymentRecorded(PaymentOutcome::Applied(_))) {
-                self.issue_us.record_us(took);
+                self.issued_after.record(took);
             }
         }
     }
@@ -107,6 +110,9 @@ mod tests {
         let counted =
             [&metrics.replayed_series, &metrics.replayed_orders, &metrics.replayed_payments, &metrics.replayed_cancellations];
         assert_eq!(counted.map(Counter::get), [0, 0, 1, 1]);
-        assert_eq!((metrics.issue_us.buckets().map(|(_, count)| count).sum::<u64>(), metrics.issue_us.sum()), (1, 3_000));
+        assert_eq!(
+            (metrics.issued_after.buckets().map(|(_, count)| count).sum::<u64>(), metrics.issued_after.sum_us()),
+            (1, 3_000)
+        );
     }
 }

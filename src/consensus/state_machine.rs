@@ -143,16 +143,18 @@ impl<RT: AsyncRuntime, S: LedgerStore> RaftStateMachine<TypeConfig<RT>> for Stat
             Poll::Ready(result) => std::future::ready(result).boxed(),
             Poll::Pending => building,
         };
-        SnapshotBuilder { building: Mutex::new(Some(building)), failure: self.failure.clone() }
+        SnapshotBuilder { building: Mutex::new(Some(building)), metrics: self.metrics.clone(), failure: self.failure.clone() }
     }
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: S::Snapshot) -> Result<(), io::Error> {
+        let started = TypeConfig::<RT>::now();
         let installed = self.ledger.install_snapshot(snapshot).await.and_then(|installed| meta_of(&installed));
         let installed = installed.map_err(|error| self.failure.keep(error))?;
         // The header that openraft decided by and the contents must tell of the same state.
         if installed != *meta {
             return Err(io::Error::other(format!("a snapshot of {meta} was announced, it is one of {installed}")));
         }
+        self.metrics.snapshot_install_us.record_us(started.elapsed());
         self.publish_applied();
         Ok(())
     }
@@ -167,6 +169,7 @@ type Building<S> = BoxFuture<'static, Result<(LedgerMeta, <S as LedgerStore>::Sn
 pub(super) struct SnapshotBuilder<S: LedgerStore> {
     /// In a mutex because openraft wants the builder to be `Sync`; never locked.
     building: Mutex<Option<Building<S>>>,
+    metrics: Arc<Metrics>,
     failure: FirstFailure,
 }
 
@@ -176,7 +179,10 @@ impl<RT: AsyncRuntime, S: LedgerStore> RaftSnapshotBuilder<TypeConfig<RT>> for S
     async fn build_snapshot(&mut self) -> Result<Snapshot<S::Snapshot>, io::Error> {
         let building = self.building.get_mut().unwrap_or_else(PoisonError::into_inner).take();
         let building = building.ok_or_else(|| io::Error::other("a snapshot builder builds once"))?;
-        building.await.and_then(to_snapshot::<S>).map_err(|error| self.failure.keep(error))
+        let started = TypeConfig::<RT>::now();
+        let built = building.await.and_then(to_snapshot::<S>).map_err(|error| self.failure.keep(error))?;
+        self.metrics.snapshot_build_us.record_us(started.elapsed());
+        Ok(built)
     }
 }
 

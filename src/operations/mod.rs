@@ -6,6 +6,7 @@ pub mod build;
 pub mod cli;
 pub mod config;
 pub mod exit;
+pub mod figures;
 pub mod gateway_secrets;
 pub mod health;
 pub mod http;

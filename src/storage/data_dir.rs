@@ -24,7 +24,7 @@ use prost::Message;
 use super::codec::corrupt;
 use super::files::{create_dir, create_dir_durably, io, names_in, read_file, replace_file, sync_dir};
 use super::ledger::refuse_remains;
-use super::{LedgerMeta, LedgerStore, LogState, RocksLedger, RocksLog, StorageError, crash_point};
+use super::{DiskFigures, LedgerMeta, LedgerStore, LogState, RocksLedger, RocksLog, StorageError, crash_point};
 pub use crate::proto::storage::NodeIdentity;
 
 /// Of everything under the data directory, and of a snapshot. Raised when an older program could misread what a newer one writes.
@@ -142,6 +142,14 @@ impl DataDir {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Asks the file system. Blocks while the disk does not answer.
+    ///
+    /// # Errors
+    /// The file system's own.
+    pub fn disk_figures(&self) -> Result<DiskFigures, StorageError> {
+        DiskFigures::of(self.path())
     }
 
     #[must_use]

@@ -36,7 +36,9 @@ use rocksdb::{
 
 use super::codec::corrupt;
 use super::files::{io, rocks};
-use super::{LogPosition, LogRecord, LogState, LogStore, LogWrite, StorageError, Vote, WriteDone, crash_point, keys};
+use super::{
+    LogPosition, LogRecord, LogState, LogStore, LogWrite, StorageError, StoreFigures, Vote, WriteDone, crash_point, keys,
+};
 use crate::counters::Histogram;
 use crate::limits;
 use crate::proto::storage::LogEntry;
@@ -49,7 +51,7 @@ pub struct RocksLog {
 
 struct Shared {
     db: Arc<DB>,
-    sync_us: Arc<Histogram>,
+    times: Arc<LogTimes>,
     /// Taken on drop: the writer ends when it has written the rest.
     queue: Option<SyncSender<Queued>>,
     writer: Option<JoinHandle<()>>,
@@ -57,7 +59,17 @@ struct Shared {
 
 struct Queued {
     write: LogWrite,
+    queued_at: Instant,
     done: WriteDone,
+}
+
+/// How long the log takes, in microseconds.
+#[derive(Debug, Default)]
+pub struct LogTimes {
+    /// Of each write that was synced, with its sync: one for everything that was queued.
+    pub sync_us: Histogram,
+    /// Of each append, from when it was queued until it was synced.
+    pub persist_us: Histogram,
 }
 
 impl RocksLog {
@@ -82,18 +94,25 @@ impl RocksLog {
         let db = Arc::new(DB::open(options, dir).map_err(rocks("open the log"))?);
         let state = read_state(&db)?;
         let (queue, jobs) = sync_channel(limits::LOG_QUEUE_WRITES_MAX);
-        let sync_us = Arc::<Histogram>::default();
+        let times = Arc::<LogTimes>::default();
         let next = state.last.map_or(0, |last| last.index + 1);
-        let writer = Writer { db: Arc::clone(&db), sync_us: Arc::clone(&sync_us), next, failed: None };
+        let writer = Writer { db: Arc::clone(&db), times: Arc::clone(&times), next, failed: None };
         let thread = std::thread::Builder::new().name("log-writer".to_owned());
         let writer = thread.spawn(move || writer.run(&jobs)).map_err(io("start the log writer"))?;
-        Ok(Self { shared: Arc::new(Shared { db, sync_us, queue: Some(queue), writer: Some(writer) }) })
+        Ok(Self { shared: Arc::new(Shared { db, times, queue: Some(queue), writer: Some(writer) }) })
     }
 
-    /// Microseconds of each write that was synced, with its sync.
     #[must_use]
-    pub fn sync_us(&self) -> Arc<Histogram> {
-        Arc::clone(&self.shared.sync_us)
+    pub fn times(&self) -> Arc<LogTimes> {
+        Arc::clone(&self.shared.times)
+    }
+
+    /// Asks RocksDB. Blocks.
+    ///
+    /// # Errors
+    /// RocksDB's own.
+    pub fn figures(&self) -> Result<StoreFigures, StorageError> {
+        StoreFigures::of(&self.shared.db)
     }
 
     /// [`LogStore::state`], blocking.
@@ -130,7 +149,7 @@ impl LogStore for RocksLog {
     /// Blocks only while the queue is full: the disk is then thousands of writes behind, and waiting is all that is left.
     fn write(&self, write: LogWrite, done: WriteDone) {
         let queue = self.shared.queue.as_ref().expect("the queue is taken only on drop");
-        if let Err(refused) = queue.send(Queued { write, done }) {
+        if let Err(refused) = queue.send(Queued { write, queued_at: Instant::now(), done }) {
             let cause = "its thread has ended".to_owned();
             (refused.0.done)(Err(StorageError::Io { operation: "write the log", cause }));
         }
@@ -158,7 +177,7 @@ impl Drop for Shared {
 
 struct Writer {
     db: Arc<DB>,
-    sync_us: Arc<Histogram>,
+    times: Arc<LogTimes>,
     /// Index that the next record must have.
     next: u64,
     failed: Option<StorageError>,
@@ -180,6 +199,9 @@ impl Writer {
             }
             let result = self.failed.clone().map_or(Ok(()), Err);
             for queued in group {
+                if result.is_ok() && matches!(queued.write, LogWrite::Append(_)) {
+                    self.times.persist_us.record_us(queued.queued_at.elapsed());
+                }
                 (queued.done)(result.clone());
             }
         }
@@ -211,7 +233,7 @@ impl Writer {
         let begun = Instant::now();
         self.db.write_opt(batch, &durably).map_err(rocks("write the log"))?;
         if syncs {
-            self.sync_us.record_us(begun.elapsed());
+            self.times.sync_us.record_us(begun.elapsed());
         }
         if appends {
             crash_point::reach("log.append.before_done");

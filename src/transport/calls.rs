@@ -6,11 +6,13 @@
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures_util::stream::{self, BoxStream};
 use futures_util::{Stream, StreamExt};
 use tonic::{Code, Status};
+
+use crate::counters::{Counter, Latencies};
 
 /// Names of the codes as go-grpc-prometheus spells them, by number.
 pub const CODE_NAMES: [&str; 17] = [
@@ -33,10 +35,6 @@ pub const CODE_NAMES: [&str; 17] = [
     "Unauthenticated",
 ];
 
-/// Upper bounds of the buckets in microseconds; one more bucket counts everything above.
-pub const SECONDS_BOUNDS_US: [u64; 14] =
-    [500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 64_000, 128_000, 256_000, 512_000, 1_000_000, 2_500_000, 5_000_000];
-
 /// One method of one service.
 #[derive(Debug)]
 pub struct MethodCalls {
@@ -46,8 +44,7 @@ pub struct MethodCalls {
     pub kind: &'static str,
     started: AtomicU64,
     handled: [AtomicU64; CODE_NAMES.len()],
-    buckets: [AtomicU64; SECONDS_BOUNDS_US.len() + 1],
-    sum_us: AtomicU64,
+    took: Latencies,
 }
 
 impl MethodCalls {
@@ -58,8 +55,7 @@ impl MethodCalls {
             kind,
             started: AtomicU64::new(0),
             handled: std::array::from_fn(|_| AtomicU64::new(0)),
-            buckets: std::array::from_fn(|_| AtomicU64::new(0)),
-            sum_us: AtomicU64::new(0),
+            took: Latencies::default(),
         }
     }
 
@@ -73,14 +69,10 @@ impl MethodCalls {
         CODE_NAMES.iter().zip(&self.handled).map(|(name, count)| (*name, count.load(Relaxed)))
     }
 
-    /// Calls that took at most each of [`SECONDS_BOUNDS_US`], then the rest; not cumulative.
-    pub fn buckets(&self) -> impl Iterator<Item = u64> + '_ {
-        self.buckets.iter().map(|count| count.load(Relaxed))
-    }
-
+    /// How long the calls that ended took.
     #[must_use]
-    pub fn sum(&self) -> Duration {
-        Duration::from_micros(self.sum_us.load(Relaxed))
+    pub fn took(&self) -> &Latencies {
+        &self.took
     }
 
     /// Counts a call; it ends with [`Call::end`], or as cancelled when dropped.
@@ -135,10 +127,7 @@ impl Call {
 impl Drop for Call {
     fn drop(&mut self) {
         self.method.handled[self.code as usize].fetch_add(1, Relaxed);
-        let us = u64::try_from(self.since.elapsed().as_micros()).unwrap_or(u64::MAX);
-        let bucket = SECONDS_BOUNDS_US.partition_point(|bound| *bound < us);
-        self.method.buckets[bucket].fetch_add(1, Relaxed);
-        self.method.sum_us.fetch_add(us, Relaxed);
+        self.method.took.record(self.since.elapsed());
     }
 }
 
@@ -146,12 +135,20 @@ macro_rules! methods {
     ($( $service:literal { $( $field:ident $method:literal $kind:literal; )* } )*) => {
         /// Every method of every service.
         #[derive(Debug)]
-        pub struct CallMetrics { $( $( pub $field: Arc<MethodCalls>, )* )* }
+        pub struct CallMetrics {
+            $( $( pub $field: Arc<MethodCalls>, )* )*
+            /// Orders that were refused because their series had too few stamps left. They end as `ResourceExhausted`, as overload
+            /// does: what counts failures takes them off again.
+            pub stock_exhausted: Counter,
+        }
 
         impl CallMetrics {
             #[must_use]
             pub fn new() -> Arc<Self> {
-                Arc::new(Self { $( $( $field: Arc::new(MethodCalls::new($service, $method, $kind)), )* )* })
+                Arc::new(Self {
+                    $( $( $field: Arc::new(MethodCalls::new($service, $method, $kind)), )* )*
+                    stock_exhausted: Counter::default(),
+                })
             }
 
             #[must_use]
@@ -228,7 +225,7 @@ mod tests {
         assert_eq!(calls.place_order.started(), 3);
         let handled: Vec<_> = calls.place_order.handled().filter(|(_, count)| *count > 0).collect();
         assert_eq!(handled, [("OK", 1), ("Canceled", 1), ("NotFound", 1)]);
-        assert_eq!(calls.place_order.buckets().sum::<u64>(), 3);
+        assert_eq!(calls.place_order.took().buckets().map(|(_, count)| count).sum::<u64>(), 3);
     }
 
     #[tokio::test]

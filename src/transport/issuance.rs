@@ -103,7 +103,12 @@ impl<N: LedgerNode> IssuanceService for Issuance<N> {
                 match self.edge.submit_one(command, within).await {
                     Ok(Answer::PlaceOrder(response)) => Ok(Response::new(response)),
                     Ok(_) => Err(misanswered()),
-                    Err(failure) => Err(failure.about("order", &request.get_ref().order_id).status()),
+                    Err(failure) => {
+                        if failure.reason == Reason::StockExhausted {
+                            self.calls.stock_exhausted.add(1);
+                        }
+                        Err(failure.about("order", &request.get_ref().order_id).status())
+                    }
                 }
             })
             .await

@@ -67,6 +67,11 @@ pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
 /// Below the range that outgoing connections take theirs from, and beside that of drills: what is free stays so while a node is down.
 const PORTS: Range<u16> = 10_000..20_000;
 
+/// For something that is no node.
+pub(crate) fn free_port() -> u16 {
+    free_ports(1)[0].client
+}
+
 fn free_ports(nodes: usize) -> Vec<Ports> {
     /// Each is given once in this process, and processes begin at different ones.
     static GIVEN: AtomicU32 = AtomicU32::new(0);
@@ -337,6 +342,10 @@ impl Cluster {
 
     pub(crate) fn admin_address(&self, node: u64) -> String {
         format!("127.0.0.1:{}", self.ports(node).admin)
+    }
+
+    pub(crate) fn metrics_address(&self, node: u64) -> String {
+        format!("127.0.0.1:{}", self.ports(node).metrics)
     }
 
     pub(crate) fn webhook_address(&self, node: u64) -> String {

@@ -3,6 +3,7 @@
 
 mod harness;
 
+mod alerts;
 mod audit;
 #[cfg(all(target_os = "linux", feature = "drill-controls"))]
 mod clock;

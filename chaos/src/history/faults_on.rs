@@ -14,15 +14,20 @@ struct Told {
     /// The last step of each fault at each node, from its firing until it was undone; `at_ns` is of its firing.
     on: BTreeMap<(u32, u16), FaultEvent>,
     landed: BTreeSet<u32>,
+    /// Their kinds, by number.
+    fired: BTreeMap<u32, String>,
 }
 
 impl FaultsOn {
-    pub(super) fn note(&self, event: &FaultEvent) {
+    pub(crate) fn note(&self, event: &FaultEvent) {
         let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let place = (event.fault, event.node);
         match event.stage {
             FaultStage::Planned => {}
-            FaultStage::Injected => drop(told.on.insert(place, event.clone())),
+            FaultStage::Injected => {
+                told.fired.insert(event.fault, event.kind.to_string());
+                told.on.insert(place, event.clone());
+            }
             FaultStage::Effective => {
                 told.landed.insert(event.fault);
                 told.on.entry(place).or_insert_with(|| event.clone()).stage = FaultStage::Effective;
@@ -35,6 +40,12 @@ impl FaultsOn {
     #[must_use]
     pub fn now(&self) -> Vec<FaultEvent> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).on.values().cloned().collect()
+    }
+
+    /// Faults of a kind that have fired so far.
+    #[must_use]
+    pub fn fired(&self, kind: &str) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).fired.values().filter(|fired| *fired == kind).count()
     }
 
     /// Faults that were seen to hurt.
@@ -74,5 +85,6 @@ mod tests {
         assert_eq!((on(), told.landed()), (vec![(1, 2)], 1), "two nodes, and one fault");
         told.note(&step(1, 2, FaultStage::Healed));
         assert_eq!((on(), told.landed()), (vec![], 1));
+        assert_eq!((told.fired("kill-all"), told.fired("kill-leader")), (1, 0));
     }
 }

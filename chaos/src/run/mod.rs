@@ -11,6 +11,7 @@ mod settle;
 
 pub(crate) use guard::at_risk_idr;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -22,6 +23,7 @@ use crate::history::folder::DRILLS;
 use crate::history::{HistoryWriter, RunClock, RunFolder};
 use crate::interrupt::Interrupt;
 use crate::limits;
+use crate::metrics;
 use crate::progress::{Live, Progress};
 use crate::scenario::Scenario;
 use crate::traffic::Gauges;
@@ -40,6 +42,8 @@ pub struct Options {
     pub out: Option<PathBuf>,
     pub nodes: Nodes,
     pub live: Live,
+    /// Where the tool serves metrics of its own while the run lasts.
+    pub metrics: Option<SocketAddr>,
     /// Repeats this run.
     pub command: String,
 }
@@ -107,6 +111,7 @@ pub fn run(options: &Options, interrupt: &Interrupt) -> anyhow::Result<(RunFolde
     let (writer, recorder) = HistoryWriter::create(&folder.history(), RunClock::start()).context("making the history")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the tool's runtime")?;
     let ended = runtime.block_on(async {
+        let listener = metrics::listen(options.metrics).await?;
         let prepared = match &options.nodes {
             Nodes::Started(binaries) => Cluster::prepare(&options.scenario, options.seed, binaries, &folder, &recorder).await,
             Nodes::Found { file, tool } => Cluster::attach(file, tool, &folder, &recorder),
@@ -121,6 +126,7 @@ pub fn run(options: &Options, interrupt: &Interrupt) -> anyhow::Result<(RunFolde
             recorder: recorder.clone(),
             progress: &progress,
         };
+        let told = metrics::Told { scenario: scenario.name.clone(), seed: options.seed, faults: recorder.faults().clone() };
         let conducted =
             conduct::conduct(options, &folder, (&cluster, &gauges), recorder, epoch_ms.unwrap_or_default(), &progress);
         let ended = tokio::select! {
@@ -129,6 +135,7 @@ pub fn run(options: &Options, interrupt: &Interrupt) -> anyhow::Result<(RunFolde
             reason = guard::trip(&scenario.guards, folder.root(), &cluster) => Ok(Ended::Guard(reason)),
             ended = conducted => ended,
             never = view::show(&watched) => match never {},
+            never = metrics::serve(listener, told) => match never {},
         };
         cluster.kill(limits::KILL_DEADLINE).await;
         cluster.release_disks();

@@ -124,7 +124,7 @@ impl Trials<'_> {
         let (seed, node) = (self.seed, self.binaries.node.display());
         let command = format!("stampede-chaos run {} --seed {seed} --node-binary {node}", file.display());
         let nodes = Nodes::Started(self.binaries.clone());
-        let options = run::Options { scenario, text, seed, out: Some(out), nodes, live: Live::Nothing, command };
+        let options = run::Options { scenario, text, seed, out: Some(out), nodes, live: Live::Nothing, metrics: None, command };
         let (folder, judgement) = drill(&options, self.interrupt)?;
         // Dozens of runs: what the nodes stored would fill the disk.
         remove_data(&folder)?;

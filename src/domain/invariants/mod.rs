@@ -1,5 +1,5 @@
 //! Predicates over a whole ledger, one file for each group. They count from the records alone and share no code with the
-//! commands that they judge. Five of them compare two states ([`order_moved_along_arrows`], [`payment_never_changed`],
+//! commands that they judge. [`contradictions`] alone asks the kept sums instead. Five of them compare two states ([`order_moved_along_arrows`], [`payment_never_changed`],
 //! [`refund_only_settled`], [`stamping_never_changed`], [`policy_never_changed`]); the others judge one, all of them in [`violations`]. A ledger on disk is judged by absorbing its scan into a [`MemoryLedger`].
 //!
 //! Not here: what only the outside can see (lost acknowledgements, answers that differ); the drill judges that.
@@ -11,6 +11,7 @@ mod refunds;
 mod serials;
 mod stampings;
 mod stock;
+mod sums;
 mod totals;
 
 pub use arrows::order_moved_along_arrows;
@@ -20,6 +21,7 @@ pub use refunds::{issued_or_refunded_never_both, policies_follow_each_other, pol
 pub use serials::{no_serial_twice, serials_within_their_series};
 pub use stampings::{a_document_has_one_stamp, stamping_never_changed};
 pub use stock::stock_adds_up;
+pub use sums::{Contradiction, contradictions};
 pub use totals::totals_are_the_sums;
 
 use super::ledger::MemoryLedger;

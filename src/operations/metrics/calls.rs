@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use super::page::{Label, Page, scaled};
+use super::page::{Label, Page};
 use crate::transport::CallMetrics;
-use crate::transport::calls::{MethodCalls, SECONDS_BOUNDS_US};
+use crate::transport::calls::MethodCalls;
 
 pub(super) fn encode(page: &mut Page<'_>, calls: &CallMetrics) -> fmt::Result {
     let all = calls.all();
@@ -14,11 +14,13 @@ pub(super) fn encode(page: &mut Page<'_>, calls: &CallMetrics) -> fmt::Result {
         call.handled().map(move |(code, count)| ([kind, service, method, ("grpc_code", code)], count))
     });
     page.counters("grpc_server_handled", "Calls that ended, by their code", handled)?;
-    let seconds = all.iter().map(|call| {
-        let bounds = SECONDS_BOUNDS_US.into_iter().chain([u64::MAX]);
-        (names(call), call.sum().as_secs_f64(), scaled(bounds.zip(call.buckets()), 1e6))
-    });
-    page.histograms("grpc_server_handling_seconds", "How long calls took", seconds)
+    let took = all.iter().map(|call| (names(call), call.took()));
+    page.latencies_of("grpc_server_handling_seconds", "How long calls took", took)?;
+    page.counter(
+        "stampede_stock_exhausted_refusals",
+        "PlaceOrder calls that were refused because the series had too few stamps left",
+        calls.stock_exhausted.get(),
+    )
 }
 
 fn names(call: &MethodCalls) -> [Label<'static>; 3] {

@@ -2,17 +2,15 @@
 
 use std::fmt;
 
+use super::US_PER_SECOND;
 use super::page::Page;
 use crate::consensus::admission::Class;
 use crate::consensus::metrics::Metrics;
 use crate::consensus::{NodeStatus, Role};
-use crate::counters::Histogram;
 use crate::operations::health::apply_lag;
 use crate::operations::watch::Seen;
 use crate::storage::LogPosition;
-
-/// Recorded in microseconds, shown in seconds.
-const US_PER_SECOND: f64 = 1e6;
+use crate::storage::log::LogTimes;
 
 const ROLES: [(Role, &str); 6] = [
     (Role::Uninitialized, "uninitialized"),
@@ -107,15 +105,14 @@ pub(super) fn encode_answers(page: &mut Page<'_>, metrics: &Metrics) -> fmt::Res
             ([("kind", "set_policy")], metrics.replayed_policies.get()),
         ],
     )?;
-    page.histogram(
+    page.latencies(
         "stampede_issue_latency_seconds",
         "From a payment's arrival until its stamps were issued",
-        &metrics.issue_us,
-        US_PER_SECOND,
+        &metrics.issued_after,
     )
 }
 
-pub(super) fn encode_work(page: &mut Page<'_>, metrics: &Metrics, log_sync_us: &Histogram) -> fmt::Result {
+pub(super) fn encode_work(page: &mut Page<'_>, metrics: &Metrics) -> fmt::Result {
     page.counters(
         "stampede_raft_proposals",
         "Calls to write, by how they ended: committed; retry (not done); overloaded (not done); unknown",
@@ -155,6 +152,16 @@ pub(super) fn encode_work(page: &mut Page<'_>, metrics: &Metrics, log_sync_us: &
         "Times that this node, as leader, stepped down because its disk stalled",
         metrics.disk_stall_step_downs.get(),
     )?;
+    page.counters(
+        "stampede_raft_reads",
+        "Reads, by how they ended",
+        [([("outcome", "answered")], metrics.reads_answered.get()), ([("outcome", "retry")], metrics.reads_retry.get())],
+    )?;
+    page.counter("stampede_raft_read_rounds", "Rounds that confirmed leadership for reads", metrics.read_rounds.get())
+}
+
+/// Where a write spends its time, and snapshots.
+pub(super) fn encode_times(page: &mut Page<'_>, metrics: &Metrics, log: &LogTimes) -> fmt::Result {
     page.histogram("stampede_raft_batch_commands", "Commands in one entry or forwarded batch", &metrics.batch_commands, 1.0)?;
     page.histogram(
         "stampede_raft_proposal_queue_duration_seconds",
@@ -171,15 +178,27 @@ pub(super) fn encode_work(page: &mut Page<'_>, metrics: &Metrics, log_sync_us: &
     page.histogram(
         "stampede_raft_log_sync_duration_seconds",
         "Of one write to the log with its sync",
-        log_sync_us,
+        &log.sync_us,
+        US_PER_SECOND,
+    )?;
+    page.histogram(
+        "stampede_raft_log_persist_duration_seconds",
+        "Of one append, from when it was queued until it was synced",
+        &log.persist_us,
         US_PER_SECOND,
     )?;
     page.histogram("stampede_raft_apply_duration_seconds", "Of one write to the ledger", &metrics.apply_us, US_PER_SECOND)?;
     page.histogram("stampede_raft_apply_batch_entries", "Entries in one write to the ledger", &metrics.apply_entries, 1.0)?;
-    page.counters(
-        "stampede_raft_reads",
-        "Reads, by how they ended",
-        [([("outcome", "answered")], metrics.reads_answered.get()), ([("outcome", "retry")], metrics.reads_retry.get())],
+    page.histogram(
+        "stampede_raft_snapshot_build_duration_seconds",
+        "Of one snapshot that this node built",
+        &metrics.snapshot_build_us,
+        US_PER_SECOND,
     )?;
-    page.counter("stampede_raft_read_rounds", "Rounds that confirmed leadership for reads", metrics.read_rounds.get())
+    page.histogram(
+        "stampede_raft_snapshot_install_duration_seconds",
+        "Of one snapshot of a peer, from when it had come until it was in place",
+        &metrics.snapshot_install_us,
+        US_PER_SECOND,
+    )
 }

@@ -1,6 +1,6 @@
 //! `/metrics`: what this node and its copy of the ledger look like now, in OpenMetrics text.
 //!
-//! The documented contract is `cluster-config/README.md`. Every series with labels of a closed set is there from the start, at
+//! The documented contract is `cluster-config/monitoring/metrics.md`, which a test makes of this page. Every series with labels of a closed set is there from the start, at
 //! 0; units are base units; states are one-hot. Two kinds: of the replicated ledger (equal on all nodes, read with `max`) and
 //! of the node (added up with `sum`). Values are read when the page is made: nothing here is on the path of a call.
 
@@ -10,23 +10,30 @@ mod ledger;
 mod notices;
 mod page;
 mod process;
+mod storage;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Instant;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, text};
 use prometheus_client::registry::Registry;
 
 use self::page::Page;
+use super::figures::Figures;
 use super::health::{Check, Lifecycle};
 use super::watch::Seen;
 use crate::consensus::NodeStatus;
 use crate::counters::Histogram;
 use crate::domain::{LedgerTime, Series, Totals};
 use crate::storage::StorageError;
+use crate::storage::log::LogTimes;
 use crate::transport::gateways::NoticeMetrics;
 use crate::transport::{CallMetrics, OnStorageError};
+
+/// Recorded in microseconds, shown in seconds.
+const US_PER_SECOND: f64 = 1e6;
 
 /// What the page is made of.
 pub trait Observed: Send + Sync + 'static {
@@ -63,8 +70,11 @@ pub struct Metrics<O> {
     pub names: Box<dyn Fn() -> Names + Send + Sync>,
     pub calls: Arc<CallMetrics>,
     pub notices: Arc<NoticeMetrics>,
-    /// Microseconds.
-    pub log_sync_us: Arc<Histogram>,
+    pub log_times: Arc<LogTimes>,
+    /// Asked for elsewhere, at intervals.
+    pub figures: Arc<Figures>,
+    /// Microseconds that making this page took, each time before.
+    pub scrape_us: Histogram,
     pub lifecycle: Arc<Lifecycle>,
     pub seen: Arc<Seen>,
     /// Unix milliseconds.
@@ -80,6 +90,7 @@ impl<O: Observed> Metrics<O> {
     /// # Errors
     /// The ledger could not be read, which the node is told of, or a value cannot be written as text.
     pub fn render(self: &Arc<Self>) -> Result<String, String> {
+        let begun = Instant::now();
         let figures = self.observed.ledger().map_err(|error| {
             (self.on_storage_error)(&error);
             error.to_string()
@@ -89,6 +100,7 @@ impl<O: Observed> Metrics<O> {
         registry.register_collector(Box::new(Moment { metrics: self.clone(), status, figures, names: (self.names)() }));
         let mut page = String::new();
         text::encode(&mut page, &registry).map_err(|error| error.to_string())?;
+        self.scrape_us.record_us(begun.elapsed());
         Ok(page)
     }
 
@@ -120,9 +132,17 @@ impl<O: Observed> Collector for Moment<O> {
         let observed = &self.metrics.observed;
         consensus::encode_state(&mut page, &self.status, observed.unheard_voters(), &self.metrics.seen)?;
         consensus::encode_answers(&mut page, observed.counters())?;
-        consensus::encode_work(&mut page, observed.counters(), &self.metrics.log_sync_us)?;
+        consensus::encode_work(&mut page, observed.counters())?;
+        consensus::encode_times(&mut page, observed.counters(), &self.metrics.log_times)?;
+        storage::encode(&mut page, &self.metrics.figures)?;
         calls::encode(&mut page, &self.metrics.calls)?;
         notices::encode(&mut page, &self.metrics.notices)?;
+        page.histogram(
+            "stampede_scrape_duration_seconds",
+            "How long making this page took, without this time",
+            &self.metrics.scrape_us,
+            US_PER_SECOND,
+        )?;
         process::encode(&mut page, self.metrics.started_at_ms)
     }
 }

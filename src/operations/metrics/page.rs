@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, EncodeMetric as _};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, EncodeMetric as _, MetricEncoder};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 
-use crate::counters::Histogram;
+use crate::counters::{Histogram, Latencies};
 
 /// Name and value.
 pub(super) type Label<'a> = (&'static str, &'a str);
@@ -63,22 +63,26 @@ impl<'e> Page<'e> {
 
     /// `per_unit` recorded units are one base unit: a million microseconds are a second.
     pub(super) fn histogram(&mut self, name: &str, help: &str, of: &Histogram, per_unit: f64) -> fmt::Result {
-        let buckets = scaled(of.buckets(), per_unit);
-        let count = buckets.iter().map(|(_, count)| count).sum();
-        let mut encoder = self.encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
-        encoder.encode_histogram::<NoLabels>(as_f64(of.sum()) / per_unit, count, &buckets, None)
+        let encoder = self.encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
+        encode_buckets(encoder, as_f64(of.sum()) / per_unit, &scaled(of.buckets(), per_unit))
     }
 
-    pub(super) fn histograms<'l, const N: usize>(
+    /// In seconds.
+    pub(super) fn latencies(&mut self, name: &str, help: &str, of: &Latencies) -> fmt::Result {
+        let encoder = self.encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
+        encode_latencies(encoder, of)
+    }
+
+    /// In seconds, one for each value of a label, or of several.
+    pub(super) fn latencies_of<'l, 'h, const N: usize>(
         &mut self,
         name: &str,
         help: &str,
-        series: impl IntoIterator<Item = ([Label<'l>; N], f64, Vec<(f64, u64)>)>,
+        series: impl IntoIterator<Item = ([Label<'l>; N], &'h Latencies)>,
     ) -> fmt::Result {
         let mut family = self.encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
-        for (labels, sum, buckets) in series {
-            let count = buckets.iter().map(|(_, count)| count).sum();
-            family.encode_family(&labels)?.encode_histogram::<NoLabels>(sum, count, &buckets, None)?;
+        for (labels, of) in series {
+            encode_latencies(family.encode_family(&labels)?, of)?;
         }
         Ok(())
     }
@@ -86,8 +90,17 @@ impl<'e> Page<'e> {
 
 type NoLabels = prometheus_client::encoding::NoLabelSet;
 
+fn encode_latencies(encoder: MetricEncoder<'_>, of: &Latencies) -> fmt::Result {
+    encode_buckets(encoder, as_f64(of.sum_us()) / 1e6, &scaled(of.buckets(), 1e6))
+}
+
+fn encode_buckets(mut encoder: MetricEncoder<'_>, sum: f64, buckets: &[(f64, u64)]) -> fmt::Result {
+    let count = buckets.iter().map(|(_, count)| count).sum();
+    encoder.encode_histogram::<NoLabels>(sum, count, buckets, None)
+}
+
 /// The bound `u64::MAX` stands for everything above.
-pub(super) fn scaled(buckets: impl Iterator<Item = (u64, u64)>, per_unit: f64) -> Vec<(f64, u64)> {
+fn scaled(buckets: impl Iterator<Item = (u64, u64)>, per_unit: f64) -> Vec<(f64, u64)> {
     let bound = |bound| if bound == u64::MAX { f64::INFINITY } else { as_f64(bound) / per_unit };
     buckets.map(|(upper, count)| (bound(upper), count)).collect()
 }

@@ -20,8 +20,14 @@ pub(super) fn encode(page: &mut Page<'_>, started_at_ms: u64) -> fmt::Result {
     if let Some(bytes) = status_number("VmRSS:").map(|kib| kib * 1024) {
         page.gauge("process_resident_memory_bytes", "Resident memory", bytes)?;
     }
+    if let Some(bytes) = status_number("VmSize:").map(|kib| kib * 1024) {
+        page.gauge("process_virtual_memory_bytes", "Virtual memory", bytes)?;
+    }
     if let Some(count) = fs::read_dir("/proc/self/fd").ok().map(Iterator::count) {
         page.gauge("process_open_fds", "Open file descriptors", count)?;
+    }
+    if let Some(count) = open_files_max() {
+        page.gauge("process_max_fds", "File descriptors that may be open", count)?;
     }
     if let Some(count) = status_number("Threads:") {
         page.gauge("process_threads", "Threads", count)?;
@@ -35,6 +41,13 @@ fn cpu_seconds() -> Option<f64> {
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
     let ticks = |at: usize| fields.get(at)?.parse::<u64>().ok();
     Some(as_f64(ticks(STAT_UTIME)? + ticks(STAT_STIME)?) / TICKS_PER_SECOND)
+}
+
+/// The soft limit; none if there is no limit.
+fn open_files_max() -> Option<u64> {
+    let limits = fs::read_to_string("/proc/self/limits").ok()?;
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    line.split_whitespace().next()?.parse().ok()
 }
 
 fn status_number(name: &str) -> Option<u64> {

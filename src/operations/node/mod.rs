@@ -23,6 +23,7 @@ use self::ports::Ports;
 use self::stop::{Leads, StopRequests, hand_over};
 use super::config::{Config, Loaded, MemberAddresses};
 use super::exit::{Code, Failure};
+use super::figures::Answer;
 use super::gateway_secrets;
 use super::health::Lifecycle;
 use super::metrics::{LedgerFigures, Metrics, Names, Observed};
@@ -32,9 +33,10 @@ use crate::clock;
 use crate::consensus::{Node, NodeSettings, NodeStatus, TransferError};
 use crate::counters::Histogram;
 use crate::domain::LedgerView as _;
+use crate::domain::invariants::contradictions;
 use crate::proto::storage::MemberNode;
 use crate::storage::data_dir::NodeIdentity;
-use crate::storage::{DataDir, LedgerStore as _, StorageError};
+use crate::storage::{DataDir, LedgerStore as _, RocksLog, StorageError};
 use crate::transport::gateways::{self, NoticeMetrics};
 use crate::transport::peers::Dial;
 use crate::transport::peers::contact::{self, Named};
@@ -43,10 +45,9 @@ use crate::transport::{CallMetrics, ClusterIdentity, ClusterNode, GrpcPeers, OnS
 /// Everything that lives as long as the node.
 struct Running {
     node: ClusterNode,
+    log: RocksLog,
     data: Arc<DataDir>,
     lifecycle: Arc<Lifecycle>,
-    /// Microseconds of each sync of the log.
-    log_sync_us: Arc<Histogram>,
     /// The first thing that a call could not read or save; consensus keeps its own.
     storage_error: watch::Sender<Option<StorageError>>,
     /// Who it is to its peers; bound to a cluster by `init`, or by the token that it joined with.
@@ -155,11 +156,10 @@ async fn start(config: &Config, join: Option<&str>) -> Result<Running, Failure> 
         tokio::spawn(named.watch_for_foreign_disk(identity.clone()));
     }
     let peers = GrpcPeers::new(identity.clone(), dial(config));
-    let log_sync_us = log.sync_us();
-    let node = Node::start(settings(config, node_id), log, ledger, peers, Arc::new(clock::unix_ms)).await;
+    let node = Node::start(settings(config, node_id), log.clone(), ledger, peers, Arc::new(clock::unix_ms)).await;
     let node = node.map_err(|error| fatal::of_start(&error))?;
     let (lifecycle, storage_error) = (Arc::default(), watch::Sender::new(None));
-    Ok(Running { node, data, lifecycle, log_sync_us, storage_error, identity, started })
+    Ok(Running { node, log, data, lifecycle, storage_error, identity, started })
 }
 
 /// Where this node calls members that it does not call at their addresses. Who takes a member's place under another id is
@@ -272,6 +272,25 @@ impl Running {
         })
     }
 
+    /// Asks the storage how it does, each time that it is called. Blocks.
+    fn figures(&self) -> impl Fn() -> Result<Answer, StorageError> + Send + Sync + use<> {
+        let (node, data, log) = (self.node.clone(), self.data.clone(), self.log.clone());
+        let on_storage_error = self.on_storage_error();
+        move || {
+            let ledger = node.ledger();
+            let view = ledger.view();
+            let sums = view.totals().and_then(|totals| Ok((totals, view.all_series()?)));
+            let (totals, series) = sums.inspect_err(|error| on_storage_error(error))?;
+            Ok(Answer {
+                disk: data.disk_figures()?,
+                log: log.figures()?,
+                ledger: ledger.figures()?,
+                contradictions: contradictions(&totals, &series),
+                ..Answer::default()
+            })
+        }
+    }
+
     fn seen_storage_error(&self) -> Option<StorageError> {
         self.storage_error.borrow().clone().or_else(|| self.node.storage_failure())
     }
@@ -353,7 +372,9 @@ fn metrics_of(
         }),
         calls,
         notices,
-        log_sync_us: running.log_sync_us.clone(),
+        log_times: running.log.times(),
+        figures: Arc::default(),
+        scrape_us: Histogram::default(),
         lifecycle: running.lifecycle.clone(),
         seen: Arc::new(Seen::new(others)),
         started_at_ms: clock::unix_ms(),

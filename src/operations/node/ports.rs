@@ -9,16 +9,18 @@ use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, interval, timeout_at};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 
 use super::{Running, Secrets};
-use crate::limits::{HEALTH_INTERVAL, SERIAL_KEY_INTERVAL};
+use crate::limits::{FIGURES_INTERVAL, HEALTH_INTERVAL, SERIAL_KEY_INTERVAL};
 use crate::operations::config::Config;
 use crate::operations::exit::{Code, Failure};
+use crate::operations::figures::{Answer, Figures};
 use crate::operations::health::Lifecycle;
 use crate::operations::http;
 use crate::operations::metrics::Metrics;
 use crate::operations::watch::Seen;
+use crate::storage::StorageError;
 use crate::transport::admin::Admin;
 use crate::transport::gateways::NoticeMetrics;
 use crate::transport::gateways::http::serve_webhooks;
@@ -72,6 +74,8 @@ impl Ports {
         // Before the first code is asked for. What cannot be read ends the node elsewhere, or is read the next time.
         let _ = edge.meet_all_series().await;
         tokio::spawn(watch_serial_key(edge.clone(), running.lifecycle.clone(), close_outer.subscribe()));
+
+        tokio::spawn(watch_figures(metrics.figures.clone(), running.figures(), close_outer.subscribe()));
 
         let mut outer = JoinSet::new();
         let (client, admin) = (bind("client", listen.client).await?, bind("admin", listen.admin).await?);
@@ -169,6 +173,31 @@ async fn watch_serial_key(edge: Edge<ClusterNode>, lifecycle: Arc<Lifecycle>, cl
                     series = others.join(","),
                     "series were opened with another key than serials.key_file has: their codes can be neither printed nor verified"
                 );
+            }
+        }
+    };
+    tokio::select! {
+        () = watching => {}
+        () = wait_for(closed) => {}
+    }
+}
+
+/// Keeps `figures` up to date. A disk that does not answer holds up this and nothing else.
+async fn watch_figures(
+    figures: Arc<Figures>,
+    ask: impl Fn() -> Result<Answer, StorageError> + Send + Sync + 'static,
+    closed: watch::Receiver<bool>,
+) {
+    let ask = Arc::new(ask);
+    let watching = async {
+        let mut ticks = interval(FIGURES_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let ask = ask.clone();
+            // A panic was reported where it happened.
+            if let Ok(answer) = tokio::task::spawn_blocking(move || ask()).await {
+                figures.take(answer);
             }
         }
     };

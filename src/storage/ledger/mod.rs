@@ -43,7 +43,7 @@ pub use view::RocksView;
 
 use super::files::io;
 use super::snapshot::{RocksSnapshot, SnapshotReceiver, Snapshots};
-use super::{CommittedEntry, LedgerMeta, LedgerStore, StateDigest, StorageError};
+use super::{CommittedEntry, LedgerMeta, LedgerStore, StateDigest, StorageError, StoreFigures};
 use crate::domain::{LedgerTime, Reply};
 use crate::limits;
 use crate::proto::storage::SnapshotManifest;
@@ -102,6 +102,14 @@ impl RocksLedger {
     #[must_use]
     pub fn scan(&self) -> LedgerScan {
         LedgerScan::new(self.view())
+    }
+
+    /// Asks RocksDB. Blocks.
+    ///
+    /// # Errors
+    /// RocksDB's own.
+    pub fn figures(&self) -> Result<StoreFigures, StorageError> {
+        StoreFigures::of(self.shared.published.load().database())
     }
 
     /// Takes the files of a snapshot that a peer sends.

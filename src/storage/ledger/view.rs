@@ -54,6 +54,10 @@ impl Published {
         self.state.borrow_dependent()
     }
 
+    pub(super) fn database(&self) -> &DB {
+        self.state.borrow_owner()
+    }
+
     pub(super) fn passed(&self) -> Passed {
         self.passed.clone()
     }
