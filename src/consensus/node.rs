@@ -73,7 +73,7 @@ where
     }
 }
 
-/// Wakes up whenever something in [`NodeStatus`] may have changed.
+/// Wakes up whenever something in [`super::NodeStatus`] may have changed.
 pub struct StatusChanges<RT: AsyncRuntime> {
     metrics: WatchReceiverOf<TypeConfig<RT>, RaftMetrics<TypeConfig<RT>>>,
 }

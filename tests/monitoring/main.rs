@@ -10,7 +10,7 @@ mod files;
 mod queries;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use files::{Rule, assert_good, documented, files, folder, groups, has, metric_of, promtool, read, rules, stem};
@@ -149,7 +149,7 @@ fn commands(text: &str) -> BTreeSet<Vec<String>> {
 fn the_commands_of_runbooks_exist() {
     let all: BTreeSet<Vec<String>> =
         files(&folder().join("runbooks"), "md").iter().flat_map(|path| commands(&read(path))).collect();
-    assert!(all.contains(&["check", "invariants"].map(ToOwned::to_owned).to_vec()), "{all:?}");
+    assert!(all.contains(["check", "invariants"].map(ToOwned::to_owned).as_slice()), "{all:?}");
     for command in all {
         let output = Command::new(env!("CARGO_BIN_EXE_stampede")).args(&command).arg("--help").output().unwrap();
         assert!(output.status.success(), "stampede {}: {}", command.join(" "), String::from_utf8_lossy(&output.stderr));
@@ -159,7 +159,7 @@ fn the_commands_of_runbooks_exist() {
 }
 
 /// Every query of a dashboard with where it stands: panels, rows' panels, variables and annotations.
-fn dashboard_queries(path: &PathBuf) -> Vec<(String, String)> {
+fn dashboard_queries(path: &Path) -> Vec<(String, String)> {
     let board: Value = serde_json::from_str(&read(path)).unwrap();
     let mut found = Vec::new();
     for panel in board["panels"].as_array().unwrap() {
@@ -182,7 +182,7 @@ fn dashboard_queries(path: &PathBuf) -> Vec<(String, String)> {
 }
 
 fn all_dashboard_queries() -> Vec<(String, String)> {
-    files(&folder().join("dashboards"), "json").iter().flat_map(dashboard_queries).collect()
+    files(&folder().join("dashboards"), "json").iter().flat_map(|path| dashboard_queries(path)).collect()
 }
 
 /// Every query there is, with where it stands.
