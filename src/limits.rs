@@ -35,7 +35,7 @@ pub const VOID_WINDOW_MS_MIN: u64 = 1_000;
 pub const VOID_WINDOW_MS_MAX: u64 = 366 * 24 * 60 * 60 * 1_000;
 pub const VOID_WINDOW_MS_DEFAULT: u64 = 3 * 24 * 60 * 60 * 1_000;
 
-/// Tokens by which new nodes may join, and that have not expired or whose node is still a member by them.
+/// Tokens by which new nodes may join, and that have neither expired nor given their node its vote.
 pub const JOIN_TOKENS_MAX: usize = 64;
 /// How long a token may be good for: a minute to a week.
 pub const JOIN_TOKEN_VALID_MS_MIN: u64 = 60 * 1_000;

@@ -124,6 +124,13 @@ pub enum MemberError {
     Stopped(String),
 }
 
+impl MemberError {
+    /// A leader that has just taken office says it of members that it has not heard yet.
+    pub(super) fn may_be_for_want_of_news(&self) -> bool {
+        matches!(self, Self::Behind { .. } | Self::Silent(_) | Self::QuorumAtRisk(_))
+    }
+}
+
 /// What the leader knows when it is asked.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct MemberFacts {
@@ -171,6 +178,21 @@ impl MemberFacts {
         }
         if let Some(removed) = change.removes().filter(|node_id| !known(*node_id) && !was_removed(*node_id)) {
             return Err(MemberError::Unknown(removed));
+        }
+        if let MemberChange::Replace { old, new } = change
+            && !self.is_joint()
+            && known(old)
+        {
+            // It would only remove the one, or only promote the other.
+            if before.contains(&new) {
+                return Err(MemberError::QuorumAtRisk(format!(
+                    "{change}, which is a voter already, leaves {}",
+                    self.quorum(&after)
+                )));
+            }
+            if !before.contains(&old) {
+                return Err(MemberError::QuorumAtRisk(format!("{change}: node {old} has no vote to give up")));
+            }
         }
         let plan = MemberPlan {
             change,
@@ -269,6 +291,20 @@ mod tests {
         assert_eq!(plan.after.voters, [1, 3, 9]);
         let learner = facts(3, &[1, 2, 3]).plan(MemberChange::Remove { node_id: 9 }).unwrap();
         assert_eq!((learner.before, learner.is_done), (learner.after, false));
+    }
+
+    #[test]
+    fn only_a_learner_takes_a_voters_place() {
+        let facts = facts(3, &[1, 2, 3, 9]);
+        let told = refused(&facts, MemberChange::Replace { old: 3, new: 2 });
+        assert_eq!(
+            told,
+            "replacing node 3 by node 2, which is a voter already, leaves 2 voters, quorum 2, of which 2 are reachable: refused"
+        );
+        let mut two_learners = facts;
+        two_learners.members.insert(8);
+        let told = refused(&two_learners, MemberChange::Replace { old: 8, new: 9 });
+        assert_eq!(told, "replacing node 8 by node 9: node 8 has no vote to give up: refused");
     }
 
     #[test]

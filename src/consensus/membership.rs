@@ -68,12 +68,22 @@ where
         within: Duration,
     ) -> Result<MemberPlan, MemberError> {
         let deadline = TypeConfig::<RT>::now() + within;
-        let (facts, at) = self.settled_members(deadline).await?;
-        let plan = facts.plan(change)?;
+        // Who has just taken office has heard nobody yet, and knows of nobody's log.
+        let news_by = deadline.min(TypeConfig::<RT>::now() + self.heard_within());
+        let (plan, facts, at) = loop {
+            let (facts, at) = self.settled_members(deadline).await?;
+            match facts.plan(change) {
+                Ok(plan) => break (plan, facts, at),
+                Err(error) if error.may_be_for_want_of_news() && TypeConfig::<RT>::now() < news_by => {
+                    TypeConfig::<RT>::sleep(limits::WATCH_INTERVAL).await;
+                }
+                Err(error) => return Err(error),
+            }
+        };
         if plan.is_done || dry_run {
             return Ok(plan);
         }
-        if change.removes() == Some(self.inner.settings.node_id) {
+        if !plan.after.voters.contains(&self.inner.settings.node_id) {
             return Err(self.hand_over_to_one_that_stays(&plan, deadline).await);
         }
         self.propose_members(steps(change, &plan, &facts), at, deadline).await?;
@@ -126,16 +136,25 @@ where
             let message = format!("{learners} learners wait to be promoted or removed, at most {} may", limits::LEARNERS_MAX);
             return Err(MemberError::Full(message));
         }
-        self.propose_to_cluster(ClusterCommand::AdmitNode { token, joiner }, deadline).await?;
+        if known.is_some_and(|token| token.admitted.is_none()) {
+            self.propose_to_cluster(ClusterCommand::AdmitNode { token, joiner }, deadline).await?;
+        }
+        let (facts, at) = self.settled_members(deadline).await?;
+        // A token ends with its node: what it says is good for the membership that the ledger has come to.
+        self.until_applied(at, deadline).await?;
         let node_id = match self.inner.ledger.meta().cluster.tokens.get(&token).map(|token| token.admitted) {
             Some(Some(admitted)) if admitted.joiner == joiner => admitted.node_id,
             Some(Some(_)) => return Err(ClusterRefusal::TokenUsed.into()),
             Some(None) => return Err(ClusterRefusal::TokenExpired.into()),
             None => return Err(ClusterRefusal::TokenUnknown.into()),
         };
-        let (facts, at) = self.settled_members(deadline).await?;
         if facts.members.contains(&node_id) {
-            return Ok(node_id);
+            let is_at = |member: &super::api::MemberStatus| {
+                member.peer_address == addresses.peer_address && member.client_address == addresses.client_address
+            };
+            // A copy of the directory that asked first would be told the same id at another place.
+            let is_the_same = self.status().members.iter().any(|member| member.node_id == node_id && is_at(member));
+            return if is_the_same { Ok(node_id) } else { Err(ClusterRefusal::TokenUsed.into()) };
         }
         if facts.is_joint() {
             // Adding a node would end it, with nobody having asked for that.
@@ -154,6 +173,22 @@ where
         meta.cluster.was_removed(node_id, meta.membership.as_ref())
     }
 
+    async fn until_applied(&self, at: Option<LogId>, deadline: InstantOf<TypeConfig<RT>>) -> Result<(), MemberError> {
+        let is_applied = || self.inner.ledger.meta().applied.map(|applied| applied.index) >= at.map(|at| at.index);
+        while !is_applied() {
+            if TypeConfig::<RT>::now() >= deadline {
+                return Err(MemberError::Deadline);
+            }
+            TypeConfig::<RT>::sleep(limits::WATCH_INTERVAL).await;
+        }
+        Ok(())
+    }
+
+    /// Who was heard so long ago at most answers.
+    fn heard_within(&self) -> Duration {
+        limits::MEMBER_HEARD_WITHIN.max(2 * self.inner.settings.election_timeout_max)
+    }
+
     /// What a decision may rest on: a membership that is committed, and the entry that it stands in.
     async fn settled_members(&self, deadline: InstantOf<TypeConfig<RT>>) -> Result<(MemberFacts, Option<LogId>), MemberError> {
         loop {
@@ -169,7 +204,7 @@ where
 
     fn members_if_settled(&self) -> Result<Option<(MemberFacts, Option<LogId>)>, MemberError> {
         let me = self.inner.settings.node_id;
-        let heard_within = limits::MEMBER_HEARD_WITHIN.max(2 * self.inner.settings.election_timeout_max);
+        let heard_within = self.heard_within();
         let next_node_id = {
             let meta = self.inner.ledger.meta();
             meta.cluster.next_node_id(meta.membership.as_ref())

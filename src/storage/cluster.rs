@@ -42,7 +42,7 @@ pub enum ClusterOutcome {
 /// In order of precedence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ClusterRefusal {
-    #[error("no such token: it was never issued, has expired long ago, or its node was removed")]
+    #[error("no such token: it was never issued, has expired, or its node has got its vote or was removed")]
     TokenUnknown,
     #[error("the token has admitted another node, or stands for another secret: a token is for one")]
     TokenUsed,
@@ -167,12 +167,14 @@ impl ClusterState {
             self.next_node_id = self.next_node_id(before).max(above_all(after));
         }
         let is_member = |id: u64| after.nodes.iter().any(|node| node.node_id == id);
+        let is_voter = |id: u64| after.voter_sets.iter().any(|set| set.node_ids.contains(&id));
         self.tokens.retain(|_, token| {
             let Some(admitted) = &mut token.admitted else { return true };
             let stays = is_member(admitted.node_id);
             let was_removed = admitted.was_member && !stays;
             admitted.was_member |= stays;
-            !was_removed
+            // Who has a vote may have used it: whoever asks for that id once more has lost its disk, and must not get it again.
+            !was_removed && !is_voter(admitted.node_id)
         });
     }
 
@@ -254,12 +256,32 @@ mod tests {
         state.apply(&issue(1), Some(&two), NOW);
         assert_eq!(state.apply(&admit(1, 1), Some(&two), NOW), admitted(4));
         assert!(!state.was_removed(4, Some(&two)), "it is on its way");
-        state.membership_changes(Some(&two), &of(&[1, 2, 4]));
+        let with_learner = Membership { nodes: of(&[1, 2, 4]).nodes, ..of(&[1, 2]) };
+        state.membership_changes(Some(&two), &with_learner);
         state.membership_changes(Some(&applied(&[1, 2, 4])), &of(&[1, 2]));
         assert!(state.was_removed(4, Some(&two)));
         assert_eq!(state.apply(&admit(1, 1), Some(&two), NOW), ClusterOutcome::Refused(ClusterRefusal::TokenUnknown));
         state.apply(&issue(2), Some(&two), NOW);
         assert_eq!(state.apply(&admit(2, 1), Some(&two), NOW), admitted(5));
+    }
+
+    #[test]
+    fn who_has_a_vote_is_not_told_its_id_again() {
+        let (mut state, three) = (ClusterState::default(), applied(&[1, 2, 3]));
+        state.apply(&issue(1), Some(&three), NOW);
+        assert_eq!(state.apply(&admit(1, 1), Some(&three), NOW), admitted(4));
+        let with_learner = Membership { nodes: of(&[1, 2, 3, 4]).nodes, ..of(&[1, 2, 3]) };
+        state.membership_changes(Some(&three), &with_learner);
+        let four = AppliedMembership { position: None, membership: Some(with_learner) };
+        assert_eq!(state.apply(&admit(1, 1), Some(&four), NOW), admitted(4), "a learner");
+        // Already while the change is joint.
+        let joint = Membership {
+            voter_sets: [of(&[1, 2, 3]), of(&[1, 2, 4])].map(|of| of.voter_sets[0].clone()).into(),
+            ..of(&[1, 2, 3, 4])
+        };
+        state.membership_changes(Some(&four), &joint);
+        let refused = ClusterOutcome::Refused(ClusterRefusal::TokenUnknown);
+        assert_eq!(state.apply(&admit(1, 1), Some(&four), NOW), refused);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! ```text
 //! LOCK        held while a process uses the directory
 //! NODE        NodeIdentity: format version, node id, cluster; written last of all, synced before the node's first vote
-//! JOINER      of a node that joined by a token: what it called itself before it had an id
+//! JOINER      of a node that joins by a token: what it calls itself until it has an id and a cluster
 //! log/        RocksDB: the Raft log
 //! ledger/     CURRENT names the generation in use; one RocksDB for each generation
 //! snapshots/  <index>-<term>/
@@ -73,6 +73,7 @@ impl DataDir {
                 // Before anything of this version is written behind it.
                 let present = NodeIdentity { format_version: FORMAT_VERSION, ..found };
                 data.replace_identity(&mut data.identity_lock(), present, || ())?;
+                data.forget_joiner()?;
             }
         }
         Ok(data)
@@ -187,7 +188,27 @@ impl DataDir {
             NodeIdentity { cluster_id: cluster_id.to_owned(), cluster_name: cluster_name.to_owned(), ..identity.clone() };
         self.replace_identity(&mut identity, bound, || crash_point::reach("data_dir.set_cluster.before_rename"))?;
         crash_point::reach("data_dir.set_cluster.after_rename");
-        Ok(())
+        drop(identity);
+        self.forget_joiner()
+    }
+
+    /// With an id and a cluster it has no more use, and must not outlive the rest: a directory that is empty but for it would be
+    /// taken for one that was never used.
+    fn forget_joiner(&self) -> Result<(), StorageError> {
+        if self.identity_lock().cluster_id.is_empty() {
+            return Ok(());
+        }
+        match std::fs::remove_file(self.path.join(JOINER)) {
+            Ok(()) => sync_dir(&self.path),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(io("remove JOINER")(error)),
+        }
+    }
+
+    /// Whether a node that asked for an id has not got it yet.
+    #[must_use]
+    pub fn is_joining(path: &Path) -> bool {
+        path.join(JOINER).exists()
     }
 
     /// Opens log and ledger, and checks that they fit together. Blocks: meant for start-up.

@@ -1,11 +1,12 @@
 //! Members come and go: by tokens, with ids from the log, one change at a time, and none that loses the quorum.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
 
 use stampede::proto::v1::PlaceOrderRequest;
 use stampede::proto::v1::issuance_service_client::IssuanceServiceClient as Client;
 
-use crate::harness::{Cluster, until};
+use crate::harness::{Cluster, PATIENCE, until};
 
 /// Places orders at `address`, each until it is acknowledged, while `work` runs; how many there are then.
 fn under_load(address: &str, work: impl FnOnce()) -> u64 {
@@ -18,8 +19,9 @@ fn under_load(address: &str, work: impl FnOnce()) -> u64 {
                 let order_id = uuid::Uuid::now_v7().to_string();
                 let order = PlaceOrderRequest { order_id, account_id: "load".into(), series_code: "CPN".into(), quantity: 1 };
                 // Under the same id until it is known to be there.
-                while client.place_order(order.clone()).await.is_err() {
-                    assert!(!std::thread::panicking());
+                let begun = Instant::now();
+                while let Err(status) = client.place_order(order.clone()).await {
+                    assert!(begun.elapsed() < PATIENCE, "no order is taken any more: {status}");
                 }
                 placed.fetch_add(1, Ordering::AcqRel);
             }

@@ -35,11 +35,13 @@ fn a_follower_that_loses_its_disk_comes_back_at_the_same_addresses_as_a_new_memb
     let address = cluster.peer_address(lost);
     let begun = cluster.begin(&["member", "replace", &lost.to_string(), "--with", &address, "--confirm", "test"]);
     let token = begun.token();
-    // Under its old id it cannot present the token.
-    cluster.empty_disk(lost);
+    // Under its old id it cannot present the token; nor with what it wrote when it was started under it, which spends no id.
     cluster.start_joining(lost, &token);
     assert_eq!(cluster.wait(lost).code(), Some(9), "{}", cluster.log(lost));
     cluster.forget_id(lost);
+    cluster.start_joining(lost, &token);
+    assert_eq!(cluster.wait(lost).code(), Some(22), "{}", cluster.log(lost));
+    cluster.empty_disk(lost);
     cluster.start_joining(lost, &token);
     let (code, told) = begun.wait();
     assert_eq!(code, Some(0), "{told}");
@@ -47,6 +49,14 @@ fn a_follower_that_loses_its_disk_comes_back_at_the_same_addresses_as_a_new_memb
     expected.sort_unstable();
     assert_eq!(cluster.voters(), expected);
     until("all hold the same", || cluster.same_digest());
+
+    // It has a vote now: whoever comes with its token and nothing else has lost its disk again.
+    let joiner = cluster.data_dir(lost).join("JOINER");
+    assert!(!joiner.exists());
+    cluster.kill(lost);
+    cluster.empty_disk(lost);
+    cluster.start_joining(lost, &token);
+    assert_eq!(cluster.wait(lost).code(), Some(5), "{}", cluster.log(lost));
 }
 
 #[test]

@@ -189,9 +189,13 @@ fn is_of_an_init(status: &Status) -> bool {
     [ALREADY_INITIALIZED, MEMBERS_INVALID].contains(&reason_of(status).as_str())
 }
 
+/// Refusals of a change of members that an earlier attempt may be the cause of, or that may pass.
+const OF_MEMBERS: [&str; 5] = ["CHANGE_IN_PROGRESS", "MEMBER_UNKNOWN", "MEMBERS_FULL", "MEMBER_BEHIND", "QUORUM_AT_RISK"];
+
 /// An earlier attempt that is still on its way will be done when its refusal has passed.
 fn may_yet_be_done(status: &Status) -> bool {
-    Refusal::of_reason(&reason_of(status), "").is_some_and(Refusal::may_pass)
+    let reason = reason_of(status);
+    OF_MEMBERS.contains(&reason.as_str()) || Refusal::of_reason(&reason, "").is_some_and(Refusal::may_pass)
 }
 
 fn reason_of(status: &Status) -> String {

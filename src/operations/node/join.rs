@@ -36,6 +36,11 @@ pub(super) async fn whoami(config: &Config, join: Option<&str>) -> Result<(Arc<D
     let is_bound = found.as_ref().is_some_and(|found| !found.cluster_id.is_empty());
     match (config.node.id, found, join) {
         (0, Some(found), _) if is_bound => Ok((open(&path, found.node_id, None).await?, at)),
+        // Refused before it is asked for an id, which would be spent.
+        (0, Some(found), Some(_)) if !DataDir::is_joining(&path) => {
+            let message = format!("{} was begun as node {}, of no cluster yet", path.display(), found.node_id);
+            Err(Failure::new(Code::StorageUnusable, message, "empty it, and give the same --join TOKEN"))
+        }
         (0, _, Some(join)) => admitted(config, &join, at).await,
         (0, _, None) => {
             let message = format!("neither node.id nor {} says who this node is", path.join("NODE").display());

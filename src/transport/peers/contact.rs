@@ -39,6 +39,8 @@ pub async fn present_token(token: &JoinToken, joiner: [u8; 16], at: &ReachedAt) 
     let mut leader = String::new();
     loop {
         let named = std::mem::take(&mut leader);
+        // A member that lost its disk knows no cluster: only what all say is so.
+        let mut of_another = Vec::new();
         for address in std::iter::once(&named).filter(|named| !named.is_empty()).chain(&token.peer_addresses) {
             let told = match GrpcPeerLink::admit(address, request.clone(), limits::CALL_DEADLINE_DEFAULT).await {
                 Ok(answer) => match answer.result {
@@ -49,6 +51,10 @@ pub async fn present_token(token: &JoinToken, joiner: [u8; 16], at: &ReachedAt) 
                     }
                     _ => "its answer makes no sense".to_owned(),
                 },
+                Err(status) if reason_of(&status) == Reason::OtherCluster.name() => {
+                    of_another.push(address);
+                    status.message().to_owned()
+                }
                 Err(status) if is_for_good(&status) => return Err(format!("{address}: {}", status.message())),
                 Err(status) => status.message().to_owned(),
             };
@@ -58,12 +64,19 @@ pub async fn present_token(token: &JoinToken, joiner: [u8; 16], at: &ReachedAt) 
                 said = told;
             }
         }
+        if token.peer_addresses.iter().all(|address| of_another.contains(&address)) {
+            return Err(said);
+        }
         sleep(limits::JOIN_RETRY_PAUSE).await;
     }
 }
 
+fn reason_of(status: &Status) -> String {
+    status.get_details_error_info().map(|info| info.reason).unwrap_or_default()
+}
+
 fn is_for_good(status: &Status) -> bool {
-    let reason = status.get_details_error_info().map(|info| info.reason).unwrap_or_default();
+    let reason = reason_of(status);
     let passes = [Reason::ChangeInProgress, Reason::MembersFull];
     let known = Reason::ALL.iter().find(|known| known.name() == reason);
     known.is_some_and(|known| known.effect() == Effect::None && !passes.contains(known))
