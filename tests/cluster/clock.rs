@@ -136,6 +136,10 @@ fn all_that_a_node_says_of_time_is_by_its_one_reader() {
         shim.start(&mut cluster, 1);
         if taken_back_ms != 0 {
             set_clock(&cluster, 1, taken_back_ms);
+            // The metrics say when the storage was asked last: that is to be since.
+            let asked = |cluster: &Cluster| cluster.measure::<f64>(1, "stampede_storage_asked_timestamp_seconds");
+            let before = asked(&cluster);
+            until("the storage is asked once more", || asked(&cluster) != before);
         }
         cluster.form();
         let mut said = business(&cluster);
