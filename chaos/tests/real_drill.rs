@@ -230,10 +230,15 @@ fn a_prometheus_that_scrapes_the_tool_sees_the_faults_that_the_dashboards_mark()
     let port = prometheus_here::free_port();
     let Some(prometheus) = Prometheus::start(port) else { return };
     let _alone = one_at_a_time();
-    let mut drill = Drill::start_with(SHORT, &["--metrics", &format!("127.0.0.1:{port}")]);
-    drill.wait_for_phase("faults");
+    // Time for Prometheus to begin: what had fired when it first looked is no increase to it.
+    let unhurried = SHORT.replace("warm_up = \"1s\"", "warm_up = \"8s\"");
+    let mut drill = Drill::start_with(&unhurried, &["--metrics", &format!("127.0.0.1:{port}")]);
     let kinds = ["kill-leader", "stop-leader"];
     prometheus.wait_for("the run is scraped", "stampede_drill_info", |series| series.len() == 1);
+    prometheus.wait_for("no fault has fired yet", "stampede_drill_faults_total==0", |series| {
+        kinds.iter().all(|kind| series.iter().any(|labels| labels["fault"] == *kind))
+    });
+    drill.wait_for_phase("faults");
     prometheus.wait_for("both kinds have fired", "stampede_drill_faults_total>0", |series| series.len() == kinds.len());
     let marks = prometheus_here::annotation("Drill faults");
     prometheus.wait_for("the dashboards have a mark for each", &marks, |series| {
