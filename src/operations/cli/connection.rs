@@ -326,6 +326,12 @@ mod tests {
         let table = [
             ("SERIES_UNKNOWN", Code::OutcomeUnknown),
             ("STOCK_EXHAUSTED", Code::OutcomeUnknown),
+            // What the change itself that is under way is refused for, the second time.
+            ("CHANGE_IN_PROGRESS", Code::OutcomeUnknown),
+            ("QUORUM_AT_RISK", Code::OutcomeUnknown),
+            ("MEMBER_BEHIND", Code::OutcomeUnknown),
+            ("MEMBERS_FULL", Code::OutcomeUnknown),
+            ("MEMBER_UNKNOWN", Code::OutcomeUnknown),
             ("ORDER_UNKNOWN", Code::OutcomeUnknown),
             ("REFUND_UNKNOWN", Code::OutcomeUnknown),
             ("ORDER_NOT_ISSUED", Code::OutcomeUnknown),
