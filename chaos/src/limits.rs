@@ -153,6 +153,16 @@ pub const DAMAGE_TOLD: Duration = Duration::from_secs(2);
 pub const CRASH_POINT_REACHED: Duration = Duration::from_secs(15);
 /// After this, logs are purged behind what a node that is away has: snapshots are asked for until then.
 pub const PURGED_WITHIN: Duration = Duration::from_secs(10);
+/// A member whose disk was emptied is called by the others, and has said why it takes no part, by then.
+pub const REFUSAL_TOLD: Duration = Duration::from_secs(10);
+/// A node that joins by a token is a member by then, without a vote.
+pub const JOINED_WITHIN: Duration = Duration::from_secs(20);
+/// A new member has what the others have by then; it takes a snapshot and what came after it.
+pub const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(30);
+/// A command about members ends by then: it waits until the new one has caught up, and each of its calls takes ten seconds at most.
+pub const MEMBER_COMMAND_DEADLINE: Duration = Duration::from_secs(60);
+/// A member that was given its vote knows of it by then.
+pub const VOTE_KNOWN_WITHIN: Duration = Duration::from_secs(5);
 /// Taking back what a run left ends by then, whatever is left: a file that somebody has open, a process that does not die.
 pub const HEAL_DEADLINE: Duration = Duration::from_secs(20);
 /// What a killed tool had just started shows itself by then: a process between its fork and its exec names no folder.

@@ -1,4 +1,5 @@
-//! V19: a damaged replica says so and ends; and no replica refuses what nobody damaged.
+//! V19: a damaged replica says so and ends; and no replica refuses what nobody damaged. (Of replicas whose disks were lost,
+//! [`super::lost_disks`].)
 //!
 //! A node that finds its data damaged ends with an exit code of its own. What a damaged node answered before it noticed is held to
 //! everything else that is judged here: V2, V11 and V13 would name it.
@@ -15,9 +16,13 @@ const UNUSABLE: i32 = 22;
 /// Somebody killed it.
 const SIGKILL: i32 = 9;
 
+pub(super) fn finding() -> Finding {
+    Finding::new("V19", "a damaged replica says so and ends; a lost one comes back as a new member")
+}
+
 #[must_use]
 pub fn damage_is_told(evidence: &Evidence) -> Finding {
-    let mut finding = Finding::new("V19", "a damaged replica says so and ends; none refuses what nobody damaged");
+    let mut finding = finding();
     let damaged = damaged(evidence);
     for event in &evidence.processes {
         let ProcessStep::Exited { code, signal } = event.step else { continue };

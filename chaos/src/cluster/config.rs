@@ -116,6 +116,15 @@ pub(super) fn node_file(
     toml::to_string_pretty(&file).context("writing a node's configuration")
 }
 
+/// It does not say any more who the node is: its data directory knows, or whoever admits it.
+pub(super) fn without_id(file: &str) -> anyhow::Result<String> {
+    let mut file: Table = toml::from_str(file).context("reading a node's configuration")?;
+    if let Some(node) = file.get_mut("node").and_then(Value::as_table_mut) {
+        node.remove("id");
+    }
+    toml::to_string_pretty(&file).context("writing a node's configuration")
+}
+
 fn member_entry(member: &Member, dial: Option<SocketAddr>) -> Value {
     let mut entry = Table::new();
     entry.insert("id".into(), i64::from(member.id).into());
@@ -158,5 +167,14 @@ mod tests {
         assert_eq!(file["raft"]["snapshot_after_entries"].as_integer(), Some(500));
         assert_eq!(file["cluster"]["members"][0]["peer"].as_str(), Some("127.0.0.1:2"));
         assert_eq!(file["security"]["insecure"].as_bool(), Some(false));
+    }
+
+    #[test]
+    fn a_node_that_joins_anew_is_told_who_it_is_and_knows_all_else() {
+        let file = "[node]\nid = 3\ndata_dir = \"/d\"\n\n[[cluster.members]]\nid = 3\n";
+        let left: Table = toml::from_str(&without_id(file).unwrap()).unwrap();
+        assert_eq!((left["node"].get("id"), left["node"]["data_dir"].as_str()), (None, Some("/d")));
+        assert_eq!(left["cluster"]["members"][0]["id"].as_integer(), Some(3));
+        assert_eq!(without_id(&without_id(file).unwrap()).unwrap(), without_id(file).unwrap());
     }
 }

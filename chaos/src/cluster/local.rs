@@ -48,13 +48,14 @@ impl Local {
         self.files.directory.join("stderr.log")
     }
 
-    pub(super) fn start(&self, life: &Life, environment: &[(&str, &str)]) -> anyhow::Result<()> {
+    pub(super) fn start(&self, life: &Life, environment: &[(&str, &str)], arguments: &[&str]) -> anyhow::Result<()> {
         let mut command = Command::new(&self.binary);
         command
             .envs(environment.iter().copied())
             // Its lifeline: it stops when the tool dies, also in the moment before the watchdog has its number.
             .args(["node", "--exit-with-stdin", "--config"])
             .arg(&self.files.config)
+            .args(arguments)
             .stdin(Stdio::piped())
             .stdout(append_to(&self.files.directory.join("stdout.log"))?)
             .stderr(append_to(&self.told())?)

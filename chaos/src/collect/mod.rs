@@ -18,7 +18,7 @@ use crate::proto::admin::ScanLedgerRequest;
 
 pub use events::EventTail;
 pub use log::LogTail;
-pub use watch::{sample_status, watch_node};
+pub use watch::{note_status, sample_status, watch_node};
 
 /// Also when nobody is left who could say it.
 async fn stopped(stop: &mut tokio::sync::watch::Receiver<bool>) {

@@ -130,9 +130,14 @@ impl Ledger {
         }
     }
 
+    /// With each entry, also with one that has no command of the ledger: of a join token, or of a new member's id.
+    pub fn take_time(&mut self, proposed_at_ms: i64) {
+        self.now_ms = self.now_ms.max(proposed_at_ms);
+    }
+
     /// Executes one command of an entry that carries `proposed_at_ms`.
     pub fn apply(&mut self, place: Place, proposed_at_ms: i64, command: &LoggedCommand) -> Reply {
-        self.now_ms = self.now_ms.max(proposed_at_ms);
+        self.take_time(proposed_at_ms);
         match command {
             LoggedCommand::Client(request) => self.execute(place, request),
             LoggedCommand::ExpireOrders { limit } => executed(place, Answer::Expired { orders: self.expire(place, *limit) }),

@@ -27,6 +27,8 @@ pub enum Hurt {
     WrongsClocks,
     /// Files are damaged while processes are down, and mended after processes have refused them.
     Damages,
+    /// Disks are emptied while processes are down, and who comes back is another member.
+    LosesDisks,
     /// Processes end at a step of their work, and are started again.
     Crashes,
     /// Processes end at each step of one piece of work, and are started again.
@@ -62,6 +64,7 @@ impl Hurt {
             | Self::FailsDisks
             | Self::FillsDisks
             | Self::Damages
+            | Self::LosesDisks
             | Self::Crashes
             | Self::InterruptsInstalls
             | Self::EndsHandovers

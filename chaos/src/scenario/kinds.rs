@@ -65,6 +65,8 @@ pub enum FaultKind {
     FlipLogFollower,
     /// A follower is killed, and its ledger has other bits when it is back.
     FlipLedgerFollower,
+    /// A follower is killed, and its disk is empty: it is nobody when it is started, and comes back as a new member, by a token.
+    LoseDiskFollower,
     /// The leader's process ends at `point` of its work.
     CrashLeader,
     CrashFollower,
@@ -84,7 +86,7 @@ pub enum FaultKind {
 }
 
 impl FaultKind {
-    pub const ALL: [Self; 42] = [
+    pub const ALL: [Self; 43] = [
         Self::KillLeader,
         Self::KillFollower,
         Self::KillAll,
@@ -117,6 +119,7 @@ impl FaultKind {
         Self::ClockFastLeader,
         Self::FlipLogFollower,
         Self::FlipLedgerFollower,
+        Self::LoseDiskFollower,
         Self::CrashLeader,
         Self::CrashFollower,
         Self::CrashInstallFollower,
@@ -164,6 +167,7 @@ impl FaultKind {
             Self::ClockFastLeader => "clock-fast-leader",
             Self::FlipLogFollower => "flip-log-follower",
             Self::FlipLedgerFollower => "flip-ledger-follower",
+            Self::LoseDiskFollower => "lose-disk-follower",
             Self::CrashLeader => "crash-leader",
             Self::CrashFollower => "crash-follower",
             Self::CrashInstallFollower => "crash-install-follower",
@@ -206,6 +210,7 @@ impl FaultKind {
                 Hurt::WrongsClocks
             }
             Self::FlipLogFollower | Self::FlipLedgerFollower => Hurt::Damages,
+            Self::LoseDiskFollower => Hurt::LosesDisks,
             Self::CrashLeader | Self::CrashFollower => Hurt::Crashes,
             Self::CrashInstallFollower => Hurt::InterruptsInstalls,
             Self::KillHandover => Hurt::EndsHandovers,
@@ -303,6 +308,7 @@ impl FaultKind {
             | Self::ClockFastLeader
             | Self::FlipLogFollower
             | Self::FlipLedgerFollower
+            | Self::LoseDiskFollower
             | Self::CrashInstallFollower
             | Self::LimitCpuLeader
             | Self::Bridge => 3,
@@ -345,6 +351,7 @@ impl FaultKind {
             | Self::FillDiskFollower
             | Self::FlipLogFollower
             | Self::FlipLedgerFollower
+            | Self::LoseDiskFollower
             | Self::CrashFollower
             | Self::CrashInstallFollower
             | Self::LimitCpuFollower

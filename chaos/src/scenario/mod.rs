@@ -42,7 +42,7 @@ use crate::history::{Bounds, RequiredFault};
 use crate::limits;
 
 /// Scenarios that come with the tool: name and text.
-pub const BUILT_IN: [(&str, &str); 33] = [
+pub const BUILT_IN: [(&str, &str); 34] = [
     ("bit-flips", include_str!("../../scenarios/bit-flips.toml")),
     ("bridge", include_str!("../../scenarios/bridge.toml")),
     ("casn2024-leader-kill", include_str!("../../scenarios/casn2024-leader-kill.toml")),
@@ -62,6 +62,7 @@ pub const BUILT_IN: [(&str, &str); 33] = [
     ("limit-descriptors", include_str!("../../scenarios/limit-descriptors.toml")),
     ("limit-memory", include_str!("../../scenarios/limit-memory.toml")),
     ("lossy-links", include_str!("../../scenarios/lossy-links.toml")),
+    ("lost-disk", include_str!("../../scenarios/lost-disk.toml")),
     ("majorities-ring", include_str!("../../scenarios/majorities-ring.toml")),
     ("overload-3x", include_str!("../../scenarios/overload-3x.toml")),
     ("paid-and-paused", include_str!("../../scenarios/paid-and-paused.toml")),
@@ -309,6 +310,25 @@ mod tests {
             let error = with(kind, more).expect_err(kind);
             assert!(error.contains(told), "{error}");
         }
+    }
+
+    #[test]
+    fn a_disk_is_lost_where_nodes_call_each_other_directly() {
+        let with = |kind: &str, network: &str| {
+            let fault = format!("[[faults.at]]\nkind = \"{kind}\"\nat = \"1s\"\nlasts = \"1s\"\n{network}\n[required]");
+            Scenario::parse(&smoke_with("[required]", &fault)).map_err(|error| format!("{error:#}"))
+        };
+        assert!(with("lose-disk-follower", "").is_ok_and(|scenario| !scenario.faults.need_disks()));
+        let cut = "[[faults.at]]\nkind = \"isolate-leader\"\nat = \"9s\"\nlasts = \"1s\"\n";
+        for network in [cut, "[network]\nback_end = \"switch\"\n"] {
+            let error = with("lose-disk-follower", network).expect_err(network);
+            assert!(
+                error.contains("faults.at: lose-disk-follower cannot be done where the network is the tool's own"),
+                "{error}"
+            );
+        }
+        let error = with("lose-disk-follower", "offset = \"1h\"").expect_err("it has none");
+        assert!(error.contains("lose-disk-follower has no offset"), "{error}");
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod cluster;
 mod history;
 mod ledger;
 mod lists;
+mod lost_disks;
 mod notices;
 
 use stampede_chaos::checks::{Finding, search};

@@ -475,6 +475,7 @@ impl Maker {
                 purged_index: 0,
                 digest: digest(index).into(),
                 totals: Some(self.ledger.totals),
+                member: MemberId(node.into()),
             })));
         }
     }
