@@ -33,9 +33,12 @@ SCENARIO ?= chaos/scenarios/casn2024-leader-kill.toml
 DRILL_ARGS ?=
 DEMO_ARGS ?=
 ARGS ?= --help
-PLANTED := 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16
+# Has every planted bug; each is picked by its number (src/planted.rs).
+PLANTED := $(CARGO_TARGET_DIR)/stampede-with-planted-bugs
+# All but 11 and 12, which live in transport, and 16, which has a test of its own.
+SIMULATED_BUGS := 1 2 3 4 5 6 7 8 9 10 13 14 15
 
-.PHONY: help drill drills test demo cargo verify fix bench planted-bugs kill-matrix report-check build setup libclang prometheus
+.PHONY: help drill drills test demo cargo verify fix bench planted-bugs kill-matrix simulated-bugs report-check build setup libclang prometheus
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -73,18 +76,21 @@ bench: build ## Measure orders/s, failover and drill figures on this machine
 	$(CARGO) bench --locked --profile dev --package stampede-chaos --bench judge
 
 planted-bugs: planted ## Show that the drill finds every planted bug, and nothing in clean runs
-	$(BIN)/stampede-chaos planted-bugs --binaries $(CARGO_TARGET_DIR)/planted
+	$(BIN)/stampede-chaos planted-bugs --planted-binary $(PLANTED)
 
 kill-matrix: planted ## Find every planted bug three times, and write the table of it into chaos/README.md
-	$(BIN)/stampede-chaos planted-bugs --binaries $(CARGO_TARGET_DIR)/planted --finds 3 --clean-runs 0 --table chaos/README.md
+	$(BIN)/stampede-chaos planted-bugs --planted-binary $(PLANTED) --finds 3 --clean-runs 0 --table chaos/README.md
+
+simulated-bugs: setup ## Show that simulation finds every planted bug that it can meet
+	@for bug in $(SIMULATED_BUGS); do \
+	  STAMPEDE_PLANTED_BUG=$$bug $(CARGO) test --locked --quiet $(FEATURES),planted-bugs --test simulation \
+	    the_planted_bug_is_found_by_name || exit; \
+	done
 
 .PHONY: planted
 planted: setup
-	@for bug in $(PLANTED); do \
-	  $(CARGO) build --locked --quiet --bin stampede $(FEATURES),planted-bug-$$bug; \
-	  mkdir -p $(CARGO_TARGET_DIR)/planted/$$bug; \
-	  cp $(BIN)/stampede $(CARGO_TARGET_DIR)/planted/$$bug/stampede; \
-	done
+	$(CARGO) build --locked --bin stampede $(FEATURES),planted-bugs
+	cp $(BIN)/stampede $(PLANTED)
 	$(CARGO) build --locked --workspace --bins $(FEATURES)
 
 report-check: ## Read, zoom and picture the drill's report in a headless Chromium, which must be there (CHROMIUM=program)

@@ -12,28 +12,7 @@
 //! - Nothing outside `transport` parses what callers send.
 //! - Nothing of ours outside `clock` reads the wall clock.
 
-#[cfg(all(
-    not(debug_assertions),
-    any(
-        feature = "drill-controls",
-        feature = "planted-bug-1",
-        feature = "planted-bug-2",
-        feature = "planted-bug-3",
-        feature = "planted-bug-4",
-        feature = "planted-bug-5",
-        feature = "planted-bug-6",
-        feature = "planted-bug-7",
-        feature = "planted-bug-8",
-        feature = "planted-bug-9",
-        feature = "planted-bug-10",
-        feature = "planted-bug-11",
-        feature = "planted-bug-12",
-        feature = "planted-bug-13",
-        feature = "planted-bug-14",
-        feature = "planted-bug-15",
-        feature = "planted-bug-16",
-    )
-))]
+#[cfg(all(not(debug_assertions), any(feature = "drill-controls", feature = "planted-bugs")))]
 compile_error!("planted bugs and drill controls are for drills; a release cannot contain them");
 
 pub mod clock;
@@ -42,6 +21,7 @@ pub mod counters;
 pub mod domain;
 pub mod limits;
 pub mod operations;
+pub mod planted;
 pub mod proto;
 pub mod storage;
 pub mod transport;

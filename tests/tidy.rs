@@ -108,7 +108,7 @@ fn banned_words(text: &str, banned: &[&'static str]) -> Vec<(usize, &'static str
     let mut planted = false;
     for (number, line) in (1..).zip(without_tests(text).lines()) {
         // A planted bug breaks the rules on purpose, in the line after its feature.
-        let excused = std::mem::replace(&mut planted, line.contains("feature = \"planted-bug-"));
+        let excused = std::mem::replace(&mut planted, line.contains("feature = \"planted-bugs\""));
         let words = banned.iter().filter(|word| !excused && code_of(line).contains(**word));
         found.extend(words.map(|word| (number, *word)));
     }
@@ -146,7 +146,7 @@ fn what_would_make_replicas_differ_is_found_in_the_domain() {
     assert_eq!(found("fn f() {}\n#[cfg(test)]\nmod tests { use std::collections::HashMap; }"), Vec::<&str>::new());
     assert_eq!(
         banned_words(
-            "#[cfg(feature = \"planted-bug-9\")]\nlet at = crate::clock::unix_ms();\nlet b = crate::clock::unix_ms();",
+            "#[cfg(feature = \"planted-bugs\")]\nlet at = crate::clock::unix_ms();\nlet b = crate::clock::unix_ms();",
             banned
         ),
         [(3, "crate::clock")]

@@ -1,5 +1,6 @@
 //! `stampede-chaos doctor`: which back ends of faults work on this machine, found by using each, and which scenarios can run.
 
+use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -122,22 +123,28 @@ pub fn missing(scenario: &Scenario, node: &Path) -> Option<String> {
 /// A built-in scenario is not valid.
 pub fn examine_and_print(node: &Path) -> anyhow::Result<Exit> {
     let mut missing = Vec::new();
-    println!("back ends");
+    tell("back ends");
     for back_end in BackEnd::ALL {
         let probed = back_end.probe(node);
         let told = probed.as_ref().map_or_else(|error| format!("no: {error:#}"), |()| "yes".to_owned());
-        println!("  {:<11} {:<88} {told}", back_end.name(), back_end.meaning());
+        tell(&format!("  {:<11} {:<88} {told}", back_end.name(), back_end.meaning()));
         missing.extend(probed.is_err().then_some(back_end));
     }
-    println!("scenarios");
+    tell("scenarios");
     for (name, text) in BUILT_IN {
         let scenario = Scenario::parse(text)?;
         let used: Vec<_> = BackEnd::ALL.into_iter().filter(|back_end| back_end.is_used_by(&scenario)).collect();
         let can_run = used.iter().all(|back_end| !missing.contains(back_end));
         let names: Vec<_> = used.iter().map(|back_end| back_end.name()).collect();
-        println!("  {name:<26} {:<26} {}", names.join(" "), if can_run { "can run" } else { "CANNOT RUN HERE" });
+        let verdict = if can_run { "can run" } else { "CANNOT RUN HERE" };
+        tell(&format!("  {name:<26} {:<26} {verdict}", names.join(" ")));
     }
     Ok(if missing.is_empty() { Exit::Held } else { Exit::Inconclusive })
+}
+
+/// A reader that has seen enough (`doctor | head`) is no reason to leave half a probe behind.
+fn tell(line: &str) {
+    let _nobody_reads = writeln!(io::stdout(), "{line}");
 }
 
 #[cfg(test)]

@@ -93,9 +93,9 @@ enum Command {
     },
     /// Run builds with deliberate defects: each must be found, and sound builds must be found sound.
     PlantedBugs {
-        /// Holds `<number>/stampede` for each planted bug.
+        /// The `stampede` of a build with the feature `planted-bugs`.
         #[arg(long)]
-        binaries: PathBuf,
+        planted_binary: PathBuf,
         #[arg(long)]
         node_binary: Option<PathBuf>,
         /// Only these bugs.
@@ -253,17 +253,19 @@ fn execute(command: Command) -> anyhow::Result<Exit> {
             }
             Err(error) => Ok(usage(&error)),
         },
-        Command::PlantedBugs { binaries, node_binary, only, seeds, clean_runs, finds, table } => {
+        Command::PlantedBugs { planted_binary, node_binary, only, seeds, clean_runs, finds, table } => {
             let tool = std::env::current_exe()?;
             let node = find_node_binary(node_binary.as_deref(), &tool)?;
-            let options = planted::Options { binaries, sound: Binaries { node, tool }, only, seeds, clean_runs, finds, table };
+            let planted = find_node_binary(Some(&planted_binary), &tool)?;
+            let sound = Binaries::sound(node, tool);
+            let options = planted::Options { planted, sound, only, seeds, clean_runs, finds, table };
             planted::run(&options, &Interrupt::listen()?)
         }
         Command::Suite { scenarios, seeds, jobs, node_binary } => {
             let tool = std::env::current_exe()?;
             let node = find_node_binary(node_binary.as_deref(), &tool)?;
             let jobs = jobs.unwrap_or_else(suite::jobs_here);
-            suite::run(&suite::Options { binaries: Binaries { node, tool }, seeds, scenarios, jobs }, &Interrupt::listen()?)
+            suite::run(&suite::Options { binaries: Binaries::sound(node, tool), seeds, scenarios, jobs }, &Interrupt::listen()?)
         }
         Command::Doctor { node_binary } => {
             let node = find_node_binary(node_binary.as_deref(), &std::env::current_exe()?)?;
@@ -305,7 +307,7 @@ fn run_scenario(arguments: RunArguments) -> anyhow::Result<Exit> {
                 return Ok(Exit::Inconclusive);
             }
             let named = arguments.node_binary.map(|path| format!(" --node-binary {}", path.display())).unwrap_or_default();
-            (Nodes::Started(Binaries { node, tool }), named)
+            (Nodes::Started(Binaries::sound(node, tool)), named)
         }
     };
     let seed = arguments.seed.unwrap_or_else(new_seed);
@@ -340,7 +342,7 @@ fn shrink_run(arguments: ShrinkArguments) -> anyhow::Result<Exit> {
     let node = find_node_binary(arguments.node_binary.as_deref(), &tool)?;
     let ShrinkArguments { repeat: repeats, runs_max, out, .. } = arguments;
     let options =
-        shrink::Options { binaries: Binaries { node, tool }, repeats, runs_max, time_max: arguments.time_max.get(), out };
+        shrink::Options { binaries: Binaries::sound(node, tool), repeats, runs_max, time_max: arguments.time_max.get(), out };
     shrink::shrink(&failed, &options, &Interrupt::listen()?)
 }
 

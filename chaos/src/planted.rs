@@ -8,9 +8,9 @@ mod table;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 
-use crate::cluster::{Binaries, Nodes, find_node_binary, remove_data};
+use crate::cluster::{Binaries, Nodes, PLANTED_BUG_VARIABLE, remove_data};
 use crate::drill::drill;
 use crate::interrupt::Interrupt;
 use crate::judge::Judgement;
@@ -25,7 +25,7 @@ pub const SEEDS_MAX: u64 = 6;
 /// Runs of the sound build.
 pub const CLEAN_RUNS: u64 = 10;
 
-/// A deliberate defect of the system (its feature `planted-bug-<number>`).
+/// A deliberate defect of the system, in a build with its feature `planted-bugs`.
 pub struct PlantedBug {
     pub number: u8,
     pub what: &'static str,
@@ -89,8 +89,8 @@ const CLEAN_SCENARIOS: [&str; 10] = [
 ];
 
 pub struct Options {
-    /// Holds `<number>/stampede`.
-    pub binaries: PathBuf,
+    /// The node of a build that has them all.
+    pub planted: PathBuf,
     pub sound: Binaries,
     /// Empty: all.
     pub only: Vec<u8>,
@@ -155,9 +155,8 @@ enum Hunt {
 }
 
 fn hunt(options: &Options, bug: &PlantedBug, first_seed: u64, interrupt: &Interrupt) -> anyhow::Result<Hunt> {
-    let path = options.binaries.join(bug.number.to_string()).join("stampede");
-    let node = find_node_binary(Some(&path), &options.sound.tool).with_context(|| format!("planted bug {}", bug.number))?;
-    let binaries = Binaries { node, tool: options.sound.tool.clone() };
+    let node = options.planted.clone();
+    let binaries = Binaries { node, planted_bug: Some(bug.number), tool: options.sound.tool.clone() };
     let start = Instant::now();
     let mut last = None;
     for seed in (first_seed..).take(usize::try_from(options.seeds).unwrap_or(usize::MAX)) {
@@ -183,7 +182,8 @@ fn hunt(options: &Options, bug: &PlantedBug, first_seed: u64, interrupt: &Interr
 /// One quiet run. A run that the tool could not finish is judged as that, not as the system's.
 fn one_run(scenario: &str, seed: u64, binaries: &Binaries, interrupt: &Interrupt) -> anyhow::Result<Judgement> {
     let (loaded, text) = Scenario::load(scenario)?;
-    let command = format!("stampede-chaos run {scenario} --seed {seed} --node-binary {}", binaries.node.display());
+    let bug = binaries.planted_bug.map(|number| format!("{PLANTED_BUG_VARIABLE}={number} ")).unwrap_or_default();
+    let command = format!("{bug}stampede-chaos run {scenario} --seed {seed} --node-binary {}", binaries.node.display());
     let nodes = Nodes::Started(binaries.clone());
     let options = run::Options { scenario: loaded, text, seed, out: None, nodes, live: Live::Nothing, metrics: None, command };
     match drill(&options, interrupt) {

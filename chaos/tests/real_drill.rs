@@ -330,11 +330,9 @@ fn a_fault_that_the_tool_cannot_carry_out_ends_the_drill_with_3_and_blames_nobod
 fn an_interrupted_hunt_for_planted_bugs_ends_with_130() {
     let _alone = one_at_a_time();
     let folder = tempfile::tempdir().unwrap();
-    let planted = folder.path().join("planted/9");
-    std::fs::create_dir_all(&planted).unwrap();
-    std::os::unix::fs::symlink(node_program(), planted.join("stampede")).unwrap();
     let mut command = Command::new(TOOL);
-    command.current_dir(folder.path()).args(["planted-bugs", "--only", "9", "--binaries", "planted"]).stdout(Stdio::null());
+    command.current_dir(folder.path()).args(["planted-bugs", "--only", "9", "--planted-binary"]);
+    command.arg(node_program()).stdout(Stdio::null());
     let mut hunt = Killed::spawn(&mut command);
     let has_begun = || {
         let runs = std::fs::read_dir(folder.path().join("target/drills")).into_iter().flatten().flatten();

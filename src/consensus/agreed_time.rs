@@ -26,6 +26,7 @@ use super::api::Clock;
 use super::types::TypeConfig;
 use crate::domain::LedgerTime;
 use crate::limits;
+use crate::planted;
 
 pub(super) struct AgreedTime<RT: AsyncRuntime> {
     own: Clock,
@@ -72,16 +73,12 @@ impl<RT: AsyncRuntime> AgreedTime<RT> {
         }
     }
 
-    #[cfg(not(feature = "planted-bug-13"))]
     pub(super) fn now(&self) -> LedgerTime {
+        if planted::is(13) {
+            return LedgerTime(self.own_ms());
+        }
         let (clocks, voters) = self.clocks();
         LedgerTime(agreed(clocks.into_values().collect(), voters))
-    }
-
-    /// Planted bug 13: whoever leads goes by its own clock alone.
-    #[cfg(feature = "planted-bug-13")]
-    pub(super) fn now(&self) -> LedgerTime {
-        LedgerTime(self.own_ms())
     }
 
     /// How far the clock of each voter that is known is ahead of the agreed time, milliseconds.

@@ -24,10 +24,12 @@ mod network;
 pub mod node;
 pub mod peer_link;
 mod peers;
-#[cfg(feature = "planted-bug-8")]
+#[cfg(feature = "planted-bugs")]
 mod planted_blocks;
-#[cfg(feature = "planted-bug-4")]
+#[cfg(feature = "planted-bugs")]
 mod planted_refunds;
+#[cfg(feature = "planted-bugs")]
+mod planted_replies;
 mod proposer;
 #[cfg(test)]
 mod proposer_tests;

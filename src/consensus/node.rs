@@ -19,7 +19,7 @@ use super::log_store::RaftLog;
 use super::metrics::Metrics;
 use super::network::{Links, NetworkFactory};
 use super::peer_link::{PeerLink, Peers};
-#[cfg(feature = "planted-bug-4")]
+#[cfg(feature = "planted-bugs")]
 use super::planted_refunds;
 use super::proposer::Proposer;
 use super::raft_target::RaftTarget;
@@ -29,6 +29,7 @@ use super::types::TypeConfig;
 use super::{disk_watch, expiry};
 use crate::domain::Command;
 use crate::limits;
+use crate::planted;
 use crate::storage::{LedgerMeta, LedgerState as _, LedgerStore, LogStore, StateDigest, StorageError};
 
 /// Cheap to clone; every clone is the same node.
@@ -146,9 +147,9 @@ where
             time: time.clone(),
             last_stamp: AtomicU64::new(0),
             lease: settings.election_timeout_max,
-            #[cfg(feature = "planted-bug-1")]
+            #[cfg(feature = "planted-bugs")]
             ledger: ledger.clone(),
-            #[cfg(feature = "planted-bug-8")]
+            #[cfg(feature = "planted-bugs")]
             blocks: super::planted_blocks::Blocks::default(),
         };
         let proposer = Proposer::start(target, metrics.clone(), settings.entries_in_flight_max);
@@ -156,14 +157,10 @@ where
         let stopped = Arc::new(AtomicBool::new(false));
         drop(TypeConfig::<RT>::spawn(expiry::run(ledger.clone(), proposer.clone(), time.clone(), stopped.clone())));
         drop(TypeConfig::<RT>::spawn(save_committed::<RT, L>(log.clone(), stopped.clone())));
-        #[cfg(not(feature = "planted-bug-16"))]
-        drop(TypeConfig::<RT>::spawn(disk_watch::run(
-            raft.clone(),
-            log.clone(),
-            ledger.clone(),
-            metrics.clone(),
-            stopped.clone(),
-        )));
+        if !planted::is(16) {
+            let watch = disk_watch::run(raft.clone(), log.clone(), ledger.clone(), metrics.clone(), stopped.clone());
+            drop(TypeConfig::<RT>::spawn(watch));
+        }
         let leader_heard = Arc::<LeaderHeard<RT>>::default();
         let cut_off = Arc::new(CutOff::new(raft.metrics(), leader_heard.clone(), settings.election_timeout_max));
         drop(TypeConfig::<RT>::spawn(turn_away(cut_off.clone(), proposer.clone(), reads.clone(), stopped.clone())));
@@ -197,11 +194,11 @@ where
             return Err(SubmitError::Retry { leader: None, reason: RetryReason::NoLeader });
         }
         let called_at = TypeConfig::<RT>::now();
-        #[cfg(feature = "planted-bug-4")]
-        let refunds = planted_refunds::due_here(&self.inner.ledger.view(), &commands);
+        #[cfg(feature = "planted-bugs")]
+        let refunds = planted::is(4).then(|| planted_refunds::due_here(&self.inner.ledger.view(), &commands));
         let submitted = self.inner.proposer.submit(commands, within, false).await?;
-        #[cfg(feature = "planted-bug-4")]
-        let submitted = planted_refunds::told_in(submitted, refunds);
+        #[cfg(feature = "planted-bugs")]
+        let submitted = planted_refunds::told_in(submitted, refunds.unwrap_or_default());
         self.inner.metrics.answered(&submitted.replies, called_at.elapsed());
         Ok(submitted)
     }

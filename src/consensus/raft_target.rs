@@ -17,10 +17,14 @@ use super::codec;
 use super::leadership::{Leadership, hears_a_majority};
 use super::network::Links;
 use super::peer_link::{LinkError, PeerLink, Peers};
+#[cfg(feature = "planted-bugs")]
+use super::planted_replies;
 use super::state_machine::StateMachine;
 use super::target::{Attempt, Returned, Target};
 use super::types::{Batch, TypeConfig};
 use crate::domain::{Command, LedgerTime};
+#[cfg(feature = "planted-bugs")]
+use crate::planted;
 use crate::proto::raft::{ProposeRequest, ProposeResponse, propose_response};
 use crate::storage::codec::command_to_proto;
 use crate::storage::{CommandBatch, LedgerStore};
@@ -32,9 +36,9 @@ pub(super) struct RaftTarget<RT: AsyncRuntime, S: LedgerStore, P: Peers> {
     pub(super) last_stamp: AtomicU64,
     /// How long a leader that no majority answers still counts as one.
     pub(super) lease: Duration,
-    #[cfg(feature = "planted-bug-1")]
+    #[cfg(feature = "planted-bugs")]
     pub(super) ledger: S,
-    #[cfg(feature = "planted-bug-8")]
+    #[cfg(feature = "planted-bugs")]
     pub(super) blocks: super::planted_blocks::Blocks,
 }
 
@@ -56,15 +60,15 @@ impl<RT: AsyncRuntime, S: LedgerStore, P: Peers> Target<RT> for RaftTarget<RT, S
     }
 
     async fn propose(&self, term: u64, commands: Vec<Command>) -> (Attempt, Returned) {
-        #[cfg(feature = "planted-bug-1")]
-        let early = planted::replies_before_commit(&self.ledger, self.stamp(), &commands);
+        #[cfg(feature = "planted-bugs")]
+        let early = planted::is(1).then(|| planted_replies::before_commit(&self.ledger, self.stamp(), &commands));
         let batch = Batch::of(CommandBatch::new(self.stamp(), commands));
         let (responder, outcome) = OneshotResponder::new_pair();
         if let Err(fatal) = self.raft.client_write_ff(batch.clone(), Some(responder)).await {
             return (Attempt::Stopped(fatal.to_string()), None);
         }
-        #[cfg(feature = "planted-bug-1")]
-        if let Some(replies) = early {
+        #[cfg(feature = "planted-bugs")]
+        if let Some(replies) = early.flatten() {
             return (Attempt::Done { term, replies }, None);
         }
         // A write in flight has no time-out of its own: on a leader without a quorum it may wait for ever.
@@ -72,8 +76,8 @@ impl<RT: AsyncRuntime, S: LedgerStore, P: Peers> Target<RT> for RaftTarget<RT, S
         let attempt = match TypeConfig::<RT>::select2(outcome, lost).await {
             Select2::First(Ok(Ok(written))) => {
                 let (term, replies) = (written.log_id.leader_id.term, written.data);
-                #[cfg(feature = "planted-bug-8")]
-                let replies = self.blocks.hand_out(term, replies);
+                #[cfg(feature = "planted-bugs")]
+                let replies = if planted::is(8) { self.blocks.hand_out(term, replies) } else { replies };
                 return (Attempt::Done { term, replies }, None);
             }
             Select2::First(Ok(Err(ClientWriteError::ForwardToLeader(_)))) => Attempt::NotDone(RetryReason::NoLeader),
@@ -115,31 +119,5 @@ fn forwarded(response: ProposeResponse) -> Attempt {
         Some(propose_response::Result::Overloaded(_)) => Attempt::NotDone(RetryReason::Overloaded),
         Some(propose_response::Result::NotLeader(_)) => Attempt::NotDone(RetryReason::NoLeader),
         None => Attempt::Unknown,
-    }
-}
-
-/// Planted bug 1: the client is answered before anything is committed.
-#[cfg(feature = "planted-bug-1")]
-mod planted {
-    use crate::domain::{Command, LedgerTime, Overlay, Place, Reply, apply, clamp_time};
-    use crate::storage::LedgerStore;
-
-    /// What the replies would be if the entry were the next to be applied.
-    pub(super) fn replies_before_commit<S: LedgerStore>(
-        ledger: &S,
-        at: LedgerTime,
-        commands: &[Command],
-    ) -> Option<Vec<Reply>> {
-        let log_index = ledger.meta().applied?.index + 1;
-        let view = ledger.view();
-        let mut overlay = Overlay::new(&view);
-        let (now, _) = clamp_time(&overlay, at).ok()?;
-        let mut replies = Vec::with_capacity(commands.len());
-        for (offset, command) in (0..).zip(commands) {
-            let decision = apply(&overlay, Place { log_index, offset }, now, command).ok()?;
-            decision.changes.into_iter().try_for_each(|change| overlay.absorb(change)).ok()?;
-            replies.push(decision.reply);
-        }
-        Some(replies)
     }
 }

@@ -21,6 +21,7 @@ use super::peer_link::{LinkError, PeerLink, Peers};
 use super::state_machine::StateMachine;
 use super::types::TypeConfig;
 use crate::limits;
+use crate::planted;
 use crate::proto::raft::{ReadIndexRequest, read_index_response};
 use crate::storage::LedgerStore;
 
@@ -177,8 +178,7 @@ impl<RT: AsyncRuntime, S: LedgerStore, P: Peers> Reads<RT, S, P> {
     async fn run_here(self: Arc<Self>) {
         while let Some(waiting) = next_round(&self.here) {
             self.metrics.read_rounds.add(1);
-            #[cfg(feature = "planted-bug-7")]
-            if self.leadership().my_term().is_some() {
+            if planted::is(7) && self.leadership().my_term().is_some() {
                 let applied = self.applied_end.borrow_watched().saturating_sub(1);
                 answer(waiting, &Ok(applied));
                 continue;

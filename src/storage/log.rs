@@ -41,6 +41,7 @@ use super::{
 };
 use crate::counters::Histogram;
 use crate::limits;
+use crate::planted;
 use crate::proto::storage::LogEntry;
 
 /// Clones share the store; it closes when the last one is dropped and what was queued is written.
@@ -218,9 +219,7 @@ impl Writer {
         let purges = has(|write| matches!(write, LogWrite::Purge { .. }));
         let mut durably = WriteOptions::default();
         let syncs = has(|write| !matches!(write, LogWrite::SaveCommitted(_)));
-        #[cfg(feature = "planted-bug-5")]
-        let syncs = syncs && !appends;
-        durably.set_sync(syncs);
+        durably.set_sync(syncs && !(planted::is(5) && appends));
         if appends {
             crash_point::reach("log.append.before_write");
         }
@@ -269,13 +268,11 @@ impl Writer {
                 // Past the last record after an installed snapshot.
                 self.next = self.next.max(through.index + 1);
             }
-            #[cfg(feature = "planted-bug-6")]
-            LogWrite::SaveVote(vote) => {
+            LogWrite::SaveVote(vote) if planted::is(6) => {
                 let mut in_memory = WriteOptions::default();
                 in_memory.disable_wal(true);
                 self.db.put_opt(keys::LOG_VOTE, vote.encode_to_vec(), &in_memory).map_err(rocks("write the log"))?;
             }
-            #[cfg(not(feature = "planted-bug-6"))]
             LogWrite::SaveVote(vote) => batch.put(keys::LOG_VOTE, vote.encode_to_vec()),
             LogWrite::SaveCommitted(Some(committed)) => batch.put(keys::LOG_COMMITTED, committed.encode_to_vec()),
             LogWrite::SaveCommitted(None) => batch.delete(keys::LOG_COMMITTED),

@@ -17,6 +17,7 @@ use crate::consensus::{
 };
 use crate::domain::Refusal;
 use crate::limits;
+use crate::planted;
 use crate::proto::v1;
 use crate::storage::cluster::ClusterRefusal;
 
@@ -67,12 +68,10 @@ macro_rules! reasons {
             }
 
             #[must_use]
-            pub const fn effect(self) -> Effect {
+            pub fn effect(self) -> Effect {
                 let effect = match self { $( Self::$reason => Effect::$effect, )* };
-                // Planted bug 11: an unknown outcome reported as a refusal.
-                #[cfg(feature = "planted-bug-11")]
-                let effect = if matches!(effect, Effect::Unknown) { Effect::None } else { effect };
-                effect
+                // Planted bug 11: an unknown outcome is told as a refusal.
+                if planted::is(11) && effect == Effect::Unknown { Effect::None } else { effect }
             }
         }
     };

@@ -11,6 +11,7 @@ use openraft::AsyncRuntime;
 use openraft_rt_sim::SimRuntime;
 use prost::Message;
 use rand::RngExt;
+use stampede::planted;
 use stampede::proto::storage::LogEntry;
 use stampede::storage::{LogPosition, LogRecord, LogState, LogStore, LogWrite, StorageError, Vote, WriteDone};
 
@@ -142,11 +143,11 @@ impl SimLog {
         let mut disk = self.lock();
         writes.into_iter().for_each(|write| disk.durable.write(write));
         // Bug 6: the vote is in memory alone.
-        if cfg!(feature = "planted-bug-6") {
+        if planted::is(6) {
             disk.durable.vote = disk.durable.vote_before;
         }
         // Bug 5: the same as a disk that lies.
-        if self.faults().lies || cfg!(feature = "planted-bug-5") {
+        if self.faults().lies || planted::is(5) {
             let forgotten = self.world.draw(Dice::Disk, |rng| rng.random_range(0..=FORGOTTEN_RECORDS_MAX));
             disk.durable.forget(forgotten);
         }

@@ -135,8 +135,8 @@ impl SimLedger {
             Arc::make_mut(&mut survivor.audit).extend(applied.audit);
             before = std::mem::replace(&mut survivor.meta, applied.meta);
         }
-        planted::on_restart(&mut survivor, before);
-        if !planted::SNAPSHOTS_ARE_DURABLE {
+        twins::on_restart(&mut survivor, before);
+        if !twins::snapshots_are_durable() {
             state.snapshot = None;
         }
         trace!(self.world, "n{} ledger crash: {lost} applies lost, back at {}", self.node_id, index(&survivor.meta));
@@ -253,7 +253,7 @@ impl LedgerStore for SimLedger {
             let at = index(&captured.meta);
             trace!(store.world, "n{} built snapshot {at}", store.node_id);
             store.world.count("snapshots built");
-            if index(&state.flushed.meta) < at && planted::SNAPSHOTS_ARE_DURABLE {
+            if index(&state.flushed.meta) < at && twins::snapshots_are_durable() {
                 state.flushed = captured.clone();
                 state.unflushed.retain(|applied| index(&applied.meta) > at);
             }
@@ -278,7 +278,7 @@ impl LedgerStore for SimLedger {
         trace!(self.world, "n{} installed snapshot {}", self.node_id, index(&snapshot.meta));
         self.world.count("snapshots installed");
         self.checks.installed(self.node_id, index(&snapshot.meta), snapshot.meta.digest);
-        state.now = planted::installed(snapshot.clone());
+        state.now = twins::installed(snapshot.clone());
         state.flushed = state.now.clone();
         state.unflushed.clear();
         state.recent.clear();
@@ -357,16 +357,19 @@ impl LedgerView for SimView {
 }
 
 /// Twins of the bugs that are planted in the RocksDB ledger.
-mod planted {
+mod twins {
     use std::sync::Arc;
 
     use stampede::domain::{Change, MemoryLedger, Series};
+    use stampede::planted;
     use stampede::storage::LedgerMeta;
 
     use super::SimSnapshot;
 
     /// Bug 14: a snapshot that is built is not on the disk yet, and the log is purged up to it.
-    pub(super) const SNAPSHOTS_ARE_DURABLE: bool = !cfg!(feature = "planted-bug-14");
+    pub(super) fn snapshots_are_durable() -> bool {
+        !planted::is(14)
+    }
 
     fn altered(ledger: &mut SimSnapshot, alter: impl FnMut(Change) -> Option<Change>) {
         let changes = ledger.records.as_ref().clone().into_changes();
@@ -378,13 +381,13 @@ mod planted {
     /// Bug 3: a restart forgets the payments. Bug 10: the applied position is written with the next apply; `before` is what
     /// the ledger knew of itself one apply earlier. Bug 15: what the disk turned over meanwhile is taken for what was written.
     pub(super) fn on_restart(survivor: &mut SimSnapshot, before: LedgerMeta) {
-        if cfg!(feature = "planted-bug-3") {
+        if planted::is(3) {
             altered(survivor, |change| (!matches!(change, Change::Payment(_))).then_some(change));
         }
-        if cfg!(feature = "planted-bug-10") {
+        if planted::is(10) {
             survivor.meta = before;
         }
-        if cfg!(feature = "planted-bug-15") {
+        if planted::is(15) {
             altered(survivor, |change| match change {
                 Change::Series(series) => Some(Change::Series(Series { reserved: series.reserved ^ 0x55, ..series })),
                 other => Some(other),
@@ -394,7 +397,7 @@ mod planted {
 
     /// Bug 2: what was installed starts to count its serials anew.
     pub(super) fn installed(mut snapshot: SimSnapshot) -> SimSnapshot {
-        if cfg!(feature = "planted-bug-2") {
+        if planted::is(2) {
             altered(&mut snapshot, |change| match change {
                 Change::Series(series) => Some(Change::Series(Series { issued: 0, voided: 0, ..series })),
                 other => Some(other),

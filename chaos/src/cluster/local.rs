@@ -12,6 +12,7 @@ use nix::unistd::Pid;
 use tokio::process::{Child, Command};
 use tokio::runtime::Handle;
 
+use super::Binaries;
 use super::life::{Exit, Life};
 use crate::disk::Disk;
 use crate::network::Namespace;
@@ -36,7 +37,7 @@ pub(super) struct Own {
 }
 
 pub(super) struct Local {
-    pub(super) binary: PathBuf,
+    pub(super) binaries: Binaries,
     pub(super) files: Files,
     pub(super) own: Own,
     pub(super) journal: Journal,
@@ -49,7 +50,7 @@ impl Local {
     }
 
     pub(super) fn start(&self, life: &Life, environment: &[(&str, &str)]) -> anyhow::Result<()> {
-        let mut command = Command::new(&self.binary);
+        let mut command = self.binaries.node_command();
         command
             .envs(environment.iter().copied())
             // Its lifeline: it stops when the tool dies, also in the moment before the watchdog has its number.
@@ -60,8 +61,8 @@ impl Local {
             .stderr(append_to(&self.told())?)
             .process_group(0)
             .kill_on_drop(true);
-        let child =
-            spawn(&mut command, self.own.namespace.as_ref()).with_context(|| format!("starting {}", self.binary.display()))?;
+        let child = spawn(&mut command, self.own.namespace.as_ref())
+            .with_context(|| format!("starting {}", self.binaries.node.display()))?;
         let pid = child.id().context("the process ended while it was started")?;
         let undo = Undo::Kill(Identity::of(pid).context("the process ended while it was started")?);
         self.journal.will(&undo).context("writing the undo journal")?;

@@ -21,6 +21,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use tokio::process::Command;
 use tonic::transport::Channel;
 
 use crate::client::{GatewaySecrets, NodeAddress, channel};
@@ -45,13 +46,32 @@ use watchdog::Watchdog;
 
 pub type AdminClient = AdminServiceClient<Channel>;
 
+/// Of a node's environment: which deliberate defect it is to have, if its build has them (feature `planted-bugs`).
+pub const PLANTED_BUG_VARIABLE: &str = "STAMPEDE_PLANTED_BUG";
+
 /// How a node's process is made.
 #[derive(Debug, Clone)]
 pub struct Binaries {
     /// `stampede`
     pub node: PathBuf,
+    /// None: as the tool's own environment has it.
+    pub planted_bug: Option<u8>,
     /// This tool, for its `watchdog` command.
     pub tool: PathBuf,
+}
+
+impl Binaries {
+    #[must_use]
+    pub fn sound(node: PathBuf, tool: PathBuf) -> Self {
+        Self { node, planted_bug: None, tool }
+    }
+
+    /// A call of the node's program.
+    fn node_command(&self) -> Command {
+        let mut command = Command::new(&self.node);
+        command.envs(self.planted_bug.map(|number| (PLANTED_BUG_VARIABLE, number.to_string())));
+        command
+    }
 }
 
 /// The nodes of a run.
@@ -76,7 +96,7 @@ impl Nodes {
     /// Of their program, on one line.
     pub async fn version(&self, cluster: &Cluster) -> String {
         match self {
-            Self::Started(binaries) => node_version(&binaries.node).await,
+            Self::Started(binaries) => node_version(binaries).await,
             Self::Found { .. } => {
                 let first = cluster.statuses().await.into_iter().next();
                 first.map_or_else(|| "unknown: no answer".to_owned(), |(_, status)| status.version)
@@ -151,7 +171,7 @@ impl Cluster {
             let files = Files { config: directory.join("node.toml"), directory, data };
             std::fs::write(&files.config, text).with_context(|| format!("writing {}", files.config.display()))?;
             let (address, own) = (member.address(Door::to(namespace.as_ref())), Own { disk, namespace, group });
-            let local = Local { binary: binaries.node.clone(), files, own, journal: journal.clone() };
+            let local = Local { binaries: binaries.clone(), files, own, journal: journal.clone() };
             nodes.push(Node::new(address, Control::Local(local), recorder.clone()));
         }
         let (gateways, name) = (GatewaySecrets::default(), "drill".to_owned());
@@ -372,8 +392,8 @@ async fn make_network(
 }
 
 /// What the node's program says of its build, on one line.
-pub async fn node_version(binary: &Path) -> String {
-    let asked = tokio::process::Command::new(binary).arg("version").stdin(Stdio::null()).kill_on_drop(true).output();
+pub async fn node_version(binaries: &Binaries) -> String {
+    let asked = binaries.node_command().arg("version").stdin(Stdio::null()).kill_on_drop(true).output();
     match tokio::time::timeout(limits::ADMIN_DEADLINE, asked).await {
         Ok(Ok(output)) if output.status.success() => {
             String::from_utf8_lossy(&output.stdout).split_whitespace().collect::<Vec<_>>().join(" ")

@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     fn only_a_run_that_breaks_what_was_broken_before_fails() {
-        let (binaries, interrupt) = (Binaries { node: "no-node".into(), tool: "no-tool".into() }, Interrupt::never());
+        let (binaries, interrupt) = (Binaries::sound("no-node".into(), "no-tool".into()), Interrupt::never());
         let (scenario, _) = Scenario::load("smoke").unwrap();
         for (exit, violated, expected, stopped) in [
             (Exit::Violated, "V11", Trial::Fails, None),
@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn nothing_is_tried_beyond_the_budget() {
-        let (binaries, interrupt) = (Binaries { node: "no-node".into(), tool: "no-tool".into() }, Interrupt::never());
+        let (binaries, interrupt) = (Binaries::sound("no-node".into(), "no-tool".into()), Interrupt::never());
         let (scenario, _) = Scenario::load("smoke").unwrap();
         let mut without_runs = trials(&binaries, &interrupt, 0);
         let mut without_time = Trials { until: Instant::now(), ..trials(&binaries, &interrupt, 100) };

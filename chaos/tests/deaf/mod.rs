@@ -22,6 +22,6 @@ pub async fn cluster(scenario: &Scenario, folder: &Path, tool: &str) -> (Cluster
     let program = program(folder);
     let run = RunFolder::create(&folder.join("run")).unwrap();
     let (writer, recorder) = HistoryWriter::create(&run.history(), RunClock::start()).unwrap();
-    let binaries = Binaries { node: program, tool: tool.into() };
+    let binaries = Binaries::sound(program, tool.into());
     (Cluster::prepare(scenario, 1, &binaries, &run, &recorder).await.unwrap(), writer)
 }

@@ -25,8 +25,10 @@ pub(super) fn decide<V: LedgerView>(
             None => Decision::replayed(recorded.recorded, Outcome::PaymentRecorded(recorded.outcome)),
         });
     }
-    #[cfg(feature = "planted-bug-9")]
-    let step = Step { now: crate::domain::LedgerTime(crate::clock::unix_ms()), ..step };
+    // Planted bug 9: each node's own clock decides.
+    #[cfg(feature = "planted-bugs")]
+    let step =
+        if crate::planted::is(9) { Step { now: crate::domain::LedgerTime(crate::clock::unix_ms()), ..step } } else { step };
 
     let mut totals = view.totals()?;
     let mut changes = Vec::with_capacity(4);

@@ -23,6 +23,8 @@
 mod generation;
 mod history;
 mod list;
+#[cfg(feature = "planted-bugs")]
+mod planted_losses;
 mod recent;
 mod scan;
 mod view;

@@ -11,6 +11,7 @@ use crate::domain::{
     DocumentDigest, LedgerTime, LedgerView, Order, OrderId, Payment, PaymentName, Place, Policy, Refund, Series, SeriesCode,
     StampNumber, Stamping, Totals,
 };
+use crate::planted;
 use crate::storage::codec::{
     corrupt, decode_meta, decode_order, decode_payment, decode_policy, decode_refund, decode_series, decode_stamping,
     decode_totals,
@@ -348,10 +349,8 @@ pub(super) fn holder(source: &impl Source, series: SeriesCode, number: StampNumb
 
 /// Every block that is read is held to its checksum.
 fn reading() -> ReadOptions {
-    #[allow(unused_mut, reason = "only a planted bug changes it")]
     let mut options = ReadOptions::default();
-    #[cfg(feature = "planted-bug-15")]
-    options.set_verify_checksums(false);
+    options.set_verify_checksums(!planted::is(15));
     options
 }
 

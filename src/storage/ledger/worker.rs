@@ -13,6 +13,8 @@ use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{DB, WriteBatch};
 use tokio::sync::oneshot;
 
+#[cfg(feature = "planted-bugs")]
+use super::planted_losses;
 use super::recent::{Known, Recent};
 use super::scan::digest_of_database;
 use super::view::{self, Passed, Published, RocksView};
@@ -23,6 +25,7 @@ use crate::domain::{
     Reply, Series, SeriesCode, StampNumber, Stamping, Totals,
 };
 use crate::limits;
+use crate::planted;
 use crate::storage::apply::apply_entry;
 use crate::storage::codec::encode_meta;
 use crate::storage::files::{io, remove_dir, rocks};
@@ -68,8 +71,8 @@ impl Worker {
         recent_digests: &Digests,
         snapshots: &Arc<Snapshots>,
     ) -> Result<Self, StorageError> {
-        #[cfg(feature = "planted-bug-3")]
-        forget_payments(&generation)?;
+        #[cfg(feature = "planted-bugs")]
+        planted_losses::on_restart(&generation)?;
         let (series, recent) = (series_of(&generation)?, Recent::of(&generation)?);
         let (meta, totals) = {
             let start = published.load();
@@ -141,11 +144,8 @@ impl Worker {
             digests.push((entry.position.index, meta.digest));
             replies.push(applied.replies);
         }
-        #[cfg(not(feature = "planted-bug-10"))]
-        batch.put(keys::META, encode_meta(&meta));
-        // The bug: the applied position is written with the next apply.
-        #[cfg(feature = "planted-bug-10")]
-        batch.put(keys::META, encode_meta(&self.meta));
+        // Planted bug 10: the applied position is written with the next apply.
+        batch.put(keys::META, encode_meta(if planted::is(10) { &self.meta } else { &meta }));
         crash_point::reach("ledger.apply.before_write");
         self.generation.write(batch).map_err(io("write the ledger"))?;
         self.meta = meta;
@@ -177,14 +177,12 @@ impl Worker {
     /// Hard links of the database's files. It flushes what is in memory first, so the files need no write-ahead log, and the
     /// ledger is durable up to here, which the purge of the Raft log rests on.
     fn checkpoint(&mut self, dir: &Path) -> Result<LedgerMeta, StorageError> {
-        #[cfg(feature = "planted-bug-10")]
+        #[cfg(feature = "planted-bugs")]
         self.generation.put(keys::META, encode_meta(&self.meta)).map_err(io("write the ledger"))?;
         let checkpoint = Checkpoint::new(&self.generation).map_err(rocks("checkpoint the ledger"))?;
-        // The bug: what is in memory stays there, and the write-ahead log of it is not synced.
-        #[cfg(feature = "planted-bug-14")]
-        checkpoint.create_checkpoint_with_log_size(dir, u64::MAX).map_err(rocks("checkpoint the ledger"))?;
-        #[cfg(not(feature = "planted-bug-14"))]
-        checkpoint.create_checkpoint(dir).map_err(rocks("checkpoint the ledger"))?;
+        // Planted bug 14: what is in memory stays there, and the write-ahead log of it is not synced.
+        let log_bytes_unflushed = if planted::is(14) { u64::MAX } else { 0 };
+        checkpoint.create_checkpoint_with_log_size(dir, log_bytes_unflushed).map_err(rocks("checkpoint the ledger"))?;
         Ok(self.meta.clone())
     }
 
@@ -236,8 +234,8 @@ impl Worker {
             let cause = format!("it should hold digest {}, but says {} and scans as {scanned}", promised.digest, stored.digest);
             return Err(StorageError::Corrupt { what: format!("snapshot {}", snapshot.name()), cause });
         }
-        #[cfg(feature = "planted-bug-2")]
-        forget_serial_counters(&generation)?;
+        #[cfg(feature = "planted-bugs")]
+        planted_losses::on_install(&generation)?;
         Ok(generation)
     }
 }
@@ -359,23 +357,4 @@ impl LedgerView for Base<'_> {
     fn refunds_due(&self, after: Option<Place>, limit: usize) -> Result<Vec<Refund>, StorageError> {
         view::refunds_due(self.db, after, limit, self.passed)
     }
-}
-
-/// Planted bug 2: what was installed starts to count its serials anew.
-#[cfg(feature = "planted-bug-2")]
-fn forget_serial_counters(db: &DB) -> Result<(), StorageError> {
-    for series in view::all_series(db)? {
-        let forgotten = Series { issued: 0, voided: 0, ..series };
-        db.put(keys::series(forgotten.code), crate::storage::codec::encode_series(&forgotten))
-            .map_err(io("write the ledger"))?;
-    }
-    Ok(())
-}
-
-/// Planted bug 3: a restart forgets the payments.
-#[cfg(feature = "planted-bug-3")]
-fn forget_payments(db: &DB) -> Result<(), StorageError> {
-    let mut batch = WriteBatch::default();
-    batch.delete_range(keys::Table::Payments.start(), keys::Table::Payments.end());
-    db.write(batch).map_err(io("write the ledger"))
 }

@@ -32,6 +32,7 @@ use super::data_dir::{FORMAT_VERSION, check_format};
 use super::files::{create_dir, io, names_in, off_the_workers, read_file, remove_dir, replace_file, sync_dir};
 use super::{LedgerMeta, StorageError, crash_point};
 use crate::limits;
+use crate::planted;
 use crate::proto::storage::{SnapshotFile, SnapshotManifest};
 
 const MANIFEST: &str = "stampede-manifest";
@@ -220,11 +221,13 @@ impl Snapshots {
         for name in names_in(building)? {
             let path = building.join(&name);
             files.push(describe(&path, &name)?);
-            #[cfg(not(feature = "planted-bug-14"))]
-            File::open(&path).and_then(|file| file.sync_all()).map_err(io("sync a snapshot's file"))?;
+            if !planted::is(14) {
+                File::open(&path).and_then(|file| file.sync_all()).map_err(io("sync a snapshot's file"))?;
+            }
         }
-        #[cfg(not(feature = "planted-bug-14"))]
-        sync_dir(building)?;
+        if !planted::is(14) {
+            sync_dir(building)?;
+        }
         crash_point::reach("snapshot.build.before_manifest");
         let manifest = SnapshotManifest { format_version: FORMAT_VERSION, meta: Some(meta_to_proto(&meta)), files };
         write_manifest(building, &manifest)?;

@@ -40,6 +40,7 @@ use tokio::time::{Instant, timeout_at};
 use super::{ForeignOrders, Notice, NoticeMetrics, Outcome, Rejected, Secrets, Source, connections, midtrans, xendit};
 use crate::domain::{self, Command, PaymentOutcome, Reply};
 use crate::limits;
+use crate::planted;
 use crate::transport::edge::Edge;
 use crate::transport::errors::{Effect, Failure, Reason};
 use crate::transport::ledger_node::LedgerNode;
@@ -166,12 +167,11 @@ impl<N: LedgerNode> Port<N> {
     async fn record(&self, command: Command, deadline: Instant) -> Answer {
         let within = deadline.saturating_duration_since(Instant::now());
         let committed = self.commit(command, within);
-        // Planted bug 12: 2xx before the commit. (Who stops waiting does not stop the proposal.)
-        #[cfg(feature = "planted-bug-12")]
-        let committed = async {
+        if planted::is(12) {
+            // 2xx before the commit. (Who stops waiting does not stop the proposal.)
             let unawaited = timeout_at(Instant::now(), committed).await;
-            unawaited.unwrap_or_else(|_| Answer::new(Outcome::Recorded, None))
-        };
+            return unawaited.unwrap_or_else(|_| Answer::new(Outcome::Recorded, None));
+        }
         committed.await
     }
 
