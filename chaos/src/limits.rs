@@ -50,6 +50,8 @@ pub const CLOCK_SLACK_MS: u64 = 1_000;
 /// A node that is watched says something every five seconds.
 pub const SILENT_WATCH_MAX: Duration = Duration::from_secs(8);
 
+/// So many double payments are drawn on the average that hardly any run has none: one in a hundred million.
+pub const DOUBLE_PAYMENTS_SURE: u64 = 20;
 /// The refund clerk looks for what is owed back this often.
 pub const REFUND_INTERVAL: Duration = Duration::from_millis(500);
 /// Refunds of one page: small, so that a run has many pages.
@@ -185,6 +187,8 @@ pub const ASK_IN_FLIGHT_MAX: usize = 64;
 pub const GUARD_INTERVAL: Duration = Duration::from_secs(2);
 /// Between two looks of the guards at what the nodes say.
 pub const GUARD_LOOK_INTERVAL: Duration = Duration::from_millis(250);
+/// The page of a node's metrics.
+pub const METRICS_BYTES_MAX: usize = 4 << 20;
 /// Scrapes of the tool's own metrics at once.
 pub const SCRAPES_AT_ONCE_MAX: usize = 8;
 /// How long a scraper may take to say what it wants.

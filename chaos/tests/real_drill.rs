@@ -90,6 +90,17 @@ p99_floor = "500ms"
 whole_again = "1s"
 "#;
 
+/// As `SHORT`, with buyers and a leader that stands still for longer than they wait: in the way of each failure of September 2024.
+fn provoking() -> String {
+    let pause = "[[faults.at]]\nkind = \"pause-leader\"\nat = \"4500ms\"\nlasts = \"900ms\"\n\n[required]\npause-leader = 1";
+    let shares = "[traffic.shares]\ndouble_payment = \"10%\"\nstamp = \"90%\"\nsettle_refund = \"80%\"";
+    SHORT
+        .replace("[cluster]", "provokes = [\"burned-stamp\", \"unreachable\"]\n\n[cluster]")
+        .replace("faults = \"5s\"", "faults = \"8s\"")
+        .replace("[traffic.shares]", shares)
+        .replace("[required]", pause)
+}
+
 /// Nine nodes at once would be too many for a small machine.
 fn one_at_a_time() -> MutexGuard<'static, ()> {
     static DRILLS: Mutex<()> = Mutex::new(());
@@ -222,6 +233,25 @@ fn a_short_drill_holds_and_leaves_its_verdict_and_nothing_else() {
     assert_eq!(printed.lines().last(), Some("exit    0 (held)"));
     assert!(pids.len() >= 5, "two were started again: {pids:?}");
     assert!(pids.iter().all(|pid| is_gone(*pid)), "every node is gone when the tool is");
+}
+
+#[test]
+fn a_drill_is_in_the_way_of_each_failure_of_2024_and_none_happens() {
+    let _alone = one_at_a_time();
+    let mut drill = Drill::start(&provoking());
+    let mut said = String::new();
+    std::io::Read::read_to_string(&mut drill.stderr, &mut said).unwrap();
+    let mut printed = String::new();
+    std::io::Read::read_to_string(&mut drill.tool.stdout.take().unwrap(), &mut printed).unwrap();
+    assert_eq!(drill.tool.wait().unwrap().code(), Some(0), "{said}\n{printed}");
+    let verdict = std::fs::read(drill.run.join("verdict.json")).unwrap();
+    let verdict: serde_json::Value = serde_json::from_slice(&verdict).unwrap();
+    let failures = verdict["failures_2024"].as_array().unwrap();
+    let names: Vec<&str> = failures.iter().map(|failure| failure["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["paid-but-no-quota", "paid-twice", "burned-stamp", "unreachable", "unknown"]);
+    for failure in failures {
+        assert!(failure["checked"].as_u64().unwrap() > 0 && failure["violations"] == 0, "{failure:#}");
+    }
 }
 
 /// The faults of `SHORT` last 200 ms: hardly a scrape interval.

@@ -32,6 +32,7 @@ pub mod replicas;
 pub mod search;
 pub mod serials;
 pub mod sessions;
+mod shedding;
 pub mod sweep;
 pub mod timeline;
 pub mod unknowns;

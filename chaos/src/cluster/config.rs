@@ -30,6 +30,10 @@ impl Member {
         (self.host, self.ports.peer).into()
     }
 
+    pub(super) fn metrics(&self) -> String {
+        loopback(self.ports.metrics)
+    }
+
     pub(super) fn address(&self, door: Door) -> NodeAddress {
         let Ports { client, admin, webhook, .. } = self.ports;
         let (client, admin, webhook) = (loopback(client), loopback(admin), loopback(webhook));
@@ -98,7 +102,7 @@ pub(super) fn node_file(
             ("client", loopback(ports.client).into()),
             ("peer", member.peer().to_string().into()),
             ("admin", loopback(ports.admin).into()),
-            ("metrics", loopback(ports.metrics).into()),
+            ("metrics", member.metrics().into()),
             ("webhook", loopback(ports.webhook).into()),
         ],
     );

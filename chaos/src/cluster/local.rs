@@ -19,12 +19,14 @@ use crate::network::Namespace;
 use crate::resources::Group;
 use crate::undo::{Identity, Journal, Undo};
 
-/// Where a node's files are.
+/// Where a node's files are, and what they say of where it is.
 pub(super) struct Files {
     /// Of what its processes print.
     pub(super) directory: PathBuf,
     pub(super) config: PathBuf,
     pub(super) data: PathBuf,
+    /// Where it serves its metrics.
+    pub(super) metrics: String,
 }
 
 /// What the tool made for it alone, if the scenario's faults need that.

@@ -168,7 +168,7 @@ impl Cluster {
                 false => None,
             };
             let text = config::node_file(member, &members, &dial, &data, &secrets, &scenario.cluster.config)?;
-            let files = Files { config: directory.join("node.toml"), directory, data };
+            let files = Files { config: directory.join("node.toml"), metrics: member.metrics(), directory, data };
             std::fs::write(&files.config, text).with_context(|| format!("writing {}", files.config.display()))?;
             let (address, own) = (member.address(Door::to(namespace.as_ref())), Own { disk, namespace, group });
             let local = Local { binaries: binaries.clone(), files, own, journal: journal.clone() };

@@ -82,6 +82,12 @@ impl Node {
         Ok(&self.local()?.files.data)
     }
 
+    /// Where it serves its metrics. `None`: it is no process of the tool's own.
+    #[must_use]
+    pub fn metrics(&self) -> Option<&str> {
+        self.local().ok().map(|local| local.files.metrics.as_str())
+    }
+
     fn local(&self) -> anyhow::Result<&Local> {
         match &self.control {
             Control::Local(local) => Ok(local),

@@ -7,6 +7,7 @@
 pub mod arrivals;
 mod check;
 mod crash_point;
+mod failure;
 mod faults;
 mod guards;
 mod hurt;
@@ -18,6 +19,7 @@ mod traffic;
 pub mod units;
 mod when;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -26,6 +28,7 @@ use serde::{Deserialize, Serialize};
 
 pub use arrivals::Arrivals;
 pub use crash_point::CrashPoint;
+pub use failure::FailureOf2024;
 pub use faults::{FaultAt, Faults, RandomFaults, Required};
 pub use guards::{Guards, MoneyAtRisk};
 pub use hurt::{Hurt, Means};
@@ -88,6 +91,9 @@ pub struct Scenario {
     /// It needs the whole machine, and `suite` runs nothing beside it.
     #[serde(default)]
     pub alone: bool,
+    /// Failures of 2024 that its faults bring about the chance of, beside those that its buyers do ([`Self::provoked`]).
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub provokes: BTreeSet<FailureOf2024>,
     pub cluster: Cluster,
     pub phases: Phases,
     #[serde(deserialize_with = "traffic::whole")]
@@ -142,7 +148,7 @@ pub struct TimeBounds {
     pub known: Span,
     /// After the last fault, until buyers are served as before the first.
     pub whole_again: Span,
-    /// Of an overload: orders issued a second during it, at least so much of those before it.
+    /// Of an overload: orders issued a second during it, at least so much of what the run showed at its best.
     pub goodput_share: Option<f64>,
 }
 
@@ -230,6 +236,23 @@ impl Scenario {
             whole_again_ms: Some(bounds.whole_again.ms()),
             goodput_share: bounds.goodput_share,
         }
+    }
+
+    /// The failures of 2024 whose situation a run must have been in, or it says nothing of them.
+    #[must_use]
+    pub fn provoked(&self) -> BTreeSet<FailureOf2024> {
+        let shares = &self.traffic.shares;
+        let mut provoked = self.provokes.clone();
+        provoked.insert(FailureOf2024::PaidButNoQuota);
+        let double_payments = u64::from(self.buyers()) * u64::from(shares.double_payment.ppm()) / u64::from(Share::WHOLE);
+        if double_payments >= limits::DOUBLE_PAYMENTS_SURE {
+            provoked.insert(FailureOf2024::PaidTwice);
+        }
+        // The clerk asks what is owed back as long as the run lasts.
+        if shares.settle_refund > Share::default() {
+            provoked.insert(FailureOf2024::Unknown);
+        }
+        provoked
     }
 
     /// Those of a kind. What must have fired by a condition is known to the plan.
@@ -335,6 +358,19 @@ mod tests {
             let error = with(kind, limit).expect_err(kind);
             assert!(error.contains(told), "{error}");
         }
+    }
+
+    #[test]
+    fn what_buyers_do_provokes_failures_of_2024_and_a_scenario_names_what_its_faults_do() {
+        use FailureOf2024::{BurnedStamp, PaidButNoQuota, PaidTwice, Unknown};
+        let provoked = |text: &str| Scenario::parse(text).unwrap().provoked().into_iter().collect::<Vec<_>>();
+        let by_buyers = smoke_with("provokes = [\"unreachable\"]\n", "");
+        assert_eq!(provoked(&by_buyers), [PaidButNoQuota, PaidTwice, Unknown]);
+        let few = by_buyers.replace("orders = \"500/s\"", "orders = \"5/s\"").replace("settle_refund", "# settle_refund");
+        assert_eq!(provoked(&few), [PaidButNoQuota], "two double payments may both meet an order that was not issued");
+        let named = smoke_with("\"unreachable\"", "\"burned-stamp\"");
+        assert_eq!(provoked(&named), [PaidButNoQuota, PaidTwice, BurnedStamp, Unknown]);
+        assert!(error_of(&smoke_with("\"unreachable\"", "\"out-of-ink\"")).contains("out-of-ink"));
     }
 
     #[test]

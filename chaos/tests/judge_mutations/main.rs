@@ -8,6 +8,7 @@ mod support;
 mod after_issue;
 mod calls;
 mod cluster;
+mod failures_2024;
 mod history;
 mod ledger;
 mod lists;
@@ -19,7 +20,7 @@ use stampede_chaos::history::*;
 use stampede_chaos::proto::admin::scan_ledger_response::Item;
 use stampede_chaos::recheck::recheck;
 use stampede_chaos::verdict::{Exit, Ruling, Verdict};
-use support::{KEY, Run, SERIES, clean, clean_with};
+use support::{KEY, Run, SERIES, Shape, clean, clean_with, write_clean};
 
 const SEED: u64 = 7;
 const ORDERS: u32 = 3_000;
@@ -166,7 +167,7 @@ fn the_reports_say_what_the_verdict_says() {
     assert_eq!(json["faults"]["kill-leader"], 2);
     assert!(json["judged_in_ms"].as_u64().unwrap() > 0 && json["calls"]["total"].as_u64().unwrap() > 9_000, "{json:#}");
     let junit = std::fs::read_to_string(run.junit()).unwrap();
-    assert!(junit.contains("tests=\"22\"") && junit.contains("failures=\"1\""), "{junit}");
+    assert!(junit.contains("tests=\"27\"") && junit.contains("failures=\"1\""), "{junit}");
     let page = std::fs::read_to_string(run.report()).unwrap();
     assert!(page.contains("<h1 class=\"violated\">violated</h1>") && page.contains("the printed codes are not those"));
     assert!(!page.contains("http"), "the page needs no network");

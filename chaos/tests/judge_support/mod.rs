@@ -522,6 +522,8 @@ fn facts(seed: u64) -> RunFacts {
             role: "leader".into(),
             ..RequiredFault::default()
         }],
+        provoked: Vec::new(),
+        payments_shed: BTreeMap::new(),
         problems: Vec::new(),
         started_at_ms: 1_700_000_000_000,
         exit: None,
