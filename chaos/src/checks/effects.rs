@@ -131,3 +131,6 @@ fn refusals(request: &Request) -> &'static [&'static str] {
         | Request::ListPayments(_) => &[],
     }
 }
+
+#[cfg(test)]
+mod tests;

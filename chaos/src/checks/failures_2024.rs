@@ -194,3 +194,6 @@ fn unknown(evidence: &Evidence, replay: &Replay, known: Option<&Finding>) -> (u6
     let (checked, violations) = known.map_or((0, 0), |finding| (finding.checked, finding.violations));
     (checked + lists, violations + replay.wrong_refund_lists)
 }
+
+#[cfg(test)]
+mod tests;

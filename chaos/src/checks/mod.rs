@@ -20,6 +20,8 @@ pub mod issued_or_refunded;
 pub mod lasting;
 mod lists;
 pub mod lots;
+#[cfg(test)]
+mod made;
 pub mod money;
 pub mod overload;
 pub mod raft;

@@ -183,4 +183,60 @@ mod tests {
         in_order(&sample, &mut finding);
         assert_eq!(finding.violations, 2, "nothing is purged that no snapshot holds");
     }
+
+    #[test]
+    fn a_term_has_one_leader_whoever_tells_of_it() {
+        let led = |node, role, term, leader| StatusSample { node, role, term, leader, ..StatusSample::default() };
+        use NodeRole::{Candidate, Follower, Leader};
+        for (one, two, violations) in [
+            (led(1, Leader, 3, 1), led(2, Follower, 3, 1), 0),
+            (led(1, Leader, 3, 1), led(2, Follower, 3, 2), 1),
+            // Who leads says so of itself, whatever else it tells.
+            (led(1, Leader, 3, 0), led(2, Leader, 3, 0), 1),
+            (led(1, Leader, 3, 1), led(2, Leader, 4, 2), 0),
+            (led(1, Leader, 3, 1), led(2, Follower, 3, 0), 0),
+            (led(1, Leader, 3, 1), led(2, Candidate, 3, 2), 0),
+        ] {
+            let mut finding = Finding::new("V16", "");
+            one_leader_a_term(&Evidence { statuses: vec![one.clone(), two.clone()], ..Evidence::default() }, &mut finding);
+            assert_eq!(finding.violations, violations, "{one:?} {two:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_applied_goes_back_only_between_two_samples_with_a_restart() {
+        let at = |at_ns, applied_index| StatusSample {
+            at_ns,
+            applied_index,
+            committed_index: 9,
+            last_log_index: 9,
+            ..sample(3, 1, 1)
+        };
+        let exited = ProcessStep::Exited { code: None, signal: Some(9) };
+        for (at_ns, node, step, violations) in [
+            (15, 2, exited, 0),
+            (15, 2, ProcessStep::Started { pid: 1 }, 0),
+            (10, 2, exited, 0),
+            (20, 2, exited, 0),
+            (9, 2, exited, 1),
+            (21, 2, exited, 1),
+            (15, 1, exited, 1),
+            (15, 2, ProcessStep::Ready, 1),
+        ] {
+            let processes = vec![ProcessEvent { at_ns, node, step }];
+            let evidence = Evidence { statuses: vec![at(10, 8), at(20, 7)], processes, ..Evidence::default() };
+            let finding = raft_invariants(&evidence);
+            assert_eq!((finding.checked, finding.violations), (2, violations), "{at_ns} {node} {step:?}");
+        }
+    }
+
+    #[test]
+    fn without_a_sample_nothing_is_known_of_raft() {
+        let log_of = |compared| {
+            let mut evidence = Evidence::default();
+            evidence.log.compared = compared;
+            raft_invariants(&evidence)
+        };
+        assert_eq!((log_of(5).checked, log_of(5).inconclusive.len()), (5, 1));
+    }
 }

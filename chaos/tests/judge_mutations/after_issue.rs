@@ -136,6 +136,58 @@ fn v3_a_stamp_whose_printed_code_is_not_its_own() {
 }
 
 #[test]
+fn v3_a_stamp_outside_its_series() {
+    flags(&["V3", "V11"], |run| {
+        let answer = answer(run, 10, is_stamp);
+        let WriteAnswer::Stamped { number, code, .. } = &mut written(answer).answer else { unreachable!() };
+        *number = 5;
+        *code = stampede_chaos::serial_code::SerialCodes::new(KEY).code(SERIES, *number).into();
+        Some(answer.op)
+    });
+}
+
+fn is_issued_serial(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Read(Read { answer: ReadAnswer::SerialIssued { .. }, .. }))
+}
+
+#[test]
+fn v2_a_serial_that_is_said_to_be_another_orders() {
+    flags(&["V2", "V11"], |run| {
+        let Outcome::Read(other) = answer(run, 0, is_issued_serial).outcome.clone() else { unreachable!() };
+        let answer = answer(run, 200, is_issued_serial);
+        let Outcome::Read(read) = &mut answer.outcome else { unreachable!() };
+        read.answer = other.answer;
+        Some(answer.op)
+    });
+}
+
+#[test]
+fn v3_a_genuine_code_that_is_called_forged_and_a_forged_one_that_is_not() {
+    flags(&["V3"], |run| {
+        let answer = answer(run, 200, is_issued_serial);
+        let Outcome::Read(read) = &mut answer.outcome else { unreachable!() };
+        read.answer = ReadAnswer::SerialForged;
+        Some(answer.op)
+    });
+    flags(&["V3"], |run| {
+        let index = last_index(run);
+        let is_forged = |outcome: &Outcome| matches!(outcome, Outcome::Read(read) if read.answer == ReadAnswer::SerialForged);
+        let answer = answer(run, 200, is_forged);
+        let Outcome::Read(read) = &mut answer.outcome else { unreachable!() };
+        (read.read_index, read.answer) = (Some(index), ReadAnswer::SerialUnknown);
+        Some(answer.op)
+    });
+}
+
+#[test]
+fn v4_orders_of_a_series_that_is_not_there() {
+    flags(&["V4"], |run| {
+        in_scans(run, |items| items.retain(|item| !matches!(item.item, Some(Item::Series(_)))));
+        None
+    });
+}
+
+#[test]
 fn v4_a_series_that_forgets_what_was_voided() {
     flags(&["V4"], |run| {
         in_scans(run, |items| {

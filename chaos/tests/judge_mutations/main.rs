@@ -151,6 +151,44 @@ fn clean_runs_are_held() {
     }
 }
 
+/// How many things each check looks at in one clean run, as it was when every planted change was found. A check that comes to look at
+/// less would be as silent as one that finds nothing.
+const CHECKED: [(&str, u64); 22] = [
+    ("V1", 5_494),
+    ("V2", 6_997),
+    ("V3", 8_325),
+    ("V4", 1),
+    ("V5", 9_239),
+    ("V6", 45),
+    ("V7", 2_501),
+    ("V8", 529),
+    ("V9", 3_726),
+    ("V10", 9_094),
+    ("V11", 13_982),
+    ("V12", 8),
+    ("V13", 45),
+    ("V14", 2),
+    ("V15", 0),
+    ("V16", 3_027),
+    ("V17", 1_456),
+    ("V18", 1_001),
+    ("V19", 2),
+    ("V20", 2),
+    ("V21", 203),
+    ("V22", 1_275),
+];
+/// Of the failures of 2024, in their order.
+const FAILURES_CHECKED: [u64; 5] = [1_030, 62, 0, 1, 40];
+
+#[test]
+fn each_check_looks_at_all_that_the_clean_run_has() {
+    let verdict = judged(&clean(SEED, 1_000, PER_ROUND));
+    assert!(verdict.invariants.iter().all(|finding| finding.violations == 0), "{}", summary(&verdict));
+    let checked: Vec<(&str, u64)> = verdict.invariants.iter().map(|finding| (finding.id.as_str(), finding.checked)).collect();
+    let failures: Vec<u64> = verdict.failures_2024.iter().map(|failure| failure.checked).collect();
+    assert_eq!((checked.as_slice(), failures.as_slice()), (&CHECKED[..], &FAILURES_CHECKED[..]));
+}
+
 #[test]
 fn the_reports_say_what_the_verdict_says() {
     let folder = tempfile::tempdir().unwrap();
