@@ -78,6 +78,8 @@ pub const RECENT_ORDERS_MAX: usize = 32_768;
 pub const RECENT_PAYMENTS_MAX: usize = 32_768;
 /// Gateways whose payments are so kept; the payments of others are looked up.
 pub const RECENT_GATEWAYS_MAX: usize = 8;
+/// Refunds in memory at once while those that are due are counted, less than 300 bytes each: when a ledger is opened, before it serves.
+pub const REFUNDS_COUNTED_AT_ONCE: usize = 1_000;
 /// Digests of the last applied entries, 40 bytes each.
 pub const RECENT_DIGESTS_MAX: usize = 4_096;
 /// What RocksDB has written to a file is handed to the disk after so many bytes: a sync of the log must not wait behind the
@@ -161,6 +163,10 @@ pub const CONNECTION_CALLS_MAX: u32 = 1_024;
 pub const NEW_ORDER_CALLS_MAX: usize = 600;
 /// Threads that read the ledger for calls. A point read takes microseconds; two keep one slow read from blocking all.
 pub const READ_THREADS: usize = 2;
+/// Of those, how many read pages of history for watches and audit exports at once: a page of
+/// `AUDIT_PAGE_BYTES` takes far longer than a point read, and with each thread at one, all other reads would wait behind them.
+pub const HISTORY_READ_THREADS: usize = 1;
+const _: () = assert!(HISTORY_READ_THREADS < READ_THREADS, "one thread must be left for those who ask for one record");
 /// Reads waiting for such a thread, and as many that wait before it until this node has caught up; more are turned away.
 pub const READS_WAITING_MAX: usize = 4_096;
 /// Bytes in flight on one HTTP/2 stream and on one connection, between peers and towards clients.
@@ -207,7 +213,8 @@ pub const GATEWAY_SECRETS_MAX: usize = 2;
 pub const PAGE_SIZE_MAX: u32 = 1_000;
 /// The same, of a call that asks for none.
 pub const PAGE_SIZE_DEFAULT: u32 = 100;
-/// Records that one page of a list looks at, most of them passed over by a filter: some ten milliseconds of a reading thread.
+/// Records that one page of a list looks at, most of them passed over by a filter: some ten milliseconds of a reading thread; more, if
+/// the filter has to look up the order or the refund of each.
 pub const LIST_RECORDS_EXAMINED_MAX: usize = 20_000;
 /// Lists that are being read page by page at once: each keeps a state of the ledger, and with it old records and files.
 pub const LISTS_KEPT_MAX: usize = 16;

@@ -31,7 +31,7 @@ pub use audit::AuditName;
 pub use cluster::{ClusterCommand, ClusterState};
 pub use data_dir::DataDir;
 pub use figures::{DiskFigures, StoreFigures};
-pub use ledger::{LedgerScan, Page, RocksLedger, RocksView};
+pub use ledger::{Due, LedgerScan, Page, RefundsDue, RocksLedger, RocksView};
 pub use log::RocksLog;
 pub use snapshot::{RocksSnapshot, SnapshotReceiver};
 

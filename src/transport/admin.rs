@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tonic::{Request, Response, Status};
 
 use crate::consensus::{Consistency, TransferError};
-use crate::domain::{Command, LedgerView, Outcome, Refund};
+use crate::domain::{Command, LedgerView, Outcome};
 use crate::limits;
 use crate::proto::admin::admin_service_server::AdminService;
 use crate::proto::storage::MemberNode;
@@ -280,8 +280,7 @@ impl AdminService for Admin {
                 let filter = validate::payment_filter(request).map_err(Failure::from)?;
                 let (token, shown) = (&request.page_token, format!("{filter:?}"));
                 let read = move |view: &RocksView, from: &[u8]| {
-                    let wants_refund = |refund: Option<&Refund>| filter.wants_refund(refund);
-                    view.payments_page(from, size, filter.gateway.as_ref(), |payment| filter.wants(payment), wants_refund)
+                    view.payments_page(from, size, filter.gateway.as_ref(), |payment| filter.pick(view, payment))
                 };
                 let (mark, payments, next_page_token) = self.lists.page(&self.edge, token, shown, within, read).await?;
                 let told = |(payment, refund): &(_, Option<_>)| wire::payment(payment, refund.as_ref().map(wire::refund));

@@ -296,8 +296,25 @@ impl<N: LedgerNode> Edge<N> {
         deadline: tokio::time::Instant,
         look_up: impl FnOnce() -> Result<T, StorageError> + Send + 'static,
     ) -> Result<T, Failure> {
+        self.looked_up(deadline, self.inner.reads.run(look_up)).await
+    }
+
+    /// The same, of a page of history, which must not keep those waiting who ask for one record.
+    pub(super) async fn look_up_page<T: Send + 'static>(
+        &self,
+        deadline: tokio::time::Instant,
+        look_up: impl FnOnce() -> Result<T, StorageError> + Send + 'static,
+    ) -> Result<T, Failure> {
+        self.looked_up(deadline, self.inner.reads.run_page(look_up)).await
+    }
+
+    async fn looked_up<T>(
+        &self,
+        deadline: tokio::time::Instant,
+        read: impl Future<Output = Result<Result<T, StorageError>, NotRun>>,
+    ) -> Result<T, Failure> {
         let slow = |_| Failure::new(Reason::Overloaded, "the ledger was not read within the deadline: its disk may be slow");
-        let looked_up = tokio::time::timeout_at(deadline, self.inner.reads.run(look_up)).await.map_err(slow)?;
+        let looked_up = tokio::time::timeout_at(deadline, read).await.map_err(slow)?;
         looked_up.map_err(|error| self.unread(error))?.map_err(|error| self.stop_for(error))
     }
 

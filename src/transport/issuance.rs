@@ -52,6 +52,7 @@ impl<N: LedgerNode> Issuance<N> {
         consistency: Consistency,
         within: Duration,
     ) -> Result<v1::VerifySerialResponse, Failure> {
+        let stamp = v1::VerifySerialResponse { series_code: series.to_string(), number: number.get(), ..Default::default() };
         let look_up = move |view: &N::View| {
             let Some(holder) = view.holder(series, number)? else { return Ok((view.series(series)?, None, None)) };
             let missing = |what| corrupt(what, format_args!("the record of {series} {} is missing", number.get()));
@@ -66,7 +67,7 @@ impl<N: LedgerNode> Issuance<N> {
         if let Some(series) = series {
             self.edge.learn(&series)?;
         }
-        let mut response = v1::VerifySerialResponse { mark: Some(mark), ..Default::default() };
+        let mut response = v1::VerifySerialResponse { mark: Some(mark), ..stamp };
         let Some(order) = order else {
             response.set_status(v1::SerialStatus::Unknown);
             return Ok(response);

@@ -219,6 +219,7 @@ pub fn payment_filter(request: &admin::ListPaymentsRequest) -> Result<PaymentFil
     Ok(PaymentFilter {
         states: states(&request.states, "must be of the values of PaymentState, not UNSPECIFIED")?,
         gateway: asked(&request.gateway, Gateway::new).field("gateway")?,
+        account: asked(&request.account_id, AccountId::new).field("account_id")?,
         recorded: period(request.recorded_from_ms, request.recorded_until_ms, ["recorded_from_ms", "recorded_until_ms"])?,
     })
 }

@@ -27,8 +27,8 @@ use super::watch::Seen;
 use crate::consensus::NodeStatus;
 use crate::counters::Histogram;
 use crate::domain::{LedgerTime, Series, Totals};
-use crate::storage::StorageError;
 use crate::storage::log::LogTimes;
+use crate::storage::{RefundsDue, StorageError};
 use crate::transport::gateways::NoticeMetrics;
 use crate::transport::{CallMetrics, OnStorageError};
 
@@ -52,6 +52,7 @@ pub trait Observed: Send + Sync + 'static {
 pub struct LedgerFigures {
     pub totals: Totals,
     pub series: Vec<Series>,
+    pub refunds_due: RefundsDue,
     pub oldest_refund_due_at: Option<LedgerTime>,
 }
 

@@ -75,6 +75,11 @@ fn series_of_closed_label_sets_are_there_at_zero() {
     let reasons = ["order_unknown", "order_cancelled", "order_voided", "already_paid", "wrong_amount", "no_stock"];
     let refunds_due = reasons.map(|reason| format!("{{outcome=\"refund_due_{reason}\"}} 0"));
     assert_eq!(series(&page, "stampede_payments_total"), [&["{outcome=\"applied\"} 0".to_owned()], &refunds_due[..]].concat());
+    for due in ["stampede_refunds_due_orders", "stampede_refunds_due_amount_idr"] {
+        let reasons = [&reasons[..], &["void"]].concat();
+        let expected: Vec<_> = reasons.iter().map(|reason| format!("{{reason=\"{reason}\"}} 0")).collect();
+        assert_eq!(series(&page, due), expected);
+    }
     assert_eq!(series(&page, "stampede_raft_replication_lag_entries"), ["{peer=\"1\"} 0", "{peer=\"3\"} 0"]);
     assert_eq!(series(&page, "stampede_raft_proposals_total").len(), 4);
     let kinds = [

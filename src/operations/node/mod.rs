@@ -333,7 +333,12 @@ impl Observed for ClusterNode {
     fn ledger(&self) -> Result<LedgerFigures, StorageError> {
         let view = self.ledger().view();
         let oldest = view.refunds_due(None, 1)?.first().map(|refund| refund.due_at);
-        Ok(LedgerFigures { totals: view.totals()?, series: view.all_series()?, oldest_refund_due_at: oldest })
+        Ok(LedgerFigures {
+            totals: view.totals()?,
+            series: view.all_series()?,
+            refunds_due: *view.refunds_due_by_reason(),
+            oldest_refund_due_at: oldest,
+        })
     }
 }
 

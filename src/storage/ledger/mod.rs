@@ -20,6 +20,7 @@
 //! whole (one write batch each), and they are replayed from the Raft log. Recovery mode `PointInTime` therefore: whatever is
 //! wrong with the write-ahead log, the ledger goes back to a state that it had.
 
+mod due;
 mod generation;
 mod history;
 mod list;
@@ -39,6 +40,7 @@ use std::thread::JoinHandle;
 use arc_swap::ArcSwap;
 use tokio::sync::oneshot;
 
+pub use due::{Due, RefundsDue};
 pub use list::Page;
 pub use scan::LedgerScan;
 pub use view::RocksView;
