@@ -229,6 +229,13 @@ pub const CLI_CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 pub const CLI_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Between two looks whether a new member has joined or caught up.
 pub const MEMBER_LOOK_PAUSE: Duration = Duration::from_millis(250);
+/// How long a node may take to answer a command that looks at all nodes again and again.
+pub const HEALTH_LOOK_WITHIN: Duration = Duration::from_secs(2);
+/// Between two looks of a command that waits until the cluster is healthy.
+pub const HEALTH_LOOK_PAUSE: Duration = Duration::from_millis(250);
+/// How far apart the looks of a command may be that looks again and again.
+pub const LOOK_EVERY_MIN: Duration = Duration::from_millis(100);
+pub const LOOK_EVERY_MAX: Duration = Duration::from_secs(60 * 60);
 /// Between two rounds over all servers.
 pub const CLI_RETRY_PAUSE: Duration = Duration::from_millis(50);
 
@@ -305,3 +312,29 @@ pub const HEALTH_INTERVAL: Duration = Duration::from_millis(50);
 /// Between two looks for series that were opened with another key than this node has: so long after it has
 /// applied a series such a node may call genuine codes of it forged.
 pub const SERIAL_KEY_INTERVAL: Duration = Duration::from_secs(1);
+/// Between two looks whether peers have gone or come back, for the log.
+pub const PEERS_LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// Bytes of the log's newest lines that are kept in memory for a debug bundle: hours of a quiet node.
+pub const LOG_LINES_KEPT_BYTES: usize = 1 << 20;
+/// Bytes of one of them; ours have a few hundred.
+pub const LOG_LINE_KEPT_BYTES_MAX: usize = 16 * 1024;
+/// Characters of what the log is told to let through: a level, and a dozen libraries.
+pub const LOG_FILTER_CHARS_MAX: usize = 256;
+/// How long a node may log otherwise than its configuration says: at `debug` it may write gigabytes a day.
+pub const LOG_FILTER_FOR_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+/// Bytes of one file of a debug bundle, its end if it is longer: days of RocksDB's own log.
+pub const DEBUG_FILE_BYTES_MAX: usize = 2 << 20;
+/// Bytes of all files of one node in a debug bundle, as a command takes them: more than a node has.
+pub const DEBUG_NODE_BYTES_MAX: usize = 64 << 20;
+/// Bytes in one message of a debug bundle.
+pub const DEBUG_CHUNK_BYTES: usize = 256 * 1024;
+/// Messages of a debug bundle that are made ahead of the network.
+pub const DEBUG_CHUNKS_AHEAD: usize = 4;
+/// Debug bundles that a node makes at once.
+pub const DEBUG_BUNDLES_MAX: usize = 2;
+/// How far apart the two pages of metrics of a debug bundle may be: an orderly stop may have to wait as long.
+pub const DEBUG_METRICS_APART_MAX: Duration = Duration::from_secs(5);
+/// Names in one listing of a debug bundle.
+pub const DEBUG_NAMES_MAX: usize = 2_000;
+/// Digests in a debug bundle: the newest, to compare with those of the other nodes.
+pub const DEBUG_DIGESTS_MAX: usize = 200;

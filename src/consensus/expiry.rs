@@ -32,7 +32,7 @@ pub(super) async fn run<RT: AsyncRuntime, S: LedgerStore, T: Target<RT>>(
                 Ok(submitted) if expired(&submitted.replies) == limits::EXPIRE_ORDERS_MAX => {}
                 Ok(_) => break,
                 Err(error) => {
-                    tracing::debug!(%error, "orders were not expired, another look will follow");
+                    tracing::debug!(event = "orders_not_expired", %error, "orders were not expired, another look will follow");
                     break;
                 }
             }
@@ -42,7 +42,7 @@ pub(super) async fn run<RT: AsyncRuntime, S: LedgerStore, T: Target<RT>>(
 
 async fn is_due<S: LedgerStore>(ledger: &S, now: LedgerTime) -> bool {
     ledger.has_expired(now).await.unwrap_or_else(|error| {
-        tracing::error!(%error, "the ledger could not be searched for orders to expire");
+        tracing::error!(event = "expiry_search_failed", %error, "the ledger could not be searched for orders to expire");
         // Proposed all the same: to apply it, this node's ledger would have to read them, and the failure stops the node.
         true
     })

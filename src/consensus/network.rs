@@ -121,7 +121,7 @@ fn rpc_error<RT: AsyncRuntime>(error: LinkError) -> RPCError<TypeConfig<RT>> {
 
 /// A peer that talks nonsense is left alone for a while.
 fn nonsense<RT: AsyncRuntime>(error: WireError) -> RPCError<TypeConfig<RT>> {
-    tracing::error!(%error, "a peer sent what makes no sense");
+    tracing::error!(event = "peer_nonsense", %error, "a peer sent what makes no sense");
     RPCError::Unreachable(Unreachable::from_string(error))
 }
 
@@ -219,7 +219,7 @@ impl<RT: AsyncRuntime, K: PeerLink> NetSnapshot<TypeConfig<RT>> for Network<RT, 
         cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
         option: RPCOption,
     ) -> Result<SnapshotResponse<TypeConfig<RT>>, StreamingError<TypeConfig<RT>>> {
-        tracing::info!(target = self.target, snapshot = %snapshot.meta, "sending a snapshot");
+        tracing::info!(event = "snapshot_sending", to = self.target, snapshot = %snapshot.meta, "sending a snapshot");
         let sending = self.link.install_snapshot(wire::vote_to_wire(&vote), snapshot.snapshot, option.hard_ttl());
         let response = match TypeConfig::<RT>::select2(cancel, sending).await {
             Select2::First(closed) => return Err(StreamingError::Closed(closed)),

@@ -91,7 +91,7 @@ where
         let response = self.inner.raft.handle_transfer_leader(wire::transfer_from_wire(request)?).await;
         let accepted = response.map_err(|fatal| PeerError::Stopped(fatal.to_string()))?;
         if let Err(reason) = &accepted {
-            tracing::warn!(%reason, "leadership was not taken over");
+            tracing::warn!(event = "leadership_not_taken", %reason, "leadership was not taken over");
         }
         Ok(TransferLeaderResponse { accepted: accepted.is_ok() })
     }

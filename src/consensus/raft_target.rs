@@ -108,7 +108,7 @@ fn forwarded(response: ProposeResponse) -> Attempt {
         Some(propose_response::Result::Proposed(proposed)) => match codec::replies_from_wire(&proposed.replies) {
             Ok(replies) => Attempt::Done { term: proposed.term, replies },
             Err(error) => {
-                tracing::error!(%error, "the leader's answer makes no sense");
+                tracing::error!(event = "peer_nonsense", %error, "the leader's answer makes no sense");
                 Attempt::Unknown
             }
         },

@@ -13,5 +13,6 @@ pub mod http;
 pub mod metrics;
 pub mod node;
 pub mod serial_key;
+pub mod support;
 pub mod telemetry;
 pub mod watch;

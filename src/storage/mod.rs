@@ -19,6 +19,7 @@ mod files;
 pub mod keys;
 pub mod ledger;
 pub mod log;
+mod report;
 pub mod snapshot;
 
 use std::future::Future;
@@ -33,6 +34,7 @@ pub use data_dir::DataDir;
 pub use figures::{DiskFigures, StoreFigures};
 pub use ledger::{LedgerScan, Page, RocksLedger, RocksView};
 pub use log::RocksLog;
+pub use report::{StoreReport, end_of_file};
 pub use snapshot::{RocksSnapshot, SnapshotReceiver};
 
 use crate::domain::{Command, LedgerTime, LedgerView, Reply};

@@ -24,6 +24,7 @@ use crate::transport::lists::Lists;
 use crate::transport::long_answers::LongAnswers;
 use crate::transport::members::Members;
 use crate::transport::peers::{self, ClusterIdentity};
+use crate::transport::support::{LooksInside, Support};
 use crate::transport::{deadline, history, status, validate, wire};
 
 pub struct Admin {
@@ -56,6 +57,11 @@ impl Admin {
     /// The other service of the operators' port.
     pub(super) fn members(&self) -> Members {
         Members::new(self.edge.clone(), self.identity.clone(), self.calls.clone())
+    }
+
+    /// The third; `node` is who runs it.
+    pub(super) fn support(&self, node: Arc<dyn LooksInside>) -> Support {
+        Support::new(node, self.calls.clone(), self.stop.clone())
     }
 
     fn node(&self) -> &ClusterNode {
@@ -321,7 +327,7 @@ impl AdminService for Admin {
         let scan = self.node().ledger().scan();
         let node_id = self.node().status().node_id;
         let edge = self.edge.clone();
-        let records = answer.of_blocking(move |reader| {
+        let records = answer.of_blocking(limits::LONG_ANSWER_RECORDS_AHEAD, move |reader| {
             send_scan(&scan, node_id, reader).unwrap_or_else(|error| Err(edge.stop_for(error).status()))
         });
         Ok(Response::new(call.until_the_end_of(records)))

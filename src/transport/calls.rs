@@ -198,6 +198,12 @@ methods! {
         remove_member "RemoveMember" "unary";
         replace_member "ReplaceMember" "unary";
     }
+    "stampede.admin.v1.SupportService" {
+        get_log_level "GetLogLevel" "unary";
+        set_log_level "SetLogLevel" "unary";
+        get_metrics "GetMetrics" "unary";
+        collect_debug_files "CollectDebugFiles" "server_stream";
+    }
     "stampede.raft.v1.PeerService" {
         identify "Identify" "unary";
         join "Join" "unary";

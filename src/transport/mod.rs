@@ -4,7 +4,7 @@
 //! call means is the domain's affair, where it is executed is consensus': a service here converts, asks the node, converts back.
 //!
 //! - client port: `IssuanceService` ([`issuance`]); writes of all three forms share one path ([`edge`]).
-//! - operators' port: `AdminService` ([`admin`]), `MemberService` ([`members`]).
+//! - operators' port: `AdminService` ([`admin`]), `MemberService` ([`members`]), `SupportService` ([`support`]).
 //! - webhook port: notices of payment gateways over HTTP ([`gateways`]).
 //! - peers' port: `PeerService` ([`peers`]), and [`peers::GrpcPeers`], the other end of it.
 //!
@@ -31,6 +31,7 @@ pub mod peers;
 pub mod read_threads;
 pub mod server;
 mod status;
+pub mod support;
 pub mod validate;
 pub mod wire;
 

@@ -16,6 +16,7 @@ use crate::limits;
 use crate::proto;
 use crate::proto::admin::admin_service_server::AdminServiceServer;
 use crate::proto::admin::member_service_server::MemberServiceServer;
+use crate::proto::admin::support_service_server::SupportServiceServer;
 use crate::proto::raft::peer_service_server::PeerServiceServer;
 use crate::proto::v1::issuance_service_server::IssuanceServiceServer;
 use crate::transport::admin::Admin;
@@ -26,6 +27,7 @@ use crate::transport::issuance::Issuance;
 use crate::transport::ledger_node::{ClusterNode, LedgerNode};
 use crate::transport::peers::ClusterIdentity;
 use crate::transport::peers::server::Peers;
+use crate::transport::support::LooksInside;
 
 const ISSUANCE: &str = "stampede.v1.IssuanceService";
 const ADMIN: &str = "stampede.admin.v1.AdminService";
@@ -75,14 +77,20 @@ pub async fn serve_client<N: LedgerNode>(
     serve_public(listener, router, proto::CLIENT_DESCRIPTORS, ISSUANCE, signals).await
 }
 
-/// The operators' port: administration, health, reflection.
+/// The operators' port: administration, members, support, health, reflection.
 ///
 /// # Errors
 /// The listener failed.
-pub async fn serve_admin(listener: TcpListener, admin: Admin, signals: Signals) -> Result<(), ServeError> {
+pub async fn serve_admin(
+    listener: TcpListener,
+    admin: Admin,
+    node: Arc<dyn LooksInside>,
+    signals: Signals,
+) -> Result<(), ServeError> {
+    let support = SupportServiceServer::new(admin.support(node)).max_decoding_message_size(limits::CLIENT_MESSAGE_BYTES_MAX);
     let members = MemberServiceServer::new(admin.members()).max_decoding_message_size(limits::CLIENT_MESSAGE_BYTES_MAX);
     let service = AdminServiceServer::new(admin).max_decoding_message_size(limits::CLIENT_MESSAGE_BYTES_MAX);
-    let router = settings().add_service(service).add_service(members);
+    let router = settings().add_service(service).add_service(members).add_service(support);
     #[cfg(feature = "drill-controls")]
     let router = router.add_service(super::drill::service());
     serve_public(listener, router, proto::OPERATOR_DESCRIPTORS, ADMIN, signals).await

@@ -10,6 +10,7 @@ mod clock;
 mod commands;
 mod damage;
 mod lifecycle;
+mod looking_inside;
 mod membership;
 mod notices;
 mod rejoin;

@@ -9,6 +9,7 @@ mod bad_input;
 mod gateways;
 mod history;
 mod identity;
+mod inside;
 mod issuing;
 mod lists;
 mod members;

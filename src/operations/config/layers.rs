@@ -1,6 +1,6 @@
 //! Where values come from, and which of them wins.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -74,6 +74,11 @@ impl Values {
 
     pub(super) fn with_origin(&self, name: &str) -> Option<&(Value, Origin)> {
         self.by_key.get(name)
+    }
+
+    pub(super) fn files(&self) -> BTreeSet<PathBuf> {
+        let of = |(_, origin): &(Value, Origin)| if let Origin::File(path) = origin { Some(path.clone()) } else { None };
+        self.by_key.values().filter_map(of).collect()
     }
 
     pub(super) fn fill_defaults(&mut self) -> Result<(), ConfigError> {

@@ -13,12 +13,14 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 
 use super::{Running, Secrets};
 use crate::limits::{FIGURES_INTERVAL, HEALTH_INTERVAL, SERIAL_KEY_INTERVAL};
-use crate::operations::config::Config;
+use crate::operations::config::Loaded;
 use crate::operations::exit::{Code, Failure};
 use crate::operations::figures::{Answer, Figures};
 use crate::operations::health::Lifecycle;
 use crate::operations::http;
 use crate::operations::metrics::Metrics;
+use crate::operations::support::Inside;
+use crate::operations::telemetry::LogControl;
 use crate::operations::watch::Seen;
 use crate::storage::StorageError;
 use crate::transport::admin::Admin;
@@ -41,12 +43,14 @@ pub(super) struct Ports {
 impl Ports {
     /// `clients`: the runtime of those ports that anybody may fill.
     pub(super) async fn open(
-        config: &Config,
+        loaded: &Loaded,
+        log: &LogControl,
         running: &Running,
         secrets: Secrets,
         features: String,
         clients: &Handle,
     ) -> Result<Self, Failure> {
+        let config = &loaded.config;
         let listen = &config.listen;
         let (calls, notices) = (CallMetrics::new(), Arc::<NoticeMetrics>::default());
         let metrics = Arc::new(super::metrics_of(config, running, calls.clone(), notices.clone(), features));
@@ -93,7 +97,8 @@ impl Ports {
         }
         let service =
             Admin::new(edge, running.identity.clone(), super::members(config), calls, running.started, close_outer.subscribe());
-        let served = serve_admin(admin, service, signals(&close_outer));
+        let inside = inside(running, loaded, log, metrics.clone());
+        let served = serve_admin(admin, service, inside, signals(&close_outer));
         outer.spawn(async { ("admin", served.await.map_err(|error| error.to_string())) });
         let seen = metrics.seen.clone();
         let closed = wait_for(close_outer.subscribe());
@@ -128,6 +133,12 @@ impl Ports {
         self.close_peers.send_replace(true);
         drain(&mut self.peers, deadline).await && outer
     }
+}
+
+/// What operators may look into.
+fn inside(running: &Running, loaded: &Loaded, log: &LogControl, metrics: Arc<Metrics<ClusterNode>>) -> Arc<Inside> {
+    let (node, log_store, data) = (running.node.clone(), running.log.clone(), running.data.clone());
+    Arc::new(Inside { node, log_store, data, metrics, loaded: loaded.clone(), log: log.clone() })
 }
 
 async fn drain(tasks: &mut JoinSet<Ended>, deadline: Instant) -> bool {

@@ -43,7 +43,7 @@ pub use view::RocksView;
 
 use super::files::io;
 use super::snapshot::{RocksSnapshot, SnapshotReceiver, Snapshots};
-use super::{CommittedEntry, LedgerMeta, LedgerStore, StateDigest, StorageError, StoreFigures};
+use super::{CommittedEntry, LedgerMeta, LedgerStore, StateDigest, StorageError, StoreFigures, StoreReport};
 use crate::domain::{LedgerTime, Reply};
 use crate::limits;
 use crate::proto::storage::SnapshotManifest;
@@ -110,6 +110,12 @@ impl RocksLedger {
     /// RocksDB's own.
     pub fn figures(&self) -> Result<StoreFigures, StorageError> {
         StoreFigures::of(self.shared.published.load().database())
+    }
+
+    /// Blocks.
+    #[must_use]
+    pub fn report(&self) -> StoreReport {
+        StoreReport::of(self.shared.published.load().database())
     }
 
     /// Takes the files of a snapshot that a peer sends.
