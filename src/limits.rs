@@ -190,8 +190,12 @@ pub const WATCH_PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 pub const LONG_ANSWER_READ_WITHIN: Duration = Duration::from_secs(30);
 /// Bytes of a payment gateway's notice; theirs have two thousand and fewer.
 pub const WEBHOOK_BODY_BYTES_MAX: usize = 64 * 1024;
+/// Characters of what a notice's answer and its log line say; what they quote of the notice ends there.
+pub const WEBHOOK_MESSAGE_CHARS_MAX: usize = 300;
 /// From a notice's headers to its answer: gateways want one within five seconds, and two is what they are promised.
 pub const WEBHOOK_ANSWER_WITHIN: Duration = Duration::from_millis(1_900);
+/// How long Midtrans' GET Status may take: of the time for an answer, what a commit does not need.
+pub const MIDTRANS_STATUS_WITHIN: Duration = Duration::from_millis(1_200);
 /// Connections of the webhook port at once, one notice each at a time: far more than gateways open, and few of the descriptors.
 pub const WEBHOOK_CONNECTIONS_MAX: usize = 512;
 /// Connections beyond those that are being told to come again, and how long that may take.

@@ -6,6 +6,7 @@
 
 mod after_issue;
 mod bad_input;
+mod gateway_status;
 mod gateways;
 mod history;
 mod identity;

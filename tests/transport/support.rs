@@ -12,7 +12,7 @@ use stampede::proto::v1::issuance_service_client::IssuanceServiceClient;
 use stampede::storage::{DataDir, StorageError};
 use stampede::transport::admin::Admin;
 use stampede::transport::gateways::http::serve_webhooks;
-use stampede::transport::gateways::{NoticeMetrics, Secret, Secrets};
+use stampede::transport::gateways::{Gateways, NoticeMetrics, Secret, Secrets};
 use stampede::transport::peers::Dial;
 use stampede::transport::{
     CallMetrics, ClusterIdentity, ClusterNode, Edge, GrpcPeers, OnStorageError, Signals, serve_admin, serve_client, serve_peers,
@@ -79,11 +79,15 @@ pub(crate) async fn channel(address: &str) -> Channel {
 
 /// Not initialised yet.
 pub(crate) async fn start() -> TestNode {
-    start_taking(Secrets { midtrans: [OLD_KEY, NEW_KEY].map(Secret::new).to_vec(), xendit: vec![Secret::new(TOKEN)] }).await
+    start_taking(Gateways { secrets: secrets(), midtrans_status: None }).await
+}
+
+pub(crate) fn secrets() -> Secrets {
+    Secrets { midtrans: [OLD_KEY, NEW_KEY].map(Secret::new).to_vec(), xendit: vec![Secret::new(TOKEN)] }
 }
 
 /// With these gateways' notices.
-pub(crate) async fn start_taking(secrets: Secrets) -> TestNode {
+pub(crate) async fn start_taking(gateways: Gateways) -> TestNode {
     let dir = tempfile::tempdir().unwrap();
     let data = Arc::new(DataDir::open(dir.path(), 1).unwrap());
     let (log, ledger) = data.open_stores().unwrap();
@@ -110,7 +114,7 @@ pub(crate) async fn start_taking(secrets: Secrets) -> TestNode {
     let member = MemberNode { node_id: 1, peer_address: peer_address.clone(), client_address: client_address.clone() };
     let service = Admin::new(edge.clone(), identity.clone(), vec![member], calls.clone(), Instant::now(), signals.stop.clone());
     let notices = Arc::<NoticeMetrics>::default();
-    tokio::spawn(serve_webhooks(webhook, edge.clone(), secrets, notices.clone(), signals.stop.clone()));
+    tokio::spawn(serve_webhooks(webhook, edge.clone(), gateways, notices.clone(), signals.stop.clone()));
     tokio::spawn(serve_client(client, edge, calls.clone(), signals.clone()));
     tokio::spawn(serve_admin(admin, service, signals.clone()));
     tokio::spawn(serve_peers(peer, node.clone(), identity.clone(), calls.clone(), on_storage_error, signals.stop));
@@ -134,7 +138,11 @@ pub(crate) async fn start_taking(secrets: Secrets) -> TestNode {
 
 /// Leads, and has the series `AAA` of a hundred stamps.
 pub(crate) async fn start_with_series() -> TestNode {
-    let mut node = start().await;
+    start_with_series_taking(Gateways { secrets: secrets(), midtrans_status: None }).await
+}
+
+pub(crate) async fn start_with_series_taking(gateways: Gateways) -> TestNode {
+    let mut node = start_taking(gateways).await;
     node.admin.init(InitRequest { cluster_name: "test".to_owned() }).await.unwrap();
     node.status_when(|status| status.role() == NodeRole::Leader).await;
     node.admin.open_series(series("AAA")).await.unwrap();

@@ -133,10 +133,13 @@ sections! {
     }
 
     /// Payment gateways that send their notices here. A file holds one secret a line, two while one replaces the other; lines that
-    /// begin with # are comments. Read at the start. A gateway without a file is not listened to.
+    /// begin with # are comments. Read at the start only. A gateway without a file is not listened to.
     gateways: Gateways {
         /// Server keys of the Midtrans merchant.
         midtrans_keys_file: Option<PathBuf> = Kind::OptionalPath;
+        /// Where GET Status of Midtrans is asked before its money is recorded, in plain HTTP: a proxy on this machine that speaks TLS
+        /// to api.midtrans.com. Without it a notice is believed as it stands.
+        midtrans_status_address: String = Kind::OptionalAddress;
         /// Callback tokens (x-callback-token) of the Xendit account.
         xendit_tokens_file: Option<PathBuf> = Kind::OptionalPath;
     }

@@ -186,3 +186,20 @@ fn the_reference_is_a_file_of_defaults_that_lacks_only_what_has_none() {
     assert_eq!(error.problems.len(), 2, "{error}");
     assert!(error.problems.iter().all(|problem| problem.contains("is missing")), "{error}");
 }
+
+#[test]
+fn a_server_key_is_sent_in_clear_to_this_machine_only() {
+    let with = |address: &str, more: &str| {
+        problems_of(&format!("[gateways]\nmidtrans_keys_file = \"keys\"\nmidtrans_status_address = \"{address}\"\n{more}"))
+    };
+    for here in ["127.0.0.1:8443", "[::1]:8443", "localhost:8443"] {
+        assert_eq!(with(here, ""), [] as [String; 0]);
+    }
+    for beyond in ["api.midtrans.com:443", "10.0.0.1:8443", "127.0.0.1.example:8443"] {
+        let [problem] = &with(beyond, "")[..] else { panic!("{beyond}") };
+        assert!(problem.starts_with(&format!("gateways.midtrans_status_address is {beyond}")), "{problem}");
+    }
+    assert_eq!(with("10.0.0.1:8443", "[security]\ninsecure = true"), [] as [String; 0]);
+    let [problem] = &problems_of("[gateways]\nmidtrans_status_address = \"127.0.0.1:8443\"")[..] else { panic!("no key") };
+    assert!(problem.contains("gateways.midtrans_keys_file"), "{problem}");
+}

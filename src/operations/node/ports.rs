@@ -22,8 +22,8 @@ use crate::operations::metrics::Metrics;
 use crate::operations::watch::Seen;
 use crate::storage::StorageError;
 use crate::transport::admin::Admin;
-use crate::transport::gateways::NoticeMetrics;
 use crate::transport::gateways::http::serve_webhooks;
+use crate::transport::gateways::{self, Gateways, NoticeMetrics};
 use crate::transport::{CallMetrics, ClusterNode, Edge, Signals, serve_admin, serve_client, serve_peers};
 
 /// Name of a port, and how its task ended.
@@ -84,7 +84,8 @@ impl Ports {
         outer.spawn_on(async { ("client", served.await.map_err(|error| error.to_string())) }, clients);
         if !secrets.gateways.is_empty() {
             let listener = bind("webhook", listen.webhook).await?;
-            let served = serve_webhooks(listener, edge.clone(), secrets.gateways, notices, close_outer.subscribe());
+            let served =
+                serve_webhooks(listener, edge.clone(), gateways_of(config, secrets.gateways), notices, close_outer.subscribe());
             let told = async {
                 served.await;
                 ("webhook", Ok(()))
@@ -128,6 +129,11 @@ impl Ports {
         self.close_peers.send_replace(true);
         drain(&mut self.peers, deadline).await && outer
     }
+}
+
+fn gateways_of(config: &Config, secrets: gateways::Secrets) -> Gateways {
+    let address = &config.gateways.midtrans_status_address;
+    Gateways { secrets, midtrans_status: (!address.is_empty()).then(|| address.clone()) }
 }
 
 async fn drain(tasks: &mut JoinSet<Ended>, deadline: Instant) -> bool {
