@@ -156,6 +156,25 @@ pub const STREAM_BATCHES_IN_FLIGHT_MAX: usize = 256;
 pub const STREAM_COMMANDS_IN_FLIGHT_MAX: usize = 5 * BATCH_COMMANDS_MAX;
 /// Calls of one connection that are under way at once; HTTP/2 holds the others back.
 pub const CONNECTION_CALLS_MAX: u32 = 1_024;
+/// Connections of the client port at once: portals keep a few each; with `PUBLIC_CONNECTION_WINDOW_BYTES` unread of each, 1 GiB.
+pub const CLIENT_CONNECTIONS_MAX: usize = 256;
+/// Calls of the client port that are under way on a node when one that confirms money comes. What has come of each lies in
+/// memory: at `CALL_BYTES_MAX`, 64 MiB.
+pub const CALLS_MAX: usize = 8_192;
+/// The same, when one on an existing order comes.
+pub const CALLS_STAMPING_MAX: usize = 7_168;
+/// The same, when a read comes.
+pub const CALLS_READ_MAX: usize = 6_144;
+/// The same, when a new order, a batch or a stream comes.
+pub const CALLS_NEW_ORDER_MAX: usize = 4_096;
+/// Batch calls that are under way on a node: at `CLIENT_MESSAGE_BYTES_MAX` each, 256 MiB. A few fill the queue.
+pub const BATCH_CALLS_MAX: usize = 64;
+/// Streams of batches that are open on a node: one message of each may lie here half.
+pub const STREAM_CALLS_MAX: usize = 64;
+/// Bytes of a call on the client port that is no batch; all have less than 1 KiB.
+pub const CALL_BYTES_MAX: usize = 8 * 1024;
+/// How long the body of a call may take, from when it was waited for. As long as a call without a deadline.
+pub const CALL_BODY_WITHIN: Duration = CALL_DEADLINE_DEFAULT;
 /// Calls of one new order each that are under way on a node; more are turned away unread. The peak needs some 300; and it is well
 /// below `CONNECTION_CALLS_MAX`, so that one connection has room for the payments of its orders.
 pub const NEW_ORDER_CALLS_MAX: usize = 600;
@@ -163,9 +182,12 @@ pub const NEW_ORDER_CALLS_MAX: usize = 600;
 pub const READ_THREADS: usize = 2;
 /// Reads waiting for such a thread, and as many that wait before it until this node has caught up; more are turned away.
 pub const READS_WAITING_MAX: usize = 4_096;
-/// Bytes in flight on one HTTP/2 stream and on one connection, between peers and towards clients.
+/// Bytes in flight on one HTTP/2 stream and on one connection, between peers.
 pub const HTTP2_STREAM_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
 pub const HTTP2_CONNECTION_WINDOW_BYTES: u32 = 16 * 1024 * 1024;
+/// The same of whoever connects to the client and the operators' port: twice four full batches.
+pub const PUBLIC_STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
+pub const PUBLIC_CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
 /// A silent connection is asked for a sign of life after so long, and closed when none comes within the second.
 pub const HTTP2_KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
 pub const HTTP2_KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -258,8 +280,8 @@ pub const PEER_CLOCK_AGE_MAX: Duration = Duration::from_secs(60 * 60);
 /// Entries and commands in one atomic write of the ledger.
 pub const APPLY_ENTRIES_MAX: usize = 64;
 pub const APPLY_COMMANDS_MAX: usize = 4_000;
-/// Commands that wait to be proposed, over all callers, when a confirmation of money comes (`consensus::admission`): a few seconds
-/// of full load. A command is less than 300 bytes, so this bounds the memory too.
+/// Commands that wait to be proposed, in all lines, when a confirmation of money comes (`consensus::admission`): a few seconds of full
+/// load. A command is less than 300 bytes, so this bounds the memory too; the call that comes may be a full batch beyond it.
 pub const QUEUE_COMMANDS_MAX: usize = 50_000;
 /// The same, when a command on an existing order comes: half of the room is for money alone.
 pub const QUEUE_STAMPING_COMMANDS_MAX: usize = 25_000;
@@ -269,7 +291,7 @@ pub const QUEUE_NEW_ORDER_COMMANDS_MAX: usize = 12_000;
 pub const QUEUE_BATCH_COMMANDS_MAX: usize = 10_000;
 /// A node that has heard no leader for so many of the longest waits of an election is cut off: an ordinary election takes two.
 pub const CUT_OFF_AFTER_ELECTIONS: u32 = 4;
-/// Batches that a node which does not lead has sent to the leader and that are not answered.
+/// Batches of one class that a node which does not lead has sent to the leader and that are not answered.
 pub const FORWARDS_IN_FLIGHT_MAX: usize = 4;
 /// How long such a batch waits for its answer: one that does not come is asked for again. A leader that cannot be reached, but
 /// is heard, would hold all of them until their callers' deadlines.

@@ -8,6 +8,7 @@ use openraft::AsyncRuntime;
 use openraft::type_config::TypeConfigExt;
 
 use super::agreed_time::AgreedTime;
+use super::calls::Sender;
 use super::proposer::Proposer;
 use super::target::Target;
 use super::types::TypeConfig;
@@ -27,7 +28,7 @@ pub(super) async fn run<RT: AsyncRuntime, S: LedgerStore, T: Target<RT>>(
         while proposer.leads() && is_due(&ledger, time.now()).await {
             let command = Command::ExpireOrders { limit: limits::EXPIRE_ORDERS_MAX };
             // As if from a peer: another leader does this by itself.
-            match proposer.submit(vec![command], limits::EXPIRY_PROPOSE_WITHIN, true).await {
+            match proposer.submit(vec![command], limits::EXPIRY_PROPOSE_WITHIN, Sender::Peer).await {
                 // As many as were asked for: there may be more.
                 Ok(submitted) if expired(&submitted.replies) == limits::EXPIRE_ORDERS_MAX => {}
                 Ok(_) => break,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::admission::Shed;
+use super::admission::ByClass;
 pub use crate::counters::{Counter, Gauge, Histogram, Latencies};
 use crate::domain::{Outcome, PaymentOutcome, Reply};
 
@@ -14,8 +14,10 @@ pub struct Metrics {
     pub submits_retry: Counter,
     pub submits_overloaded: Counter,
     pub submits_unknown: Counter,
-    /// Those of them that found too much waiting when they came.
-    pub shed: Shed,
+    /// Those of them that found too much waiting when they came, here or at the leader.
+    pub shed: ByClass,
+    /// Those that were let in, and not proposed before their deadline.
+    pub not_in_time: ByClass,
     /// Commands that came back with replies.
     pub commands_answered: Counter,
     /// Commands of this node's own callers that were answered with what the same command did before, by what it did.

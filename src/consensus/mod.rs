@@ -15,7 +15,9 @@ mod cut_off;
 mod disk_watch;
 mod expiry;
 mod first_failure;
+mod flights;
 mod leadership;
+mod lines;
 mod log_store;
 pub mod members;
 mod membership;
@@ -32,6 +34,10 @@ mod planted_refunds;
 mod planted_replies;
 mod proposer;
 #[cfg(test)]
+mod proposer_bench;
+#[cfg(test)]
+mod proposer_order_tests;
+#[cfg(test)]
 mod proposer_tests;
 mod raft_target;
 mod reads;
@@ -42,6 +48,7 @@ mod types;
 mod wire;
 
 pub use api::*;
+pub use lines::StreamOrder;
 pub use members::{MemberChange, MemberError, MemberPlan, Quorum};
 pub use metrics::Metrics;
 pub use node::{Node, StatusChanges};

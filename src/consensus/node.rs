@@ -9,12 +9,15 @@ use openraft::metrics::RaftMetrics;
 use openraft::type_config::TypeConfigExt;
 use openraft::type_config::alias::WatchReceiverOf;
 use openraft::{AsyncRuntime, Config, Instant as _, Raft};
+use tokio::sync::Semaphore;
 
 use super::agreed_time::AgreedTime;
 use super::api::{Clock, Consistency, NodeSettings, Read, ReadError, RetryReason, StartError, SubmitError, Submitted};
+use super::calls::Sender;
 use super::config::raft_config;
 use super::cut_off::CutOff;
 use super::leadership::LeaderHeard;
+use super::lines::StreamOrder;
 use super::log_store::RaftLog;
 use super::metrics::Metrics;
 use super::network::{Links, NetworkFactory};
@@ -152,8 +155,9 @@ where
             #[cfg(feature = "planted-bugs")]
             blocks: super::planted_blocks::Blocks::default(),
         };
-        let proposer = Proposer::start(target, metrics.clone(), settings.entries_in_flight_max);
-        let reads = Reads::new(raft.clone(), links.clone(), metrics.clone(), applied_end);
+        let room_for_reads = Arc::new(Semaphore::new(limits::READS_WAITING_MAX));
+        let proposer = Proposer::start(target, metrics.clone(), room_for_reads.clone(), settings.entries_in_flight_max);
+        let reads = Reads::new(raft.clone(), links.clone(), metrics.clone(), applied_end, room_for_reads);
         let stopped = Arc::new(AtomicBool::new(false));
         drop(TypeConfig::<RT>::spawn(expiry::run(ledger.clone(), proposer.clone(), time.clone(), stopped.clone())));
         drop(TypeConfig::<RT>::spawn(save_committed::<RT, L>(log.clone(), stopped.clone())));
@@ -189,6 +193,29 @@ where
     /// # Errors
     /// See [`SubmitError`]: its variants say whether it can have happened.
     pub async fn submit(&self, commands: Vec<Command>, within: Duration) -> Result<Submitted, SubmitError> {
+        self.submit_from(Sender::Caller, commands, within).await
+    }
+
+    /// The same, of a batch that came on a stream: those of one stream that are let in take effect in the order in which this is
+    /// first polled. One that is not done does not keep back those behind it.
+    ///
+    /// # Errors
+    /// See [`SubmitError`].
+    pub async fn submit_on(
+        &self,
+        stream: &StreamOrder,
+        commands: Vec<Command>,
+        within: Duration,
+    ) -> Result<Submitted, SubmitError> {
+        self.submit_from(Sender::Stream(stream), commands, within).await
+    }
+
+    async fn submit_from(
+        &self,
+        sender: Sender<'_>,
+        commands: Vec<Command>,
+        within: Duration,
+    ) -> Result<Submitted, SubmitError> {
         if self.inner.cut_off.is_so() {
             self.inner.metrics.submits_retry.add(1);
             return Err(SubmitError::Retry { leader: None, reason: RetryReason::NoLeader });
@@ -196,7 +223,7 @@ where
         let called_at = TypeConfig::<RT>::now();
         #[cfg(feature = "planted-bugs")]
         let refunds = planted::is(4).then(|| planted_refunds::due_here(&self.inner.ledger.view(), &commands));
-        let submitted = self.inner.proposer.submit(commands, within, false).await?;
+        let submitted = self.inner.proposer.submit(commands, within, sender).await?;
         #[cfg(feature = "planted-bugs")]
         let submitted = planted_refunds::told_in(submitted, refunds.unwrap_or_default());
         self.inner.metrics.answered(&submitted.replies, called_at.elapsed());

@@ -11,6 +11,7 @@ use openraft::raft::StreamAppendError;
 use openraft::type_config::TypeConfigExt;
 
 use super::api::{PeerError, RetryReason, SubmitError};
+use super::calls::Sender;
 use super::codec::{self, WireError};
 use super::node::Node;
 use super::peer_link::{PeerLink, Peers};
@@ -19,9 +20,9 @@ use super::types::{Snapshot, TypeConfig};
 use super::wire;
 use crate::limits;
 use crate::proto::raft::{
-    AppendRequest, AppendResponse, NotLeader, Overloaded, ProposeRequest, ProposeResponse, Proposed, ReadIndexRequest,
-    ReadIndexResponse, SnapshotResponse, TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
-    propose_response, read_index_response,
+    AppendRequest, AppendResponse, NotInTime, NotLeader, Overloaded, ProposeRequest, ProposeResponse, Proposed,
+    ReadIndexRequest, ReadIndexResponse, SnapshotResponse, TransferLeaderRequest, TransferLeaderResponse, VoteRequest,
+    VoteResponse, propose_response, read_index_response,
 };
 use crate::storage::codec::reply_to_proto;
 use crate::storage::{LedgerMeta, LedgerStore, LogStore, Vote};
@@ -127,14 +128,15 @@ where
         }
         let not_leader =
             |leader: Option<u64>| propose_response::Result::NotLeader(NotLeader { leader_id: leader.unwrap_or(0) });
-        let result = match self.inner.proposer.submit(commands, within, true).await {
+        let result = match self.inner.proposer.submit(commands, within, Sender::Peer).await {
             Ok(submitted) => propose_response::Result::Proposed(Proposed {
                 term: submitted.term,
                 replies: submitted.replies.iter().map(reply_to_proto).collect(),
             }),
-            Err(SubmitError::Retry { reason: RetryReason::Overloaded | RetryReason::NotInTime, .. }) => {
+            Err(SubmitError::Retry { reason: RetryReason::Overloaded, .. }) => {
                 propose_response::Result::Overloaded(Overloaded {})
             }
+            Err(SubmitError::Retry { reason: RetryReason::NotInTime, .. }) => propose_response::Result::NotInTime(NotInTime {}),
             Err(SubmitError::Retry { leader, .. }) => not_leader(leader),
             Err(SubmitError::Unknown { reason, .. }) => return Err(PeerError::Unknown(reason.to_string())),
             Err(SubmitError::Stopped(reason)) => return Err(PeerError::Unknown(reason)),

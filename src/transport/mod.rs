@@ -11,6 +11,7 @@
 //! Not here: TLS and roles (they come with the transport security), the HTTP port of metrics and probes (`operations`).
 
 pub mod admin;
+mod bodies;
 pub mod calls;
 pub mod deadline;
 #[cfg(feature = "drill-controls")]
@@ -22,6 +23,7 @@ mod exports;
 mod gate;
 pub mod gateways;
 mod history;
+mod incoming;
 pub mod issuance;
 pub mod ledger_node;
 pub mod lists;

@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::limits;
 
@@ -29,6 +29,7 @@ pub enum NotRun {
 #[derive(Clone)]
 pub struct ReadThreads {
     jobs: SyncSender<Job>,
+    room: Arc<Semaphore>,
 }
 
 impl ReadThreads {
@@ -41,7 +42,13 @@ impl ReadThreads {
             let waiting = waiting.clone();
             std::thread::Builder::new().name(format!("ledger-read-{number}")).spawn(move || work(&waiting))?;
         }
-        Ok(Self { jobs })
+        Ok(Self { jobs, room: Arc::new(Semaphore::new(limits::READS_WAITING_MAX)) })
+    }
+
+    /// The next read is turned away.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.room.available_permits() == 0
     }
 
     /// Runs `read` on one of the threads. Whoever stops waiting does not stop it.
@@ -49,9 +56,13 @@ impl ReadThreads {
     /// # Errors
     /// See [`NotRun`].
     pub async fn run<T: Send + 'static>(&self, read: impl FnOnce() -> T + Send + 'static) -> Result<T, NotRun> {
+        let place = self.room.clone().try_acquire_owned().map_err(|_| NotRun::Overloaded)?;
         let (done, answer) = oneshot::channel();
-        // A caller that hung up does not need the answer.
-        let job: Job = Box::new(move || drop(done.send(read())));
+        let job: Job = Box::new(move || {
+            drop(place);
+            // A caller that hung up does not need the answer.
+            drop(done.send(read()));
+        });
         self.jobs.try_send(job).map_err(|_| NotRun::Overloaded)?;
         answer.await.map_err(|_| NotRun::Panicked)
     }

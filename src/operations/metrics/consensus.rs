@@ -128,6 +128,11 @@ pub(super) fn encode_work(page: &mut Page<'_>, metrics: &Metrics) -> fmt::Result
         "Calls that were turned away early because too much waited for their class",
         Class::ALL.map(|class| ([("class", class.name())], metrics.shed.of(class).get())),
     )?;
+    page.counters(
+        "stampede_admission_not_in_time",
+        "Calls that were let in and not proposed before their deadline",
+        Class::ALL.map(|class| ([("class", class.name())], metrics.not_in_time.of(class).get())),
+    )?;
     page.gauges(
         "stampede_admission_queue_commands_max",
         "Waiting commands, of all classes, up to which a class is let in",

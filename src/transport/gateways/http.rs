@@ -30,13 +30,14 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
+use super::places::Place;
 use super::{ForeignOrders, Notice, NoticeMetrics, Outcome, Rejected, Secrets, Source, connections, midtrans, xendit};
 use crate::domain::{self, Command, PaymentOutcome, Reply};
 use crate::limits;
@@ -67,24 +68,33 @@ pub async fn serve_webhooks<N: LedgerNode>(
         .route("/v1/webhooks/midtrans", post(midtrans_notice::<N>))
         .route("/v1/webhooks/xendit", post(xendit_notice::<N>))
         .with_state(Arc::new(Port { edge, secrets, foreign, metrics }));
-    connections::serve(listener, router, connections::BOUNDS, &counted.turned_away, stop).await;
+    connections::serve(listener, router, connections::BOUNDS, &counted, stop).await;
 }
 
-async fn midtrans_notice<N: LedgerNode>(State(port): State<Arc<Port<N>>>, body: Body) -> Response {
+async fn midtrans_notice<N: LedgerNode>(
+    State(port): State<Arc<Port<N>>>,
+    Extension(place): Extension<Place>,
+    body: Body,
+) -> Response {
     if port.secrets.midtrans.is_empty() {
         return not_configured("gateways.midtrans_keys_file");
     }
     let read = |body: &Bytes| midtrans::read(body, &port.secrets.midtrans, &port.foreign);
-    port.answer(Source::Midtrans, body, read).await
+    port.answer(Source::Midtrans, &place, body, read).await
 }
 
-async fn xendit_notice<N: LedgerNode>(State(port): State<Arc<Port<N>>>, headers: HeaderMap, body: Body) -> Response {
+async fn xendit_notice<N: LedgerNode>(
+    State(port): State<Arc<Port<N>>>,
+    Extension(place): Extension<Place>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
     if port.secrets.xendit.is_empty() {
         return not_configured("gateways.xendit_tokens_file");
     }
     let token = headers.get(xendit::TOKEN_HEADER).map(HeaderValue::as_bytes);
     let read = |body: &Bytes| xendit::read(token, body, &port.secrets.xendit, &port.foreign);
-    port.answer(Source::Xendit, body, read).await
+    port.answer(Source::Xendit, &place, body, read).await
 }
 
 fn not_configured(key: &str) -> Response {
@@ -126,10 +136,19 @@ impl Answer {
 }
 
 impl<N: LedgerNode> Port<N> {
-    async fn answer(&self, source: Source, body: Body, read: impl Fn(&Bytes) -> Result<Notice, Rejected>) -> Response {
+    async fn answer(
+        &self,
+        source: Source,
+        place: &Place,
+        body: Body,
+        read: impl Fn(&Bytes) -> Result<Notice, Rejected>,
+    ) -> Response {
         let deadline = Instant::now() + limits::WEBHOOK_ANSWER_WITHIN;
         let answer = match self.take_in(body, deadline, read).await {
-            Ok(command) => self.record(command, deadline).await,
+            Ok(command) => {
+                let _answering = place.answering();
+                self.record(command, deadline).await
+            }
             Err((outcome, message)) => Answer::new(outcome, message),
         };
         self.metrics.of(source, answer.outcome).add(1);

@@ -11,6 +11,7 @@
 mod connections;
 pub mod http;
 pub mod midtrans;
+mod places;
 pub mod xendit;
 
 use std::fmt;
@@ -182,6 +183,8 @@ pub struct NoticeMetrics {
     notices: [[Counter; Outcome::ALL.len()]; Source::ALL.len()],
     /// Connections for which there was no place: what they would have told, nobody read.
     pub turned_away: Counter,
+    /// Connections that were closed for another one, because they had waited longest for their other end.
+    pub made_room: Counter,
 }
 
 impl NoticeMetrics {
