@@ -109,6 +109,13 @@ pub const SCAN_DEADLINE: Duration = Duration::from_secs(120);
 /// A tool that sends later than this after the intended time cannot say that the system was late: a hundred ticks of its schedule,
 /// and a tenth of the scenarios' bounds on the first success.
 pub const SEND_LAG_MAX: Duration = Duration::from_millis(200);
+/// How often the machine's own disk is tried.
+pub const MACHINE_SYNC_INTERVAL: Duration = Duration::from_millis(200);
+/// What is written and synced each time, bytes: as little as a node's log syncs for one order.
+pub const MACHINE_SYNC_BYTES: usize = 4096;
+/// A machine whose own disk takes longer than this for it cannot say that the system was late: as much as the tool itself may be
+/// late. A write of the system waits for two such syncs, its leader's and a follower's, and scenarios ask for 500 ms.
+pub const MACHINE_SYNC_MAX: Duration = Duration::from_millis(200);
 /// What a link may be slowed by: beyond the longest time-out of an election nothing is left of a cluster.
 pub const LINK_DELAY_MAX: Duration = Duration::from_secs(1);
 /// By how much a clock may be wrong.

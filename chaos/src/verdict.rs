@@ -12,7 +12,7 @@ use crate::checks::fault_times::{FaultTimes, fault_times};
 use crate::checks::timeline::{self, Acknowledged, MS};
 use crate::checks::{Evidence, Finding, OfLots, Replay, coverage};
 use crate::evidence::{Ended, Moment};
-use crate::figures::{float, ms, percent, percentile, tenths};
+use crate::figures::{Spread, float, ms, percent, percentile, tenths};
 use crate::history::{Phase, Purpose};
 
 /// Of `verdict.json`. Fields are only ever added.
@@ -126,6 +126,9 @@ pub struct Verdict {
     pub calls: Calls,
     /// Of acknowledged writes, from the time at which they were to be sent.
     pub latency_ms: Option<Latency>,
+    /// How long the machine's own disk took to sync a little, beside the nodes: what no system is quicker than.
+    #[serde(default)]
+    pub machine_sync_ms: Option<Spread>,
     /// Of the plan, each with its moments.
     #[serde(default)]
     pub fault_times: Vec<FaultTimes>,
@@ -229,6 +232,7 @@ impl Verdict {
             invariants,
             calls: calls(evidence),
             latency_ms: latency(writes),
+            machine_sync_ms: Spread::of(evidence.machine_syncs.iter().map(|sync| ms(sync.took_ns))),
             fault_times: fault_times(evidence, writes),
             availability: traffic.and_then(|traffic| availability(evidence, writes, &traffic)),
             traffic_s: tenths(traffic_s),

@@ -82,7 +82,7 @@ fn late(evidence: &Evidence, window: &Window, healthy_ns: u64, bound_ms: u64, wh
     }
 }
 
-/// Why what was seen in `window` may be the tool's doing. Of calls that go out one by one the first send waits for nothing but the
+/// Why what was seen in `window` may be the tool's doing, or the machine's. Of calls that go out one by one the first send waits for nothing but the
 /// tool; what goes through a stream waits for that, and a repetition for what was before it.
 pub(super) fn tool_was_late(evidence: &Evidence, window: Range<u64>) -> Option<String> {
     let calls = || evidence.moments.iter();
@@ -92,7 +92,13 @@ pub(super) fn tool_was_late(evidence: &Evidence, window: Range<u64>) -> Option<S
     let firsts = calls().filter(|call| call.purpose == Purpose::Traffic && !call.in_batch);
     let in_window = firsts.filter(|call| call.invoked_ns >= window.start && call.intended_ns < window.end);
     let lag_ms = in_window.map(|call| call.invoked_ns.saturating_sub(call.intended_ns)).max().unwrap_or(0) / MS;
-    (u128::from(lag_ms) > limits::SEND_LAG_MAX.as_millis()).then(|| format!("the tool itself sent up to {lag_ms} ms too late"))
+    if u128::from(lag_ms) > limits::SEND_LAG_MAX.as_millis() {
+        return Some(format!("the tool itself sent up to {lag_ms} ms too late"));
+    }
+    let in_window = evidence.machine_syncs.iter().filter(|sync| sync.at_ns < window.end && sync.end_ns() > window.start);
+    let sync_ms = in_window.map(|sync| sync.took_ns).max().unwrap_or(0) / MS;
+    (u128::from(sync_ms) > limits::MACHINE_SYNC_MAX.as_millis())
+        .then(|| format!("the machine's own disk took {sync_ms} ms to sync {} bytes", limits::MACHINE_SYNC_BYTES))
 }
 
 /// What counts as back at the baseline. `None`: there were no faults, or too few writes before them.

@@ -88,6 +88,7 @@ impl<'a> Calls<'a> {
             Record::Status(sample) => self.evidence.statuses.push(*sample),
             Record::Digest { node, log_index, digest, .. } => self.evidence.digests.push((node, log_index, digest)),
             Record::Phase { at_ns, phase } => self.evidence.phases.push((at_ns, phase)),
+            Record::MachineSync(sync) => self.evidence.machine_syncs.push(sync),
         }
         Ok(())
     }
@@ -274,5 +275,6 @@ fn at_ns(record: &Record) -> u64 {
         Record::Provider(event) => event.at_ns,
         Record::Status(sample) => sample.at_ns,
         Record::Digest { at_ns, .. } | Record::Phase { at_ns, .. } => *at_ns,
+        Record::MachineSync(sync) => sync.at_ns,
     }
 }

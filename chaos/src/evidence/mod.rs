@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use crate::hash::{Map, Set};
-use crate::history::{FaultEvent, Phase, ProcessEvent, RunFacts, RunFolder, SeriesCode, StatusSample, Text};
+use crate::history::{FaultEvent, MachineSync, Phase, ProcessEvent, RunFacts, RunFolder, SeriesCode, StatusSample, Text};
 use crate::model::Log;
 
 pub use ahead::ahead;
@@ -52,6 +52,8 @@ pub struct Evidence {
     /// (node, log index, digest)
     pub digests: Vec<(u16, u64, Text)>,
     pub phases: Vec<(u64, Phase)>,
+    /// None in runs of older tools.
+    pub machine_syncs: Vec<MachineSync>,
     /// First number and capacity of each series that a call opened.
     pub series: Map<SeriesCode, (u64, u64)>,
     /// By log index that some answer showed to be committed, the time of the first that did.

@@ -4,8 +4,8 @@ use super::cluster::{FaultEvent, FaultStage, NodeRole, Phase, ProcessEvent, Proc
 use super::coded::{Coded, Decoded, Malformed, coded_enum, coded_struct};
 use super::lists::{OrderList, PaymentList, PaymentState, Period};
 use super::record::{
-    Consistency, Invoke, OpId, OrderId, Outcome, PaymentName, Place, ProviderEvent, ProviderStep, Purpose, Read, ReadAnswer,
-    Receipt, Record, Request, Return, WriteAnswer, Written,
+    Consistency, Invoke, MachineSync, OpId, OrderId, Outcome, PaymentName, Place, ProviderEvent, ProviderStep, Purpose, Read,
+    ReadAnswer, Receipt, Record, Request, Return, WriteAnswer, Written,
 };
 use super::seen::{
     CodesSeen, LedgerTotals, OrderSeen, OrderState, PaymentOutcome, PaymentSeen, PolicySeen, RefundReason, RefundSeen,
@@ -83,6 +83,7 @@ coded_struct! {
     OrderList { states, account, placed, page_size, page_token, after, as_of }
     PaymentList { states, gateway, recorded, page_size, page_token, after, as_of }
     Period { from_ms, until_ms }
+    MachineSync { at_ns, took_ns }
     FaultEvent { at_ns, fault, stage, kind, node, role, term }
     ProcessEvent { at_ns, node, step }
     ProviderEvent { at_ns, payment, order, amount_idr, step }
@@ -100,7 +101,7 @@ coded_struct! {
 coded_enum! {
     Record {
         1 Invoke(invoke), 2 Return(answer), 3 LateReturn(answer), 4 Fault(event), 5 Process(event), 6 Provider(event), 7 Status(sample),
-        8 Digest { at_ns, node, log_index, digest }, 9 Phase { at_ns, phase },
+        8 Digest { at_ns, node, log_index, digest }, 9 Phase { at_ns, phase }, 10 MachineSync(sync),
     }
     Purpose { 1 Traffic, 2 Retry, 3 Duplicate, 4 Conflict, 5 Ask, 6 FreshWrite, 7 Forged }
     Consistency { 1 Linearizable, 2 Stale }
@@ -202,6 +203,7 @@ mod tests {
         let mut records = a_paid_order().to_vec();
         records.push(Record::Status(Box::new(status)));
         records.push(Record::Process(ProcessEvent { at_ns: u64::MAX, node: 3, step: exited }));
+        records.push(Record::MachineSync(MachineSync { at_ns: 7, took_ns: 250_000 }));
         records.push(Record::Return(Return { op: OpId(9), at_ns: 5, outcome: a_page_of_refunds() }));
         for record in records {
             assert_eq!(decode(&encoded(&record)), Ok(record));

@@ -24,8 +24,8 @@ pub use folder::{Bounds, RequiredFault, RunFacts, RunFolder};
 pub use lists::{OrderList, PaymentList, PaymentState, Period};
 pub use reader::{HistoryError, HistoryReader};
 pub use record::{
-    Consistency, Digest, Invoke, OpId, OrderId, Outcome, PaymentName, Place, ProviderEvent, ProviderStep, Purpose, Read,
-    ReadAnswer, Receipt, Record, Request, Return, SeriesCode, Text, WriteAnswer, Written,
+    Consistency, Digest, Invoke, MachineSync, OpId, OrderId, Outcome, PaymentName, Place, ProviderEvent, ProviderStep, Purpose,
+    Read, ReadAnswer, Receipt, Record, Request, Return, SeriesCode, Text, WriteAnswer, Written,
 };
 pub use seen::{
     CodesSeen, LedgerTotals, OrderSeen, OrderState, PaymentOutcome, PaymentSeen, PolicySeen, RefundReason, RefundSeen,

@@ -64,6 +64,22 @@ pub enum Record {
         at_ns: u64,
         phase: Phase,
     },
+    MachineSync(MachineSync),
+}
+
+/// How long the machine itself took to write and sync a little to the disk under the run's folder, which no fault touches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MachineSync {
+    /// When it began.
+    pub at_ns: u64,
+    pub took_ns: u64,
+}
+
+impl MachineSync {
+    #[must_use]
+    pub const fn end_ns(self) -> u64 {
+        self.at_ns.saturating_add(self.took_ns)
+    }
 }
 
 /// Why a call was made.

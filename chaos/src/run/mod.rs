@@ -7,6 +7,7 @@
 
 mod conduct;
 mod guard;
+mod machine;
 mod settle;
 
 pub(crate) use guard::at_risk_idr;
@@ -135,6 +136,10 @@ pub fn run(options: &Options, interrupt: &Interrupt) -> anyhow::Result<(RunFolde
             reason = guard::trip(&scenario.guards, folder.root(), &cluster) => Ok(Ended::Guard(reason)),
             ended = conducted => ended,
             never = view::show(&watched) => match never {},
+            // Nodes that run already have disks elsewhere.
+            error = machine::watch(folder.root(), &watched.recorder), if matches!(options.nodes, Nodes::Started(_)) => {
+                Err(error).context("trying the machine's own disk")
+            }
             never = metrics::serve(listener, told) => match never {},
         };
         cluster.kill(limits::KILL_DEADLINE).await;

@@ -105,6 +105,7 @@ fn figures(verdict: &Verdict) -> Vec<Fact> {
         Fact::figure("latency p50, ms", latency.map(|latency| latency.p50)),
         Fact::figure("latency p99, ms", latency.map(|latency| latency.p99)),
         Fact::figure("latency max, ms", latency.map(|latency| latency.max)),
+        Fact::figure("machine's own sync max, ms", verdict.machine_sync_ms.map(|sync| sync.max)),
         Fact::figure("answered at once, %", verdict.availability.map(|availability| availability.answered_percent)),
         Fact::figure("calls unknown", verdict.calls.unknown),
         Fact::figure("longest pause of writes, ms", verdict.write_pause_ms.max),

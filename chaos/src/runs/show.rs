@@ -9,6 +9,7 @@ use super::{Format, PastRun};
 use crate::checks::Finding;
 use crate::checks::fault_times::{FaultTimes, by_kind};
 use crate::figures::{Spread, duration, moment, wall_time};
+use crate::limits;
 use crate::verdict::{Pause, Verdict};
 
 /// Violations of one invariant that are printed; `report.html` has more.
@@ -69,6 +70,14 @@ fn write_figures(text: &mut String, verdict: &Verdict) -> fmt::Result {
     if let Some(latency) = verdict.latency_ms {
         let [p50, p99, max] = [latency.p50, latency.p99, latency.max].map(duration);
         writeln!(text, "latency   p50 {p50}, p99 {p99}, max {max} (of writes)")?;
+    }
+    if let Some(sync) = verdict.machine_sync_ms {
+        let [p50, p95, max] = [sync.p50, sync.p95, sync.max].map(duration);
+        writeln!(
+            text,
+            "machine   p50 {p50}, p95 {p95}, max {max} (to sync {} bytes beside the nodes)",
+            limits::MACHINE_SYNC_BYTES
+        )?;
     }
     let calls = verdict.calls;
     write!(

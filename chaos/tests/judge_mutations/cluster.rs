@@ -77,14 +77,48 @@ fn v20_a_run_that_killed_too_few_leaders() {
 #[test]
 fn v14_latency_that_stays_high_after_a_fault() {
     flags(&["V14"], |run| {
-        let killed_ns = last_kill_ns(run);
-        for record in &mut run.records {
-            if let Record::Return(answer) = record
-                && answer.at_ns > killed_ns
-            {
-                answer.at_ns += 400_000_000;
-            }
+        answer_late_after_the_last_kill(run);
+        None
+    });
+}
+
+fn answer_late_after_the_last_kill(run: &mut Run) {
+    let killed_ns = last_kill_ns(run);
+    for record in &mut run.records {
+        if let Record::Return(answer) = record
+            && answer.at_ns > killed_ns
+        {
+            answer.at_ns += 400_000_000;
         }
+    }
+}
+
+/// `offset_ms` from the last kill on.
+fn sync_of_the_machine(run: &mut Run, offset_ms: i64, took_ms: u64) {
+    let at_ns = last_kill_ns(run).saturating_add_signed(offset_ms * 1_000_000);
+    run.records.push(Record::MachineSync(MachineSync { at_ns, took_ns: took_ms * 1_000_000 }));
+}
+
+#[test]
+fn v14_a_machine_whose_own_disk_stands_still_does_not_show_that_the_system_was_late() {
+    doubts("V14", |run| {
+        answer_late_after_the_last_kill(run);
+        sync_of_the_machine(run, 1_000, 400);
+    });
+    // It began before the kill and went on behind it.
+    doubts("V14", |run| {
+        answer_late_after_the_last_kill(run);
+        sync_of_the_machine(run, -500, 900);
+    });
+}
+
+#[test]
+fn v14_a_machine_whose_disk_is_quick_where_the_system_is_late_excuses_nothing() {
+    flags(&["V14"], |run| {
+        answer_late_after_the_last_kill(run);
+        sync_of_the_machine(run, 1_000, 150);
+        // Slow, and over before the kill.
+        sync_of_the_machine(run, -1_000, 900);
         None
     });
 }
