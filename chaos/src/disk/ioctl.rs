@@ -15,8 +15,14 @@ mod call {
     nix::ioctl_read!(shut_down, b'X', 125, u32);
 }
 
-/// Of a shutdown: nothing more is written, not even the file system's own journal.
-const WITHOUT_FLUSH: u32 = 2;
+/// What is kept of what was written before a shutdown (`EXT4_GOING_FLAGS_*`).
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Kept {
+    /// Everything: the file system is frozen for a moment, so that whatever is under way has ended.
+    All = 0,
+    /// What was synced: nothing more is written, not even the file system's own journal.
+    Synced = 2,
+}
 
 /// # Errors
 /// It is no mount point, or the system refuses.
@@ -44,9 +50,9 @@ pub fn thaw(at: &Path) -> io::Result<()> {
 
 /// # Errors
 /// It is no ext4 file system, or the system refuses.
-pub(super) fn shut_down(at: &Path) -> io::Result<()> {
+pub(super) fn shut_down(at: &Path, kept: Kept) -> io::Result<()> {
     let mount = File::open(at)?;
-    let mut flags = WITHOUT_FLUSH;
+    let mut flags = kept as u32;
     // SAFETY: the descriptor is open, and the kernel takes a pointer to an integer.
     unsafe { call::shut_down(mount.as_raw_fd(), &raw mut flags) }?;
     Ok(())

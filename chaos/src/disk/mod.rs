@@ -22,6 +22,7 @@ use crate::cluster::watchdog::Watchdog;
 use crate::limits;
 use crate::probe;
 use crate::undo::{self, Journal, Undo};
+use ioctl::Kept;
 
 pub use ioctl::thaw;
 
@@ -120,11 +121,26 @@ impl Disk {
 
     /// From now until it is mounted again every access fails, and what was not synced is gone.
     ///
+    /// Who writes to it must be gone: a power cut leaves nobody to be told anything, and Linux tells an `fdatasync` that is under way
+    /// meanwhile that it succeeded, and loses what it was for (ext4 of Linux 6.18: 20 times in 150 tries).
+    ///
     /// # Errors
     /// The system refuses.
     pub fn cut_power(&self) -> anyhow::Result<()> {
+        self.shut_down(Kept::Synced)
+    }
+
+    /// From now until it is mounted again every access fails; what was said to be synced is kept, also if it was under way.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn fail(&self) -> anyhow::Result<()> {
+        self.shut_down(Kept::All)
+    }
+
+    fn shut_down(&self, kept: Kept) -> anyhow::Result<()> {
         self.is_dead.store(true, Ordering::SeqCst);
-        ioctl::shut_down(&self.at).with_context(|| format!("shutting {} down", self.at.display()))
+        ioctl::shut_down(&self.at, kept).with_context(|| format!("shutting {} down", self.at.display()))
     }
 
     /// Takes what is free of it: who writes is told that there is no room.

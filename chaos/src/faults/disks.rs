@@ -20,19 +20,18 @@ impl Strike<'_> {
         Ok((node, node.disk().context("the scenario's faults need disks of the tool's own")?))
     }
 
-    /// All of them at one moment, as in one rack.
+    /// All of them at one moment, as in one rack. A disk goes when nobody is left to be told what it did not keep ([`Disk::cut_power`]).
     pub(super) async fn cut_power(&self, targets: &[Target]) -> anyhow::Result<bool> {
         for target in targets {
-            let (node, disk) = self.disk_of(*target)?;
+            let (node, _) = self.disk_of(*target)?;
             node.will_end();
-            disk.cut_power()?;
             self.note(FaultStage::Injected, *target)?;
-            // It may have met its dead disk already, and ended by that.
             let _ended = node.kill().await?;
         }
         for target in targets {
-            let gone = self.cluster.node(target.node).wait_down(limits::KILL_DEADLINE).await;
-            gone.with_context(|| format!("node {} outlived SIGKILL", target.node))?;
+            let (node, disk) = self.disk_of(*target)?;
+            node.wait_down(limits::KILL_DEADLINE).await.with_context(|| format!("node {} outlived SIGKILL", target.node))?;
+            disk.cut_power()?;
             self.note(FaultStage::Effective, *target)?;
         }
         self.start_on_what_is_kept(targets).await?;
@@ -61,7 +60,7 @@ impl Strike<'_> {
         for target in targets {
             let (node, disk) = self.disk_of(*target)?;
             node.will_end();
-            disk.cut_power()?;
+            disk.fail()?;
             self.note(FaultStage::Injected, *target)?;
         }
         let mut has_landed = false;
