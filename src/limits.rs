@@ -139,6 +139,8 @@ pub const CALL_DEADLINE_RESERVE: Duration = Duration::from_millis(10);
 pub const RETRY_DELAY: Duration = Duration::from_millis(50);
 /// The same, of a call that was turned away because too much is waiting.
 pub const RETRY_DELAY_OVERLOADED: Duration = Duration::from_millis(250);
+/// The same, of a new order that is turned away because the disks are low: room does not come sooner.
+pub const RETRY_DELAY_DISK_LOW: Duration = Duration::from_secs(1);
 /// The same, of a new order that is turned away unread, each in turn: from a fraction of the time in which those under way are served
 /// to twice that time. With one delay for all, portals that heed it left the node idle for a fifth of the time (`make bench`, part
 /// `overload`).
@@ -290,8 +292,20 @@ pub const TRANSFER_LAG_ENTRIES_MAX: u64 = 100;
 /// nothing is applied. Network disks pause for
 /// hundreds of milliseconds on good days; three seconds after the last sync the next leader must serve.
 pub const DISK_STALL_MAX: Duration = Duration::from_secs(1);
-/// Pause between two looks at how far the log is synced.
+/// Pause between two looks at how far the log is synced, and at whose disk is low.
 pub const DISK_LOOK_INTERVAL: Duration = Duration::from_millis(100);
+/// Bytes that a disk must have free for new orders, unless `node.disk_floor` says otherwise: a snapshot that is being switched and
+/// minutes of payments for what is ordered, at full load.
+pub const DISK_FLOOR_BYTES_DEFAULT: u64 = 1 << 30;
+/// The most that it may say, bytes: more is a slip of the pen.
+pub const DISK_FLOOR_BYTES_MAX: u64 = 1 << 40;
+/// A disk that was low has room again with this part of its floor above the floor, so that a table file that comes and goes does not
+/// turn orders away and let them in by turns.
+pub const DISK_FLOOR_MARGIN_PARTS: u64 = 4;
+/// Between two looks at the room on the disk: a fast disk takes a quarter of the default floor in no less.
+pub const DISK_ROOM_INTERVAL: Duration = Duration::from_millis(250);
+/// A leader whose disk is low tries to hand over no more often than this: each try is a pause, and leadership must not go round.
+pub const DISK_LOW_HAND_OVER_PAUSE: Duration = Duration::from_secs(5);
 /// Pause between two looks at a change that openraft reports nowhere.
 pub const WATCH_INTERVAL: Duration = Duration::from_millis(10);
 /// Entries in one append to the log.

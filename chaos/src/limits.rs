@@ -146,6 +146,13 @@ pub const PROBE_DEADLINE: Duration = Duration::from_secs(5);
 pub const FLAP_INTERVAL: Duration = Duration::from_millis(250);
 /// A node's own disk, where it has one: a file with holes. The longest drill writes some hundred megabytes.
 pub const DISK_BYTES: u64 = 2 << 30;
+/// What its node wants to have free there before it takes new orders, as its configuration says it: far above what a drill writes
+/// while the room that is left is below it.
+pub const DISK_FLOOR: &str = "256MiB";
+/// What a fault that lowers disks leaves free.
+pub const LOW_DISK_BYTES: u64 = 128 << 20;
+/// A node whose disk is low has handed over by then, or refuses new orders.
+pub const DISK_LOW_NOTICED: Duration = Duration::from_secs(5);
 /// Of the disk that is made to see whether disks can be made; less than ext4 takes for a journal.
 pub const PROBE_DISK_BYTES: u64 = 16 << 20;
 /// A disk that stands still is thawed by the watchdog so long after the fault should have ended.

@@ -59,6 +59,12 @@ impl Class {
     }
 }
 
+/// What is refused first when the disks are low: orders that are not there yet. Beside money that was paid they are let in with it.
+pub(super) fn is_new_work(commands: &[Command]) -> bool {
+    let places = |command: &Command| matches!(command, Command::PlaceOrder { .. });
+    commands.iter().any(places) && Class::of(commands) != Class::Confirmation
+}
+
 fn confirms(command: &Command) -> bool {
     match command {
         Command::RecordPayment { .. }
@@ -119,6 +125,21 @@ mod tests {
         ] {
             assert_eq!(Class::of(&commands), class, "{commands:?}");
         }
+    }
+
+    #[test]
+    fn new_work_is_what_places_orders_and_carries_no_money() {
+        let cancel = || Command::CancelOrder { order: order() };
+        let new = [vec![place()], vec![place(), place()], vec![cancel(), place()]];
+        let rest = [
+            vec![pay()],
+            vec![place(), pay()],
+            vec![cancel()],
+            vec![cancel(), cancel()],
+            vec![Command::ExpireOrders { limit: 1 }],
+        ];
+        assert!(new.iter().all(|commands| is_new_work(commands)));
+        assert!(!rest.iter().any(|commands| is_new_work(commands)));
     }
 
     #[test]

@@ -16,6 +16,7 @@ use super::config::raft_config;
 use super::cut_off::CutOff;
 use super::leadership::LeaderHeard;
 use super::log_store::RaftLog;
+use super::low_disks::LowDisks;
 use super::metrics::Metrics;
 use super::network::{Links, NetworkFactory};
 use super::peer_link::{PeerLink, Peers};
@@ -26,7 +27,7 @@ use super::raft_target::RaftTarget;
 use super::reads::Reads;
 use super::state_machine::StateMachine;
 use super::types::TypeConfig;
-use super::{disk_watch, expiry};
+use super::{admission, disk_watch, expiry, floor_watch};
 use crate::domain::Command;
 use crate::limits;
 use crate::planted;
@@ -54,6 +55,7 @@ pub(super) struct Inner<RT: AsyncRuntime, L, S: LedgerStore, P: Peers> {
     pub(super) reads: Arc<Reads<RT, S, P>>,
     pub(super) leader_heard: Arc<LeaderHeard<RT>>,
     pub(super) time: Arc<AgreedTime<RT>>,
+    pub(super) low_disks: Arc<LowDisks>,
     cut_off: Arc<CutOff<RT>>,
     /// A change of the membership is under way.
     pub(super) changing_members: Arc<AtomicBool>,
@@ -134,7 +136,13 @@ where
         let links = Links::new(peers);
         let (state_machine, applied_end) = StateMachine::<RT, S>::new(ledger.clone(), metrics.clone(), log.failure().clone());
         let time = Arc::new(AgreedTime::new(clock));
-        let network = NetworkFactory { links: links.clone(), failure: log.failure().clone(), time: time.clone() };
+        let low_disks = Arc::<LowDisks>::default();
+        let network = NetworkFactory {
+            links: links.clone(),
+            failure: log.failure().clone(),
+            time: time.clone(),
+            low_disks: low_disks.clone(),
+        };
         let raft = Raft::new(settings.node_id, Arc::new(config), network, log.clone(), state_machine).await;
         let raft = raft.map_err(|fatal| match log.failure().get() {
             Some(error) => StartError::Storage(error),
@@ -155,16 +163,9 @@ where
         let proposer = Proposer::start(target, metrics.clone(), settings.entries_in_flight_max);
         let reads = Reads::new(raft.clone(), links.clone(), metrics.clone(), applied_end);
         let stopped = Arc::new(AtomicBool::new(false));
-        drop(TypeConfig::<RT>::spawn(expiry::run(ledger.clone(), proposer.clone(), time.clone(), stopped.clone())));
-        drop(TypeConfig::<RT>::spawn(save_committed::<RT, L>(log.clone(), stopped.clone())));
-        if !planted::is(16) {
-            let watch = disk_watch::run(raft.clone(), log.clone(), ledger.clone(), metrics.clone(), stopped.clone());
-            drop(TypeConfig::<RT>::spawn(watch));
-        }
         let leader_heard = Arc::<LeaderHeard<RT>>::default();
         let cut_off = Arc::new(CutOff::new(raft.metrics(), leader_heard.clone(), settings.election_timeout_max));
-        drop(TypeConfig::<RT>::spawn(turn_away(cut_off.clone(), proposer.clone(), reads.clone(), stopped.clone())));
-        drop(TypeConfig::<RT>::spawn(links.clone().follow::<RT>(raft.server_metrics())));
+        drop(TypeConfig::<RT>::spawn(links.follow::<RT>(raft.server_metrics())));
         let inner = Inner {
             settings,
             raft,
@@ -175,12 +176,31 @@ where
             reads,
             leader_heard,
             time,
+            low_disks,
             cut_off,
             changing_members: Arc::default(),
             draining: AtomicBool::new(false),
             stopped,
         };
-        Ok(Self { inner: Arc::new(inner) })
+        let node = Self { inner: Arc::new(inner) };
+        node.keep_watch();
+        Ok(node)
+    }
+
+    /// Begins what is looked at again and again until the node stops.
+    fn keep_watch(&self) {
+        let Inner { settings, raft, log, ledger, metrics, proposer, reads, time, low_disks, cut_off, .. } = &*self.inner;
+        let stopped = || self.inner.stopped.clone();
+        drop(TypeConfig::<RT>::spawn(expiry::run(ledger.clone(), proposer.clone(), time.clone(), stopped())));
+        drop(TypeConfig::<RT>::spawn(save_committed::<RT, L>(log.clone(), stopped())));
+        if !planted::is(16) {
+            let disk_watch = disk_watch::run(raft.clone(), log.clone(), ledger.clone(), metrics.clone(), stopped());
+            drop(TypeConfig::<RT>::spawn(disk_watch));
+        }
+        let heard_within = settings.member_heard_within();
+        let floor_watch = floor_watch::run(raft.clone(), low_disks.clone(), metrics.clone(), heard_within, stopped());
+        drop(TypeConfig::<RT>::spawn(floor_watch));
+        drop(TypeConfig::<RT>::spawn(turn_away(cut_off.clone(), proposer.clone(), reads.clone(), stopped())));
     }
 
     /// Proposes `commands` (1 to `limits::BATCH_COMMANDS_MAX`, parsed) wherever the leader is, and answers when a majority has
@@ -192,6 +212,12 @@ where
         if self.inner.cut_off.is_so() {
             self.inner.metrics.submits_retry.add(1);
             return Err(SubmitError::Retry { leader: None, reason: RetryReason::NoLeader });
+        }
+        if admission::is_new_work(&commands) && self.refuses_new_orders() {
+            self.inner.metrics.submits_retry.add(1);
+            self.inner.metrics.refused_disk_low.add(1);
+            let leader = self.leadership().worth_asking(RetryReason::DiskLow);
+            return Err(SubmitError::Retry { leader, reason: RetryReason::DiskLow });
         }
         let called_at = TypeConfig::<RT>::now();
         #[cfg(feature = "planted-bugs")]
@@ -260,6 +286,18 @@ where
     #[must_use]
     pub fn storage_failure(&self) -> Option<StorageError> {
         self.inner.log.failure().get()
+    }
+
+    /// This node's disk has less room than its floor, or has enough again. Its peers hear of it with its next answers.
+    pub fn set_disk_low(&self, is_low: bool) {
+        self.inner.low_disks.set_own(is_low);
+    }
+
+    /// The leader, as far as this node has heard, lets no new orders in.
+    #[must_use]
+    pub fn refuses_new_orders(&self) -> bool {
+        let refused_in = self.inner.low_disks.refused_in();
+        refused_in.is_some_and(|refused_in| self.leadership().current().is_some_and(|(_, term)| term == refused_in))
     }
 
     /// Says in the status that this node is about to stop. Calls go on working, also after `transfer_leader` has moved

@@ -49,20 +49,26 @@ where
         let nonsense = Arc::new(Mutex::new(None));
         let found = nonsense.clone();
         // The first bad message ends the stream: going on behind it would lose its entries.
+        let told = self.inner.low_disks.clone();
         let requests = requests.scan((), move |(), request| {
+            let refuses_new_orders = request.refuses_new_orders;
             let request = wire::append_from_wire::<RT>(request);
+            if let Ok(request) = &request {
+                told.told(request.vote.leader_id.term, refuses_new_orders);
+            }
             std::future::ready(
                 request.map_err(|error| *found.lock().unwrap_or_else(PoisonError::into_inner) = Some(error)).ok(),
             )
         });
         let (heard, time) = (self.inner.leader_heard.clone(), self.inner.time.clone());
+        let low_disks = self.inner.low_disks.clone();
         let results = self.inner.raft.stream_append(requests).map(move |result| match result {
             Ok(result) => {
                 // Not when it comes: to one whose disk stands still, and who therefore cannot follow, it comes too.
                 if !matches!(result, Err(StreamAppendError::HigherVote(_))) {
                     heard.now();
                 }
-                Ok(wire::append_result_to_wire(&result, time.own_ms()))
+                Ok(wire::append_result_to_wire(&result, time.own_ms(), low_disks.own()))
             }
             Err(fatal) => Err(PeerError::Stopped(fatal.to_string())),
         });
@@ -75,14 +81,14 @@ where
     /// See [`PeerError`].
     pub async fn on_vote(&self, request: VoteRequest) -> Result<VoteResponse, PeerError> {
         let response = self.inner.raft.vote(wire::vote_request_from_wire(request)?).await;
-        Ok(wire::vote_response_to_wire(&response.map_err(stopped)?, self.inner.time.own_ms()))
+        Ok(wire::vote_response_to_wire(&response.map_err(stopped)?, self.inner.time.own_ms(), self.inner.low_disks.own()))
     }
 
     /// # Errors
     /// See [`PeerError`].
     pub async fn on_pre_vote(&self, request: VoteRequest) -> Result<VoteResponse, PeerError> {
         let response = self.inner.raft.pre_vote(wire::vote_request_from_wire(request)?).await;
-        Ok(wire::vote_response_to_wire(&response.map_err(stopped)?, self.inner.time.own_ms()))
+        Ok(wire::vote_response_to_wire(&response.map_err(stopped)?, self.inner.time.own_ms(), self.inner.low_disks.own()))
     }
 
     /// # Errors

@@ -5,6 +5,7 @@
 pub mod build;
 pub mod cli;
 pub mod config;
+pub mod disk_floor;
 pub mod exit;
 pub mod figures;
 pub mod gateway_secrets;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::consensus::admission::Class;
 use crate::consensus::{
-    AsyncRuntime, Consistency, Node, PeerLink, Peers, Read, ReadError, SubmitError, Submitted, TokioRuntime,
+    AsyncRuntime, Consistency, Node, PeerLink, Peers, Read, ReadError, RetryReason, SubmitError, Submitted, TokioRuntime,
 };
 use crate::domain::{Command, LedgerView};
 use crate::storage::{LedgerStore, LogStore, RocksLedger, RocksLog, StorageError};
@@ -28,8 +28,13 @@ pub trait LedgerNode: Clone + Send + Sync + 'static {
         within: Duration,
     ) -> impl Future<Output = Result<Read<Self::View>, ReadError>> + Send;
 
-    /// Counts a new order that was turned away before it was submitted.
-    fn new_order_shed(&self) {}
+    /// See [`Node::refuses_new_orders`].
+    fn refuses_new_orders(&self) -> bool {
+        false
+    }
+
+    /// Counts a new order that was turned away before it was submitted, because too much waits or because the disks are low.
+    fn new_order_turned_away(&self, _why: RetryReason) {}
 
     /// Where clients reach a member.
     fn client_address(&self, node_id: u64) -> Option<String>;
@@ -53,8 +58,14 @@ where
         Self::read(self, consistency, within).await
     }
 
-    fn new_order_shed(&self) {
-        self.metrics().shed.of(Class::NewOrder).add(1);
+    fn refuses_new_orders(&self) -> bool {
+        Self::refuses_new_orders(self)
+    }
+
+    fn new_order_turned_away(&self, why: RetryReason) {
+        let metrics = self.metrics();
+        let counter = if why == RetryReason::DiskLow { &metrics.refused_disk_low } else { metrics.shed.of(Class::NewOrder) };
+        counter.add(1);
     }
 
     fn client_address(&self, node_id: u64) -> Option<String> {

@@ -21,7 +21,7 @@ use crate::proto::v1::issuance_service_server::IssuanceServiceServer;
 use crate::transport::admin::Admin;
 use crate::transport::calls::CallMetrics;
 use crate::transport::edge::{Edge, OnStorageError};
-use crate::transport::gate::Gate;
+use crate::transport::gate::{Door, Gate};
 use crate::transport::issuance::Issuance;
 use crate::transport::ledger_node::{ClusterNode, LedgerNode};
 use crate::transport::peers::ClusterIdentity;
@@ -67,11 +67,11 @@ pub async fn serve_client<N: LedgerNode>(
     calls: Arc<CallMetrics>,
     signals: Signals,
 ) -> Result<(), ServeError> {
-    let node = edge.node().clone();
+    let door = Door::of(edge.node().clone());
     let service = IssuanceServiceServer::new(Issuance::new(edge, calls.clone(), signals.stop.clone()))
         .max_decoding_message_size(limits::CLIENT_MESSAGE_BYTES_MAX)
         .max_encoding_message_size(limits::CLIENT_MESSAGE_BYTES_MAX);
-    let router = settings().add_service(Gate::new(service, calls, move || node.new_order_shed()));
+    let router = settings().add_service(Gate::new(service, calls, door));
     serve_public(listener, router, proto::CLIENT_DESCRIPTORS, ISSUANCE, signals).await
 }
 

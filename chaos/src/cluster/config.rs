@@ -8,6 +8,7 @@ use toml::{Table, Value};
 
 use super::ports::Ports;
 use crate::client::{GatewaySecrets, NodeAddress};
+use crate::limits;
 use crate::network::Door;
 use crate::scenario::merge;
 
@@ -87,7 +88,12 @@ pub(super) fn node_file(
     };
     section(
         "node",
-        &[("id", i64::from(member.id).into()), ("data_dir", text(data)?.into()), ("shutdown_timeout", SHUTDOWN_TIMEOUT.into())],
+        &[
+            ("id", i64::from(member.id).into()),
+            ("data_dir", text(data)?.into()),
+            ("disk_floor", limits::DISK_FLOOR.into()),
+            ("shutdown_timeout", SHUTDOWN_TIMEOUT.into()),
+        ],
     );
     let members: Vec<Value> = members.iter().map(|other| member_entry(other, dial(other.id))).collect();
     section("cluster", &[("name", "drill".into()), ("members", members.into())]);

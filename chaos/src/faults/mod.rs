@@ -122,6 +122,7 @@ impl Strike<'_> {
             Hurt::StallsDisks => self.stall_disks(targets).await,
             Hurt::FailsDisks => self.fail_disks(targets, problems).await,
             Hurt::FillsDisks => self.fill_disks(targets, problems).await,
+            Hurt::LowersDisks => self.lower_disks(targets, problems).await,
             Hurt::Damages => self.damage(targets, problems).await,
             Hurt::Crashes => self.crash(targets, problems).await,
             Hurt::InterruptsInstalls => self.interrupt_install(targets).await,

@@ -23,6 +23,8 @@ pub enum Hurt {
     FailsDisks,
     /// Disks are full, and processes may end by it; they are started when there is room.
     FillsDisks,
+    /// Disks have less room than their floor, and then more.
+    LowersDisks,
     /// Clocks are wrong, and set right.
     WrongsClocks,
     /// Files are damaged while processes are down, and mended after processes have refused them.
@@ -61,6 +63,7 @@ impl Hurt {
             | Self::StallsDisks
             | Self::FailsDisks
             | Self::FillsDisks
+            | Self::LowersDisks
             | Self::Damages
             | Self::Crashes
             | Self::InterruptsInstalls

@@ -53,6 +53,10 @@ pub enum FaultKind {
     /// Nothing is left of the leader's disk: it lives on what it took before, or ends by itself with the exit code that says so.
     FillDiskLeader,
     FillDiskFollower,
+    /// The leader's disk has less room than its floor: it must hand over.
+    LowDiskLeader,
+    /// All disks have less room than their floor: new orders must be refused, and money be taken.
+    LowDiskAll,
     /// The leader's clock jumps ahead by `offset`, and back.
     ClockAheadLeader,
     /// The leader's clock jumps back by `offset`, and ahead again.
@@ -84,7 +88,7 @@ pub enum FaultKind {
 }
 
 impl FaultKind {
-    pub const ALL: [Self; 42] = [
+    pub const ALL: [Self; 44] = [
         Self::KillLeader,
         Self::KillFollower,
         Self::KillAll,
@@ -111,6 +115,8 @@ impl FaultKind {
         Self::FailDiskFollower,
         Self::FillDiskLeader,
         Self::FillDiskFollower,
+        Self::LowDiskLeader,
+        Self::LowDiskAll,
         Self::ClockAheadLeader,
         Self::ClockBehindLeader,
         Self::ClockStrobeLeader,
@@ -158,6 +164,8 @@ impl FaultKind {
             Self::FailDiskFollower => "fail-disk-follower",
             Self::FillDiskLeader => "fill-disk-leader",
             Self::FillDiskFollower => "fill-disk-follower",
+            Self::LowDiskLeader => "low-disk-leader",
+            Self::LowDiskAll => "low-disk-all",
             Self::ClockAheadLeader => "clock-ahead-leader",
             Self::ClockBehindLeader => "clock-behind-leader",
             Self::ClockStrobeLeader => "clock-strobe-leader",
@@ -202,6 +210,7 @@ impl FaultKind {
             Self::StallDiskLeader | Self::StallDiskFollower => Hurt::StallsDisks,
             Self::FailDiskLeader | Self::FailDiskFollower => Hurt::FailsDisks,
             Self::FillDiskLeader | Self::FillDiskFollower => Hurt::FillsDisks,
+            Self::LowDiskLeader | Self::LowDiskAll => Hurt::LowersDisks,
             Self::ClockAheadLeader | Self::ClockBehindLeader | Self::ClockStrobeLeader | Self::ClockFastLeader => {
                 Hurt::WrongsClocks
             }
@@ -241,7 +250,7 @@ impl FaultKind {
     pub const fn takes_away(self) -> bool {
         let is_of_links =
             matches!(self, Self::Bridge | Self::MajoritiesRing | Self::SlowLeader | Self::LossyLinks | Self::CorruptLinks);
-        !is_of_links && !matches!(self.hurt(), Hurt::WrongsClocks | Hurt::LimitsCpu)
+        !is_of_links && !matches!(self.hurt(), Hurt::WrongsClocks | Hurt::LimitsCpu | Hurt::LowersDisks)
     }
 
     /// Whether the nodes that it does not take away have a majority that hears each other whoever else is gone.
@@ -272,6 +281,7 @@ impl FaultKind {
             | Self::PowerCutAll
             | Self::FailDiskLeader
             | Self::FillDiskLeader
+            | Self::LowDiskAll
             | Self::CrashLeader
             | Self::LimitMemoryLeader
             | Self::LimitDescriptorsLeader => 1,
@@ -287,7 +297,7 @@ impl FaultKind {
             | Self::LimitCpuFollower
             | Self::LimitMemoryFollower
             | Self::LimitDescriptorsFollower => 2,
-            // Of two, neither half has a majority, and one clock is half of all. Of four, a ring of majorities is all but a mesh.
+            // Of two, neither half has a majority, nor has one without the other, and one clock is half of all. Of four, a ring of majorities is all but a mesh.
             Self::IsolateLeader
             | Self::IsolateFollower
             | Self::MuteLeader
@@ -297,6 +307,7 @@ impl FaultKind {
             | Self::LossyLinks
             | Self::CorruptLinks
             | Self::StallDiskLeader
+            | Self::LowDiskLeader
             | Self::ClockAheadLeader
             | Self::ClockBehindLeader
             | Self::ClockStrobeLeader
@@ -325,6 +336,7 @@ impl FaultKind {
             | Self::StallDiskLeader
             | Self::FailDiskLeader
             | Self::FillDiskLeader
+            | Self::LowDiskLeader
             | Self::ClockAheadLeader
             | Self::ClockBehindLeader
             | Self::ClockStrobeLeader
@@ -350,9 +362,13 @@ impl FaultKind {
             | Self::LimitCpuFollower
             | Self::LimitMemoryFollower
             | Self::LimitDescriptorsFollower => "follower",
-            Self::KillAll | Self::Bridge | Self::MajoritiesRing | Self::LossyLinks | Self::CorruptLinks | Self::PowerCutAll => {
-                ""
-            }
+            Self::KillAll
+            | Self::Bridge
+            | Self::MajoritiesRing
+            | Self::LossyLinks
+            | Self::CorruptLinks
+            | Self::PowerCutAll
+            | Self::LowDiskAll => "",
         }
     }
 }

@@ -42,7 +42,7 @@ use crate::history::{Bounds, RequiredFault};
 use crate::limits;
 
 /// Scenarios that come with the tool: name and text.
-pub const BUILT_IN: [(&str, &str); 33] = [
+pub const BUILT_IN: [(&str, &str); 34] = [
     ("bit-flips", include_str!("../../scenarios/bit-flips.toml")),
     ("bridge", include_str!("../../scenarios/bridge.toml")),
     ("casn2024-leader-kill", include_str!("../../scenarios/casn2024-leader-kill.toml")),
@@ -50,6 +50,7 @@ pub const BUILT_IN: [(&str, &str); 33] = [
     ("clock-jump", include_str!("../../scenarios/clock-jump.toml")),
     ("crash-points", include_str!("../../scenarios/crash-points.toml")),
     ("disk-failure", include_str!("../../scenarios/disk-failure.toml")),
+    ("disk-floor", include_str!("../../scenarios/disk-floor.toml")),
     ("disk-full", include_str!("../../scenarios/disk-full.toml")),
     ("flapping-node", include_str!("../../scenarios/flapping-node.toml")),
     ("install-interrupted", include_str!("../../scenarios/install-interrupted.toml")),

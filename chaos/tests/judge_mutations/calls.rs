@@ -33,6 +33,35 @@ fn v9_a_call_that_was_not_done_and_took_effect() {
     });
 }
 
+fn request_of(run: &mut Run, op: OpId) -> &mut Request {
+    let requests = run.records.iter_mut().filter_map(|record| match record {
+        Record::Invoke(invoke) if invoke.op == op => Some(&mut invoke.request),
+        _ => None,
+    });
+    requests.into_iter().next().unwrap()
+}
+
+#[test]
+fn v9_what_is_turned_away_for_want_of_room_and_is_no_new_order() {
+    let turned_away = |run: &mut Run| {
+        let answer = answer(run, 0, |outcome| matches!(outcome, Outcome::NotDone { .. }));
+        answer.outcome = Outcome::NotDone { reason: "DISK_LOW".into() };
+        answer.op
+    };
+    let mut run = clean(SEED, ORDERS, PER_ROUND);
+    let op = turned_away(&mut run);
+    assert!(matches!(request_of(&mut run, op), Request::PlaceOrder { .. }));
+    let verdict = judged(&run);
+    assert_eq!(verdict.exit(), Exit::Held, "a new order may be: {}", summary(&verdict));
+    flags(&["V9"], |run| {
+        let op = turned_away(run);
+        let request = request_of(run, op);
+        let Request::PlaceOrder { order, .. } = request else { panic!("{request:?}") };
+        *request = Request::CancelOrder { order: *order };
+        Some(op)
+    });
+}
+
 #[test]
 fn v10_an_issued_order_that_waits_again() {
     flags(&["V10", "V11"], |run| {

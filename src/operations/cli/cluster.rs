@@ -75,8 +75,8 @@ pub(super) async fn status(global: &Global) -> Result<(), Failure> {
     judge(&answers, global.admin.len())
 }
 
-const COLUMNS: [&str; 11] =
-    ["admin", "node", "role", "term", "leader", "last", "committed", "applied", "snapshot", "digest", "cluster"];
+const COLUMNS: [&str; 12] =
+    ["admin", "node", "role", "term", "leader", "last", "committed", "applied", "snapshot", "digest", "disk", "cluster"];
 
 fn describe(address: &str, status: &GetStatusResponse) -> Record {
     let digest: String = status.digest.chars().take(12).collect();
@@ -91,9 +91,13 @@ fn describe(address: &str, status: &GetStatusResponse) -> Record {
         ("applied", json!(status.applied_index)),
         ("snapshot", json!(status.snapshot_index)),
         ("digest", json!(digest)),
+        ("disk", json!(if status.disk_low { "low" } else { "ok" })),
         ("cluster", json!(status.cluster_name)),
     ]
 }
+
+const UNFIT: &str = "did not answer, hear no leader, or have a disk that is low";
+const BRING_BACK: &str = "bring them back, and make room on their disks";
 
 /// The exit code of `status`: the worst that can be told from the nodes that were asked.
 fn judge(answers: &[GetStatusResponse], asked: usize) -> Result<(), Failure> {
@@ -104,8 +108,9 @@ fn judge(answers: &[GetStatusResponse], asked: usize) -> Result<(), Failure> {
         return Err(Failure::new(Code::Unhealthy, message, next));
     }
     let voters = answers.iter().map(|status| status.members.iter().filter(|member| member.voter).count()).max().unwrap_or(0);
-    // A node that hears no leader while others do is cut off from them: it counts for as little as a silent one.
-    let lost = asked - answers.iter().filter(|status| status.hears_leader).count();
+    // A node that hears no leader while others do is cut off from them: it counts for as little as a silent one. So does one whose
+    // disk is low: when it is full, the node ends.
+    let lost = asked - answers.iter().filter(|status| status.hears_leader && !status.disk_low).count();
     let unasked = voters.saturating_sub(asked);
     let (code, message, next) = match (lost, unasked) {
         (0, 0) => return Ok(()),
@@ -115,12 +120,10 @@ fn judge(answers: &[GetStatusResponse], asked: usize) -> Result<(), Failure> {
             "name the operator addresses of all members with --admin",
         ),
         // A majority is more than half; with exactly that many left, the next loss stops the cluster.
-        (lost, _) if voters.saturating_sub(lost) == voters / 2 + 1 => (
-            Code::OneLossFromStopping,
-            format!("{lost} of {asked} nodes did not answer or hear no leader; one more loss stops the cluster"),
-            "bring them back",
-        ),
-        (lost, _) => (Code::Unhealthy, format!("{lost} of {asked} nodes did not answer or hear no leader"), "bring them back"),
+        (lost, _) if voters.saturating_sub(lost) == voters / 2 + 1 => {
+            (Code::OneLossFromStopping, format!("{lost} of {asked} nodes {UNFIT}; one more loss stops the cluster"), BRING_BACK)
+        }
+        (lost, _) => (Code::Unhealthy, format!("{lost} of {asked} nodes {UNFIT}"), BRING_BACK),
     };
     Err(Failure::new(code, message, next))
 }
@@ -151,6 +154,13 @@ fn what_is_wrong(answers: &[GetStatusResponse]) -> Option<(String, &'static str)
                 return Some((message, "stop giving it calls; keep the data of both, and report this"));
             }
         }
+    }
+    if answers.iter().any(|status| status.refuses_new_orders) {
+        let low: Vec<String> =
+            answers.iter().filter(|status| status.disk_low).map(|status| status.node_id.to_string()).collect();
+        let message =
+            format!("new orders are refused (DISK_LOW): too few disks have room; low are those of nodes {}", low.join(", "));
+        return Some((message, "make room on their disks, or enlarge them: orders are taken again by themselves"));
     }
     if answers.iter().all(|status| !status.hears_leader) {
         return Some(("no node hears a leader".to_owned(), "a majority must run and reach each other"));
@@ -229,6 +239,8 @@ mod tests {
     fn the_exit_code_of_status_is_the_worst_that_can_be_told() {
         let other_cluster = GetStatusResponse { cluster_id: "b".to_owned(), ..node(true) };
         let other_ledger = GetStatusResponse { digest: "d2".to_owned(), ..node(true) };
+        let low = || GetStatusResponse { disk_low: true, ..node(true) };
+        let refuses = || GetStatusResponse { refuses_new_orders: true, ..low() };
         let behind = GetStatusResponse { applied_index: 4, digest: "d0".to_owned(), ..node(true) };
         let table = [
             (vec![node(true), node(true), node(true)], 3, None),
@@ -242,6 +254,8 @@ mod tests {
             (vec![node(true), node(true), other_ledger], 3, Some(Code::Unhealthy)),
             (vec![node(false), node(false), node(false)], 3, Some(Code::Unhealthy)),
             (vec![node(true), node(true), node(false)], 3, Some(Code::OneLossFromStopping)),
+            (vec![node(true), node(true), low()], 3, Some(Code::OneLossFromStopping)),
+            (vec![refuses(), refuses(), refuses()], 3, Some(Code::Unhealthy)),
             (vec![node(true), node(true)], 3, Some(Code::OneLossFromStopping)),
             (vec![node(true), node(false)], 3, Some(Code::Unhealthy)),
             (vec![node(true)], 3, Some(Code::Unhealthy)),

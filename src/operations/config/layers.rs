@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::ConfigError;
 use super::schema::{KEYS, Key, SECTIONS};
+use super::size::Size;
 use super::value::{LogFormat, LogLevel, MemberAddresses, Value};
 
 /// Before a section's name in a variable: `STAMPEDE_RAFT__HEARTBEAT` is `raft.heartbeat`.
@@ -233,6 +234,7 @@ macro_rules! from_value {
 from_value! {
     u64: Value::Integer(number) => *number;
     Duration: Value::Duration(duration) => *duration;
+    Size: Value::Size(size) => *size;
     String: Value::Text(text) => text.clone();
     bool: Value::Flag(flag) => *flag;
     SocketAddr: Value::Listen(address) => *address;

@@ -10,11 +10,13 @@ mod check;
 mod layers;
 mod print;
 mod schema;
+mod size;
 mod value;
 
 pub use layers::{Origin, Sources};
 pub use print::{effective, reference};
 pub use schema::{Advertise, Cluster, Config, Gateways, Listen, Log, Node, Raft, Security, Serials};
+pub use size::Size;
 pub use value::{LogFormat, LogLevel, MemberAddresses};
 
 /// Everything that is wrong with a configuration.

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::layers::{FromValue, Values};
+use super::size::Size;
 use super::value::{Kind, LOG_FORMATS, LOG_LEVELS, LogFormat, LogLevel, MemberAddresses};
 use crate::limits;
 
@@ -73,6 +74,10 @@ sections! {
         data_dir: PathBuf = Kind::Path;
         /// Threads that serve the clients' and gateways' calls; 0 is one for each core. (Consensus has half as many as there are cores.)
         worker_threads: u64 = Kind::Integer { default: Some(0), min: 0, max: 1_024 };
+        /// Room that the disk of `data_dir` must have free for new orders. A leader with less hands over; when fewer than a majority of the
+        /// voters have it, new orders are refused (DISK_LOW) until there is a quarter more, and what is ordered goes on being paid and
+        /// stamped. "0B": orders are taken until the disk is full, which ends the node.
+        disk_floor: Size = Kind::Size { default: Size::of(limits::DISK_FLOOR_BYTES_DEFAULT), max: Size::of(limits::DISK_FLOOR_BYTES_MAX) };
         /// How long an orderly stop may take: leadership handed over, calls in flight answered, stores flushed.
         shutdown_timeout: Duration = millis(10_000, 100, 10 * MINUTE_MS);
     }

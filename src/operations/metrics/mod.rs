@@ -77,6 +77,8 @@ pub struct Metrics<O> {
     pub scrape_us: Histogram,
     pub lifecycle: Arc<Lifecycle>,
     pub seen: Arc<Seen>,
+    /// See `node.disk_floor`.
+    pub disk_floor_bytes: u64,
     /// Unix milliseconds.
     pub started_at_ms: u64,
     /// What was built in that a release cannot contain.
@@ -134,6 +136,7 @@ impl<O: Observed> Collector for Moment<O> {
         consensus::encode_answers(&mut page, observed.counters())?;
         consensus::encode_work(&mut page, observed.counters())?;
         consensus::encode_times(&mut page, observed.counters(), &self.metrics.log_times)?;
+        storage::encode_disk(&mut page, &self.metrics, &self.status)?;
         storage::encode(&mut page, &self.metrics.figures)?;
         calls::encode(&mut page, &self.metrics.calls)?;
         notices::encode(&mut page, &self.metrics.notices)?;

@@ -44,6 +44,7 @@ fn render(ledger: Result<LedgerFigures, StorageError>, on_storage_error: OnStora
         scrape_us: Histogram::default(),
         lifecycle: Arc::default(),
         seen: Arc::new(Seen::new([1, 3])),
+        disk_floor_bytes: 0,
         started_at_ms: 1_500,
         features: String::new(),
         on_storage_error,

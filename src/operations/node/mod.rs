@@ -377,6 +377,7 @@ fn metrics_of(
         scrape_us: Histogram::default(),
         lifecycle: running.lifecycle.clone(),
         seen: Arc::new(Seen::new(others)),
+        disk_floor_bytes: config.node.disk_floor.bytes(),
         started_at_ms: clock::unix_ms(),
         features,
         on_storage_error: running.on_storage_error(),

@@ -13,7 +13,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 
 use super::{Running, Secrets};
 use crate::limits::{FIGURES_INTERVAL, HEALTH_INTERVAL, SERIAL_KEY_INTERVAL};
-use crate::operations::config::Config;
+use crate::operations::config::{Config, Size};
+use crate::operations::disk_floor::DiskFloor;
 use crate::operations::exit::{Code, Failure};
 use crate::operations::figures::{Answer, Figures};
 use crate::operations::health::Lifecycle;
@@ -75,6 +76,7 @@ impl Ports {
         let _ = edge.meet_all_series().await;
         tokio::spawn(watch_serial_key(edge.clone(), running.lifecycle.clone(), close_outer.subscribe()));
 
+        tokio::spawn(watch_disk_room(config.node.disk_floor, running, close_outer.subscribe()));
         tokio::spawn(watch_figures(metrics.figures.clone(), running.figures(), close_outer.subscribe()));
 
         let mut outer = JoinSet::new();
@@ -179,6 +181,18 @@ async fn watch_serial_key(edge: Edge<ClusterNode>, lifecycle: Arc<Lifecycle>, cl
     tokio::select! {
         () = watching => {}
         () = wait_for(closed) => {}
+    }
+}
+
+/// Tells consensus whether the disk is low.
+fn watch_disk_room(floor: Size, running: &Running, closed: watch::Receiver<bool>) -> impl Future<Output = ()> + Send + use<> {
+    let (node, data) = (running.node.clone(), running.data.clone());
+    let watching = DiskFloor::new(floor.bytes()).watch(move || data.disk_figures(), move |is_low| node.set_disk_low(is_low));
+    async {
+        tokio::select! {
+            () = watching => {}
+            () = wait_for(closed) => {}
+        }
     }
 }
 
