@@ -28,17 +28,20 @@ AS_IN_A_RELEASE := --config profile.dev.debug-assertions=false
 
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := $(CACHE)/tools/bin/cargo-deny
+CARGO_MUTANTS_VERSION := 27.1.0
+CARGO_MUTANTS := $(CACHE)/tools/bin/cargo-mutants
 
 SCENARIO ?= chaos/scenarios/casn2024-leader-kill.toml
 DRILL_ARGS ?=
 DEMO_ARGS ?=
+MUTANTS ?= chaos/src/checks/**
 ARGS ?= --help
 # Has every planted bug; each is picked by its number (src/planted.rs).
 PLANTED := $(CARGO_TARGET_DIR)/stampede-with-planted-bugs
 # All but 11 and 12, which live in transport, and 16, which has a test of its own.
 SIMULATED_BUGS := 1 2 3 4 5 6 7 8 9 10 13 14 15
 
-.PHONY: help drill drills test demo cargo verify fix bench planted-bugs kill-matrix simulated-bugs report-check build setup libclang prometheus
+.PHONY: help drill drills test demo cargo verify fix bench planted-bugs kill-matrix simulated-bugs mutants report-check build setup libclang prometheus
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -93,6 +96,9 @@ planted: setup
 	cp $(BIN)/stampede $(PLANTED)
 	$(CARGO) build --locked --workspace --bins $(FEATURES)
 
+mutants: $(CARGO_MUTANTS) ## Change the checks in every small way and see that tests notice; many hours for all (MUTANTS=chaos/src/checks/reach.rs)
+	CARGO_TARGET_DIR=$(CARGO_TARGET_DIR)/mutants $(CARGO_MUTANTS) mutants --package stampede-chaos --file '$(MUTANTS)' --output $(CARGO_TARGET_DIR)
+
 report-check: ## Read, zoom and picture the drill's report in a headless Chromium, which must be there (CHROMIUM=program)
 	cargo test --locked --package stampede-chaos --test report_in_browser -- --nocapture
 
@@ -111,6 +117,9 @@ $(ROCKSDB_LIB): | libclang
 
 $(CARGO_DENY):
 	cargo install cargo-deny --version $(CARGO_DENY_VERSION) --locked --root $(CACHE)/tools
+
+$(CARGO_MUTANTS):
+	cargo install cargo-mutants --version $(CARGO_MUTANTS_VERSION) --locked --root $(CACHE)/tools
 
 # bindgen reads RocksDB's header with libclang; it looks in these places by itself.
 LIBCLANG_PLACES := /usr/lib/llvm-*/lib/libclang*.so* /usr/lib*/libclang*.so* /usr/lib/*/libclang*.so* \

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use prost::Message;
 
-/// Files of `proto/`; each generates one module of `src/proto.rs`.
-const FILES: [&str; 5] = [
+/// Files of `proto/`; each folder generates one module of `src/proto.rs`.
+const FILES: [&str; 6] = [
     "stampede/v1/issuance.proto",
     "stampede/admin/v1/admin.proto",
+    "stampede/admin/v1/support.proto",
     "stampede/raft/v1/raft.proto",
     "stampede/storage/v1/storage.proto",
     "stampede/drill/v1/drill.proto",

@@ -1,20 +1,24 @@
 //! `make bench`: what three nodes with fsync on, and the client, reach on this machine.
 //!
 //! An order is PlaceOrder, then RecordPayment, each acknowledged by a majority on disk. Every figure is of one run on one
-//! machine; compare only figures of the same run. Nothing here fails for being slow.
+//! machine; compare only figures of the same run. Nothing here fails for being slow; it does for a payment that was turned away, and
+//! where there is nothing to measure, as without a leader.
 
 // A failed unwrap is a failed test.
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation, clippy::cast_sign_loss, unreachable_pub)]
 
 mod support;
 
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use stampede::proto::v1;
 use support::cluster::Cluster;
-use support::load::{self, Buyer, Manners, Rush};
+use support::failed::Failed;
+use support::load::{self, Buyer};
+use support::overload::overload;
 
 /// As the nodes have: the client shares their cores, and should take as little of them as it can.
 #[global_allocator]
@@ -25,31 +29,36 @@ const WINDOW: Duration = Duration::from_secs(10);
 /// Leaders killed, and leaders asked to stop.
 const FAILOVERS: usize = 20;
 const HANDOVERS: usize = 10;
-/// Of a rush: more than HTTP/2 alone would hold back.
-const OVERLOAD_CONNECTIONS: usize = 32;
-const GATEWAY_CONNECTIONS: usize = 8;
-/// Long enough for a steady state behind the moment in which the queues fill up.
-const OVERLOAD_WINDOW: Duration = Duration::from_secs(20);
 
 #[tokio::main]
-async fn main() {
+async fn main() -> ExitCode {
     // `cargo bench` alone says so; `cargo test` runs this too, with no wish to measure.
     if !std::env::args().any(|argument| argument == "--bench") {
-        return;
+        return ExitCode::SUCCESS;
     }
+    match measure().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failed) => {
+            eprintln!("{failed}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn measure() -> Result<(), Failed> {
     let mut cluster = Cluster::start().await;
     println!("three nodes and the client on {} cores, fsync on\n", std::thread::available_parallelism().map_or(0, usize::from));
     // Names of parts: `cargo bench --bench cluster -- batches failover`; none is all of them.
     let names: Vec<_> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     let wanted = |part: &str| names.is_empty() || names.iter().any(|name| name == part);
     if wanted("unary") {
-        unary(&cluster).await;
+        unary(&cluster).await?;
     }
     if wanted("batches") {
-        batches(&cluster).await;
+        batches(&cluster).await?;
     }
     if wanted("overload") {
-        overload(&cluster).await;
+        overload(&cluster).await?;
     }
     memory(&cluster);
     if wanted("failover") {
@@ -58,85 +67,39 @@ async fn main() {
     if wanted("handover") {
         handover(&mut cluster).await;
     }
+    Ok(())
 }
 
 fn print_throughput_header(what: &str) {
     println!("{what:34} {:>10} {:>9} {:>9}", "orders/s", "p50 ms", "p99 ms");
 }
 
-async fn unary(cluster: &Cluster) {
+async fn unary(cluster: &Cluster) -> Result<(), Failed> {
     print_throughput_header("one order a call");
     for in_flight in [1, 16, 64, 256] {
         let leader = cluster.leader().await;
         let channels = load::channels(&cluster.client_address(leader), 8).await;
-        let window = load::unary(&channels, in_flight, WINDOW).await;
+        let window = load::unary(&channels, in_flight, WINDOW).await?;
         println!("unary, {in_flight:3} in flight{:15} {window}", "");
     }
     println!();
+    Ok(())
 }
 
-async fn batches(cluster: &Cluster) {
+async fn batches(cluster: &Cluster) -> Result<(), Failed> {
     print_throughput_header("many orders a call");
     for (callers, commands) in [(2, 100), (2, 1_000), (4, 1_000)] {
         let leader = cluster.leader().await;
         let channels = load::channels(&cluster.client_address(leader), 2).await;
-        let window = load::batches(&channels, callers, commands, WINDOW).await;
+        let window = load::batches(&channels, callers, commands, WINDOW).await?;
         println!("batch, {callers} x {commands:4}{:18} {window}", "");
     }
     let leader = cluster.leader().await;
     let channels = load::channels(&cluster.client_address(leader), 2).await;
-    let window = load::streams(&channels, 2, 4, 250, WINDOW).await;
+    let window = load::streams(&channels, 2, 4, 250, WINDOW).await?;
     println!("2 streams, 4 x 250 in flight{:6} {window}", "");
     println!();
-}
-
-/// The peak with callers who wait for their answers, then three times as many who do not: of portals that heed `RetryInfo`, and of
-/// portals that do not. The nodes have one core and the client the others: whoever comes too often must cost the nodes something,
-/// but not take their processor away.
-async fn overload(cluster: &Cluster) {
-    let last = std::thread::available_parallelism().map_or(0, |cores| cores.get() - 1);
-    let pids: Vec<u32> = cluster.nodes().map(|node| cluster.pid(node)).collect();
-    let (client, others, all) = (std::process::id(), format!("1-{last}"), format!("0-{last}"));
-    if last == 0 || !pin(client, &others) || !pids.iter().all(|pid| pin(*pid, "0")) {
-        println!("overload: left out, taskset gives nodes and client no cores of their own\n");
-        return;
-    }
-    let leader = cluster.leader().await;
-    let channels = load::channels(&cluster.client_address(leader), OVERLOAD_CONNECTIONS).await;
-    let gateway = load::channels(&cluster.client_address(leader), GATEWAY_CONNECTIONS).await;
-    let mut before = load::unary(&channels, 256, WINDOW).await.orders_per_second();
-    for manners in [Manners::HoldsBack, Manners::Deaf] {
-        let seen = load::rush(&channels, &gateway, 3.0 * before, OVERLOAD_WINDOW, manners).await;
-        // A ledger that grows gets slower, and the machine is noisy: the peak of that time is between the two.
-        let after = load::unary(&channels, 256, WINDOW).await.orders_per_second();
-        println!("peak {before:.0} orders/s before, {after:.0} after; three times that offered:");
-        print_rush(&format!("portals {manners:?}"), f64::midpoint(before, after), &seen);
-        before = after;
-    }
-    for pid in pids.iter().chain([&client]) {
-        pin(*pid, &all);
-    }
-    let leads = cluster.leader().await;
-    println!("the leader was node {leader} before and is node {leads} now\n");
-}
-
-fn print_rush(who: &str, peak: f64, seen: &Rush) {
-    let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-    let goodput = *seen.goodput.lock().expect("no panic");
-    println!("{who}: {goodput:.0} orders/s issued ({:.0} %)", 100.0 * goodput / peak);
-    println!(
-        "  turned away: {} new orders, {} payments; held back by their portals: {}; failed: {}",
-        of(&seen.orders_shed),
-        of(&seen.payments_shed),
-        of(&seen.held_back),
-        of(&seen.failed)
-    );
-}
-
-/// All threads of a process to these cores.
-fn pin(pid: u32, cores: &str) -> bool {
-    let pinned = std::process::Command::new("taskset").args(["-acp", cores, &pid.to_string()]).output();
-    pinned.is_ok_and(|output| output.status.success())
+    Ok(())
 }
 
 fn memory(cluster: &Cluster) {

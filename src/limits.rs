@@ -78,6 +78,8 @@ pub const RECENT_ORDERS_MAX: usize = 32_768;
 pub const RECENT_PAYMENTS_MAX: usize = 32_768;
 /// Gateways whose payments are so kept; the payments of others are looked up.
 pub const RECENT_GATEWAYS_MAX: usize = 8;
+/// Refunds in memory at once while those that are due are counted, less than 300 bytes each: when a ledger is opened, before it serves.
+pub const REFUNDS_COUNTED_AT_ONCE: usize = 1_000;
 /// Digests of the last applied entries, 40 bytes each.
 pub const RECENT_DIGESTS_MAX: usize = 4_096;
 /// What RocksDB has written to a file is handed to the disk after so many bytes: a sync of the log must not wait behind the
@@ -139,6 +141,8 @@ pub const CALL_DEADLINE_RESERVE: Duration = Duration::from_millis(10);
 pub const RETRY_DELAY: Duration = Duration::from_millis(50);
 /// The same, of a call that was turned away because too much is waiting.
 pub const RETRY_DELAY_OVERLOADED: Duration = Duration::from_millis(250);
+/// The same, of a new order that is turned away because the disks are low: room does not come sooner.
+pub const RETRY_DELAY_DISK_LOW: Duration = Duration::from_secs(1);
 /// The same, of a new order that is turned away unread, each in turn: from a fraction of the time in which those under way are served
 /// to twice that time. With one delay for all, portals that heed it left the node idle for a fifth of the time (`make bench`, part
 /// `overload`).
@@ -156,16 +160,42 @@ pub const STREAM_BATCHES_IN_FLIGHT_MAX: usize = 256;
 pub const STREAM_COMMANDS_IN_FLIGHT_MAX: usize = 5 * BATCH_COMMANDS_MAX;
 /// Calls of one connection that are under way at once; HTTP/2 holds the others back.
 pub const CONNECTION_CALLS_MAX: u32 = 1_024;
+/// Connections of the client port at once: portals keep a few each; with `PUBLIC_CONNECTION_WINDOW_BYTES` unread of each, 1 GiB.
+pub const CLIENT_CONNECTIONS_MAX: usize = 256;
+/// Calls of the client port that are under way on a node when one that confirms money comes. What has come of each lies in
+/// memory: at `CALL_BYTES_MAX`, 64 MiB.
+pub const CALLS_MAX: usize = 8_192;
+/// The same, when one on an existing order comes.
+pub const CALLS_STAMPING_MAX: usize = 7_168;
+/// The same, when a read comes.
+pub const CALLS_READ_MAX: usize = 6_144;
+/// The same, when a new order, a batch or a stream comes.
+pub const CALLS_NEW_ORDER_MAX: usize = 4_096;
+/// Batch calls that are under way on a node: at `CLIENT_MESSAGE_BYTES_MAX` each, 256 MiB. A few fill the queue.
+pub const BATCH_CALLS_MAX: usize = 64;
+/// Streams of batches that are open on a node: one message of each may lie here half.
+pub const STREAM_CALLS_MAX: usize = 64;
+/// Bytes of a call on the client port that is no batch; all have less than 1 KiB.
+pub const CALL_BYTES_MAX: usize = 8 * 1024;
+/// How long the body of a call may take, from when it was waited for. As long as a call without a deadline.
+pub const CALL_BODY_WITHIN: Duration = CALL_DEADLINE_DEFAULT;
 /// Calls of one new order each that are under way on a node; more are turned away unread. The peak needs some 300; and it is well
 /// below `CONNECTION_CALLS_MAX`, so that one connection has room for the payments of its orders.
 pub const NEW_ORDER_CALLS_MAX: usize = 600;
 /// Threads that read the ledger for calls. A point read takes microseconds; two keep one slow read from blocking all.
 pub const READ_THREADS: usize = 2;
+/// Of those, how many read pages of history for watches and audit exports at once: a page of
+/// `AUDIT_PAGE_BYTES` takes far longer than a point read, and with each thread at one, all other reads would wait behind them.
+pub const HISTORY_READ_THREADS: usize = 1;
+const _: () = assert!(HISTORY_READ_THREADS < READ_THREADS, "one thread must be left for those who ask for one record");
 /// Reads waiting for such a thread, and as many that wait before it until this node has caught up; more are turned away.
 pub const READS_WAITING_MAX: usize = 4_096;
-/// Bytes in flight on one HTTP/2 stream and on one connection, between peers and towards clients.
+/// Bytes in flight on one HTTP/2 stream and on one connection, between peers.
 pub const HTTP2_STREAM_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
 pub const HTTP2_CONNECTION_WINDOW_BYTES: u32 = 16 * 1024 * 1024;
+/// The same of whoever connects to the client and the operators' port: twice four full batches.
+pub const PUBLIC_STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
+pub const PUBLIC_CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
 /// A silent connection is asked for a sign of life after so long, and closed when none comes within the second.
 pub const HTTP2_KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
 pub const HTTP2_KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -190,8 +220,12 @@ pub const WATCH_PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 pub const LONG_ANSWER_READ_WITHIN: Duration = Duration::from_secs(30);
 /// Bytes of a payment gateway's notice; theirs have two thousand and fewer.
 pub const WEBHOOK_BODY_BYTES_MAX: usize = 64 * 1024;
+/// Characters of what a notice's answer and its log line say; what they quote of the notice ends there.
+pub const WEBHOOK_MESSAGE_CHARS_MAX: usize = 300;
 /// From a notice's headers to its answer: gateways want one within five seconds, and two is what they are promised.
 pub const WEBHOOK_ANSWER_WITHIN: Duration = Duration::from_millis(1_900);
+/// How long Midtrans' GET Status may take: of the time for an answer, what a commit does not need.
+pub const MIDTRANS_STATUS_WITHIN: Duration = Duration::from_millis(1_200);
 /// Connections of the webhook port at once, one notice each at a time: far more than gateways open, and few of the descriptors.
 pub const WEBHOOK_CONNECTIONS_MAX: usize = 512;
 /// Connections beyond those that are being told to come again, and how long that may take.
@@ -207,7 +241,8 @@ pub const GATEWAY_SECRETS_MAX: usize = 2;
 pub const PAGE_SIZE_MAX: u32 = 1_000;
 /// The same, of a call that asks for none.
 pub const PAGE_SIZE_DEFAULT: u32 = 100;
-/// Records that one page of a list looks at, most of them passed over by a filter: some ten milliseconds of a reading thread.
+/// Records that one page of a list looks at, most of them passed over by a filter: some ten milliseconds of a reading thread; more, if
+/// the filter has to look up the order or the refund of each.
 pub const LIST_RECORDS_EXAMINED_MAX: usize = 20_000;
 /// Lists that are being read page by page at once: each keeps a state of the ledger, and with it old records and files.
 pub const LISTS_KEPT_MAX: usize = 16;
@@ -229,6 +264,13 @@ pub const CLI_CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 pub const CLI_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Between two looks whether a new member has joined or caught up.
 pub const MEMBER_LOOK_PAUSE: Duration = Duration::from_millis(250);
+/// How long a node may take to answer a command that looks at all nodes again and again.
+pub const HEALTH_LOOK_WITHIN: Duration = Duration::from_secs(2);
+/// Between two looks of a command that waits until the cluster is healthy.
+pub const HEALTH_LOOK_PAUSE: Duration = Duration::from_millis(250);
+/// How far apart the looks of a command may be that looks again and again.
+pub const LOOK_EVERY_MIN: Duration = Duration::from_millis(100);
+pub const LOOK_EVERY_MAX: Duration = Duration::from_secs(60 * 60);
 /// Between two rounds over all servers.
 pub const CLI_RETRY_PAUSE: Duration = Duration::from_millis(50);
 
@@ -258,8 +300,8 @@ pub const PEER_CLOCK_AGE_MAX: Duration = Duration::from_secs(60 * 60);
 /// Entries and commands in one atomic write of the ledger.
 pub const APPLY_ENTRIES_MAX: usize = 64;
 pub const APPLY_COMMANDS_MAX: usize = 4_000;
-/// Commands that wait to be proposed, over all callers, when a confirmation of money comes (`consensus::admission`): a few seconds
-/// of full load. A command is less than 300 bytes, so this bounds the memory too.
+/// Commands that wait to be proposed, in all lines, when a confirmation of money comes (`consensus::admission`): a few seconds of full
+/// load. A command is less than 300 bytes, so this bounds the memory too; the call that comes may be a full batch beyond it.
 pub const QUEUE_COMMANDS_MAX: usize = 50_000;
 /// The same, when a command on an existing order comes: half of the room is for money alone.
 pub const QUEUE_STAMPING_COMMANDS_MAX: usize = 25_000;
@@ -269,7 +311,7 @@ pub const QUEUE_NEW_ORDER_COMMANDS_MAX: usize = 12_000;
 pub const QUEUE_BATCH_COMMANDS_MAX: usize = 10_000;
 /// A node that has heard no leader for so many of the longest waits of an election is cut off: an ordinary election takes two.
 pub const CUT_OFF_AFTER_ELECTIONS: u32 = 4;
-/// Batches that a node which does not lead has sent to the leader and that are not answered.
+/// Batches of one class that a node which does not lead has sent to the leader and that are not answered.
 pub const FORWARDS_IN_FLIGHT_MAX: usize = 4;
 /// How long such a batch waits for its answer: one that does not come is asked for again. A leader that cannot be reached, but
 /// is heard, would hold all of them until their callers' deadlines.
@@ -290,8 +332,20 @@ pub const TRANSFER_LAG_ENTRIES_MAX: u64 = 100;
 /// nothing is applied. Network disks pause for
 /// hundreds of milliseconds on good days; three seconds after the last sync the next leader must serve.
 pub const DISK_STALL_MAX: Duration = Duration::from_secs(1);
-/// Pause between two looks at how far the log is synced.
+/// Pause between two looks at how far the log is synced, and at whose disk is low.
 pub const DISK_LOOK_INTERVAL: Duration = Duration::from_millis(100);
+/// Bytes that a disk must have free for new orders, unless `node.disk_floor` says otherwise: a snapshot that is being switched and
+/// minutes of payments for what is ordered, at full load.
+pub const DISK_FLOOR_BYTES_DEFAULT: u64 = 1 << 30;
+/// The most that it may say, bytes: more is a slip of the pen.
+pub const DISK_FLOOR_BYTES_MAX: u64 = 1 << 40;
+/// A disk that was low has room again with this part of its floor above the floor, so that a table file that comes and goes does not
+/// turn orders away and let them in by turns.
+pub const DISK_FLOOR_MARGIN_PARTS: u64 = 4;
+/// Between two looks at the room on the disk: a fast disk takes a quarter of the default floor in no less.
+pub const DISK_ROOM_INTERVAL: Duration = Duration::from_millis(250);
+/// A leader whose disk is low tries to hand over no more often than this: each try is a pause, and leadership must not go round.
+pub const DISK_LOW_HAND_OVER_PAUSE: Duration = Duration::from_secs(5);
 /// Pause between two looks at a change that openraft reports nowhere.
 pub const WATCH_INTERVAL: Duration = Duration::from_millis(10);
 /// Entries in one append to the log.
@@ -305,3 +359,29 @@ pub const HEALTH_INTERVAL: Duration = Duration::from_millis(50);
 /// Between two looks for series that were opened with another key than this node has: so long after it has
 /// applied a series such a node may call genuine codes of it forged.
 pub const SERIAL_KEY_INTERVAL: Duration = Duration::from_secs(1);
+/// Between two looks whether peers have gone or come back, for the log.
+pub const PEERS_LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// Bytes of the log's newest lines that are kept in memory for a debug bundle: hours of a quiet node.
+pub const LOG_LINES_KEPT_BYTES: usize = 1 << 20;
+/// Bytes of one of them; ours have a few hundred.
+pub const LOG_LINE_KEPT_BYTES_MAX: usize = 16 * 1024;
+/// Characters of what the log is told to let through: a level, and a dozen libraries.
+pub const LOG_FILTER_CHARS_MAX: usize = 256;
+/// How long a node may log otherwise than its configuration says: at `debug` it may write gigabytes a day.
+pub const LOG_FILTER_FOR_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+/// Bytes of one file of a debug bundle, its end if it is longer: days of RocksDB's own log.
+pub const DEBUG_FILE_BYTES_MAX: usize = 2 << 20;
+/// Bytes of all files of one node in a debug bundle, as a command takes them: more than a node has.
+pub const DEBUG_NODE_BYTES_MAX: usize = 64 << 20;
+/// Bytes in one message of a debug bundle.
+pub const DEBUG_CHUNK_BYTES: usize = 256 * 1024;
+/// Messages of a debug bundle that are made ahead of the network.
+pub const DEBUG_CHUNKS_AHEAD: usize = 4;
+/// Debug bundles that a node makes at once.
+pub const DEBUG_BUNDLES_MAX: usize = 2;
+/// How far apart the two pages of metrics of a debug bundle may be: an orderly stop may have to wait as long.
+pub const DEBUG_METRICS_APART_MAX: Duration = Duration::from_secs(5);
+/// Names in one listing of a debug bundle.
+pub const DEBUG_NAMES_MAX: usize = 2_000;
+/// Digests in a debug bundle: the newest, to compare with those of the other nodes.
+pub const DEBUG_DIGESTS_MAX: usize = 200;

@@ -64,6 +64,8 @@ fn no_file_is_without_a_test() {
         "node-3.toml",
         "prometheus.yml",
         "shared.toml",
+        // tests/generated.rs
+        "systemd",
     ];
     assert_eq!(names, known);
 }

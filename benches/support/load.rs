@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -10,9 +10,12 @@ use stampede::proto::v1;
 use stampede::proto::v1::issuance_service_client::IssuanceServiceClient;
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::Code;
 use tonic::transport::{Channel, Endpoint};
 use tonic_types::StatusExt;
 use uuid::Uuid;
+
+use super::failed::Failed;
 
 /// HTTP/2 flow-control windows, bytes: a batch of a thousand answers fits.
 const HTTP2_WINDOW_BYTES: u32 = 4 << 20;
@@ -84,37 +87,38 @@ impl fmt::Display for Window {
     }
 }
 
-/// Runs `callers` copies of `call` for `length`; a call returns how many orders it finished.
-async fn window<F, Fut>(callers: usize, length: Duration, make: impl Fn(usize) -> F) -> Window
+/// Runs `callers` copies of `call` for `length`; a call returns how many orders it finished. The first that fails ends all.
+async fn window<F, Fut>(callers: usize, length: Duration, make: impl Fn(usize) -> F) -> Result<Window, Failed>
 where
     F: FnMut() -> Fut + Send + 'static,
-    Fut: Future<Output = u64> + Send + 'static,
+    Fut: Future<Output = Result<u64, Failed>> + Send + 'static,
 {
     let start = Instant::now();
-    let orders = Arc::new(AtomicU64::new(0));
+    let (orders, is_over) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
     let mut tasks = Vec::new();
     for caller in 0..callers {
-        let (orders, mut call) = (orders.clone(), make(caller));
+        let (orders, is_over, mut call) = (orders.clone(), is_over.clone(), make(caller));
         tasks.push(tokio::spawn(async move {
             let mut latencies_us = Vec::new();
-            while start.elapsed() < length {
+            while start.elapsed() < length && !is_over.load(Ordering::Relaxed) {
                 let begun = Instant::now();
-                orders.fetch_add(call().await, Ordering::Relaxed);
+                let finished = call().await.inspect_err(|_| is_over.store(true, Ordering::Relaxed))?;
+                orders.fetch_add(finished, Ordering::Relaxed);
                 latencies_us.push(u64::try_from(begun.elapsed().as_micros()).expect("a window of seconds"));
             }
-            latencies_us
+            Ok::<_, Failed>(latencies_us)
         }));
     }
     let mut latencies_us = Vec::new();
     for task in tasks {
-        latencies_us.extend(task.await.expect("caller ends"));
+        latencies_us.extend(task.await.expect("caller ends")?);
     }
     latencies_us.sort_unstable();
-    Window { orders: orders.load(Ordering::Relaxed), length: start.elapsed(), latencies_us }
+    Ok(Window { orders: orders.load(Ordering::Relaxed), length: start.elapsed(), latencies_us })
 }
 
 /// One order a call; the latency is that of placing and paying together.
-pub async fn unary(channels: &[Channel], in_flight: usize, length: Duration) -> Window {
+pub async fn unary(channels: &[Channel], in_flight: usize, length: Duration) -> Result<Window, Failed> {
     window(in_flight, length, |caller| {
         let client = IssuanceServiceClient::new(channels[caller % channels.len()].clone());
         move || {
@@ -122,10 +126,10 @@ pub async fn unary(channels: &[Channel], in_flight: usize, length: Duration) -> 
             async move {
                 let order = Buyer::order();
                 let payment = Buyer::payment(&order.order_id);
-                client.place_order(order).await.expect("placed");
-                let paid = client.record_payment(payment).await.expect("recorded").into_inner();
-                assert_eq!(paid.outcome(), v1::PaymentOutcome::Applied);
-                1
+                client.place_order(order).await.map_err(|status| Failed::call("an order", &status))?;
+                let paid = client.record_payment(payment).await.map_err(|status| Failed::call("a payment", &status))?;
+                assert_eq!(paid.get_ref().outcome(), v1::PaymentOutcome::Applied);
+                Ok(1)
             }
         }
     })
@@ -244,7 +248,7 @@ async fn buy_once(mut portal: Portal, mut gateway: IssuanceServiceClient<Channel
     portal.answered(retry_info.and_then(|info| info.retry_delay));
     match placed {
         Ok(_) => {}
-        Err(status) if status.code() == tonic::Code::ResourceExhausted => {
+        Err(status) if status.code() == Code::ResourceExhausted => {
             seen.orders_shed.fetch_add(1, Ordering::Relaxed);
             return;
         }
@@ -259,7 +263,7 @@ async fn buy_once(mut portal: Portal, mut gateway: IssuanceServiceClient<Channel
                 seen.issued.fetch_add(1, Ordering::Relaxed);
                 return;
             }
-            Err(status) if status.code() == tonic::Code::ResourceExhausted => {
+            Err(status) if status.code() == Code::ResourceExhausted => {
                 seen.payments_shed.fetch_add(1, Ordering::Relaxed);
                 tokio::time::sleep(Duration::from_millis(250)).await;
             }
@@ -277,16 +281,18 @@ fn commands(count: usize) -> (Vec<v1::Command>, Vec<v1::Command>) {
     (orders.into_iter().map(|order| v1::Command { command: Some(PlaceOrder(order)) }).collect(), payments)
 }
 
-fn assert_all_done(answer: &v1::SubmitBatchResponse) {
+fn all_done(answer: &v1::SubmitBatchResponse) -> Result<(), Failed> {
     for result in &answer.results {
         if let Some(v1::command_result::Result::Error(error)) = &result.result {
-            panic!("{error:?}");
+            let code = Code::from_i32(error.code);
+            return Err(Failed::of("a command of a batch", code, format!("{code:?} {} {}", error.reason, error.message)));
         }
     }
+    Ok(())
 }
 
 /// `size` orders are placed in one call, then paid in one call.
-pub async fn batches(channels: &[Channel], callers: usize, size: usize, length: Duration) -> Window {
+pub async fn batches(channels: &[Channel], callers: usize, size: usize, length: Duration) -> Result<Window, Failed> {
     window(callers, length, |caller| {
         let client = IssuanceServiceClient::new(channels[caller % channels.len()].clone());
         move || {
@@ -295,9 +301,10 @@ pub async fn batches(channels: &[Channel], callers: usize, size: usize, length: 
                 let (orders, payments) = commands(size);
                 for commands in [orders, payments] {
                     let request = v1::SubmitBatchRequest { batch_id: 0, commands };
-                    assert_all_done(client.submit_batch(request).await.expect("batch").get_ref());
+                    let answer = client.submit_batch(request).await.map_err(|status| Failed::call("a batch", &status))?;
+                    all_done(answer.get_ref())?;
                 }
-                size as u64
+                Ok(size as u64)
             }
         }
     })
@@ -305,10 +312,16 @@ pub async fn batches(channels: &[Channel], callers: usize, size: usize, length: 
 }
 
 /// The same over `streams` streams, with `in_flight` requests of `size` commands under way on each.
-pub async fn streams(channels: &[Channel], streams: usize, in_flight: usize, size: usize, length: Duration) -> Window {
+pub async fn streams(
+    channels: &[Channel],
+    streams: usize,
+    in_flight: usize,
+    size: usize,
+    length: Duration,
+) -> Result<Window, Failed> {
     let mut lanes = Vec::new();
     for stream in 0..streams {
-        lanes.push(Lane::open(IssuanceServiceClient::new(channels[stream % channels.len()].clone())).await);
+        lanes.push(Lane::open(IssuanceServiceClient::new(channels[stream % channels.len()].clone())).await?);
     }
     window(streams * in_flight, length, |caller| {
         let lane = lanes[caller % lanes.len()].clone();
@@ -317,9 +330,9 @@ pub async fn streams(channels: &[Channel], streams: usize, in_flight: usize, siz
             async move {
                 let (orders, payments) = commands(size);
                 for commands in [orders, payments] {
-                    assert_all_done(&lane.ask(commands).await);
+                    all_done(&lane.ask(commands).await?)?;
                 }
-                size as u64
+                Ok(size as u64)
             }
         }
     })
@@ -335,27 +348,30 @@ struct Lane {
 }
 
 impl Lane {
-    async fn open(mut client: IssuanceServiceClient<Channel>) -> Self {
+    async fn open(mut client: IssuanceServiceClient<Channel>) -> Result<Self, Failed> {
         let (requests, outgoing) = mpsc::channel(1);
-        let mut answers = client.submit_stream(ReceiverStream::new(outgoing)).await.expect("stream").into_inner();
+        let opened = client.submit_stream(ReceiverStream::new(outgoing)).await;
+        let mut answers = opened.map_err(|status| Failed::call("a stream", &status))?.into_inner();
         let lane = Self { requests, waiting: Arc::default(), next_id: Arc::default() };
         let waiting = lane.waiting.clone();
         tokio::spawn(async move {
-            // Whoever still waits when the stream ends says so.
             while let Ok(Some(answer)) = answers.message().await {
                 let asked = waiting.lock().expect("no panic").remove(&answer.batch_id).expect("a request of this id");
                 // Nobody waits at the end of a window.
                 let _ = asked.send(answer);
             }
+            // Whoever still waits is told that the stream has ended.
+            waiting.lock().expect("no panic").clear();
         });
-        lane
+        Ok(lane)
     }
 
-    async fn ask(&self, commands: Vec<v1::Command>) -> v1::SubmitBatchResponse {
+    async fn ask(&self, commands: Vec<v1::Command>) -> Result<v1::SubmitBatchResponse, Failed> {
+        let ended = || Failed::of("a stream", Code::Unavailable, "it has ended".into());
         let batch_id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let (asked, answer) = oneshot::channel();
         self.waiting.lock().expect("no panic").insert(batch_id, asked);
-        self.requests.send(v1::SubmitBatchRequest { batch_id, commands }).await.expect("stream is open");
-        answer.await.expect("stream is open")
+        self.requests.send(v1::SubmitBatchRequest { batch_id, commands }).await.map_err(|_| ended())?;
+        answer.await.map_err(|_| ended())
     }
 }

@@ -158,6 +158,7 @@ mod tests {
             BackEnd::ALL.into_iter().filter(|back_end| back_end.is_used_by(&scenario)).map(BackEnd::name).collect()
         };
         assert_eq!(used("leader-kill"), ["signals"]);
+        assert_eq!(used("lost-disk"), ["signals"]);
         assert_eq!(used("bridge"), ["signals", "proxies"]);
         assert_eq!(used("power-cut"), ["signals", "disks"]);
         assert_eq!(used("limit-cpu"), ["signals", "groups"]);

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
+use crate::checks::Violation;
+use crate::checks::overload::Goodput;
 use crate::history::RunFolder;
 use crate::recheck;
 use crate::run::{Aftermath, Ended};
@@ -13,7 +15,7 @@ use crate::verdict::{Exit, Pause, Verdict};
 #[derive(Debug)]
 pub struct Judgement {
     pub exit: Exit,
-    /// Ids of the broken invariants.
+    /// Ids of the broken invariants, and names of the failures of 2024 that came back.
     pub violated: Vec<String>,
     /// Why it is not simply held.
     pub reasons: Vec<String>,
@@ -51,12 +53,10 @@ fn judge_complete(folder: &RunFolder, aftermath: &Aftermath) -> anyhow::Result<J
 }
 
 fn of_verdict(folder: &RunFolder, verdict: Verdict) -> Judgement {
-    let violated =
-        verdict.invariants.iter().filter(|finding| finding.violations > 0).map(|finding| finding.id.clone()).collect();
-    let unsure = verdict
-        .invariants
-        .iter()
-        .flat_map(|finding| finding.inconclusive.iter().map(move |why| format!("{}: {why}", finding.id)));
+    let findings = verdict.findings();
+    let violated = findings.iter().filter(|finding| finding.violations > 0).map(|finding| finding.id.clone()).collect();
+    let unsure =
+        findings.iter().flat_map(|finding| finding.inconclusive.iter().map(move |why| format!("{}: {why}", finding.id)));
     let reasons = unsure.collect();
     Judgement { exit: verdict.exit(), violated, reasons, folder: Some(folder.root().to_owned()), verdict: Some(verdict) }
 }
@@ -111,15 +111,13 @@ fn print_verdict(verdict: &Verdict) {
             (count, _) => format!("BROKEN {count} times"),
         };
         println!("{:<4} {:<75} {:>9} checked  {state}", finding.id, finding.name, finding.checked);
-        for violation in &finding.shown {
-            println!("       {} (ops {:?}, log index {:?})", violation.text, violation.ops, violation.log_index);
-        }
+        print_violations(&finding.shown);
     }
     println!();
     for failure in &verdict.failures_2024 {
-        let state = if failure.violations == 0 { "never".to_owned() } else { format!("{} TIMES", failure.violations) };
-        let shown_by = failure.shown_by.join(" ");
+        let (state, shown_by) = (failure.state(), failure.shown_by.join(" "));
         println!("2024    {:<18} {:>9} checked  {state}  (by {shown_by})", failure.name, failure.checked);
+        print_violations(&failure.shown);
     }
     println!();
     println!("verdict {}", verdict.verdict.word());
@@ -127,10 +125,21 @@ fn print_verdict(verdict: &Verdict) {
         "orders  {} issued, {} orders/s over the {} s of traffic",
         verdict.orders_issued, verdict.orders_per_s, verdict.traffic_s
     );
+    if let Some(Goodput { peak_per_s, surge_per_s, offered_per_s }) = verdict.goodput {
+        println!(
+            "goodput {surge_per_s} orders/s issued of {offered_per_s} offered in the surge, {peak_per_s} in the run's best 4 s"
+        );
+    }
     println!("judged  {} calls in {} ms", verdict.calls.total, verdict.judged_in_ms);
     println!("faults  {}", if faults.is_empty() { "none".to_owned() } else { faults.join(", ") });
     if let Pause { median: Some(median), max: Some(max), count } = verdict.write_pause_ms {
         println!("pauses  of writes around {count} leader kills: median {median} ms, longest {max} ms");
+    }
+}
+
+fn print_violations(shown: &[Violation]) {
+    for violation in shown {
+        println!("       {} (ops {:?}, log index {:?})", violation.text, violation.ops, violation.log_index);
     }
 }
 

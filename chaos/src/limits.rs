@@ -50,6 +50,8 @@ pub const CLOCK_SLACK_MS: u64 = 1_000;
 /// A node that is watched says something every five seconds.
 pub const SILENT_WATCH_MAX: Duration = Duration::from_secs(8);
 
+/// So many double payments are drawn on the average that hardly any run has none: one in a hundred million.
+pub const DOUBLE_PAYMENTS_SURE: u64 = 20;
 /// The refund clerk looks for what is owed back this often.
 pub const REFUND_INTERVAL: Duration = Duration::from_millis(500);
 /// Refunds of one page: small, so that a run has many pages.
@@ -146,6 +148,13 @@ pub const PROBE_DEADLINE: Duration = Duration::from_secs(5);
 pub const FLAP_INTERVAL: Duration = Duration::from_millis(250);
 /// A node's own disk, where it has one: a file with holes. The longest drill writes some hundred megabytes.
 pub const DISK_BYTES: u64 = 2 << 30;
+/// What its node wants to have free there before it takes new orders, as its configuration says it: far above what a drill writes
+/// while the room that is left is below it.
+pub const DISK_FLOOR: &str = "256MiB";
+/// What a fault that lowers disks leaves free.
+pub const LOW_DISK_BYTES: u64 = 128 << 20;
+/// A node whose disk is low has handed over by then, or refuses new orders.
+pub const DISK_LOW_NOTICED: Duration = Duration::from_secs(5);
 /// Of the disk that is made to see whether disks can be made; less than ext4 takes for a journal.
 pub const PROBE_DISK_BYTES: u64 = 16 << 20;
 /// A disk that stands still is thawed by the watchdog so long after the fault should have ended.
@@ -160,6 +169,16 @@ pub const DAMAGE_TOLD: Duration = Duration::from_secs(2);
 pub const CRASH_POINT_REACHED: Duration = Duration::from_secs(15);
 /// After this, logs are purged behind what a node that is away has: snapshots are asked for until then.
 pub const PURGED_WITHIN: Duration = Duration::from_secs(10);
+/// A member whose disk was emptied is called by the others, and has said why it takes no part, by then.
+pub const REFUSAL_TOLD: Duration = Duration::from_secs(10);
+/// A node that joins by a token is a member by then, without a vote.
+pub const JOINED_WITHIN: Duration = Duration::from_secs(20);
+/// A new member has what the others have by then; it takes a snapshot and what came after it.
+pub const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(30);
+/// A command about members ends by then: it waits until the new one has caught up, and each of its calls takes ten seconds at most.
+pub const MEMBER_COMMAND_DEADLINE: Duration = Duration::from_secs(60);
+/// A member that was given its vote knows of it by then.
+pub const VOTE_KNOWN_WITHIN: Duration = Duration::from_secs(5);
 /// Taking back what a run left ends by then, whatever is left: a file that somebody has open, a process that does not die.
 pub const HEAL_DEADLINE: Duration = Duration::from_secs(20);
 /// What a killed tool had just started shows itself by then: a process between its fork and its exec names no folder.
@@ -192,6 +211,8 @@ pub const ASK_IN_FLIGHT_MAX: usize = 64;
 pub const GUARD_INTERVAL: Duration = Duration::from_secs(2);
 /// Between two looks of the guards at what the nodes say.
 pub const GUARD_LOOK_INTERVAL: Duration = Duration::from_millis(250);
+/// The page of a node's metrics.
+pub const METRICS_BYTES_MAX: usize = 4 << 20;
 /// Scrapes of the tool's own metrics at once.
 pub const SCRAPES_AT_ONCE_MAX: usize = 8;
 /// How long a scraper may take to say what it wants.

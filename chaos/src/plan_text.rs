@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::faults;
 use crate::faults::plan::PlannedFault;
-use crate::scenario::Scenario;
+use crate::scenario::{Hurt, Scenario};
 
 #[must_use]
 pub fn plan(scenario: &Scenario, seed: u64) -> String {
@@ -52,6 +52,9 @@ fn write_plan(text: &mut String, scenario: &Scenario, seed: u64) -> std::fmt::Re
         text,
         "undo       every node that is down is started, a stopped one resumed, every cut healed; at the end all are stopped, their data removed"
     )?;
+    if scenario.faults.kinds().any(|kind| kind.hurt() == Hurt::LosesDisks) {
+        writeln!(text, "           (not a disk that was lost: its node is another member from then on)")?;
+    }
     let guards = &scenario.guards;
     write!(text, "guards     {} of wall time, {} of disk", guards.wall_time, guards.disk)?;
     if let Some(silence) = guards.no_contact {
@@ -91,6 +94,10 @@ mod tests {
         assert!(text.contains("there meanwhile: 0 of 3") && !text.contains("network  "));
         let (scenario, _) = Scenario::load("lossy-links").unwrap();
         assert!(plan(&scenario, 7).contains("network    switch"));
+        let (scenario, _) = Scenario::load("lost-disk").unwrap();
+        let text = plan(&scenario, 7);
+        assert_eq!(text.matches("lose-disk-follower undone after").count(), 5);
+        assert!(text.contains("there meanwhile: 2 of 3") && text.contains("not a disk that was lost"), "{text}");
     }
 
     #[test]

@@ -44,10 +44,10 @@ fn judge_folder(folder: &RunFolder) -> io::Result<Verdict> {
     let writes = timeline::acknowledged_writes(&evidence);
     let findings = check_all(&evidence, &replay, watched, &writes, &mut of_lots);
     let judging_ms = JudgingMs { reading, replaying, lots, whole: lap.ms() };
-    let verdict = Verdict::of(&evidence, &replay, &writes, &of_lots, findings, judging_ms);
+    let verdict = Verdict::of(&evidence, &replay, &writes, of_lots, findings, judging_ms);
     std::fs::write(folder.verdict(), serde_json::to_string_pretty(&verdict).map_err(io::Error::other)?)?;
     std::fs::write(folder.junit(), report::junit::render(&verdict)?)?;
-    let pointed = Pointed::read(folder, &evidence.log, &verdict.invariants)?;
+    let pointed = Pointed::read(folder, &evidence.log, &verdict.findings())?;
     std::fs::write(folder.report(), report::page::render(&evidence, &writes, &pointed, &verdict))?;
     Ok(verdict)
 }

@@ -170,6 +170,6 @@ mod tests {
     fn what_takes_the_whole_machine_says_so() {
         let alone = |name: &str| Scenario::load(name).unwrap().0.alone;
         assert!(alone("casn2024-leader-kill") && alone("overload-3x"));
-        assert!(!alone("power-cut") && !alone("isolate-leader-one-way"));
+        assert!(!alone("power-cut") && !alone("isolate-leader-one-way") && !alone("lost-disk"));
     }
 }

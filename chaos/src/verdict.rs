@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::checks::failures_2024::{Failure2024, failures_2024};
 use crate::checks::fault_times::{FaultTimes, fault_times};
+use crate::checks::overload::{Goodput, goodput};
 use crate::checks::timeline::{self, Acknowledged, MS};
 use crate::checks::{Evidence, Finding, OfLots, Replay, coverage};
 use crate::evidence::{Ended, Moment};
@@ -123,6 +124,9 @@ pub struct Verdict {
     /// The failures of September 2024, each by its name.
     #[serde(default)]
     pub failures_2024: Vec<Failure2024>,
+    /// Of a run with a surge.
+    #[serde(default)]
+    pub goodput: Option<Goodput>,
     pub calls: Calls,
     /// Of acknowledged writes, from the time at which they were to be sent.
     pub latency_ms: Option<Latency>,
@@ -208,7 +212,7 @@ impl Verdict {
         evidence: &Evidence,
         replay: &Replay,
         writes: &[Acknowledged],
-        of_lots: &OfLots,
+        of_lots: OfLots,
         invariants: Vec<Finding>,
         judging_ms: JudgingMs,
     ) -> Self {
@@ -217,19 +221,22 @@ impl Verdict {
         let traffic_s = traffic.as_ref().map_or(0.0, |traffic| seconds(traffic.end.saturating_sub(traffic.start)));
         let issues = &of_lots.issued_ns;
         let issued_in_traffic = traffic.as_ref().map_or(0, |traffic| issues.iter().filter(|at| traffic.contains(at)).count());
+        let orders_issued = issues.len() as u64;
         let leader_kills = timeline::windows(evidence).iter().filter(|window| window.is_leader_kill()).count();
+        let failures_2024 = failures_2024(evidence, replay, writes, of_lots.failures, &invariants);
         Self {
             schema: VERDICT_SCHEMA,
-            verdict: judge(&invariants),
+            verdict: judge(&all(&invariants, &failures_2024)),
             scenario: facts.scenario.clone(),
             seed: facts.seed,
-            orders_issued: issues.len() as u64,
+            orders_issued,
             orders_per_s: if traffic_s > 0.0 { tenths(float(issued_in_traffic as u64) / traffic_s) } else { 0.0 },
             faults: coverage::faults_by_kind(evidence),
             leader_kills: leader_kills as u64,
             write_pause_ms: pause(timeline::write_pauses(evidence, writes)),
-            failures_2024: failures_2024(evidence, replay, writes, &of_lots.failures, &invariants),
             invariants,
+            failures_2024,
+            goodput: goodput(evidence),
             calls: calls(evidence),
             latency_ms: latency(writes),
             machine_sync_ms: Spread::of(evidence.machine_syncs.iter().map(|sync| ms(sync.took_ns))),
@@ -248,13 +255,23 @@ impl Verdict {
     pub fn exit(&self) -> Exit {
         self.verdict.exit()
     }
+
+    /// All that was judged: the invariants, then the failures of September 2024.
+    #[must_use]
+    pub fn findings(&self) -> Vec<Finding> {
+        all(&self.invariants, &self.failures_2024)
+    }
+}
+
+fn all(invariants: &[Finding], failures: &[Failure2024]) -> Vec<Finding> {
+    invariants.iter().cloned().chain(failures.iter().map(Failure2024::finding)).collect()
 }
 
 /// A violation stands whatever else is missing; *held* needs every check to have been sure.
-fn judge(invariants: &[Finding]) -> Ruling {
-    if invariants.iter().any(|finding| finding.violations > 0) {
+fn judge(findings: &[Finding]) -> Ruling {
+    if findings.iter().any(|finding| finding.violations > 0) {
         Ruling::Violated
-    } else if invariants.is_empty() || invariants.iter().any(|finding| !finding.inconclusive.is_empty()) {
+    } else if findings.is_empty() || findings.iter().any(|finding| !finding.inconclusive.is_empty()) {
         Ruling::Inconclusive
     } else {
         Ruling::Held
@@ -338,5 +355,23 @@ mod tests {
         assert_eq!(judge(&[finding(0, false), finding(0, true)]), Ruling::Inconclusive);
         assert_eq!(judge(&[finding(0, true), finding(1, false)]), Ruling::Violated);
         assert_eq!(judge(&[]), Ruling::Inconclusive);
+    }
+    #[test]
+    fn a_failure_of_2024_weighs_what_an_invariant_weighs() {
+        let judged = |violations, unsure: &[&str]| {
+            let failure = Failure2024 {
+                name: "paid-twice".into(),
+                what: String::new(),
+                shown_by: Vec::new(),
+                checked: 1,
+                violations,
+                shown: Vec::new(),
+                inconclusive: unsure.iter().map(|why| (*why).to_owned()).collect(),
+            };
+            judge(&all(&[finding(0, false)], &[failure]))
+        };
+        assert_eq!(judged(0, &[]), Ruling::Held);
+        assert_eq!(judged(0, &["never tried"]), Ruling::Inconclusive);
+        assert_eq!(judged(1, &[]), Ruling::Violated);
     }
 }

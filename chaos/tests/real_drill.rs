@@ -9,6 +9,7 @@ mod disks_here;
 mod killed;
 mod prometheus_here;
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -22,7 +23,7 @@ use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use prometheus_here::Prometheus;
-use stampede_chaos::history::{HistoryReader, ProcessStep, Record, RunFacts, RunFolder};
+use stampede_chaos::history::{HistoryReader, NodeRole, ProcessStep, Record, RunFacts, RunFolder, StatusSample};
 use stampede_chaos::undo::{is_mounted, scan};
 
 const TOOL: &str = env!("CARGO_BIN_EXE_stampede-chaos");
@@ -89,6 +90,17 @@ p99_back = "2s"
 p99_floor = "500ms"
 whole_again = "1s"
 "#;
+
+/// As `SHORT`, with buyers and a leader that stands still for longer than they wait: in the way of each failure of September 2024.
+fn provoking() -> String {
+    let pause = "[[faults.at]]\nkind = \"pause-leader\"\nat = \"4500ms\"\nlasts = \"900ms\"\n\n[required]\npause-leader = 1";
+    let shares = "[traffic.shares]\ndouble_payment = \"10%\"\nstamp = \"90%\"\nsettle_refund = \"80%\"";
+    SHORT
+        .replace("[cluster]", "provokes = [\"burned-stamp\", \"unreachable\"]\n\n[cluster]")
+        .replace("faults = \"5s\"", "faults = \"8s\"")
+        .replace("[traffic.shares]", shares)
+        .replace("[required]", pause)
+}
 
 /// Nine nodes at once would be too many for a small machine.
 fn one_at_a_time() -> MutexGuard<'static, ()> {
@@ -222,6 +234,51 @@ fn a_short_drill_holds_and_leaves_its_verdict_and_nothing_else() {
     assert_eq!(printed.lines().last(), Some("exit    0 (held)"));
     assert!(pids.len() >= 5, "two were started again: {pids:?}");
     assert!(pids.iter().all(|pid| is_gone(*pid)), "every node is gone when the tool is");
+}
+
+/// With an orderly stop of the leader after it, so that the new member's vote counts.
+#[test]
+fn a_follower_that_lost_its_disk_ends_the_drill_as_another_member_with_a_vote() {
+    let _alone = one_at_a_time();
+    let longer = SHORT.replace("faults = \"5s\"", "faults = \"10s\"").replace("at = \"2500ms\"", "at = \"7s\"");
+    let mut drill = Drill::start(&longer.replace("kill-leader", "lose-disk-follower"));
+    let mut said = String::new();
+    std::io::Read::read_to_string(&mut drill.stderr, &mut said).unwrap();
+    let mut printed = String::new();
+    std::io::Read::read_to_string(&mut drill.tool.stdout.take().unwrap(), &mut printed).unwrap();
+    assert_eq!(drill.tool.wait().unwrap().code(), Some(0), "{said}\n{printed}");
+
+    let records = HistoryReader::open(&drill.run.join("history.bin")).unwrap().map(Result::unwrap);
+    let last: BTreeMap<u16, Box<StatusSample>> = records
+        .filter_map(|record| if let Record::Status(sample) = record { Some((sample.node, sample)) } else { None })
+        .collect();
+    let new: Vec<&StatusSample> = last.values().map(|sample| &**sample).filter(|sample| sample.member() > 3).collect();
+    assert!(new.len() == 1 && new[0].member() == 4 && new[0].role != NodeRole::Learner, "{last:?}");
+    let verdict: serde_json::Value = serde_json::from_slice(&std::fs::read(drill.run.join("verdict.json")).unwrap()).unwrap();
+    let v19 = verdict["invariants"].as_array().unwrap().iter().find(|invariant| invariant["id"] == "V19").unwrap();
+    assert!(v19["checked"].as_u64().unwrap() > 10, "{v19}");
+    let told = std::fs::read_to_string(drill.run.join(format!("nodes/node-{}/stderr.log", new[0].node))).unwrap();
+    let way_back = format!("stampede member replace {} --with", new[0].node);
+    assert!(told.contains(&way_back), "started as before, it says how it comes back: {told}");
+}
+
+#[test]
+fn a_drill_is_in_the_way_of_each_failure_of_2024_and_none_happens() {
+    let _alone = one_at_a_time();
+    let mut drill = Drill::start(&provoking());
+    let mut said = String::new();
+    std::io::Read::read_to_string(&mut drill.stderr, &mut said).unwrap();
+    let mut printed = String::new();
+    std::io::Read::read_to_string(&mut drill.tool.stdout.take().unwrap(), &mut printed).unwrap();
+    assert_eq!(drill.tool.wait().unwrap().code(), Some(0), "{said}\n{printed}");
+    let verdict = std::fs::read(drill.run.join("verdict.json")).unwrap();
+    let verdict: serde_json::Value = serde_json::from_slice(&verdict).unwrap();
+    let failures = verdict["failures_2024"].as_array().unwrap();
+    let names: Vec<&str> = failures.iter().map(|failure| failure["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["paid-but-no-quota", "paid-twice", "burned-stamp", "unreachable", "unknown"]);
+    for failure in failures {
+        assert!(failure["checked"].as_u64().unwrap() > 0 && failure["violations"] == 0, "{failure:#}");
+    }
 }
 
 /// The faults of `SHORT` last 200 ms: hardly a scrape interval.

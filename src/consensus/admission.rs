@@ -1,11 +1,16 @@
-//! Who may still join the proposer's queue as it fills up. Money that was paid is shed last: a buyer who was told to come back
+//! Who may still join the proposer's lines as they fill up. Money that was paid is shed last: a buyer who was told to come back
 //! later has lost a moment, a payment that finds no entrance has no stamps.
 //!
-//! Each class has a bound on the *whole* queue, and the bounds are nested. So whenever a call of one class finds room, one of its size
-//! and of a higher class that came at that moment would, too. What a peer sends on was let in there, and is bounded here by the whole
-//! queue alone; and a call whose deadline passes in the line is not done, of whatever class. Once in, everyone waits in one line: a client may send a payment behind its order without waiting for the order's answer.
+//! Each class has a bound on what waits in *all* lines when a call comes, and the bounds are nested. So whenever a call of one class is
+//! let in, one of any higher class that came at that moment would be, too, of whatever size (a call is at most
+//! `BATCH_COMMANDS_MAX` commands beyond the bound). Money that shares a call with other commands is bounded as new orders are, so
+//! that nobody brings a thousand orders in by a payment beside them: whoever wants it to be shed last sends it alone.
 //!
-//! Reads have bounds of their own (`READS_WAITING_MAX`): they wait elsewhere and take nothing from the log.
+//! A follower's batch is bounded at the leader by what is in it, whatever the follower says; what the leader sheds, the follower's
+//! callers are told at once. Coalesced orders and batches look the same there: both are bounded as new orders.
+//!
+//! Reads are shed after stamping and before new orders. They have bounds of their own (`READS_WAITING_MAX`), because they wait
+//! elsewhere and take nothing from the log: while one of these is reached, neither new orders nor batches are let in.
 
 use crate::counters::Counter;
 use crate::domain::Command;
@@ -14,12 +19,12 @@ use crate::limits;
 /// In the order in which they are shed, last first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
-    /// Money that moved already: payments and settled refunds, also many in one call, also beside other commands. And the operator's own commands: few, and
-    /// what opens stock must not wait for stock.
+    /// Money that moved already: payments and settled refunds, one or many. And the operator's own commands: few, and what opens
+    /// stock must not wait for stock.
     Confirmation,
     /// One command on an order that is there: stamping, voiding, cancelling.
     Stamping,
-    /// One new order.
+    /// One new order; and several commands with money among them.
     NewOrder,
     /// Several commands without money in them: its sender has time, or would not have collected them.
     Batch,
@@ -28,13 +33,30 @@ pub enum Class {
 impl Class {
     pub const ALL: [Self; 4] = [Self::Confirmation, Self::Stamping, Self::NewOrder, Self::Batch];
 
-    pub(super) fn of(commands: &[Command]) -> Self {
+    pub(crate) fn of(commands: &[Command]) -> Self {
         match commands {
-            some if some.iter().any(confirms) => Self::Confirmation,
+            all if all.iter().all(confirms) => Self::Confirmation,
             [Command::PlaceOrder { .. }] => Self::NewOrder,
             [_] => Self::Stamping,
+            several if several.iter().any(confirms) => Self::NewOrder,
             _ => Self::Batch,
         }
+    }
+
+    /// Of calls that a follower let in and sends together.
+    pub(super) fn of_forwarded(commands: &[Command]) -> Self {
+        if commands.iter().all(confirms) {
+            Self::Confirmation
+        } else if commands.iter().any(|command| matches!(command, Command::PlaceOrder { .. })) {
+            Self::NewOrder
+        } else {
+            Self::Stamping
+        }
+    }
+
+    /// Not let in while reads are turned away.
+    pub(crate) fn is_below_reads(self) -> bool {
+        self >= Self::NewOrder
     }
 
     #[must_use]
@@ -47,7 +69,7 @@ impl Class {
         }
     }
 
-    /// Commands of all classes that may wait, those of the call that asks included.
+    /// Commands of all classes, in all lines, from which on a call is turned away.
     #[must_use]
     pub fn queue_commands_max(self) -> usize {
         match self {
@@ -57,6 +79,12 @@ impl Class {
             Self::Batch => limits::QUEUE_BATCH_COMMANDS_MAX,
         }
     }
+}
+
+/// What is refused first when the disks are low: orders that are not there yet. Beside money that was paid they are let in with it.
+pub(super) fn is_new_work(commands: &[Command]) -> bool {
+    let places = |command: &Command| matches!(command, Command::PlaceOrder { .. });
+    commands.iter().any(places) && !commands.iter().any(confirms)
 }
 
 fn confirms(command: &Command) -> bool {
@@ -73,11 +101,11 @@ fn confirms(command: &Command) -> bool {
     }
 }
 
-/// Calls that were turned away because too much waited, by class.
+/// Calls, by class.
 #[derive(Debug, Default)]
-pub struct Shed([Counter; Class::ALL.len()]);
+pub struct ByClass([Counter; Class::ALL.len()]);
 
-impl Shed {
+impl ByClass {
     #[must_use]
     pub fn of(&self, class: Class) -> &Counter {
         &self.0[class as usize]
@@ -113,12 +141,42 @@ mod tests {
             (vec![Command::ExpireOrders { limit: 1 }], Class::Confirmation),
             (vec![cancel()], Class::Stamping),
             (vec![place()], Class::NewOrder),
-            (vec![place(), pay()], Class::Confirmation),
+            (vec![place(), pay()], Class::NewOrder),
+            (vec![cancel(), pay()], Class::NewOrder),
             (vec![place(), place()], Class::Batch),
             (vec![cancel(), cancel()], Class::Batch),
         ] {
             assert_eq!(Class::of(&commands), class, "{commands:?}");
         }
+    }
+
+    #[test]
+    fn a_followers_batch_is_of_the_class_of_the_least_in_it() {
+        let cancel = || Command::CancelOrder { order: order() };
+        for (commands, class) in [
+            (vec![pay(), pay()], Class::Confirmation),
+            (vec![cancel()], Class::Stamping),
+            (vec![cancel(), cancel(), pay()], Class::Stamping),
+            (vec![place()], Class::NewOrder),
+            (vec![pay(), place(), cancel()], Class::NewOrder),
+        ] {
+            assert_eq!(Class::of_forwarded(&commands), class, "{commands:?}");
+        }
+    }
+
+    #[test]
+    fn new_work_is_what_places_orders_and_carries_no_money() {
+        let cancel = || Command::CancelOrder { order: order() };
+        let new = [vec![place()], vec![place(), place()], vec![cancel(), place()]];
+        let rest = [
+            vec![pay()],
+            vec![place(), pay()],
+            vec![cancel()],
+            vec![cancel(), cancel()],
+            vec![Command::ExpireOrders { limit: 1 }],
+        ];
+        assert!(new.iter().all(|commands| is_new_work(commands)));
+        assert!(!rest.iter().any(|commands| is_new_work(commands)));
     }
 
     #[test]

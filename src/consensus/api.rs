@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::Reply;
+use crate::limits;
 use crate::storage::{LogPosition, StateDigest, StorageError};
 
 /// This node's own, Unix milliseconds: `clock::unix_ms` in production, virtual time in simulation. Asked when an entry is proposed,
@@ -30,6 +31,13 @@ pub struct NodeSettings {
     pub append_entries_max: u64,
     /// Log entries of commands that this node has proposed and that are not applied yet.
     pub entries_in_flight_max: usize,
+}
+
+impl NodeSettings {
+    /// A member that has not answered the leader's heartbeats for so long does not answer.
+    pub(super) fn member_heard_within(&self) -> Duration {
+        self.election_timeout_max.max(limits::MEMBER_HEARD_WITHIN)
+    }
 }
 
 /// What the configuration of consensus must have, and a test may leave out.
@@ -91,6 +99,9 @@ pub enum RetryReason {
     LeaderUnreachable,
     #[error("too much is waiting already")]
     Overloaded,
+    /// Of a new order.
+    #[error("too few of the nodes have room on their disks for new orders")]
+    DiskLow,
     /// It waited as long as it was given.
     #[error("its time was over before anything was done")]
     NotInTime,
@@ -223,6 +234,10 @@ pub struct NodeStatus {
     /// The cluster has been initialised, as far as this node has heard.
     pub initialized: bool,
     pub draining: bool,
+    /// This node's disk has less room than its floor.
+    pub disk_low: bool,
+    /// The leader refuses new orders, here too, because too few disks have room.
+    pub refuses_new_orders: bool,
     /// Why the node stopped, if it did by itself. It must be restarted, or replaced.
     pub fatal: Option<String>,
 }
@@ -246,4 +261,6 @@ pub struct MemberStatus {
     pub matched: Option<u64>,
     /// On the leader: how far that member's clock is ahead of the time that the cluster goes by, milliseconds.
     pub clock_ahead_ms: Option<i64>,
+    /// On the leader: its disk has less room than its floor.
+    pub disk_low: Option<bool>,
 }

@@ -9,11 +9,20 @@ use tokio::sync::oneshot;
 
 use super::admission::Class;
 use super::api::{RetryReason, SubmitError, Submitted};
+use super::lines::{StreamOrder, Turn};
 use super::metrics::Metrics;
 use super::types::TypeConfig;
-use crate::domain::Command;
+use crate::domain::{Command, Outcome, Reply};
 
 pub(super) type Answer = Result<Submitted, SubmitError>;
+
+/// Who sent a call.
+pub(super) enum Sender<'a> {
+    Caller,
+    /// A caller who goes on without waiting for the answer.
+    Stream(&'a StreamOrder),
+    Peer,
+}
 
 const QUEUED: u8 = 0;
 const PROPOSED: u8 = 1;
@@ -52,6 +61,10 @@ pub(super) struct Call<RT: AsyncRuntime> {
     /// Of `commands`; stays when they are on their way.
     pub(super) count: usize,
     pub(super) class: Class,
+    /// Of the stream that it came on, if it came on one.
+    pub(super) turn: Option<Turn>,
+    /// Its number among all that came.
+    pub(super) arrival: u64,
     pub(super) queued_at: InstantOf<TypeConfig<RT>>,
     pub(super) deadline: InstantOf<TypeConfig<RT>>,
     pub(super) progress: Arc<Progress>,
@@ -62,6 +75,10 @@ pub(super) struct Call<RT: AsyncRuntime> {
 }
 
 impl<RT: AsyncRuntime> Call<RT> {
+    pub(super) fn line(&self) -> Class {
+        self.turn.as_ref().map_or(self.class, Turn::line)
+    }
+
     pub(super) fn answer(self, answer: Answer) {
         // The caller may have hung up.
         let _ = self.answer.send(answer);
@@ -97,6 +114,10 @@ impl<RT: AsyncRuntime> Formed<RT> {
         }
     }
 
+    pub(super) fn is_of_streams(&self) -> bool {
+        self.calls.iter().any(|call| call.turn.is_some())
+    }
+
     pub(super) fn latest_deadline(&self) -> Option<InstantOf<TypeConfig<RT>>> {
         self.calls.iter().map(|call| call.deadline).max()
     }
@@ -112,4 +133,10 @@ pub(super) fn count_outcome(metrics: &Metrics, answer: &Answer) {
         Err(SubmitError::Retry { .. }) => metrics.submits_retry.add(1),
         Err(SubmitError::Unknown { .. } | SubmitError::Stopped(_)) => metrics.submits_unknown.add(1),
     }
+}
+
+/// An earlier attempt at the same command may still be on its way to a leader, and be done when its refusal has passed. A caller
+/// may be told *refused* only of what never happens.
+pub(super) fn may_yet_be_done(reply: &Reply) -> bool {
+    matches!(reply.outcome, Outcome::Refused(refusal) if refusal.may_pass())
 }

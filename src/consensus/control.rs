@@ -9,7 +9,7 @@ use openraft::type_config::TypeConfigExt;
 use openraft::type_config::alias::InstantOf;
 use openraft::{AsyncRuntime, ServerState};
 
-use super::api::{ExportError, InitError, SnapshotError, TransferError};
+use super::api::{ExportError, InitError, MemberStatus, SnapshotError, TransferError};
 use super::leadership::Leadership;
 use super::node::Node;
 use super::peer_link::{PeerLink, Peers};
@@ -101,11 +101,13 @@ where
             let last = status.last_log_index.unwrap_or(0);
             let others = status.members.iter().filter(|member| member.voter && member.node_id != me);
             let wanted = others.filter(|member| to.is_none_or(|to| member.node_id == to));
-            let furthest = wanted.filter_map(|member| Some((member.matched?, member.node_id))).max();
-            if let Some((matched, node_id)) = furthest
-                && last.saturating_sub(matched) <= limits::TRANSFER_LAG_ENTRIES_MAX
-            {
-                return Ok(node_id);
+            let is_near = |member: &&MemberStatus| {
+                member.matched.is_some_and(|matched| last.saturating_sub(matched) <= limits::TRANSFER_LAG_ENTRIES_MAX)
+            };
+            // One whose disk is low would hand over at once.
+            let has_room = |member: &MemberStatus| member.disk_low != Some(true);
+            if let Some(to) = wanted.filter(is_near).max_by_key(|member| (has_room(member), member.matched, member.node_id)) {
+                return Ok(to.node_id);
             }
             if TypeConfig::<RT>::now() >= deadline {
                 return Err(TransferError::Deadline);

@@ -48,7 +48,7 @@ pub(super) async fn run<RT: AsyncRuntime, L: LogStore, S: LedgerStore>(
         // Once a term: openraft takes it back in none.
         let term = office.filter(|term| is_stalled && stepped_down_in != Some(*term));
         let Some((term, to)) = term.zip(furthest_other(&raft.metrics().borrow_watched())) else { continue };
-        tracing::warn!(term, to, "the disk stalls: this leader steps down");
+        tracing::warn!(event = "disk_stalled", term, to, "the disk stalls: this leader steps down");
         metrics.disk_stall_step_downs.add(1);
         stepped_down_in = Some(term);
         if raft.trigger().transfer_leader(to).await.is_err() {

@@ -8,6 +8,7 @@ use openraft::AsyncRuntime;
 use openraft::type_config::TypeConfigExt;
 
 use super::agreed_time::AgreedTime;
+use super::calls::Sender;
 use super::proposer::Proposer;
 use super::target::Target;
 use super::types::TypeConfig;
@@ -27,12 +28,12 @@ pub(super) async fn run<RT: AsyncRuntime, S: LedgerStore, T: Target<RT>>(
         while proposer.leads() && is_due(&ledger, time.now()).await {
             let command = Command::ExpireOrders { limit: limits::EXPIRE_ORDERS_MAX };
             // As if from a peer: another leader does this by itself.
-            match proposer.submit(vec![command], limits::EXPIRY_PROPOSE_WITHIN, true).await {
+            match proposer.submit(vec![command], limits::EXPIRY_PROPOSE_WITHIN, Sender::Peer).await {
                 // As many as were asked for: there may be more.
                 Ok(submitted) if expired(&submitted.replies) == limits::EXPIRE_ORDERS_MAX => {}
                 Ok(_) => break,
                 Err(error) => {
-                    tracing::debug!(%error, "orders were not expired, another look will follow");
+                    tracing::debug!(event = "orders_not_expired", %error, "orders were not expired, another look will follow");
                     break;
                 }
             }
@@ -42,7 +43,7 @@ pub(super) async fn run<RT: AsyncRuntime, S: LedgerStore, T: Target<RT>>(
 
 async fn is_due<S: LedgerStore>(ledger: &S, now: LedgerTime) -> bool {
     ledger.has_expired(now).await.unwrap_or_else(|error| {
-        tracing::error!(%error, "the ledger could not be searched for orders to expire");
+        tracing::error!(event = "expiry_search_failed", %error, "the ledger could not be searched for orders to expire");
         // Proposed all the same: to apply it, this node's ledger would have to read them, and the failure stops the node.
         true
     })

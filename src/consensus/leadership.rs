@@ -91,6 +91,12 @@ pub(super) fn hears_a_majority<RT: AsyncRuntime>(metrics: &RaftMetrics<TypeConfi
     is_alone || metrics.last_quorum_acked.is_some_and(|acked| acked.elapsed() <= within)
 }
 
+/// As leader: that member has answered a heartbeat within this time.
+pub(super) fn has_answered<RT: AsyncRuntime>(metrics: &RaftMetrics<TypeConfig<RT>>, node_id: u64, within: Duration) -> bool {
+    let last = metrics.heartbeat.as_ref().and_then(|answered| answered.get(&node_id).copied().flatten());
+    last.is_some_and(|last| last.elapsed() <= within)
+}
+
 /// When a leader was last heard, and followed, here: openraft knows it, and does not tell.
 pub(super) struct LeaderHeard<RT: AsyncRuntime>(Mutex<Option<InstantOf<TypeConfig<RT>>>>);
 

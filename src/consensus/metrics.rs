@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::admission::Shed;
+use super::admission::ByClass;
 pub use crate::counters::{Counter, Gauge, Histogram, Latencies};
 use crate::domain::{Outcome, PaymentOutcome, Reply};
 
@@ -14,8 +14,12 @@ pub struct Metrics {
     pub submits_retry: Counter,
     pub submits_overloaded: Counter,
     pub submits_unknown: Counter,
-    /// Those of them that found too much waiting when they came.
-    pub shed: Shed,
+    /// Those of them that found too much waiting when they came, here or at the leader.
+    pub shed: ByClass,
+    /// Those that were let in, and not proposed before their deadline.
+    pub not_in_time: ByClass,
+    /// New orders, one call each, that were turned away because the disks are low.
+    pub refused_disk_low: Counter,
     /// Commands that came back with replies.
     pub commands_answered: Counter,
     /// Commands of this node's own callers that were answered with what the same command did before, by what it did.
@@ -40,6 +44,8 @@ pub struct Metrics {
     pub batches_repeated: Counter,
     /// Times that this node, as leader, stepped down because its disk stalled.
     pub disk_stall_step_downs: Counter,
+    /// Times that this node, as leader, handed over because its disk was low.
+    pub disk_low_step_downs: Counter,
     /// Commands in an entry or a forwarded batch.
     pub batch_commands: Histogram,
     /// Microseconds from `submit` until the entry was proposed.

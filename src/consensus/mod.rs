@@ -15,8 +15,12 @@ mod cut_off;
 mod disk_watch;
 mod expiry;
 mod first_failure;
+mod flights;
+mod floor_watch;
 mod leadership;
+mod lines;
 mod log_store;
+mod low_disks;
 pub mod members;
 mod membership;
 pub mod metrics;
@@ -32,6 +36,10 @@ mod planted_refunds;
 mod planted_replies;
 mod proposer;
 #[cfg(test)]
+mod proposer_bench;
+#[cfg(test)]
+mod proposer_order_tests;
+#[cfg(test)]
 mod proposer_tests;
 mod raft_target;
 mod reads;
@@ -42,6 +50,7 @@ mod types;
 mod wire;
 
 pub use api::*;
+pub use lines::StreamOrder;
 pub use members::{MemberChange, MemberError, MemberPlan, Quorum};
 pub use metrics::Metrics;
 pub use node::{Node, StatusChanges};

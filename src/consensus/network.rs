@@ -29,6 +29,7 @@ use openraft::{AnyError, AsyncRuntime, OptionalSend, StorageError};
 use super::agreed_time::AgreedTime;
 use super::codec::WireError;
 use super::first_failure::FirstFailure;
+use super::low_disks::LowDisks;
 use super::peer_link::{LinkError, PeerLink, Peers, SnapshotSendError};
 use super::types::{Member, Snapshot, TypeConfig, Vote};
 use super::wire;
@@ -77,12 +78,13 @@ pub(super) struct NetworkFactory<RT: AsyncRuntime, P: Peers> {
     pub(super) links: Arc<Links<P>>,
     pub(super) failure: FirstFailure,
     pub(super) time: Arc<AgreedTime<RT>>,
+    pub(super) low_disks: Arc<LowDisks>,
 }
 
 impl<RT: AsyncRuntime, P: Peers> NetworkFactory<RT, P> {
     fn network(&self, target: u64, node: &Member, append_answer_within: Option<Duration>) -> Network<RT, P::Link> {
-        let (failure, time) = (self.failure.clone(), self.time.clone());
-        Network { target, link: self.links.to(target, node), append_answer_within, failure, time }
+        let heard = Heard { target, time: self.time.clone(), low_disks: self.low_disks.clone() };
+        Network { target, link: self.links.to(target, node), append_answer_within, failure: self.failure.clone(), heard }
     }
 }
 
@@ -107,8 +109,27 @@ pub(super) struct Network<RT: AsyncRuntime, K> {
     append_answer_within: Option<Duration>,
     /// Of this node's own snapshot, when it is read to be sent.
     failure: FirstFailure,
-    /// Hears the peer's clock.
+    heard: Heard<RT>,
+}
+
+/// What a peer tells of itself with each answer.
+struct Heard<RT: AsyncRuntime> {
+    target: u64,
     time: Arc<AgreedTime<RT>>,
+    low_disks: Arc<LowDisks>,
+}
+
+impl<RT: AsyncRuntime> Clone for Heard<RT> {
+    fn clone(&self) -> Self {
+        Self { target: self.target, time: self.time.clone(), low_disks: self.low_disks.clone() }
+    }
+}
+
+impl<RT: AsyncRuntime> Heard<RT> {
+    fn note(&self, clock_ms: u64, disk_low: bool) {
+        self.time.heard(self.target, clock_ms);
+        self.low_disks.heard(self.target, disk_low);
+    }
 }
 
 fn rpc_error<RT: AsyncRuntime>(error: LinkError) -> RPCError<TypeConfig<RT>> {
@@ -121,7 +142,7 @@ fn rpc_error<RT: AsyncRuntime>(error: LinkError) -> RPCError<TypeConfig<RT>> {
 
 /// A peer that talks nonsense is left alone for a while.
 fn nonsense<RT: AsyncRuntime>(error: WireError) -> RPCError<TypeConfig<RT>> {
-    tracing::error!(%error, "a peer sent what makes no sense");
+    tracing::error!(event = "peer_nonsense", %error, "a peer sent what makes no sense");
     RPCError::Unreachable(Unreachable::from_string(error))
 }
 
@@ -131,7 +152,7 @@ impl<RT: AsyncRuntime, K> Network<RT, K> {
         response: Result<raft::VoteResponse, LinkError>,
     ) -> Result<VoteResponse<TypeConfig<RT>>, RPCError<TypeConfig<RT>>> {
         let response = response.map_err(rpc_error)?;
-        self.time.heard(self.target, response.clock_ms);
+        self.heard.note(response.clock_ms, response.disk_low);
         wire::vote_response_from_wire(response).map_err(nonsense)
     }
 }
@@ -154,7 +175,12 @@ impl<RT: AsyncRuntime, K: PeerLink> NetStreamAppend<TypeConfig<RT>> for Network<
     where
         S: Stream<Item = AppendEntriesRequest<TypeConfig<RT>>> + OptionalSend + Unpin + 'static,
     {
-        let mut requests = input.map(|request| wire::append_to_wire(&request)).boxed();
+        let low_disks = self.heard.low_disks.clone();
+        let to_wire = move |request: AppendEntriesRequest<TypeConfig<RT>>| {
+            let refuses_new_orders = low_disks.refused_in() == Some(request.vote.leader_id.term);
+            wire::append_to_wire(&request, refuses_new_orders)
+        };
+        let mut requests = input.map(to_wire).boxed();
         let answer_within = self.append_answer_within.unwrap_or_else(|| option.soft_ttl());
         async move {
             // openraft waits out its back-off inside this stream, before the first request. Connecting without asking for one
@@ -162,10 +188,10 @@ impl<RT: AsyncRuntime, K: PeerLink> NetStreamAppend<TypeConfig<RT>> for Network<
             let Some(first) = requests.next().await else { return Ok(stream::empty().boxed()) };
             let requests = stream::once(std::future::ready(first)).chain(requests).boxed();
             let responses = self.link.append(requests, answer_within).await.map_err(rpc_error)?;
-            let (time, target) = (self.time.clone(), self.target);
+            let heard = self.heard.clone();
             let hear = move |response: &Result<AppendResponse, LinkError>| {
                 if let Ok(response) = response {
-                    time.heard(target, response.clock_ms);
+                    heard.note(response.clock_ms, response.disk_low);
                 }
             };
             Ok(responses.inspect(hear).map(append_result).boxed())
@@ -219,7 +245,7 @@ impl<RT: AsyncRuntime, K: PeerLink> NetSnapshot<TypeConfig<RT>> for Network<RT, 
         cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
         option: RPCOption,
     ) -> Result<SnapshotResponse<TypeConfig<RT>>, StreamingError<TypeConfig<RT>>> {
-        tracing::info!(target = self.target, snapshot = %snapshot.meta, "sending a snapshot");
+        tracing::info!(event = "snapshot_sending", to = self.target, snapshot = %snapshot.meta, "sending a snapshot");
         let sending = self.link.install_snapshot(wire::vote_to_wire(&vote), snapshot.snapshot, option.hard_ttl());
         let response = match TypeConfig::<RT>::select2(cancel, sending).await {
             Select2::First(closed) => return Err(StreamingError::Closed(closed)),

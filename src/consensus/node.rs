@@ -9,13 +9,17 @@ use openraft::metrics::RaftMetrics;
 use openraft::type_config::TypeConfigExt;
 use openraft::type_config::alias::WatchReceiverOf;
 use openraft::{AsyncRuntime, Config, Instant as _, Raft};
+use tokio::sync::Semaphore;
 
 use super::agreed_time::AgreedTime;
 use super::api::{Clock, Consistency, NodeSettings, Read, ReadError, RetryReason, StartError, SubmitError, Submitted};
+use super::calls::Sender;
 use super::config::raft_config;
 use super::cut_off::CutOff;
 use super::leadership::LeaderHeard;
+use super::lines::StreamOrder;
 use super::log_store::RaftLog;
+use super::low_disks::LowDisks;
 use super::metrics::Metrics;
 use super::network::{Links, NetworkFactory};
 use super::peer_link::{PeerLink, Peers};
@@ -26,7 +30,7 @@ use super::raft_target::RaftTarget;
 use super::reads::Reads;
 use super::state_machine::StateMachine;
 use super::types::TypeConfig;
-use super::{disk_watch, expiry};
+use super::{admission, disk_watch, expiry, floor_watch};
 use crate::domain::Command;
 use crate::limits;
 use crate::planted;
@@ -54,6 +58,7 @@ pub(super) struct Inner<RT: AsyncRuntime, L, S: LedgerStore, P: Peers> {
     pub(super) reads: Arc<Reads<RT, S, P>>,
     pub(super) leader_heard: Arc<LeaderHeard<RT>>,
     pub(super) time: Arc<AgreedTime<RT>>,
+    pub(super) low_disks: Arc<LowDisks>,
     cut_off: Arc<CutOff<RT>>,
     /// A change of the membership is under way.
     pub(super) changing_members: Arc<AtomicBool>,
@@ -134,7 +139,13 @@ where
         let links = Links::new(peers);
         let (state_machine, applied_end) = StateMachine::<RT, S>::new(ledger.clone(), metrics.clone(), log.failure().clone());
         let time = Arc::new(AgreedTime::new(clock));
-        let network = NetworkFactory { links: links.clone(), failure: log.failure().clone(), time: time.clone() };
+        let low_disks = Arc::<LowDisks>::default();
+        let network = NetworkFactory {
+            links: links.clone(),
+            failure: log.failure().clone(),
+            time: time.clone(),
+            low_disks: low_disks.clone(),
+        };
         let raft = Raft::new(settings.node_id, Arc::new(config), network, log.clone(), state_machine).await;
         let raft = raft.map_err(|fatal| match log.failure().get() {
             Some(error) => StartError::Storage(error),
@@ -152,19 +163,13 @@ where
             #[cfg(feature = "planted-bugs")]
             blocks: super::planted_blocks::Blocks::default(),
         };
-        let proposer = Proposer::start(target, metrics.clone(), settings.entries_in_flight_max);
-        let reads = Reads::new(raft.clone(), links.clone(), metrics.clone(), applied_end);
+        let room_for_reads = Arc::new(Semaphore::new(limits::READS_WAITING_MAX));
+        let proposer = Proposer::start(target, metrics.clone(), room_for_reads.clone(), settings.entries_in_flight_max);
+        let reads = Reads::new(raft.clone(), links.clone(), metrics.clone(), applied_end, room_for_reads);
         let stopped = Arc::new(AtomicBool::new(false));
-        drop(TypeConfig::<RT>::spawn(expiry::run(ledger.clone(), proposer.clone(), time.clone(), stopped.clone())));
-        drop(TypeConfig::<RT>::spawn(save_committed::<RT, L>(log.clone(), stopped.clone())));
-        if !planted::is(16) {
-            let watch = disk_watch::run(raft.clone(), log.clone(), ledger.clone(), metrics.clone(), stopped.clone());
-            drop(TypeConfig::<RT>::spawn(watch));
-        }
         let leader_heard = Arc::<LeaderHeard<RT>>::default();
         let cut_off = Arc::new(CutOff::new(raft.metrics(), leader_heard.clone(), settings.election_timeout_max));
-        drop(TypeConfig::<RT>::spawn(turn_away(cut_off.clone(), proposer.clone(), reads.clone(), stopped.clone())));
-        drop(TypeConfig::<RT>::spawn(links.clone().follow::<RT>(raft.server_metrics())));
+        drop(TypeConfig::<RT>::spawn(links.follow::<RT>(raft.server_metrics())));
         let inner = Inner {
             settings,
             raft,
@@ -175,12 +180,31 @@ where
             reads,
             leader_heard,
             time,
+            low_disks,
             cut_off,
             changing_members: Arc::default(),
             draining: AtomicBool::new(false),
             stopped,
         };
-        Ok(Self { inner: Arc::new(inner) })
+        let node = Self { inner: Arc::new(inner) };
+        node.keep_watch();
+        Ok(node)
+    }
+
+    /// Begins what is looked at again and again until the node stops.
+    fn keep_watch(&self) {
+        let Inner { settings, raft, log, ledger, metrics, proposer, reads, time, low_disks, cut_off, .. } = &*self.inner;
+        let stopped = || self.inner.stopped.clone();
+        drop(TypeConfig::<RT>::spawn(expiry::run(ledger.clone(), proposer.clone(), time.clone(), stopped())));
+        drop(TypeConfig::<RT>::spawn(save_committed::<RT, L>(log.clone(), stopped())));
+        if !planted::is(16) {
+            let disk_watch = disk_watch::run(raft.clone(), log.clone(), ledger.clone(), metrics.clone(), stopped());
+            drop(TypeConfig::<RT>::spawn(disk_watch));
+        }
+        let heard_within = settings.member_heard_within();
+        let floor_watch = floor_watch::run(raft.clone(), low_disks.clone(), metrics.clone(), heard_within, stopped());
+        drop(TypeConfig::<RT>::spawn(floor_watch));
+        drop(TypeConfig::<RT>::spawn(turn_away(cut_off.clone(), proposer.clone(), reads.clone(), stopped())));
     }
 
     /// Proposes `commands` (1 to `limits::BATCH_COMMANDS_MAX`, parsed) wherever the leader is, and answers when a majority has
@@ -189,14 +213,43 @@ where
     /// # Errors
     /// See [`SubmitError`]: its variants say whether it can have happened.
     pub async fn submit(&self, commands: Vec<Command>, within: Duration) -> Result<Submitted, SubmitError> {
+        self.submit_from(Sender::Caller, commands, within).await
+    }
+
+    /// The same, of a batch that came on a stream: those of one stream that are let in take effect in the order in which this is
+    /// first polled. One that is not done does not keep back those behind it.
+    ///
+    /// # Errors
+    /// See [`SubmitError`].
+    pub async fn submit_on(
+        &self,
+        stream: &StreamOrder,
+        commands: Vec<Command>,
+        within: Duration,
+    ) -> Result<Submitted, SubmitError> {
+        self.submit_from(Sender::Stream(stream), commands, within).await
+    }
+
+    async fn submit_from(
+        &self,
+        sender: Sender<'_>,
+        commands: Vec<Command>,
+        within: Duration,
+    ) -> Result<Submitted, SubmitError> {
         if self.inner.cut_off.is_so() {
             self.inner.metrics.submits_retry.add(1);
             return Err(SubmitError::Retry { leader: None, reason: RetryReason::NoLeader });
         }
+        if admission::is_new_work(&commands) && self.refuses_new_orders() {
+            self.inner.metrics.submits_retry.add(1);
+            self.inner.metrics.refused_disk_low.add(1);
+            let leader = self.leadership().worth_asking(RetryReason::DiskLow);
+            return Err(SubmitError::Retry { leader, reason: RetryReason::DiskLow });
+        }
         let called_at = TypeConfig::<RT>::now();
         #[cfg(feature = "planted-bugs")]
         let refunds = planted::is(4).then(|| planted_refunds::due_here(&self.inner.ledger.view(), &commands));
-        let submitted = self.inner.proposer.submit(commands, within, false).await?;
+        let submitted = self.inner.proposer.submit(commands, within, sender).await?;
         #[cfg(feature = "planted-bugs")]
         let submitted = planted_refunds::told_in(submitted, refunds.unwrap_or_default());
         self.inner.metrics.answered(&submitted.replies, called_at.elapsed());
@@ -260,6 +313,18 @@ where
     #[must_use]
     pub fn storage_failure(&self) -> Option<StorageError> {
         self.inner.log.failure().get()
+    }
+
+    /// This node's disk has less room than its floor, or has enough again. Its peers hear of it with its next answers.
+    pub fn set_disk_low(&self, is_low: bool) {
+        self.inner.low_disks.set_own(is_low);
+    }
+
+    /// The leader, as far as this node has heard, lets no new orders in.
+    #[must_use]
+    pub fn refuses_new_orders(&self) -> bool {
+        let refused_in = self.inner.low_disks.refused_in();
+        refused_in.is_some_and(|refused_in| self.leadership().current().is_some_and(|(_, term)| term == refused_in))
     }
 
     /// Says in the status that this node is about to stop. Calls go on working, also after `transfer_leader` has moved

@@ -11,6 +11,7 @@ use openraft::raft::StreamAppendError;
 use openraft::type_config::TypeConfigExt;
 
 use super::api::{PeerError, RetryReason, SubmitError};
+use super::calls::Sender;
 use super::codec::{self, WireError};
 use super::node::Node;
 use super::peer_link::{PeerLink, Peers};
@@ -19,9 +20,9 @@ use super::types::{Snapshot, TypeConfig};
 use super::wire;
 use crate::limits;
 use crate::proto::raft::{
-    AppendRequest, AppendResponse, NotLeader, Overloaded, ProposeRequest, ProposeResponse, Proposed, ReadIndexRequest,
-    ReadIndexResponse, SnapshotResponse, TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
-    propose_response, read_index_response,
+    AppendRequest, AppendResponse, NotInTime, NotLeader, Overloaded, ProposeRequest, ProposeResponse, Proposed,
+    ReadIndexRequest, ReadIndexResponse, SnapshotResponse, TransferLeaderRequest, TransferLeaderResponse, VoteRequest,
+    VoteResponse, propose_response, read_index_response,
 };
 use crate::storage::codec::reply_to_proto;
 use crate::storage::{LedgerMeta, LedgerStore, LogStore, Vote};
@@ -49,20 +50,26 @@ where
         let nonsense = Arc::new(Mutex::new(None));
         let found = nonsense.clone();
         // The first bad message ends the stream: going on behind it would lose its entries.
+        let told = self.inner.low_disks.clone();
         let requests = requests.scan((), move |(), request| {
+            let refuses_new_orders = request.refuses_new_orders;
             let request = wire::append_from_wire::<RT>(request);
+            if let Ok(request) = &request {
+                told.told(request.vote.leader_id.term, refuses_new_orders);
+            }
             std::future::ready(
                 request.map_err(|error| *found.lock().unwrap_or_else(PoisonError::into_inner) = Some(error)).ok(),
             )
         });
         let (heard, time) = (self.inner.leader_heard.clone(), self.inner.time.clone());
+        let low_disks = self.inner.low_disks.clone();
         let results = self.inner.raft.stream_append(requests).map(move |result| match result {
             Ok(result) => {
                 // Not when it comes: to one whose disk stands still, and who therefore cannot follow, it comes too.
                 if !matches!(result, Err(StreamAppendError::HigherVote(_))) {
                     heard.now();
                 }
-                Ok(wire::append_result_to_wire(&result, time.own_ms()))
+                Ok(wire::append_result_to_wire(&result, time.own_ms(), low_disks.own()))
             }
             Err(fatal) => Err(PeerError::Stopped(fatal.to_string())),
         });
@@ -75,14 +82,14 @@ where
     /// See [`PeerError`].
     pub async fn on_vote(&self, request: VoteRequest) -> Result<VoteResponse, PeerError> {
         let response = self.inner.raft.vote(wire::vote_request_from_wire(request)?).await;
-        Ok(wire::vote_response_to_wire(&response.map_err(stopped)?, self.inner.time.own_ms()))
+        Ok(wire::vote_response_to_wire(&response.map_err(stopped)?, self.inner.time.own_ms(), self.inner.low_disks.own()))
     }
 
     /// # Errors
     /// See [`PeerError`].
     pub async fn on_pre_vote(&self, request: VoteRequest) -> Result<VoteResponse, PeerError> {
         let response = self.inner.raft.pre_vote(wire::vote_request_from_wire(request)?).await;
-        Ok(wire::vote_response_to_wire(&response.map_err(stopped)?, self.inner.time.own_ms()))
+        Ok(wire::vote_response_to_wire(&response.map_err(stopped)?, self.inner.time.own_ms(), self.inner.low_disks.own()))
     }
 
     /// # Errors
@@ -91,7 +98,7 @@ where
         let response = self.inner.raft.handle_transfer_leader(wire::transfer_from_wire(request)?).await;
         let accepted = response.map_err(|fatal| PeerError::Stopped(fatal.to_string()))?;
         if let Err(reason) = &accepted {
-            tracing::warn!(%reason, "leadership was not taken over");
+            tracing::warn!(event = "leadership_not_taken", %reason, "leadership was not taken over");
         }
         Ok(TransferLeaderResponse { accepted: accepted.is_ok() })
     }
@@ -127,14 +134,15 @@ where
         }
         let not_leader =
             |leader: Option<u64>| propose_response::Result::NotLeader(NotLeader { leader_id: leader.unwrap_or(0) });
-        let result = match self.inner.proposer.submit(commands, within, true).await {
+        let result = match self.inner.proposer.submit(commands, within, Sender::Peer).await {
             Ok(submitted) => propose_response::Result::Proposed(Proposed {
                 term: submitted.term,
                 replies: submitted.replies.iter().map(reply_to_proto).collect(),
             }),
-            Err(SubmitError::Retry { reason: RetryReason::Overloaded | RetryReason::NotInTime, .. }) => {
+            Err(SubmitError::Retry { reason: RetryReason::Overloaded, .. }) => {
                 propose_response::Result::Overloaded(Overloaded {})
             }
+            Err(SubmitError::Retry { reason: RetryReason::NotInTime, .. }) => propose_response::Result::NotInTime(NotInTime {}),
             Err(SubmitError::Retry { leader, .. }) => not_leader(leader),
             Err(SubmitError::Unknown { reason, .. }) => return Err(PeerError::Unknown(reason.to_string())),
             Err(SubmitError::Stopped(reason)) => return Err(PeerError::Unknown(reason)),

@@ -6,9 +6,9 @@
 //! the deadline, everything else *unknown*; nothing here ever answers *refused*.
 //!
 //! One task forms the batches; one short-lived task per batch waits for its outcome. A call's commands are never split, so
-//! that they take effect in one entry. Batches that another node sent are never sent on.
+//! that they take effect in one entry. Who comes first is for `lines` to say. A batch for the leader is of one line: there, each
+//! class has bounds of its own. Batches that another node sent are never sent on.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -16,30 +16,28 @@ use openraft::async_runtime::Select2;
 use openraft::type_config::TypeConfigExt;
 use openraft::type_config::alias::InstantOf;
 use openraft::{AsyncRuntime, Instant};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, Semaphore, oneshot};
 
 use super::admission::Class;
 use super::api::{RetryReason, SubmitError, Submitted, UnknownReason};
-use super::calls::{Answer, Call, Formed, Progress, count_outcome};
+use super::calls::{Answer, Call, Formed, Progress, Sender, count_outcome, may_yet_be_done};
+use super::flights::{Flight, Flights, Under};
+use super::lines::{Lines, StreamOrder};
 use super::metrics::Metrics;
 use super::target::{Attempt, Target};
 use super::types::TypeConfig;
-use crate::domain::{Command, Outcome, Reply};
+use crate::domain::{Command, Reply};
 use crate::limits;
 
 struct Queue<RT: AsyncRuntime> {
-    calls: VecDeque<Call<RT>>,
-    /// Of all calls.
-    commands: usize,
-    /// Calls that peers sent: whether there are any is asked before each batch.
-    from_peers: usize,
-    in_flight: usize,
+    lines: Lines<RT>,
+    flights: Flights,
     /// After an attempt that did nothing, so that it is not repeated in a tight loop.
     paused_until: Option<InstantOf<TypeConfig<RT>>>,
     /// When those whose time was over were last removed.
     swept_at: Option<InstantOf<TypeConfig<RT>>>,
     /// Why the last attempt did nothing, if it did nothing, and the leader and the term that it was made under.
-    last_failure: Option<(RetryReason, (u64, u64))>,
+    last_failure: Option<(RetryReason, Under)>,
     stopped: Option<String>,
 }
 
@@ -50,24 +48,25 @@ pub(super) struct Proposer<RT: AsyncRuntime, T> {
     /// This node is cut off.
     turned_away: Notify,
     metrics: Arc<Metrics>,
+    /// The room for reads: without any, they are turned away.
+    reads: Arc<Semaphore>,
     entries_in_flight_max: usize,
 }
 
 impl<RT: AsyncRuntime, T: Target<RT>> Proposer<RT, T> {
-    pub(super) fn start(target: T, metrics: Arc<Metrics>, entries_in_flight_max: usize) -> Arc<Self> {
+    /// `reads`: the room that is left for them.
+    pub(super) fn start(target: T, metrics: Arc<Metrics>, reads: Arc<Semaphore>, entries_in_flight_max: usize) -> Arc<Self> {
         let queue = Queue {
-            calls: VecDeque::new(),
-            commands: 0,
-            from_peers: 0,
-            in_flight: 0,
+            lines: Lines::new(),
+            flights: Flights::default(),
             paused_until: None,
             swept_at: None,
             last_failure: None,
             stopped: None,
         };
         let (changed, turned_away) = (Notify::new(), Notify::new());
-        let proposer =
-            Arc::new(Self { target, queue: Mutex::new(queue), changed, turned_away, metrics, entries_in_flight_max });
+        let queue = Mutex::new(queue);
+        let proposer = Arc::new(Self { target, queue, changed, turned_away, metrics, reads, entries_in_flight_max });
         drop(TypeConfig::<RT>::spawn(proposer.clone().run()));
         proposer
     }
@@ -80,34 +79,47 @@ impl<RT: AsyncRuntime, T: Target<RT>> Proposer<RT, T> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) async fn submit(&self, commands: Vec<Command>, within: Duration, from_peer: bool) -> Answer {
-        let answer = self.answer_to(commands, within, from_peer).await;
+    /// Takes its place in line when it is first polled.
+    pub(super) async fn submit(&self, commands: Vec<Command>, within: Duration, sender: Sender<'_>) -> Answer {
+        let from_peer = matches!(sender, Sender::Peer);
+        // Not what a peer says: what it sends.
+        let class = if from_peer { Class::of_forwarded(&commands) } else { Class::of(&commands) };
+        let answer = self.answer_to(commands, class, within, sender).await;
         count_outcome(&self.metrics, &answer);
+        // Of a peer's callers the peer keeps count.
+        if let (Err(SubmitError::Retry { reason, .. }), false) = (&answer, from_peer) {
+            match reason {
+                RetryReason::Overloaded => self.metrics.shed.of(class).add(1),
+                RetryReason::NotInTime => self.metrics.not_in_time.of(class).add(1),
+                RetryReason::NoLeader | RetryReason::LeaderUnreachable | RetryReason::Draining | RetryReason::DiskLow => {}
+            }
+        }
         answer
     }
 
-    async fn answer_to(&self, commands: Vec<Command>, within: Duration, from_peer: bool) -> Answer {
+    async fn answer_to(&self, commands: Vec<Command>, class: Class, within: Duration, sender: Sender<'_>) -> Answer {
         let queued_at = TypeConfig::<RT>::now();
         let deadline = queued_at + within;
         let progress = Progress::queued();
         let (answer, answered) = oneshot::channel();
         let count = commands.len();
-        // A peer has shed what there was to shed: it sends on what it let in, of all classes in one batch.
-        let class = if from_peer { Class::Confirmation } else { Class::of(&commands) };
         let call = Call {
             commands,
             count,
             class,
+            turn: None,
+            arrival: 0,
             queued_at,
             deadline,
             progress: progress.clone(),
             may_have_happened: false,
-            from_peer,
+            from_peer: matches!(sender, Sender::Peer),
             answer,
         };
+        let stream = if let Sender::Stream(stream) = sender { Some(stream) } else { None };
         // Before the call can wait, so that it misses no word of it.
         let turned_away = self.turned_away.notified();
-        if let Err(reason) = self.enqueue(call) {
+        if let Err(reason) = self.enqueue(call, stream) {
             return Err(self.retry(reason));
         }
         self.changed.notify_one();
@@ -128,7 +140,7 @@ impl<RT: AsyncRuntime, T: Target<RT>> Proposer<RT, T> {
 
     pub(super) fn is_waited_for(&self) -> bool {
         let queue = self.queue();
-        !queue.calls.is_empty() || queue.in_flight > 0
+        !queue.lines.is_empty() || queue.flights.under_way() > 0
     }
 
     /// Whoever waits is told that there is no leader here, or that nobody knows what became of it.
@@ -136,28 +148,24 @@ impl<RT: AsyncRuntime, T: Target<RT>> Proposer<RT, T> {
         self.turned_away.notify_waiters();
     }
 
-    fn enqueue(&self, call: Call<RT>) -> Result<(), RetryReason> {
+    fn enqueue(&self, call: Call<RT>, stream: Option<&StreamOrder>) -> Result<(), RetryReason> {
         let mut queue = self.queue();
         if queue.stopped.is_some() {
             return Err(RetryReason::Draining);
         }
-        // An empty queue takes any call: one call may be as large as a batch.
-        if queue.commands > 0 && queue.commands + call.count > call.class.queue_commands_max() {
-            self.metrics.shed.of(call.class).add(1);
+        let reads_are_shed = || self.reads.available_permits() == 0;
+        if queue.lines.commands() >= call.class.queue_commands_max() || call.class.is_below_reads() && reads_are_shed() {
             return Err(RetryReason::Overloaded);
         }
-        queue.commands += call.count;
-        queue.from_peers += usize::from(call.from_peer);
-        queue.calls.push_back(call);
-        self.metrics.queued_commands.set(queue.commands);
+        queue.lines.push(call, stream);
+        self.metrics.queued_commands.set(queue.lines.commands());
         Ok(())
     }
 
     /// Without a leader no batch clears the queue of those whose time is over.
     fn drop_expired(&self) {
         let now = TypeConfig::<RT>::now();
-        let expired: VecDeque<Call<RT>>;
-        {
+        let expired = {
             let mut queue = self.queue();
             // When the time of many is over at once, not each of them looks through all.
             if queue.swept_at.is_some_and(|at| now < at + limits::PROPOSE_AGAIN_AFTER) {
@@ -165,13 +173,10 @@ impl<RT: AsyncRuntime, T: Target<RT>> Proposer<RT, T> {
             }
             queue.swept_at = Some(now);
             // Behind a call with a long deadline, too; and who was turned away.
-            let is_over = |call: &Call<RT>| call.deadline <= now || call.progress.is_given_up();
-            let (over, waiting) = std::mem::take(&mut queue.calls).into_iter().partition(is_over);
-            (expired, queue.calls) = (over, waiting);
-            queue.from_peers -= expired.iter().filter(|call| call.from_peer).count();
-            queue.commands -= expired.iter().map(|call| call.count).sum::<usize>();
-            self.metrics.queued_commands.set(queue.commands);
-        }
+            let expired = queue.lines.take(|call| call.deadline <= now || call.progress.is_given_up());
+            self.metrics.queued_commands.set(queue.lines.commands());
+            expired
+        };
         self.answer_expired(expired);
     }
 
@@ -211,8 +216,7 @@ impl<RT: AsyncRuntime, T: Target<RT>> Proposer<RT, T> {
         let calls = {
             let mut queue = self.queue();
             queue.stopped = Some(reason.to_owned());
-            (queue.commands, queue.from_peers) = (0, 0);
-            std::mem::take(&mut queue.calls)
+            queue.lines.take(|_| true)
         };
         self.metrics.queued_commands.set(0);
         for call in calls {
@@ -231,16 +235,15 @@ impl<RT: AsyncRuntime, T: Target<RT>> Proposer<RT, T> {
             if self.queue().stopped.is_some() {
                 return;
             }
-            let leader = leadership.current();
-            let formed = match leader {
-                Some((id, _)) => self.form(leadership.is_me(id)),
+            let formed = match leadership.current() {
+                Some(under) => self.form(under, leadership.is_me(under.0)),
                 None => {
                     self.turn_away_peers();
                     None
                 }
             };
-            if let (Some(formed), Some((leader, term))) = (formed, leader) {
-                drop(TypeConfig::<RT>::spawn(self.clone().attempt(formed, leader, term)));
+            if let Some((formed, flight)) = formed {
+                self.send(formed, flight).await;
                 continue;
             }
             let paused_until = self.queue().paused_until;
@@ -259,25 +262,33 @@ impl<RT: AsyncRuntime, T: Target<RT>> Proposer<RT, T> {
         }
     }
 
+    /// Returns when the next batch may be sent.
+    async fn send(self: &Arc<Self>, formed: Formed<RT>, flight: Flight) {
+        let (sent, was_sent) = oneshot::channel();
+        drop(TypeConfig::<RT>::spawn(self.clone().attempt(formed, flight, sent)));
+        if flight.of_streams {
+            // What is dropped has been sent, or never will be.
+            let _ = was_sent.await;
+        }
+    }
+
     /// The next batch, if there is something to propose and room for it.
-    fn form(&self, here: bool) -> Option<Formed<RT>> {
-        let in_flight_max = if here { self.entries_in_flight_max } else { limits::FORWARDS_IN_FLIGHT_MAX };
+    fn form(&self, under: Under, here: bool) -> Option<(Formed<RT>, Flight)> {
         if !here {
             self.turn_away_peers();
         }
         let now = TypeConfig::<RT>::now();
         let mut queue = self.queue();
-        if queue.in_flight >= in_flight_max || queue.paused_until.is_some_and(|until| until > now) {
+        if queue.paused_until.is_some_and(|until| until > now) {
             return None;
         }
+        let mut open = queue.flights.open(under, here, self.entries_in_flight_max);
         let mut formed = Formed { calls: Vec::new(), commands: 0 };
         let mut expired = Vec::new();
-        while let Some(next) = queue.calls.front()
-            && (formed.calls.is_empty() || formed.commands + next.count <= limits::BATCH_COMMANDS_MAX)
-            && let Some(call) = queue.calls.pop_front()
-        {
-            queue.commands -= call.count;
-            queue.from_peers -= usize::from(call.from_peer);
+        let fits = |formed: &Formed<RT>, call: &Call<RT>| {
+            formed.calls.is_empty() || formed.commands + call.count <= limits::BATCH_COMMANDS_MAX
+        };
+        while let Some(call) = queue.lines.next(open, |call| fits(&formed, call)) {
             if call.deadline <= now {
                 expired.push(call);
                 continue;
@@ -286,36 +297,34 @@ impl<RT: AsyncRuntime, T: Target<RT>> Proposer<RT, T> {
                 continue;
             }
             self.metrics.queue_us.record_us(now.saturating_duration_since(call.queued_at));
+            if !here {
+                open = open.only(call.line());
+            }
             formed.commands += call.count;
             formed.calls.push(call);
         }
-        self.metrics.queued_commands.set(queue.commands);
-        if !formed.calls.is_empty() {
-            queue.in_flight += 1;
-        }
-        self.metrics.entries_in_flight.set(queue.in_flight);
+        self.metrics.queued_commands.set(queue.lines.commands());
+        let flight = formed.calls.first().map(|first| {
+            let flight = Flight { under, here, line: first.line(), of_streams: formed.is_of_streams() };
+            queue.flights.take_off(flight);
+            flight
+        });
+        self.metrics.entries_in_flight.set(queue.flights.under_way());
         drop(queue);
         self.answer_expired(expired);
-        if formed.calls.is_empty() {
-            return None;
-        }
+        let flight = flight?;
         self.metrics.batch_commands.record(formed.commands as u64);
-        Some(formed)
+        Some((formed, flight))
     }
 
     /// A peer's calls are not sent on: the peer knows, or will, who leads.
     fn turn_away_peers(&self) {
-        let turned_away: Vec<_> = {
+        let turned_away = {
             let mut queue = self.queue();
-            if queue.from_peers == 0 {
+            if !queue.lines.has_peers() {
                 return;
             }
-            queue.from_peers = 0;
-            let (from_peers, own) = std::mem::take(&mut queue.calls).into_iter().partition(|call| call.from_peer);
-            queue.calls = own;
-            let from_peers: VecDeque<Call<RT>> = from_peers;
-            queue.commands -= from_peers.iter().map(|call| call.count).sum::<usize>();
-            from_peers.into()
+            queue.lines.take(|call| call.from_peer)
         };
         for call in turned_away {
             let error = match call.may_have_happened || !call.progress.give_up() {
@@ -326,15 +335,17 @@ impl<RT: AsyncRuntime, T: Target<RT>> Proposer<RT, T> {
         }
     }
 
-    async fn attempt(self: Arc<Self>, mut formed: Formed<RT>, leader: u64, term: u64) {
+    async fn attempt(self: Arc<Self>, mut formed: Formed<RT>, flight: Flight, sent: oneshot::Sender<()>) {
         let started = TypeConfig::<RT>::now();
-        let leadership = self.target.leadership();
-        let attempt = if leadership.is_me(leader) {
+        let (leader, term) = flight.under;
+        let attempt = if flight.here {
             self.metrics.entries_proposed.add(1);
-            let (attempt, returned) = self.target.propose(term, formed.take_commands()).await;
+            let (attempt, returned) = self.target.propose(term, formed.take_commands(), sent).await;
             formed.put_back(returned);
             attempt
         } else {
+            // Of streams' batches there is but one on its way.
+            drop(sent);
             self.metrics.batches_forwarded.add(1);
             let commands = formed.take_commands();
             let within = formed.latest_deadline().map_or(Duration::ZERO, |at| at.saturating_duration_since(started));
@@ -344,12 +355,11 @@ impl<RT: AsyncRuntime, T: Target<RT>> Proposer<RT, T> {
             attempt
         };
         self.metrics.commit_us.record_us(started.elapsed());
-        self.settle(formed, attempt, (leader, term));
+        self.settle(formed, attempt, flight);
         self.changed.notify_one();
     }
 
-    /// `under`: the leader that the attempt was made under, and its term.
-    fn settle(&self, formed: Formed<RT>, attempt: Attempt, under: (u64, u64)) {
+    fn settle(&self, formed: Formed<RT>, attempt: Attempt, flight: Flight) {
         match attempt {
             Attempt::Done { term, replies } if replies.len() == formed.commands => {
                 let mut replies = replies.into_iter();
@@ -361,44 +371,56 @@ impl<RT: AsyncRuntime, T: Target<RT>> Proposer<RT, T> {
                     };
                     call.answer(answer);
                 }
-                self.landed(|queue| queue.last_failure = None);
+                self.landed(flight, |queue| queue.last_failure = None);
             }
             Attempt::Done { replies, .. } => {
                 let mismatch = format!("{} commands were answered with {} replies", formed.commands, replies.len());
-                self.answer_all(formed, &mismatch);
+                self.answer_all(formed, &mismatch, flight);
             }
-            Attempt::Stopped(reason) => self.answer_all(formed, &reason),
-            Attempt::NotDone(reason) => self.again(formed, Some((reason, under))),
-            Attempt::Unknown => self.again(formed, None),
+            Attempt::Stopped(reason) => self.answer_all(formed, &reason, flight),
+            Attempt::NotDone(RetryReason::Overloaded) => self.shed(formed, flight),
+            Attempt::NotDone(reason) => self.again(formed.calls, Some(reason), flight),
+            Attempt::Unknown => self.again(formed.calls, None, flight),
         }
     }
 
-    fn answer_all(&self, formed: Formed<RT>, stopped: &str) {
-        self.landed(|_| ());
+    fn answer_all(&self, formed: Formed<RT>, stopped: &str, flight: Flight) {
+        self.landed(flight, |_| ());
         for call in formed.calls {
             call.answer(Err(SubmitError::Stopped(stopped.to_owned())));
         }
     }
 
-    /// Back to the head of the queue: oldest first, as before. `not_done`: nothing happened, for this reason and under this
-    /// leader.
-    fn again(&self, formed: Formed<RT>, not_done: Option<(RetryReason, (u64, u64))>) {
-        let stopped = self.landed(|queue| {
+    /// The leader has no room for calls of this class. Sent again and again, they would find room by coming most often.
+    fn shed(&self, formed: Formed<RT>, flight: Flight) {
+        let (unknown, not_done): (Vec<_>, Vec<_>) = formed.calls.into_iter().partition(|call| call.may_have_happened);
+        for call in not_done {
+            call.answer(Err(self.retry(RetryReason::Overloaded)));
+        }
+        if unknown.is_empty() {
+            self.landed(flight, |_| ());
+        } else {
+            self.again(unknown, Some(RetryReason::Overloaded), flight);
+        }
+    }
+
+    /// Back to their places in line. `not_done`: nothing happened, for this reason.
+    fn again(&self, calls: Vec<Call<RT>>, not_done: Option<RetryReason>, flight: Flight) {
+        let stopped = self.landed(flight, |queue| {
+            queue.flights.failed(flight);
             // Looked at together with the push: a call that is queued after the stop would wait for ever.
             if let Some(reason) = &queue.stopped {
-                return Some((reason.clone(), formed.calls));
+                return Some((reason.clone(), calls));
             }
-            for mut call in formed.calls.into_iter().rev() {
+            for mut call in calls.into_iter().rev() {
                 match not_done {
                     Some(_) if !call.may_have_happened => call.progress.take_back(),
                     Some(_) => {}
                     None => call.may_have_happened = true,
                 }
-                queue.commands += call.count;
-                queue.from_peers += usize::from(call.from_peer);
-                queue.calls.push_front(call);
+                queue.lines.put_back(call);
             }
-            queue.last_failure = not_done.or(queue.last_failure);
+            queue.last_failure = not_done.map(|reason| (reason, flight.under)).or(queue.last_failure);
             queue.paused_until = Some(TypeConfig::<RT>::now() + limits::PROPOSE_AGAIN_AFTER);
             None
         });
@@ -412,18 +434,12 @@ impl<RT: AsyncRuntime, T: Target<RT>> Proposer<RT, T> {
         }
     }
 
-    fn landed<R>(&self, with_queue: impl FnOnce(&mut Queue<RT>) -> R) -> R {
+    fn landed<R>(&self, flight: Flight, with_queue: impl FnOnce(&mut Queue<RT>) -> R) -> R {
         let mut queue = self.queue();
-        queue.in_flight -= 1;
+        queue.flights.land(flight);
         let result = with_queue(&mut queue);
-        self.metrics.entries_in_flight.set(queue.in_flight);
-        self.metrics.queued_commands.set(queue.commands);
+        self.metrics.entries_in_flight.set(queue.flights.under_way());
+        self.metrics.queued_commands.set(queue.lines.commands());
         result
     }
-}
-
-/// An earlier attempt at the same command may still be on its way to a leader, and be done when its refusal has passed. A caller
-/// may be told *refused* only of what never happens.
-fn may_yet_be_done(reply: &Reply) -> bool {
-    matches!(reply.outcome, Outcome::Refused(refusal) if refusal.may_pass())
 }

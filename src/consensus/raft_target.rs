@@ -10,6 +10,7 @@ use openraft::errors::ClientWriteError;
 use openraft::impls::OneshotResponder;
 use openraft::type_config::TypeConfigExt;
 use openraft::{AsyncRuntime, Raft};
+use tokio::sync::oneshot;
 
 use super::agreed_time::AgreedTime;
 use super::api::RetryReason;
@@ -59,7 +60,7 @@ impl<RT: AsyncRuntime, S: LedgerStore, P: Peers> Target<RT> for RaftTarget<RT, S
         hears_a_majority(&self.raft.metrics().borrow_watched(), self.lease)
     }
 
-    async fn propose(&self, term: u64, commands: Vec<Command>) -> (Attempt, Returned) {
+    async fn propose(&self, term: u64, commands: Vec<Command>, sent: oneshot::Sender<()>) -> (Attempt, Returned) {
         #[cfg(feature = "planted-bugs")]
         let early = planted::is(1).then(|| planted_replies::before_commit(&self.ledger, self.stamp(), &commands));
         let batch = Batch::of(CommandBatch::new(self.stamp(), commands));
@@ -67,6 +68,7 @@ impl<RT: AsyncRuntime, S: LedgerStore, P: Peers> Target<RT> for RaftTarget<RT, S
         if let Err(fatal) = self.raft.client_write_ff(batch.clone(), Some(responder)).await {
             return (Attempt::Stopped(fatal.to_string()), None);
         }
+        drop(sent);
         #[cfg(feature = "planted-bugs")]
         if let Some(replies) = early.flatten() {
             return (Attempt::Done { term, replies }, None);
@@ -112,11 +114,12 @@ fn forwarded(response: ProposeResponse) -> Attempt {
         Some(propose_response::Result::Proposed(proposed)) => match codec::replies_from_wire(&proposed.replies) {
             Ok(replies) => Attempt::Done { term: proposed.term, replies },
             Err(error) => {
-                tracing::error!(%error, "the leader's answer makes no sense");
+                tracing::error!(event = "peer_nonsense", %error, "the leader's answer makes no sense");
                 Attempt::Unknown
             }
         },
         Some(propose_response::Result::Overloaded(_)) => Attempt::NotDone(RetryReason::Overloaded),
+        Some(propose_response::Result::NotInTime(_)) => Attempt::NotDone(RetryReason::NotInTime),
         Some(propose_response::Result::NotLeader(_)) => Attempt::NotDone(RetryReason::NoLeader),
         None => Attempt::Unknown,
     }

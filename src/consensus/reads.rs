@@ -54,19 +54,20 @@ pub(super) struct Reads<RT: AsyncRuntime, S: LedgerStore, P: Peers> {
     /// Asked of the leader.
     there: Mutex<Rounds>,
     /// For those who wait to have caught up.
-    room: Semaphore,
+    room: Arc<Semaphore>,
     /// This node is cut off.
     turned_away: Notify,
 }
 
 impl<RT: AsyncRuntime, S: LedgerStore, P: Peers> Reads<RT, S, P> {
+    /// `room`: of `limits::READS_WAITING_MAX` places.
     pub(super) fn new(
         raft: Raft<TypeConfig<RT>, StateMachine<RT, S>>,
         links: Arc<Links<P>>,
         metrics: Arc<Metrics>,
         applied_end: WatchReceiverOf<TypeConfig<RT>, u64>,
+        room: Arc<Semaphore>,
     ) -> Arc<Self> {
-        let room = Semaphore::new(limits::READS_WAITING_MAX);
         Arc::new(Self {
             raft,
             links,

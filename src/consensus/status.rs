@@ -6,15 +6,14 @@ use std::sync::atomic::Ordering;
 use openraft::async_runtime::watch::WatchReceiver as _;
 use openraft::errors::Fatal;
 use openraft::metrics::RaftMetrics;
-use openraft::{AsyncRuntime, Instant as _, ServerState};
+use openraft::{AsyncRuntime, ServerState};
 
 use super::api::{MemberStatus, NodeStatus, Role};
-use super::leadership::hears_a_majority;
+use super::leadership::{has_answered, hears_a_majority};
 use super::node::Node;
 use super::peer_link::{PeerLink, Peers};
 use super::types::TypeConfig;
 use super::wire;
-use crate::limits;
 use crate::storage::{LedgerStore, LogStore};
 
 impl<RT, L, S, P> Node<RT, L, S, P>
@@ -39,10 +38,7 @@ where
             Some(replication.get(&node_id)?.as_ref()?.index)
         };
         let voters: Vec<u64> = membership.voter_ids().collect();
-        let heard = metrics.heartbeat.iter().flatten().filter(|(_, last)| {
-            last.is_some_and(|last| last.elapsed() <= self.inner.settings.election_timeout_max.max(limits::MEMBER_HEARD_WITHIN))
-        });
-        let heard: Vec<u64> = heard.map(|(node_id, _)| *node_id).collect();
+        let heard_within = self.inner.settings.member_heard_within();
         let leads = metrics.state == ServerState::Leader;
         let clocks = if leads { self.inner.time.offsets_ms() } else { BTreeMap::default() };
         let members = membership.nodes().map(|(node_id, member)| MemberStatus {
@@ -51,8 +47,12 @@ where
             client_address: member.client_address.clone(),
             voter: voters.contains(node_id),
             matched: matched(*node_id),
-            heard: leads.then(|| *node_id == metrics.id || heard.contains(node_id)),
+            heard: leads.then(|| *node_id == metrics.id || has_answered(&metrics, *node_id, heard_within)),
             clock_ahead_ms: clocks.get(node_id).copied(),
+            disk_low: leads.then(|| match *node_id == metrics.id {
+                true => self.inner.low_disks.own(),
+                false => self.inner.low_disks.peer(*node_id),
+            }),
         });
         let term = metrics.vote.leader_id.term;
         NodeStatus {
@@ -75,6 +75,8 @@ where
             removed: ledger.cluster.was_removed(self.inner.settings.node_id, ledger.membership.as_ref()),
             initialized,
             draining: self.inner.draining.load(Ordering::Acquire),
+            disk_low: self.inner.low_disks.own(),
+            refuses_new_orders: self.refuses_new_orders(),
             fatal: fatal(&metrics),
         }
     }
@@ -107,12 +109,11 @@ where
     pub fn unheard_voters(&self) -> usize {
         let metrics = self.inner.raft.metrics();
         let metrics = metrics.borrow_watched();
-        let Some(answered) = &metrics.heartbeat else { return 0 };
-        let is_heard = |voter: &u64| {
-            let last = answered.get(voter).copied().flatten();
-            *voter == self.inner.settings.node_id
-                || last.is_some_and(|last| last.elapsed() <= self.inner.settings.election_timeout_max)
-        };
+        if metrics.heartbeat.is_none() {
+            return 0;
+        }
+        let within = self.inner.settings.election_timeout_max;
+        let is_heard = |voter: &u64| *voter == self.inner.settings.node_id || has_answered(&metrics, *voter, within);
         metrics.membership_config.membership().voter_ids().filter(|voter| !is_heard(voter)).count()
     }
 }

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use openraft::AsyncRuntime;
+use tokio::sync::oneshot;
 
 use super::api::RetryReason;
 use super::leadership::Leadership;
@@ -30,8 +31,13 @@ pub(super) trait Target<RT: AsyncRuntime>: Send + Sync + 'static {
     /// As leader: without a majority nothing that it proposes is done.
     fn hears_a_majority(&self) -> bool;
 
-    /// Proposes in this node, which leads in `term`.
-    fn propose(&self, term: u64, commands: Vec<Command>) -> impl Future<Output = (Attempt, Returned)> + Send;
+    /// Proposes in this node, which leads in `term`. Drops `sent` when its place before all that is proposed later is certain.
+    fn propose(
+        &self,
+        term: u64,
+        commands: Vec<Command>,
+        sent: oneshot::Sender<()>,
+    ) -> impl Future<Output = (Attempt, Returned)> + Send;
 
     /// Sends to another node, which leads in `term`.
     fn forward(&self, leader: u64, term: u64, commands: &[Command], within: Duration) -> impl Future<Output = Attempt> + Send;

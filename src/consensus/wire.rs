@@ -108,12 +108,16 @@ pub(super) fn snapshot_meta(meta: &LedgerMeta) -> Result<SnapshotMeta, WireError
     })
 }
 
-pub(super) fn append_to_wire<RT: AsyncRuntime>(request: &AppendEntriesRequest<TypeConfig<RT>>) -> raft::AppendRequest {
+pub(super) fn append_to_wire<RT: AsyncRuntime>(
+    request: &AppendEntriesRequest<TypeConfig<RT>>,
+    refuses_new_orders: bool,
+) -> raft::AppendRequest {
     raft::AppendRequest {
         vote: Some(vote_to_wire(&request.vote)),
         previous: request.prev_log_id.as_ref().map(position),
         entries: request.entries.iter().map(entry_to_wire).collect(),
         leader_commit: request.leader_commit.as_ref().map(position),
+        refuses_new_orders,
     }
 }
 
@@ -137,6 +141,7 @@ pub(super) fn append_from_wire<RT: AsyncRuntime>(
 pub(super) fn append_result_to_wire<RT: AsyncRuntime>(
     result: &StreamAppendResult<TypeConfig<RT>>,
     clock_ms: u64,
+    disk_low: bool,
 ) -> raft::AppendResponse {
     use raft::append_response::Result as Wire;
     let result = match result {
@@ -144,7 +149,7 @@ pub(super) fn append_result_to_wire<RT: AsyncRuntime>(
         Err(StreamAppendError::Conflict(expected)) => Wire::Conflict(raft::Conflict { expected: Some(position(expected)) }),
         Err(StreamAppendError::HigherVote(vote)) => Wire::HigherVote(vote_to_wire(vote)),
     };
-    raft::AppendResponse { result: Some(result), clock_ms }
+    raft::AppendResponse { result: Some(result), clock_ms, disk_low }
 }
 
 pub(super) fn append_result_from_wire<RT: AsyncRuntime>(
@@ -180,12 +185,14 @@ pub(super) fn vote_request_from_wire<RT: AsyncRuntime>(
 pub(super) fn vote_response_to_wire<RT: AsyncRuntime>(
     response: &VoteResponse<TypeConfig<RT>>,
     clock_ms: u64,
+    disk_low: bool,
 ) -> raft::VoteResponse {
     raft::VoteResponse {
         vote: Some(vote_to_wire(&response.vote)),
         granted: response.vote_granted,
         last_log: response.last_log_id.as_ref().map(position),
         clock_ms,
+        disk_low,
     }
 }
 

@@ -43,6 +43,31 @@ pub enum RefundReason {
 }
 
 impl RefundReason {
+    /// In the order of the variants.
+    pub const ALL: [Self; 7] = [
+        Self::OrderUnknown,
+        Self::OrderCancelled,
+        Self::OrderVoided,
+        Self::AlreadyPaid,
+        Self::WrongAmount,
+        Self::NoStock,
+        Self::Void,
+    ];
+
+    /// Stable: a label of metrics, and `REFUND_REASON_` of the wire.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::OrderUnknown => "order_unknown",
+            Self::OrderCancelled => "order_cancelled",
+            Self::OrderVoided => "order_voided",
+            Self::AlreadyPaid => "already_paid",
+            Self::WrongAmount => "wrong_amount",
+            Self::NoStock => "no_stock",
+            Self::Void => "void",
+        }
+    }
+
     /// Of a payment that issued nothing; none if it issued stamps.
     #[must_use]
     pub const fn of(outcome: &PaymentOutcome) -> Option<Self> {

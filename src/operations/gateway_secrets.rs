@@ -32,18 +32,22 @@ fn read_file(key: &str, path: &Path) -> Result<Vec<Secret>, String> {
 mod tests {
     use super::*;
 
+    fn none() -> Gateways {
+        Gateways { midtrans_keys_file: None, midtrans_status_address: String::new(), xendit_tokens_file: None }
+    }
+
     fn read_text(text: &str) -> Result<Secrets, String> {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("keys");
         std::fs::write(&path, text).unwrap();
-        read(&Gateways { midtrans_keys_file: Some(path), xendit_tokens_file: None })
+        read(&Gateways { midtrans_keys_file: Some(path), ..none() })
     }
 
     #[test]
     fn one_or_two_secrets_are_active_and_comments_are_none() {
         assert_eq!(read_text("# since May\n one \n\n").unwrap().midtrans.len(), 1);
         assert_eq!(read_text("one\ntwo").unwrap().midtrans.len(), 2);
-        assert!(read(&Gateways { midtrans_keys_file: None, xendit_tokens_file: None }).unwrap().is_empty());
+        assert!(read(&none()).unwrap().is_empty());
     }
 
     #[test]
@@ -53,7 +57,7 @@ mod tests {
             assert!(error.starts_with("gateways.midtrans_keys_file") && error.contains("1 to 2"), "{error}");
             assert!(!error.contains("hush"), "{error}");
         }
-        let missing = Gateways { midtrans_keys_file: None, xendit_tokens_file: Some("/nowhere/tokens".into()) };
+        let missing = Gateways { xendit_tokens_file: Some("/nowhere/tokens".into()), ..none() };
         assert!(read(&missing).unwrap_err().contains("/nowhere/tokens"));
     }
 }

@@ -55,7 +55,8 @@ fn check(name: &'static str, is_ok: bool, detail: impl FnOnce() -> String) -> Ch
 }
 
 /// Names of the checks of [`readiness`], for `exclude` and for metrics that are there from the start.
-pub const READINESS: [&str; 8] = ["started", "running", "initialized", "voter", "leader", "applied", "serial_key", "serving"];
+pub const READINESS: [&str; 9] =
+    ["started", "running", "initialized", "voter", "leader", "applied", "disk", "serial_key", "serving"];
 
 /// In the order of [`READINESS`].
 #[must_use]
@@ -76,6 +77,10 @@ pub fn readiness(status: &NodeStatus, lifecycle: &Lifecycle) -> Vec<Check> {
         }),
         check("applied", lag <= READY_APPLY_LAG_ENTRIES_MAX, || {
             format!("{lag} committed entries are not applied, limit {READY_APPLY_LAG_ENTRIES_MAX}")
+        }),
+        // Only while others have room: a cluster whose disks are all low goes on taking payments, at all of its nodes.
+        check("disk", !status.disk_low || status.refuses_new_orders, || {
+            "less room is free than node.disk_floor, and other nodes have more".to_owned()
         }),
         check("serial_key", others.is_empty(), || {
             format!("series {} was opened with another key than serials.key_file has", others.join(", "))
@@ -116,6 +121,8 @@ pub mod tests {
             removed: false,
             initialized: true,
             draining: false,
+            disk_low: false,
+            refuses_new_orders: false,
             fatal: None,
         }
     }
@@ -130,13 +137,15 @@ pub mod tests {
         assert_eq!(failing(&healthy(), &lifecycle), ["started"]);
         lifecycle.started();
         let far_behind = Some(LogPosition { term: 3, index: 11 + READY_APPLY_LAG_ENTRIES_MAX });
-        let table: [(NodeStatus, &[&str]); 7] = [
+        let table: [(NodeStatus, &[&str]); 9] = [
             (healthy(), &[]),
             (NodeStatus { role: Role::Learner, ..healthy() }, &["voter"]),
             (NodeStatus { fatal: Some("disk".to_owned()), ..healthy() }, &["running"]),
             (NodeStatus { initialized: false, leader: None, hears_leader: false, ..healthy() }, &["initialized", "leader"]),
             (NodeStatus { hears_leader: false, ..healthy() }, &["leader"]),
             (NodeStatus { committed: far_behind, ..healthy() }, &["applied"]),
+            (NodeStatus { disk_low: true, ..healthy() }, &["disk"]),
+            (NodeStatus { disk_low: true, refuses_new_orders: true, ..healthy() }, &[]),
             (NodeStatus { draining: true, ..healthy() }, &["serving"]),
         ];
         for (status, expected) in table {

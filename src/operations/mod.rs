@@ -5,6 +5,7 @@
 pub mod build;
 pub mod cli;
 pub mod config;
+pub mod disk_floor;
 pub mod exit;
 pub mod figures;
 pub mod gateway_secrets;
@@ -13,5 +14,6 @@ pub mod http;
 pub mod metrics;
 pub mod node;
 pub mod serial_key;
+pub mod support;
 pub mod telemetry;
 pub mod watch;

@@ -37,7 +37,8 @@ use rocksdb::{
 use super::codec::corrupt;
 use super::files::{io, rocks};
 use super::{
-    LogPosition, LogRecord, LogState, LogStore, LogWrite, StorageError, StoreFigures, Vote, WriteDone, crash_point, keys,
+    LogPosition, LogRecord, LogState, LogStore, LogWrite, StorageError, StoreFigures, StoreReport, Vote, WriteDone,
+    crash_point, keys,
 };
 use crate::counters::Histogram;
 use crate::limits;
@@ -114,6 +115,12 @@ impl RocksLog {
     /// RocksDB's own.
     pub fn figures(&self) -> Result<StoreFigures, StorageError> {
         StoreFigures::of(&self.shared.db)
+    }
+
+    /// Blocks.
+    #[must_use]
+    pub fn report(&self) -> StoreReport {
+        StoreReport::of(&self.shared.db)
     }
 
     /// [`LogStore::state`], blocking.

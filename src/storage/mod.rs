@@ -19,6 +19,7 @@ mod files;
 pub mod keys;
 pub mod ledger;
 pub mod log;
+mod report;
 pub mod snapshot;
 
 use std::future::Future;
@@ -31,8 +32,9 @@ pub use audit::AuditName;
 pub use cluster::{ClusterCommand, ClusterState};
 pub use data_dir::DataDir;
 pub use figures::{DiskFigures, StoreFigures};
-pub use ledger::{LedgerScan, Page, RocksLedger, RocksView};
+pub use ledger::{Due, LedgerScan, Page, RefundsDue, RocksLedger, RocksView};
 pub use log::RocksLog;
+pub use report::{StoreReport, end_of_file};
 pub use snapshot::{RocksSnapshot, SnapshotReceiver};
 
 use crate::domain::{Command, LedgerTime, LedgerView, Reply};

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tonic::{Request, Response, Status};
 
 use crate::consensus::{Consistency, TransferError};
-use crate::domain::{Command, LedgerView, Outcome, Refund};
+use crate::domain::{Command, LedgerView, Outcome};
 use crate::limits;
 use crate::proto::admin::admin_service_server::AdminService;
 use crate::proto::storage::MemberNode;
@@ -24,6 +24,7 @@ use crate::transport::lists::Lists;
 use crate::transport::long_answers::LongAnswers;
 use crate::transport::members::Members;
 use crate::transport::peers::{self, ClusterIdentity};
+use crate::transport::support::{LooksInside, Support};
 use crate::transport::{deadline, history, status, validate, wire};
 
 pub struct Admin {
@@ -56,6 +57,11 @@ impl Admin {
     /// The other service of the operators' port.
     pub(super) fn members(&self) -> Members {
         Members::new(self.edge.clone(), self.identity.clone(), self.calls.clone())
+    }
+
+    /// The third; `node` is who runs it.
+    pub(super) fn support(&self, node: Arc<dyn LooksInside>) -> Support {
+        Support::new(node, self.calls.clone(), self.stop.clone())
     }
 
     fn node(&self) -> &ClusterNode {
@@ -280,8 +286,7 @@ impl AdminService for Admin {
                 let filter = validate::payment_filter(request).map_err(Failure::from)?;
                 let (token, shown) = (&request.page_token, format!("{filter:?}"));
                 let read = move |view: &RocksView, from: &[u8]| {
-                    let wants_refund = |refund: Option<&Refund>| filter.wants_refund(refund);
-                    view.payments_page(from, size, filter.gateway.as_ref(), |payment| filter.wants(payment), wants_refund)
+                    view.payments_page(from, size, filter.gateway.as_ref(), |payment| filter.pick(view, payment))
                 };
                 let (mark, payments, next_page_token) = self.lists.page(&self.edge, token, shown, within, read).await?;
                 let told = |(payment, refund): &(_, Option<_>)| wire::payment(payment, refund.as_ref().map(wire::refund));
@@ -321,7 +326,7 @@ impl AdminService for Admin {
         let scan = self.node().ledger().scan();
         let node_id = self.node().status().node_id;
         let edge = self.edge.clone();
-        let records = answer.of_blocking(move |reader| {
+        let records = answer.of_blocking(limits::LONG_ANSWER_RECORDS_AHEAD, move |reader| {
             send_scan(&scan, node_id, reader).unwrap_or_else(|error| Err(edge.stop_for(error).status()))
         });
         Ok(Response::new(call.until_the_end_of(records)))

@@ -140,6 +140,8 @@ macro_rules! methods {
             /// Orders that were refused because their series had too few stamps left. They end as `ResourceExhausted`, as overload
             /// does: what counts failures takes them off again.
             pub stock_exhausted: Counter,
+            /// Connections to the client port for which there was no place.
+            pub client_connections_turned_away: Counter,
         }
 
         impl CallMetrics {
@@ -148,6 +150,7 @@ macro_rules! methods {
                 Arc::new(Self {
                     $( $( $field: Arc::new(MethodCalls::new($service, $method, $kind)), )* )*
                     stock_exhausted: Counter::default(),
+                    client_connections_turned_away: Counter::default(),
                 })
             }
 
@@ -197,6 +200,12 @@ methods! {
         promote_member "PromoteMember" "unary";
         remove_member "RemoveMember" "unary";
         replace_member "ReplaceMember" "unary";
+    }
+    "stampede.admin.v1.SupportService" {
+        get_log_level "GetLogLevel" "unary";
+        set_log_level "SetLogLevel" "unary";
+        get_metrics "GetMetrics" "unary";
+        collect_debug_files "CollectDebugFiles" "server_stream";
     }
     "stampede.raft.v1.PeerService" {
         identify "Identify" "unary";

@@ -18,7 +18,7 @@ impl DrillService for Drill {
     async fn set_clock(&self, request: Request<SetClockRequest>) -> Result<Response<SetClockResponse>, Status> {
         let SetClockRequest { ahead_ms, gain_ppm } = request.into_inner();
         clock::set_wrong(ahead_ms, gain_ppm);
-        tracing::warn!(ahead_ms, gain_ppm, "a drill set the clock of this process");
+        tracing::warn!(event = "drill_clock", ahead_ms, gain_ppm, "a drill set the clock of this process");
         Ok(Response::new(SetClockResponse { clock_ms: clock::unix_ms() }))
     }
 
@@ -28,7 +28,7 @@ impl DrillService for Drill {
         if known.is_none() && !point.is_empty() {
             return Err(Status::invalid_argument(format!("point: {point:?} is no crash point of this build")));
         }
-        tracing::warn!(point, "a drill armed a crash point");
+        tracing::warn!(event = "drill_crash_point", point, "a drill armed a crash point");
         crash_point::arm(known);
         Ok(Response::new(ArmCrashPointResponse {}))
     }

@@ -8,7 +8,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use crate::consensus::{Consistency, ReadError, SubmitError, Submitted};
+use crate::consensus::admission::Class;
+use crate::consensus::{Consistency, ReadError, StreamOrder, SubmitError, Submitted};
 use crate::domain::serial_code::{self, SerialKey};
 use crate::domain::{
     Command, KeyCheck, LedgerView, Outcome, PaymentOutcome, Reply, SerialRange, Series, SeriesCode, StampNumber,
@@ -89,7 +90,26 @@ impl<N: LedgerNode> Edge<N> {
 
     /// Proposes commands and waits for the ledger's answers.
     pub(super) async fn submit(&self, commands: Vec<Command>, within: Duration) -> Result<Submitted, Failure> {
-        self.inner.node.submit(commands, within).await.map_err(|error| {
+        self.submit_from(None, commands, within).await
+    }
+
+    /// `stream`: that they came on, if they came on one. They stand in line when this is first polled.
+    async fn submit_from(
+        &self,
+        stream: Option<&StreamOrder>,
+        commands: Vec<Command>,
+        within: Duration,
+    ) -> Result<Submitted, Failure> {
+        let class = Class::of(&commands);
+        if class.is_below_reads() && self.inner.reads.is_full() {
+            self.inner.node.shed(class);
+            return Err(Failure::new(Reason::Overloaded, "reads are turned away, and new orders with them"));
+        }
+        let submitted = match stream {
+            Some(stream) => self.inner.node.submit_on(stream, commands, within).await,
+            None => self.inner.node.submit(commands, within).await,
+        };
+        submitted.map_err(|error| {
             let leader = match &error {
                 SubmitError::Retry { leader, .. } | SubmitError::Unknown { leader, .. } => *leader,
                 SubmitError::Stopped(_) => None,
@@ -106,8 +126,14 @@ impl<N: LedgerNode> Edge<N> {
         self.answer(reply, submitted.term, deadline, &mut CodeRoom::of_an_answer()).await
     }
 
-    /// A whole batch: `results[i]` answers `commands[i]`, whatever became of the others.
-    pub(super) async fn submit_batch(&self, batch: v1::SubmitBatchRequest, within: Duration) -> v1::SubmitBatchResponse {
+    /// A whole batch: `results[i]` answers `commands[i]`, whatever became of the others. `stream`: that it came on, if it came on
+    /// one; it stands in line when this is first polled.
+    pub(super) async fn submit_batch(
+        &self,
+        batch: v1::SubmitBatchRequest,
+        stream: Option<&StreamOrder>,
+        within: Duration,
+    ) -> v1::SubmitBatchResponse {
         let deadline = Instant::now() + within;
         let mut commands = Vec::with_capacity(batch.commands.len());
         let bad: Vec<Option<Failure>> = (batch.commands.iter().enumerate())
@@ -116,7 +142,7 @@ impl<N: LedgerNode> Edge<N> {
         let submitted = if commands.is_empty() {
             Ok(Submitted { term: 0, replies: Vec::new() })
         } else {
-            self.submit(commands, within).await
+            self.submit_from(stream, commands, within).await
         };
         let (term, mut replies) = match &submitted {
             Ok(submitted) => (submitted.term, submitted.replies.iter()),
@@ -296,8 +322,25 @@ impl<N: LedgerNode> Edge<N> {
         deadline: tokio::time::Instant,
         look_up: impl FnOnce() -> Result<T, StorageError> + Send + 'static,
     ) -> Result<T, Failure> {
+        self.looked_up(deadline, self.inner.reads.run(look_up)).await
+    }
+
+    /// The same, of a page of history, which must not keep those waiting who ask for one record.
+    pub(super) async fn look_up_page<T: Send + 'static>(
+        &self,
+        deadline: tokio::time::Instant,
+        look_up: impl FnOnce() -> Result<T, StorageError> + Send + 'static,
+    ) -> Result<T, Failure> {
+        self.looked_up(deadline, self.inner.reads.run_page(look_up)).await
+    }
+
+    async fn looked_up<T>(
+        &self,
+        deadline: tokio::time::Instant,
+        read: impl Future<Output = Result<Result<T, StorageError>, NotRun>>,
+    ) -> Result<T, Failure> {
         let slow = |_| Failure::new(Reason::Overloaded, "the ledger was not read within the deadline: its disk may be slow");
-        let looked_up = tokio::time::timeout_at(deadline, self.inner.reads.run(look_up)).await.map_err(slow)?;
+        let looked_up = tokio::time::timeout_at(deadline, read).await.map_err(slow)?;
         looked_up.map_err(|error| self.unread(error))?.map_err(|error| self.stop_for(error))
     }
 

@@ -126,6 +126,7 @@ reasons! {
     NoLeader "NO_LEADER" Unavailable Retry;
     LeaderUnreachable "LEADER_UNREACHABLE" Unavailable Retry;
     Overloaded "OVERLOADED" ResourceExhausted Retry;
+    DiskLow "DISK_LOW" ResourceExhausted Retry;
     NotInTime "NOT_IN_TIME" DeadlineExceeded Retry;
     Draining "DRAINING" Unavailable Retry;
     NotLeader "NOT_LEADER" FailedPrecondition Retry;
@@ -163,6 +164,7 @@ impl Failure {
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
         let retry_delay = match (reason, reason.effect()) {
             (Reason::Overloaded, _) => Some(limits::RETRY_DELAY_OVERLOADED),
+            (Reason::DiskLow, _) => Some(limits::RETRY_DELAY_DISK_LOW),
             (_, Effect::Retry) => Some(limits::RETRY_DELAY),
             _ => None,
         };
@@ -316,6 +318,7 @@ impl From<RetryReason> for Reason {
             RetryReason::NoLeader => Self::NoLeader,
             RetryReason::LeaderUnreachable => Self::LeaderUnreachable,
             RetryReason::Overloaded => Self::Overloaded,
+            RetryReason::DiskLow => Self::DiskLow,
             RetryReason::NotInTime => Self::NotInTime,
             RetryReason::Draining => Self::Draining,
         }

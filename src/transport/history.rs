@@ -154,5 +154,5 @@ async fn look_up<T: Send + 'static>(
     edge: &Edge<ClusterNode>,
     read: impl FnOnce() -> Result<T, StorageError> + Send + 'static,
 ) -> Result<T, Failure> {
-    edge.look_up(Instant::now() + limits::CALL_DEADLINE_DEFAULT, read).await
+    edge.look_up_page(Instant::now() + limits::CALL_DEADLINE_DEFAULT, read).await
 }

@@ -11,7 +11,7 @@ use futures_util::stream::{self, BoxStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tonic::{Code, Request, Response, Status, Streaming};
 
-use crate::consensus::Consistency;
+use crate::consensus::{Consistency, StreamOrder};
 use crate::domain::serial_code::{self, Forged};
 use crate::domain::{DocumentDigest, LedgerView, OrderState, SeriesCode, StampNumber};
 use crate::limits;
@@ -52,6 +52,7 @@ impl<N: LedgerNode> Issuance<N> {
         consistency: Consistency,
         within: Duration,
     ) -> Result<v1::VerifySerialResponse, Failure> {
+        let stamp = v1::VerifySerialResponse { series_code: series.to_string(), number: number.get(), ..Default::default() };
         let look_up = move |view: &N::View| {
             let Some(holder) = view.holder(series, number)? else { return Ok((view.series(series)?, None, None)) };
             let missing = |what| corrupt(what, format_args!("the record of {series} {} is missing", number.get()));
@@ -66,7 +67,7 @@ impl<N: LedgerNode> Issuance<N> {
         if let Some(series) = series {
             self.edge.learn(&series)?;
         }
-        let mut response = v1::VerifySerialResponse { mark: Some(mark), ..Default::default() };
+        let mut response = v1::VerifySerialResponse { mark: Some(mark), ..stamp };
         let Some(order) = order else {
             response.set_status(v1::SerialStatus::Unknown);
             return Ok(response);
@@ -271,7 +272,7 @@ impl<N: LedgerNode> IssuanceService for Issuance<N> {
                 let within = deadline::within(request.metadata());
                 let batch = request.into_inner();
                 validate::batch_size(batch.commands.len()).map_err(Failure::from)?;
-                Ok(Response::new(self.edge.submit_batch(batch, within).await))
+                Ok(Response::new(self.edge.submit_batch(batch, None, within).await))
             })
             .await
     }
@@ -285,10 +286,11 @@ impl<N: LedgerNode> IssuanceService for Issuance<N> {
         let call = self.calls.submit_stream.start();
         let ends = deadline::asked(request.metadata()).map(|asked| Instant::now() + asked);
         let batches = batches_until_the_end(request.into_inner(), self.stop.clone());
-        let edge = self.edge.clone();
-        // Driven by the caller's reading: with that many answers unread, no further batch is taken in. Nobody else waits.
+        let (edge, order) = (self.edge.clone(), StreamOrder::default());
+        // Driven by the caller's reading: with that many answers unread, no further batch is taken in. Nobody else waits. Each is
+        // polled first in its turn.
         let answers = batches
-            .map(move |batch| answer_batch(edge.clone(), batch, ends))
+            .map(move |batch| answer_batch(edge.clone(), order.clone(), batch, ends))
             .buffer_unordered(limits::STREAM_BATCHES_IN_FLIGHT_MAX);
         Ok(Response::new(ended_by_the_first_error(answers.boxed(), call)))
     }
@@ -299,12 +301,13 @@ type TakenIn = (v1::SubmitBatchRequest, OwnedSemaphorePermit);
 
 async fn answer_batch<N: LedgerNode>(
     edge: Edge<N>,
+    order: StreamOrder,
     batch: Result<TakenIn, Status>,
     ends: Option<Instant>,
 ) -> Result<v1::SubmitBatchResponse, Status> {
     let (batch, _share) = batch?;
     let left = ends.map_or(limits::CALL_DEADLINE_DEFAULT, |ends| ends.saturating_duration_since(Instant::now()));
-    Ok(edge.submit_batch(batch, left.min(limits::CALL_DEADLINE_DEFAULT)).await)
+    Ok(edge.submit_batch(batch, Some(&order), left.min(limits::CALL_DEADLINE_DEFAULT)).await)
 }
 
 /// The batches of a stream up to the first that is refused as a whole, the port's closing, or the caller's end. Each waits until

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::consensus::admission::Class;
 use crate::consensus::{
-    AsyncRuntime, Consistency, Node, PeerLink, Peers, Read, ReadError, SubmitError, Submitted, TokioRuntime,
+    AsyncRuntime, Consistency, Node, PeerLink, Peers, Read, ReadError, StreamOrder, SubmitError, Submitted, TokioRuntime,
 };
 use crate::domain::{Command, LedgerView};
 use crate::storage::{LedgerStore, LogStore, RocksLedger, RocksLog, StorageError};
@@ -21,6 +21,16 @@ pub trait LedgerNode: Clone + Send + Sync + 'static {
     /// See [`Node::submit`].
     fn submit(&self, commands: Vec<Command>, within: Duration) -> impl Future<Output = Result<Submitted, SubmitError>> + Send;
 
+    /// See [`Node::submit_on`].
+    fn submit_on(
+        &self,
+        _stream: &StreamOrder,
+        commands: Vec<Command>,
+        within: Duration,
+    ) -> impl Future<Output = Result<Submitted, SubmitError>> + Send {
+        self.submit(commands, within)
+    }
+
     /// See [`Node::read`].
     fn read(
         &self,
@@ -28,8 +38,16 @@ pub trait LedgerNode: Clone + Send + Sync + 'static {
         within: Duration,
     ) -> impl Future<Output = Result<Read<Self::View>, ReadError>> + Send;
 
-    /// Counts a new order that was turned away before it was submitted.
-    fn new_order_shed(&self) {}
+    /// Counts a call that was turned away before it was submitted.
+    fn shed(&self, _class: Class) {}
+
+    /// See [`Node::refuses_new_orders`].
+    fn refuses_new_orders(&self) -> bool {
+        false
+    }
+
+    /// Counts a new order that was turned away before it was submitted, because the disks are low.
+    fn disk_low(&self) {}
 
     /// Where clients reach a member.
     fn client_address(&self, node_id: u64) -> Option<String>;
@@ -49,12 +67,29 @@ where
         Self::submit(self, commands, within).await
     }
 
+    async fn submit_on(
+        &self,
+        stream: &StreamOrder,
+        commands: Vec<Command>,
+        within: Duration,
+    ) -> Result<Submitted, SubmitError> {
+        Self::submit_on(self, stream, commands, within).await
+    }
+
     async fn read(&self, consistency: Consistency, within: Duration) -> Result<Read<S::View>, ReadError> {
         Self::read(self, consistency, within).await
     }
 
-    fn new_order_shed(&self) {
-        self.metrics().shed.of(Class::NewOrder).add(1);
+    fn shed(&self, class: Class) {
+        self.metrics().shed.of(class).add(1);
+    }
+
+    fn refuses_new_orders(&self) -> bool {
+        Self::refuses_new_orders(self)
+    }
+
+    fn disk_low(&self) {
+        self.metrics().refused_disk_low.add(1);
     }
 
     fn client_address(&self, node_id: u64) -> Option<String> {

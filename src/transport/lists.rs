@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
 use crate::consensus::Consistency;
-use crate::domain::{AccountId, Gateway, LedgerTime, Order, Payment, Refund};
+use crate::domain::{AccountId, Gateway, LedgerTime, LedgerView, Order, Payment, Refund};
 use crate::limits;
 use crate::proto::{admin, v1};
 use crate::storage::{Page, RocksView, StorageError};
@@ -33,6 +33,8 @@ pub struct OrderFilter {
 pub struct PaymentFilter {
     pub states: Vec<admin::PaymentState>,
     pub gateway: Option<Gateway>,
+    /// Of the order that was paid.
+    pub account: Option<AccountId>,
     pub recorded: Period,
 }
 
@@ -63,13 +65,23 @@ impl OrderFilter {
 }
 
 impl PaymentFilter {
-    pub(super) fn wants(&self, payment: &Payment) -> bool {
-        self.gateway.as_ref().is_none_or(|gateway| *gateway == payment.name.gateway) && self.recorded.holds(payment.recorded_at)
+    /// The payment with what is or was owed back for it, if it is wanted. What needs no look-up is asked first.
+    pub(super) fn pick<V: LedgerView>(
+        &self,
+        view: &V,
+        payment: Payment,
+    ) -> Result<Option<(Payment, Option<Refund>)>, V::Error> {
+        let is_of_gateway = self.gateway.as_ref().is_none_or(|gateway| *gateway == payment.name.gateway);
+        if !is_of_gateway || !self.recorded.holds(payment.recorded_at) || !self.is_of_account(view, &payment)? {
+            return Ok(None);
+        }
+        let refund = view.refund(&payment.name)?;
+        Ok(is_among(&self.states, wire::payment_state(refund.as_ref())).then_some((payment, refund)))
     }
 
-    /// Of a payment that it wants otherwise.
-    pub(super) fn wants_refund(&self, refund: Option<&Refund>) -> bool {
-        is_among(&self.states, wire::payment_state(refund))
+    fn is_of_account<V: LedgerView>(&self, view: &V, payment: &Payment) -> Result<bool, V::Error> {
+        let Some(account) = &self.account else { return Ok(true) };
+        Ok(view.order(payment.order)?.is_some_and(|order| order.account == *account))
     }
 }
 

@@ -1,5 +1,5 @@
 //! Answers that take as long as the ledger or the log is large, and as their caller takes to read them: scans, exports, and
-//! events for those who watch.
+//! events for those who watch; and what a node tells of itself.
 //!
 //! Each holds memory or a snapshot of the store, and a scan a thread that other blocking work needs too. So few run at once, and
 //! one whose caller has stopped reading is given up: it ends with an error, never as if it were complete.
@@ -41,6 +41,11 @@ impl LongAnswers {
         Self::new("watches", limits::WATCHES_MAX, stop)
     }
 
+    /// What a node tells of itself.
+    pub(super) fn debug_bundles(stop: watch::Receiver<bool>) -> Self {
+        Self::new("debug bundles", limits::DEBUG_BUNDLES_MAX, stop)
+    }
+
     fn new(what: &'static str, places_max: usize, stop: watch::Receiver<bool>) -> Self {
         let places = Arc::new(Semaphore::new(places_max));
         Self { what, places, places_max, read_within: limits::LONG_ANSWER_READ_WITHIN, stop }
@@ -65,12 +70,13 @@ pub(super) struct LongAnswer {
 }
 
 impl LongAnswer {
-    /// What `produce` gives to the reader, on a blocking thread of its own.
+    /// What `produce` gives to the reader, at most `ahead` ahead of it, on a blocking thread of its own.
     pub(super) fn of_blocking<T: Send + 'static>(
         self,
+        ahead: usize,
         produce: impl FnOnce(&Reader<T>) -> Result<(), Status> + Send + 'static,
     ) -> BoxStream<'static, Result<T, Status>> {
-        let (reader, records) = self.channel(limits::LONG_ANSWER_RECORDS_AHEAD);
+        let (reader, records) = self.channel(ahead);
         let produced = tokio::task::spawn_blocking(move || {
             let _place = self.place;
             produce(&reader)
@@ -199,7 +205,9 @@ mod tests {
 
     fn endless(answer: LongAnswer, is_blocking: bool) -> BoxStream<'static, Result<u64, Status>> {
         if is_blocking {
-            return answer.of_blocking(|reader| (0..).try_for_each(|record| reader.give_blocking(record)));
+            return answer.of_blocking(limits::LONG_ANSWER_RECORDS_AHEAD, |reader| {
+                (0..).try_for_each(|record| reader.give_blocking(record))
+            });
         }
         answer.of_stream(stream::iter((0..).map(Ok)), limits::LONG_ANSWER_RECORDS_AHEAD, |record| *record)
     }
@@ -275,13 +283,13 @@ mod tests {
 
     #[tokio::test]
     async fn one_that_ends_early_says_so() {
-        let panics = one_at_a_time().begin().unwrap().of_blocking(|reader| {
+        let panics = one_at_a_time().begin().unwrap().of_blocking(1, |reader| {
             reader.give_blocking(1)?;
             panic!("as the test wants")
         });
         let read: Vec<Result<u64, Status>> = panics.collect().await;
         assert!(read[0].is_ok() && read[1].is_err(), "{read:?}");
-        let whole = one_at_a_time().begin().unwrap().of_blocking(|reader| reader.give_blocking(1));
+        let whole = one_at_a_time().begin().unwrap().of_blocking(1, |reader| reader.give_blocking(1));
         assert_eq!(whole.map(Result::unwrap).collect::<Vec<u64>>().await, [1]);
     }
 }

@@ -4,13 +4,14 @@
 //! call means is the domain's affair, where it is executed is consensus': a service here converts, asks the node, converts back.
 //!
 //! - client port: `IssuanceService` ([`issuance`]); writes of all three forms share one path ([`edge`]).
-//! - operators' port: `AdminService` ([`admin`]), `MemberService` ([`members`]).
+//! - operators' port: `AdminService` ([`admin`]), `MemberService` ([`members`]), `SupportService` ([`support`]).
 //! - webhook port: notices of payment gateways over HTTP ([`gateways`]).
 //! - peers' port: `PeerService` ([`peers`]), and [`peers::GrpcPeers`], the other end of it.
 //!
 //! Not here: TLS and roles (they come with the transport security), the HTTP port of metrics and probes (`operations`).
 
 pub mod admin;
+mod bodies;
 pub mod calls;
 pub mod deadline;
 #[cfg(feature = "drill-controls")]
@@ -22,6 +23,7 @@ mod exports;
 mod gate;
 pub mod gateways;
 mod history;
+mod incoming;
 pub mod issuance;
 pub mod ledger_node;
 pub mod lists;
@@ -31,6 +33,7 @@ pub mod peers;
 pub mod read_threads;
 pub mod server;
 mod status;
+pub mod support;
 pub mod validate;
 pub mod wire;
 

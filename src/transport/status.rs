@@ -48,6 +48,8 @@ pub(super) async fn status(edge: &Edge<ClusterNode>, identity: &NodeIdentity, st
         totals,
         uptime_ms,
         hears_leader: status.hears_leader,
+        disk_low: status.disk_low,
+        refuses_new_orders: status.refuses_new_orders,
     }
 }
 
@@ -74,6 +76,7 @@ pub(super) fn members(status: &NodeStatus) -> Vec<admin::Member> {
         // Only the leader knows.
         lag_entries: if status.leads() { lag(member) } else { 0 },
         heard: member.heard.unwrap_or(false),
+        disk_low: member.disk_low.unwrap_or(false),
     };
     status.members.iter().map(member).collect()
 }

@@ -4,6 +4,8 @@
 //! wire, such as `commands[3].place_order.quantity`, and the limit. What a series or an order *is* (known, paid, sold out) is not
 //! asked here: that is the ledger's to say.
 
+use std::time::Duration;
+
 use crate::consensus::Consistency;
 use crate::domain::names::InvalidValue;
 use crate::domain::series::SeriesTerms;
@@ -219,6 +221,7 @@ pub fn payment_filter(request: &admin::ListPaymentsRequest) -> Result<PaymentFil
     Ok(PaymentFilter {
         states: states(&request.states, "must be of the values of PaymentState, not UNSPECIFIED")?,
         gateway: asked(&request.gateway, Gateway::new).field("gateway")?,
+        account: asked(&request.account_id, AccountId::new).field("account_id")?,
         recorded: period(request.recorded_from_ms, request.recorded_until_ms, ["recorded_from_ms", "recorded_until_ms"])?,
     })
 }
@@ -249,6 +252,24 @@ pub fn token_validity(valid_for_ms: i64) -> Result<u64, Failure> {
     let (min, max) = (limits::JOIN_TOKEN_VALID_MS_MIN, limits::JOIN_TOKEN_VALID_MS_MAX);
     let valid = u64::try_from(valid_for_ms).ok().filter(|valid| (min..=max).contains(valid));
     valid.ok_or_else(|| Failure::invalid("valid_for_ms", format_args!("must be {min} to {max}, is {valid_for_ms}")))
+}
+
+/// # Errors
+/// `INVALID_FIELD`: out of bounds.
+pub fn log_filter_for(for_ms: i64) -> Result<Duration, Failure> {
+    within("for_ms", for_ms, Duration::from_secs(1), limits::LOG_FILTER_FOR_MAX)
+}
+
+/// # Errors
+/// `INVALID_FIELD`: out of bounds.
+pub fn metrics_apart(metrics_apart_ms: i64) -> Result<Duration, Failure> {
+    within("metrics_apart_ms", metrics_apart_ms, Duration::ZERO, limits::DEBUG_METRICS_APART_MAX)
+}
+
+fn within(field: &'static str, given_ms: i64, min: Duration, max: Duration) -> Result<Duration, Failure> {
+    let given = u64::try_from(given_ms).ok().map(Duration::from_millis).filter(|given| (min..=max).contains(given));
+    let bounds = (min.as_millis(), max.as_millis());
+    given.ok_or_else(|| Failure::invalid(field, format_args!("must be {} to {}, is {given_ms}", bounds.0, bounds.1)))
 }
 
 /// `host:port` of a node; the host may be a name, which is looked up at each connection.

@@ -32,12 +32,20 @@ fn an_order_is_placed_paid_and_read_on_different_nodes_and_outlives_the_leader()
 
     let verified = cluster.json(None, &["stamp", "verify", &code]);
     assert_eq!((&verified["status"], &verified["order_id"]), (&"issued".into(), &order.into()));
-    let forged = cluster.stampede(&["stamp", "verify", "CPN0000000000000000000"]);
-    assert_eq!(forged.status.code(), Some(12));
+    let got = cluster.json(None, &["stamp", "get", &code]);
+    assert_eq!((&got["series"], &got["number"], &got["order_id"]), (&"CPN".into(), &0.into(), &order.into()));
+    for (command, exit_code) in [("verify", 12), ("get", 7)] {
+        let forged = cluster.stampede(&["stamp", command, "CPN0000000000000000000"]);
+        assert_eq!(forged.status.code(), Some(exit_code), "{command}");
+    }
+    assert_eq!(cluster.stampede(&["check", "hash"]).status.code(), Some(10), "one is not compared");
 
     cluster.start(leader);
     until("all hold the same", || cluster.same_digest());
     assert_eq!(cluster.stampede(&["status"]).status.code(), Some(0));
+    let compared = cluster.json(None, &["check", "hash"]);
+    let digests: Vec<_> = compared.as_array().unwrap().iter().map(|node| node["digest"].as_str().unwrap()).collect();
+    assert!(digests.len() == 3 && digests.iter().all(|digest| *digest == digests[0]), "{compared}");
 }
 
 #[test]

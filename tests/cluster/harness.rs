@@ -101,6 +101,13 @@ impl Cluster {
         cluster
     }
 
+    /// The same, each node with these `--set key=value`.
+    pub(crate) fn with_settings(nodes: usize, settings: &[&str]) -> Self {
+        let mut cluster = Self::new(nodes);
+        cluster.settings = settings.iter().map(|&setting| setting.to_owned()).collect();
+        cluster
+    }
+
     /// What nodes that start from now on print codes with: this byte, in hexadecimal, as often as a key needs.
     pub(crate) fn write_key(&self, byte: &str) {
         fs::write(self.folder.path().join("serial.key"), byte.repeat(32)).unwrap();
@@ -113,8 +120,7 @@ impl Cluster {
 
     /// The same, each node with these `--set key=value`.
     pub(crate) fn running_with(settings: &[&str]) -> Self {
-        let mut cluster = Self::new(3);
-        cluster.settings = settings.iter().map(|&setting| setting.to_owned()).collect();
+        let mut cluster = Self::with_settings(3, settings);
         for node in cluster.nodes() {
             cluster.start(node);
         }
@@ -290,16 +296,22 @@ impl Cluster {
         self.processes[index(node)] = Some(child);
     }
 
+    /// As the rest of a command that runs what it is given; returns the id of the process, which must stay the same.
+    pub(crate) fn start_within(&mut self, node: u64, mut outer: Command) -> u32 {
+        let plain = self.command(node);
+        outer.arg(plain.get_program()).args(plain.get_args());
+        let log = fs::OpenOptions::new().create(true).append(true).open(self.folder.path().join(format!("node-{node}.log")));
+        outer.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log.unwrap());
+        let child = self.processes[index(node)].insert(outer.spawn().unwrap());
+        child.id()
+    }
+
     /// Files of the node may not grow beyond `kib`; a write that would fails.
     pub(crate) fn start_with_file_limit(&mut self, node: u64, kib: u32) {
-        let plain = self.command(node);
         let mut limited = Command::new("bash");
         // Ignored, the signal leaves the error to the write.
         limited.args(["-c", "trap '' XFSZ; ulimit -f \"$0\"; exec \"$@\""]).arg(kib.to_string());
-        limited.arg(plain.get_program()).args(plain.get_args());
-        let log = fs::OpenOptions::new().create(true).append(true).open(self.folder.path().join(format!("node-{node}.log")));
-        limited.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log.unwrap());
-        self.processes[index(node)] = Some(limited.spawn().unwrap());
+        self.start_within(node, limited);
     }
 
     pub(crate) fn until_started(&self, node: u64) {

@@ -9,9 +9,14 @@ mod audit;
 mod clock;
 mod commands;
 mod damage;
+#[cfg(target_os = "linux")]
+mod disk_floor;
 mod lifecycle;
+mod looking_inside;
 mod membership;
 mod notices;
+#[cfg(target_os = "linux")]
+mod own_disks;
 mod rejoin;
 mod september_2024;
 mod start;

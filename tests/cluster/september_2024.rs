@@ -108,4 +108,21 @@ fn unknown_which_payments_have_no_stamps_and_why_is_one_question() {
         due("stray", "order_unknown"),
     ];
     assert_eq!(refunds_due(&cluster), expected, "oldest first");
+    // And one metric, with the same answer on each node: how many, why, and how much.
+    until("all hold the same", || cluster.same_digest());
+    let reasons = [
+        ("order_unknown", 1, 10_000),
+        ("order_cancelled", 1, 10_000),
+        ("order_voided", 0, 0),
+        ("already_paid", 1, 10_000),
+        ("wrong_amount", 0, 0),
+        ("no_stock", 0, 0),
+        ("void", 1, 7_500),
+    ];
+    for node in cluster.nodes() {
+        for (reason, orders, idr) in reasons {
+            let figure = |unit| cluster.figure(node, &format!("stampede_refunds_due_{unit}{{reason=\"{reason}\"}}"));
+            assert_eq!((figure("orders"), figure("amount_idr")), (Some(orders), Some(idr)), "{reason} at node {node}");
+        }
+    }
 }

@@ -235,6 +235,8 @@ mod tests {
             removed: false,
             initialized: true,
             draining: false,
+            disk_low: false,
+            refuses_new_orders: false,
             fatal: None,
         }
     }

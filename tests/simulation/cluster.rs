@@ -38,6 +38,8 @@ struct Machine {
     power: Power,
     /// Added to the one virtual clock, milliseconds.
     clock_offset_ms: Arc<AtomicI64>,
+    /// It has less room than its floor; whoever runs the node tells it.
+    disk_low: bool,
 }
 
 enum Power {
@@ -67,6 +69,7 @@ impl Cluster {
             ledger: SimLedger::new(world.clone(), checks.clone(), node_id, swarm.disk.clone()),
             power: Power::Off,
             clock_offset_ms: Arc::default(),
+            disk_low: false,
         };
         let machines = NODES.into_iter().chain([SPARE]).map(|node_id| (node_id, machine(node_id))).collect();
         let members = Arc::new(Mutex::new(NODES.into()));
@@ -139,7 +142,10 @@ impl Cluster {
             Ok(node) => {
                 trace!(self.world, "n{node_id} runs");
                 self.network.attach(node_id, Arc::new(node.clone()));
-                self.lock().get_mut(&node_id).expect("a machine of this cluster").power = Power::On { node, life };
+                let mut machines = self.lock();
+                let machine = machines.get_mut(&node_id).expect("a machine of this cluster");
+                node.set_disk_low(machine.disk_low);
+                machine.power = Power::On { node, life };
             }
             Err(error) => self.world.violate("StartFailed", format!("n{node_id}: {error}")),
         }
@@ -229,6 +235,15 @@ impl Cluster {
         self.lock()[&node_id].clock_offset_ms.store(offset_ms, Ordering::Relaxed);
     }
 
+    /// From now on the node's disk has less room than its floor, or has enough.
+    pub fn set_disk_low(&self, node_id: u64, is_low: bool) {
+        trace!(self.world, "n{node_id} disk {}", if is_low { "is low" } else { "has room" });
+        self.lock().get_mut(&node_id).expect("a machine of this cluster").disk_low = is_low;
+        if let Some((node, _)) = self.node(node_id) {
+            node.set_disk_low(is_low);
+        }
+    }
+
     pub fn cut(&self, directions: &BTreeSet<Direction>, how: Cut) {
         trace!(self.world, "cut {directions:?} {how:?}");
         self.network.cut(directions.iter().copied(), how);
@@ -239,7 +254,7 @@ impl Cluster {
         self.network.heal(directions);
     }
 
-    /// All faults end: links stand, messages and syncs are quick, every machine is on.
+    /// All faults end: links stand, messages and syncs are quick, disks have room, every machine is on.
     pub async fn heal_all(&self) {
         trace!(self.world, "heal all");
         self.network.heal_all();
@@ -250,6 +265,7 @@ impl Cluster {
             machine.ledger.set_faults(calm.clone());
         }
         for node_id in self.members() {
+            self.set_disk_low(node_id, false);
             self.start(node_id).await;
         }
     }

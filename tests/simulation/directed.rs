@@ -17,17 +17,17 @@ use crate::swarm::{DiskFaults, NetworkFaults, Swarm};
 use crate::workload::Shop;
 use crate::world::{World, elapsed, sleep};
 
-const SEEDS: u64 = 20;
+pub const SEEDS: u64 = 20;
 
 /// A lease, an election, and one more in case that two stood against each other; and the waits of those who ask again.
-const NEW_LEADER_WITHIN: Duration = ELECTION_TIMEOUT_MAX.saturating_mul(5);
+pub const NEW_LEADER_WITHIN: Duration = ELECTION_TIMEOUT_MAX.saturating_mul(5);
 /// Until a node knows that it is cut off: its patience, and a look.
 const CUT_OFF_WITHIN: Duration = ELECTION_TIMEOUT_MAX.saturating_mul(limits::CUT_OFF_AFTER_ELECTIONS + 1);
 /// Longer than a lease and an election.
-const A_WHILE: Duration = Duration::from_secs(1);
+pub const A_WHILE: Duration = Duration::from_secs(1);
 
 /// Plays `script` on a calm cluster that serves.
-fn play<T, F>(seed: u64, change: impl FnOnce(&mut Swarm), script: impl FnOnce(Cluster, Shop) -> F) -> T
+pub fn play<T, F>(seed: u64, change: impl FnOnce(&mut Swarm), script: impl FnOnce(Cluster, Shop) -> F) -> T
 where
     T: Send + 'static,
     F: Future<Output = T> + Send,
@@ -52,12 +52,12 @@ async fn is_served(shop: &Shop, node_id: u64, within: Duration) -> bool {
     matches!(shop.call(node_id, vec![command], within).await.as_slice(), [Answer::Replied(_)])
 }
 
-fn leader_and_term(cluster: &Cluster) -> (u64, u64) {
+pub fn leader_and_term(cluster: &Cluster) -> (u64, u64) {
     let leading = cluster.statuses().into_iter().filter(stampede::consensus::NodeStatus::leads);
     leading.map(|status| (status.node_id, status.term)).max_by_key(|(_, term)| *term).expect("somebody leads")
 }
 
-fn others(node_id: u64) -> Vec<u64> {
+pub fn others(node_id: u64) -> Vec<u64> {
     NODES.into_iter().filter(|other| *other != node_id).collect()
 }
 

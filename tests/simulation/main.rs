@@ -14,6 +14,7 @@ mod cluster;
 mod directed;
 mod disk;
 mod ledger;
+mod low_disks;
 mod members;
 mod net;
 mod oracle;

@@ -166,6 +166,7 @@ fn has_converged(cluster: &Cluster) -> bool {
     statuses.len() == cluster.members().len()
         && statuses.iter().all(|status| {
             status.leader.is_some()
+                && !status.refuses_new_orders
                 && (status.term, status.leader) == (first.term, first.leader)
                 && status.applied.map(|applied| applied.index) == status.last_log_index
                 && (status.applied, status.committed) == (first.applied, first.applied)

@@ -18,6 +18,8 @@ const DOWN_AT_ONCE: (u64, u64) = (100, 5_000);
 const DOWN_FOR_A_WHILE: (u64, u64) = (5_000, 1_500_000);
 /// How long a cut lasts, microseconds.
 const CUT_LASTS: (u64, u64) = (20_000, 1_500_000);
+/// How long disks are low, microseconds.
+const LOW_LASTS: (u64, u64) = (20_000, 1_500_000);
 /// Of cuts to be noticed by the sender at once.
 const REFUSED_PPM: u32 = 300_000;
 /// How far a clock jumps either way, milliseconds: an hour, longer than any payment window here.
@@ -70,12 +72,28 @@ fn inflict(cluster: &Cluster, kind: FaultKind) {
                 });
             }
         }
+        FaultKind::LowDisks => {
+            let low =
+                cluster.world.draw(Dice::Schedule, |rng| members.iter().copied().filter(|_| rng.random_bool(0.6)).collect());
+            lower(cluster, low);
+        }
         FaultKind::JumpClock => {
             let offset_ms = cluster.world.draw(Dice::Schedule, |rng| rng.random_range(-CLOCK_JUMP_MS..=CLOCK_JUMP_MS));
             cluster.world.count("clock jumps");
             cluster.set_clock(cluster.swarm.schedule.wrong_clock, offset_ms);
         }
     }
+}
+
+fn lower(cluster: &Cluster, nodes: Vec<u64>) {
+    cluster.world.count("times that disks were low");
+    nodes.iter().for_each(|node_id| cluster.set_disk_low(*node_id, true));
+    let lasts = cluster.world.micros(Dice::Schedule, LOW_LASTS);
+    let cluster = cluster.clone();
+    SimRuntime::spawn(async move {
+        sleep(lasts).await;
+        nodes.iter().for_each(|node_id| cluster.set_disk_low(*node_id, false));
+    });
 }
 
 fn pick(cluster: &Cluster, nodes: &[u64]) -> u64 {

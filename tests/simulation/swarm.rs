@@ -86,6 +86,8 @@ pub enum FaultKind {
     TransferLeader,
     /// The clock of [`Schedule::wrong_clock`], forward or back.
     JumpClock,
+    /// Some of the disks have less room than their floor, for a while.
+    LowDisks,
 }
 
 #[derive(Debug, Clone)]
@@ -121,6 +123,9 @@ impl Swarm {
         // The last to be drawn, so that what a seed drew before it had them stays the same.
         swarm.schedule.wrong_clock = world.draw(Dice::Swarm, |rng| *NODES.choose(rng).expect("a cluster has nodes"));
         swarm.replaces = world.draw(Dice::Swarm, |rng| rng.random_bool(0.4).then(|| NODES.choose(rng).copied()).flatten());
+        if world.draw(Dice::Swarm, |rng| rng.random_bool(0.3)) {
+            swarm.schedule.kinds.push(FaultKind::LowDisks);
+        }
         swarm
     }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use openraft::AsyncRuntime;
 use openraft_rt_sim::SimRuntime;
 use rand::RngExt;
-use stampede::consensus::{Consistency, SubmitError};
+use stampede::consensus::{Consistency, RetryReason, SubmitError};
 use stampede::domain::series::SeriesTerms;
 use stampede::domain::{
     AccountId, Command, DocumentDigest, Gateway, LedgerView, OrderId, Outcome, PaymentId, PaymentName, PaymentOutcome,
@@ -323,8 +323,23 @@ impl Shop {
                 }
                 submitted.replies.into_iter().map(Answer::Replied).collect()
             }
-            Err(SubmitError::Retry { .. }) => all(Answer::NotDone),
+            Err(SubmitError::Retry { reason, .. }) => {
+                if reason == RetryReason::DiskLow {
+                    self.refused_for_room(commands);
+                }
+                all(Answer::NotDone)
+            }
             Err(SubmitError::Unknown { .. } | SubmitError::Stopped(_)) => all(Answer::Unknown),
+        }
+    }
+
+    /// Only what is new may be refused for want of room, and nothing that comes with money.
+    fn refused_for_room(&self, commands: &[Command]) {
+        self.world.count("calls refused for want of room");
+        let places = commands.iter().any(|command| matches!(command, Command::PlaceOrder { .. }));
+        let pays = commands.iter().any(|command| matches!(command, Command::RecordPayment { .. }));
+        if !places || pays {
+            self.world.violate("WrongCallRefusedForRoom", format!("{commands:?}"));
         }
     }
 

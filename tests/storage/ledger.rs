@@ -7,8 +7,8 @@ use stampede::limits;
 use stampede::storage::{DataDir, LedgerStore, LogRecord, LogStore, LogWrite, RocksLedger, StorageError, codec};
 
 use crate::support::{
-    Dice, Twin, assert_sound, document, entries, entry, files_with, flip, open_ledger, order_id, payment_name, place_order,
-    series_code, write,
+    Dice, Twin, assert_refunds_due_counted, assert_sound, document, entries, entry, files_with, flip, open_ledger, order_id,
+    payment_name, place_order, series_code, write,
 };
 
 fn contents(ledger: &RocksLedger) -> MemoryLedger {
@@ -81,6 +81,7 @@ async fn disk_and_memory_agree_on_every_reply_digest_and_record() {
             let expected = twin.apply(&group);
             assert_eq!(ledger.apply(group).await.unwrap(), expected);
             assert_eq!(ledger.meta(), twin.meta);
+            assert_refunds_due_counted(&ledger);
         }
         assert_eq!(ledger.recent_digests(), twin.digests);
         assert_eq!(contents(&ledger), twin.ledger);
@@ -93,6 +94,7 @@ async fn disk_and_memory_agree_on_every_reply_digest_and_record() {
             (twin.meta.clone(), std::mem::take(&mut twin.ledger)),
             "after a restart"
         );
+        assert_refunds_due_counted(&ledger);
         assert_eq!(ledger.recent_digests(), twin.digests.split_off(twin.digests.len() - 1), "of before nothing is known");
     }
 }

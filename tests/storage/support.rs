@@ -1,15 +1,16 @@
 //! Entries to apply, and a ledger in memory to compare with.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use stampede::domain::series::SeriesTerms;
 use stampede::domain::{
-    AccountId, Command, DocumentDigest, Gateway, LedgerTime, MemoryLedger, OrderId, Overlay, PaymentId, PaymentName,
-    PolicyTerms, Quantity, Reply, Rupiah, SeriesCode, SettlementReference, StampNumber,
+    AccountId, Command, DocumentDigest, Gateway, LedgerTime, LedgerView, MemoryLedger, OrderId, Overlay, PaymentId,
+    PaymentName, PolicyTerms, Quantity, RefundReason, Reply, Rupiah, SeriesCode, SettlementReference, StampNumber,
 };
 use stampede::storage::{
-    ClusterCommand, CommandBatch, CommittedEntry, EntryBody, LedgerMeta, LedgerStore, LogPosition, LogRecord, LogStore,
+    ClusterCommand, CommandBatch, CommittedEntry, Due, EntryBody, LedgerMeta, LedgerStore, LogPosition, LogRecord, LogStore,
     LogWrite, Membership, RocksLedger, RocksLog, StateDigest, StorageError, apply_entry, codec,
 };
 
@@ -168,11 +169,24 @@ pub(crate) fn open_ledger(dir: &Path) -> Result<RocksLedger, StorageError> {
     RocksLedger::open(&dir.join("ledger"), &dir.join("snapshots"))
 }
 
+/// Counted anew from the records of what is due.
+pub(crate) fn assert_refunds_due_counted(ledger: &RocksLedger) {
+    let view = ledger.view();
+    let mut expected: BTreeMap<RefundReason, Due> = RefundReason::ALL.map(|reason| (reason, Due::default())).into();
+    for refund in view.refunds_due(None, usize::MAX).unwrap() {
+        let due = expected.get_mut(&refund.reason).unwrap();
+        due.refunds += 1;
+        due.amount_idr += u128::from(refund.amount.as_idr());
+    }
+    assert!(view.refunds_due_by_reason().by_reason().eq(expected), "{:?}", view.refunds_due_by_reason());
+}
+
 /// What the ledger says of itself is what it holds.
 pub(crate) fn assert_sound(ledger: &RocksLedger) {
     let scan = ledger.scan();
     assert_eq!(scan.digest().unwrap(), scan.meta().digest);
     assert_eq!(ledger.meta(), *scan.meta());
+    assert_refunds_due_counted(ledger);
 }
 
 /// The files of `dir` with this extension, in the order of their names.

@@ -1,15 +1,22 @@
 //! The audit record over the wire: exported whole, and watched as events.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use stampede::limits;
+use stampede::proto::admin::admin_service_client::AdminServiceClient;
 use stampede::proto::admin::ledger_event::Event;
-use stampede::proto::admin::{ExportAuditRequest, SettleRefundRequest, WatchLedgerRequest, WatchLedgerResponse};
+use stampede::proto::admin::{
+    ExportAuditRequest, OpenSeriesRequest, SettleRefundRequest, WatchLedgerRequest, WatchLedgerResponse,
+};
+use stampede::proto::v1;
+use stampede::proto::v1::command::Command;
 use stampede::proto::v1::{PaymentOutcome, PlaceOrderRequest, RecordPaymentRequest, StampDocumentRequest, VoidOrderRequest};
 use stampede::storage::audit::Replay;
 use tokio::time::timeout;
+use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 
-use crate::support::{TestNode, info, start_with_series};
+use crate::support::{TestNode, info, series, start_with_series};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -104,6 +111,80 @@ async fn a_silent_ledger_says_so_and_a_stopping_node_says_where_to_go_on() {
     };
     assert_eq!((status.code(), metadata(&status, "effect").as_deref()), (Code::Unavailable, Some("retry")));
     assert_eq!(metadata(&status, "next_index"), Some(mark.next_index.to_string()));
+}
+
+/// More than a connection and both of its ends hold of one watch.
+const BATCHES: usize = 20;
+
+/// In batches, one log entry each; returns their ids.
+async fn place_batches(node: &mut TestNode) -> Vec<String> {
+    let orders: Vec<String> =
+        (0..BATCHES * limits::BATCH_COMMANDS_MAX).map(|number| id(u32::try_from(number).unwrap())).collect();
+    node.admin.open_series(OpenSeriesRequest { capacity: orders.len() as u64, ..series("BBB") }).await.unwrap();
+    let account_id = "a".repeat(limits::ACCOUNT_ID_CHARS_MAX);
+    for batch in orders.chunks(limits::BATCH_COMMANDS_MAX) {
+        let place = |order_id: &String| PlaceOrderRequest {
+            order_id: order_id.clone(),
+            account_id: account_id.clone(),
+            series_code: "BBB".to_owned(),
+            quantity: 1,
+        };
+        let commands = batch.iter().map(|order| v1::Command { command: Some(Command::PlaceOrder(place(order))) }).collect();
+        node.client.submit_batch(v1::SubmitBatchRequest { batch_id: 1, commands }).await.unwrap();
+    }
+    orders
+}
+
+fn placed(answer: &WatchLedgerResponse) -> impl Iterator<Item = String> {
+    let events = answer.entry.iter().flat_map(|entry| &entry.events);
+    events.filter_map(|event| match &event.event {
+        Some(Event::OrderPlaced(order)) => Some(order.order_id.clone()),
+        _ => None,
+    })
+}
+
+#[tokio::test]
+async fn who_stops_reading_holds_up_no_command_is_closed_with_its_position_and_goes_on_there_without_a_gap() {
+    let mut node = start_with_series().await;
+    // The smallest windows that HTTP/2 has by itself, and every place that there is for those who watch.
+    let endpoint = Channel::from_shared(format!("http://{}", node.admin_address)).unwrap().initial_stream_window_size(65_535);
+    let mut idler = AdminServiceClient::new(endpoint.connect().await.unwrap());
+    let mut unread = Vec::new();
+    for _ in 0..limits::WATCHES_MAX {
+        let request = WatchLedgerRequest { from_index: 0, after: Vec::new() };
+        unread.push(idler.watch_ledger(request).await.unwrap().into_inner());
+    }
+    let orders = place_batches(&mut node).await;
+    let turned_away = watch(&mut node, 0).await.map(|_| ()).unwrap_err();
+    assert_eq!(info(&turned_away).reason, "OVERLOADED", "every command was answered while nobody read a thing");
+
+    let end = node.status_when(|_| true).await.applied_index + 1;
+    let until = Instant::now() + limits::LONG_ANSWER_READ_WITHIN + SOON;
+    let mut in_their_place = Vec::new();
+    while in_their_place.len() < limits::WATCHES_MAX {
+        in_their_place.extend(watch(&mut node, end).await);
+        assert!(Instant::now() < until, "{} are still there", limits::WATCHES_MAX - in_their_place.len());
+    }
+    drop(in_their_place);
+    let (mut seen, mut last) = (Vec::new(), WatchLedgerResponse::default());
+    let closed = loop {
+        match unread[0].message().await {
+            Ok(answer) => last = answer.expect("the end is an error"),
+            Err(status) => break status,
+        }
+        seen.extend(placed(&last));
+    };
+    assert_eq!((closed.code(), info(&closed).reason.as_str()), (Code::ResourceExhausted, "OVERLOADED"));
+    assert!(seen.len() < orders.len(), "it stopped before the end");
+
+    let mut resumed = watch_after(&mut node, last.next_index, last.next_after).await.unwrap();
+    let first = next(&mut resumed).await;
+    assert_eq!(metadata(&closed, "next_index"), Some(first.entry.as_ref().unwrap().log_index.to_string()));
+    seen.extend(placed(&first));
+    while seen.len() < orders.len() {
+        seen.extend(placed(&next(&mut resumed).await));
+    }
+    assert!(seen == orders, "each order once, in the order of the log");
 }
 
 #[tokio::test]

@@ -133,6 +133,34 @@ async fn payments_are_listed_by_what_became_of_them() {
 }
 
 #[tokio::test]
+async fn a_payment_is_of_the_account_whose_order_it_is_for() {
+    let mut node = ten_orders().await;
+    // Of an order that nobody placed, and so of no account.
+    pay(&mut node, 77, "midtrans", 10_000).await;
+    let of = |account: &str| ListPaymentsRequest { account_id: account.to_owned(), ..ListPaymentsRequest::default() };
+    let with = |states: Vec<i32>, gateway: &str| ListPaymentsRequest { states, gateway: gateway.to_owned(), ..of("even") };
+    let refund_due = vec![PaymentState::RefundDue.into()];
+    for (request, wanted) in [
+        (of("even"), vec!["p0", "p2", "p4"]),
+        (of("odd"), vec!["p1", "p3"]),
+        (of("nobody"), vec![]),
+        (of(""), vec!["p0", "p1", "p2", "p3", "p77", "p4"]),
+        (with(refund_due, ""), vec!["p4"]),
+        (with(Vec::new(), "midtrans"), vec!["p0", "p2"]),
+    ] {
+        let listed = payments(&mut node, request.clone()).await.unwrap().payments;
+        let ids: Vec<_> = listed.into_iter().map(|payment| payment.name.unwrap().payment_id).collect();
+        assert_eq!(ids, wanted, "{request:?}");
+    }
+    // Two of a page: the account belongs to the list that the token goes on with.
+    let first = payments(&mut node, ListPaymentsRequest { page_size: 2, ..of("even") }).await.unwrap();
+    let go_on = |account: &str| ListPaymentsRequest { page_token: first.next_page_token.clone(), page_size: 2, ..of(account) };
+    assert_eq!(payments(&mut node, go_on("even")).await.unwrap().payments.len(), 1);
+    assert_eq!(info(&payments(&mut node, go_on("odd")).await.unwrap_err()).metadata["field"], "page_token");
+    node.stop().await;
+}
+
+#[tokio::test]
 async fn a_token_is_good_for_its_own_list_at_its_own_node_alone() {
     let mut node = ten_orders().await;
     let first = orders(&mut node, pages_of(3)).await.unwrap();
@@ -199,5 +227,7 @@ async fn what_is_no_filter_is_refused_by_its_field() {
     }
     let gateway = ListPaymentsRequest { gateway: "No Gateway".to_owned(), ..ListPaymentsRequest::default() };
     assert_eq!(info(&payments(&mut node, gateway).await.unwrap_err()).metadata["field"], "gateway");
+    let account = ListPaymentsRequest { account_id: "a name".to_owned(), ..ListPaymentsRequest::default() };
+    assert_eq!(info(&payments(&mut node, account).await.unwrap_err()).metadata["field"], "account_id");
     node.stop().await;
 }

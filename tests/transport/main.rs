@@ -4,11 +4,14 @@
 // A failed unwrap is a failed test.
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation, clippy::cast_sign_loss, unreachable_pub)]
 
+mod admission;
 mod after_issue;
 mod bad_input;
+mod gateway_status;
 mod gateways;
 mod history;
 mod identity;
+mod inside;
 mod issuing;
 mod lists;
 mod members;

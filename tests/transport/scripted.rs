@@ -196,6 +196,7 @@ async fn what_consensus_says_reaches_the_caller_with_code_effect_leader_and_retr
         (SubmitError::Retry { leader: None, reason: RetryReason::NoLeader }, Code::Unavailable, "NO_LEADER", "retry", 50),
         (retry(RetryReason::LeaderUnreachable), Code::Unavailable, "LEADER_UNREACHABLE", "retry", 50),
         (retry(RetryReason::Overloaded), Code::ResourceExhausted, "OVERLOADED", "retry", 250),
+        (retry(RetryReason::DiskLow), Code::ResourceExhausted, "DISK_LOW", "retry", 1_000),
         (retry(RetryReason::NotInTime), Code::DeadlineExceeded, "NOT_IN_TIME", "retry", 50),
         (retry(RetryReason::Draining), Code::Unavailable, "DRAINING", "retry", 50),
         (unknown(UnknownReason::Deadline), Code::DeadlineExceeded, "OUTCOME_UNKNOWN", "unknown", 0),

@@ -6,14 +6,15 @@ use std::time::{Duration, Instant};
 use stampede::consensus::{Node, NodeSettings};
 use stampede::domain::serial_code::SerialKey;
 use stampede::proto::admin::admin_service_client::AdminServiceClient;
-use stampede::proto::admin::{GetStatusRequest, GetStatusResponse, InitRequest, NodeRole, OpenSeriesRequest};
+use stampede::proto::admin::{GetStatusRequest, GetStatusResponse, InitRequest, LogLevel, NodeRole, OpenSeriesRequest};
 use stampede::proto::storage::MemberNode;
 use stampede::proto::v1::issuance_service_client::IssuanceServiceClient;
 use stampede::storage::{DataDir, StorageError};
 use stampede::transport::admin::Admin;
 use stampede::transport::gateways::http::serve_webhooks;
-use stampede::transport::gateways::{NoticeMetrics, Secret, Secrets};
+use stampede::transport::gateways::{Gateways, NoticeMetrics, Secret, Secrets};
 use stampede::transport::peers::Dial;
+use stampede::transport::support::LooksInside;
 use stampede::transport::{
     CallMetrics, ClusterIdentity, ClusterNode, Edge, GrpcPeers, OnStorageError, Signals, serve_admin, serve_client, serve_peers,
 };
@@ -79,11 +80,15 @@ pub(crate) async fn channel(address: &str) -> Channel {
 
 /// Not initialised yet.
 pub(crate) async fn start() -> TestNode {
-    start_taking(Secrets { midtrans: [OLD_KEY, NEW_KEY].map(Secret::new).to_vec(), xendit: vec![Secret::new(TOKEN)] }).await
+    start_taking(Gateways { secrets: secrets(), midtrans_status: None }).await
+}
+
+pub(crate) fn secrets() -> Secrets {
+    Secrets { midtrans: [OLD_KEY, NEW_KEY].map(Secret::new).to_vec(), xendit: vec![Secret::new(TOKEN)] }
 }
 
 /// With these gateways' notices.
-pub(crate) async fn start_taking(secrets: Secrets) -> TestNode {
+pub(crate) async fn start_taking(gateways: Gateways) -> TestNode {
     let dir = tempfile::tempdir().unwrap();
     let data = Arc::new(DataDir::open(dir.path(), 1).unwrap());
     let (log, ledger) = data.open_stores().unwrap();
@@ -110,9 +115,9 @@ pub(crate) async fn start_taking(secrets: Secrets) -> TestNode {
     let member = MemberNode { node_id: 1, peer_address: peer_address.clone(), client_address: client_address.clone() };
     let service = Admin::new(edge.clone(), identity.clone(), vec![member], calls.clone(), Instant::now(), signals.stop.clone());
     let notices = Arc::<NoticeMetrics>::default();
-    tokio::spawn(serve_webhooks(webhook, edge.clone(), secrets, notices.clone(), signals.stop.clone()));
+    tokio::spawn(serve_webhooks(webhook, edge.clone(), gateways, notices.clone(), signals.stop.clone()));
     tokio::spawn(serve_client(client, edge, calls.clone(), signals.clone()));
-    tokio::spawn(serve_admin(admin, service, signals.clone()));
+    tokio::spawn(serve_admin(admin, service, Arc::new(Canned::default()), signals.clone()));
     tokio::spawn(serve_peers(peer, node.clone(), identity.clone(), calls.clone(), on_storage_error, signals.stop));
     TestNode {
         client: IssuanceServiceClient::new(channel(&client_address).await),
@@ -132,9 +137,49 @@ pub(crate) async fn start_taking(secrets: Secrets) -> TestNode {
     }
 }
 
+/// Who runs the node, of a test: notes what it is told, and has two files.
+#[derive(Default)]
+struct Canned {
+    filter: Mutex<String>,
+}
+
+impl LooksInside for Canned {
+    fn log_level(&self) -> LogLevel {
+        LogLevel { filter: self.filter.lock().unwrap().clone(), ..LogLevel::default() }
+    }
+
+    fn set_log_level(&self, filter: &str, within: Duration) -> Result<(), String> {
+        if filter == "loud" {
+            return Err("is no level".to_owned());
+        }
+        *self.filter.lock().unwrap() = format!("{filter} for {}s", within.as_secs());
+        Ok(())
+    }
+
+    fn metrics_page(&self) -> Result<String, String> {
+        Ok("page".to_owned())
+    }
+
+    fn debug_files(&self, redacted: bool, metrics_apart: Duration) -> Vec<(String, Vec<u8>)> {
+        let asked = format!("{redacted} {metrics_apart:?}").into_bytes();
+        vec![
+            ("asked.txt".to_owned(), asked),
+            ("large.bin".to_owned(), vec![7; LARGE_FILE_BYTES]),
+            ("empty".to_owned(), Vec::new()),
+        ]
+    }
+}
+
+/// More than one message takes.
+pub(crate) const LARGE_FILE_BYTES: usize = 3 * stampede::limits::DEBUG_CHUNK_BYTES / 2;
+
 /// Leads, and has the series `AAA` of a hundred stamps.
 pub(crate) async fn start_with_series() -> TestNode {
-    let mut node = start().await;
+    start_with_series_taking(Gateways { secrets: secrets(), midtrans_status: None }).await
+}
+
+pub(crate) async fn start_with_series_taking(gateways: Gateways) -> TestNode {
+    let mut node = start_taking(gateways).await;
     node.admin.init(InitRequest { cluster_name: "test".to_owned() }).await.unwrap();
     node.status_when(|status| status.role() == NodeRole::Leader).await;
     node.admin.open_series(series("AAA")).await.unwrap();

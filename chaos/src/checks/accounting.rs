@@ -114,3 +114,6 @@ fn adds_up(node: u16, index: u64, series: &Series, mut held: Held, finding: &mut
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -179,3 +179,6 @@ fn accepted_at(op: &Op) -> Option<u64> {
 fn accepted_late(op: &Op, accepted: bool) -> bool {
     !accepted && op.known().is_some_and(|answer| answer.is_late)
 }
+
+#[cfg(test)]
+mod tests;

@@ -42,3 +42,39 @@ fn placed(case: &Case) -> Set<OrderId> {
     let placed = case.lot.commands.iter().filter(|command| matches!(command.reply.answer, Answer::Placed { .. }));
     placed.filter_map(|command| command.request.placed_order()).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checks::Evidence;
+    use crate::checks::made::{ORDER, at, call, judged, lot, place, unknown};
+    use crate::checks::timeline::MS;
+    use crate::evidence::{Command, Expiry};
+    use crate::model::Reply;
+
+    const WINDOW_MS: i64 = 60_000;
+
+    /// What is looked at and broken: an order whose first call was sent at two seconds expired at index 8, and index 9 was shown.
+    fn judge(is_placed: bool, expires: bool, shown_ms: Option<u64>) -> (u64, u64) {
+        let shown = shown_ms.map(|at_ms| (9, at_ms * MS)).into_iter().collect();
+        let mut lot = lot(vec![call(1, [2_000 * MS, 2_001 * MS], place(3), unknown())]);
+        let answer = Answer::Placed { amount_idr: 1, expires_at_ms: 1 };
+        let reply = Reply { place: at(2), replayed: false, answer };
+        lot.commands.extend(is_placed.then(|| Command { place: at(2), request: place(3), reply }));
+        lot.expired.extend(expires.then_some((ORDER, Expiry { place: at(8), window_ms: WINDOW_MS })));
+        let finding = judged(&Evidence { shown, ..Evidence::default() }, &lot, no_order_expires_early);
+        (finding.checked, finding.violations)
+    }
+
+    #[test]
+    fn an_order_has_its_window_from_its_first_call_on() {
+        let slack_ms = limits::CLOCK_SLACK_MS;
+        assert_eq!(judge(true, true, Some(62_000)), (1, 0));
+        // Clocks of one machine may differ by so much.
+        assert_eq!(judge(true, true, Some(62_000 - slack_ms)), (1, 0));
+        assert_eq!(judge(true, true, Some(62_000 - slack_ms - 1)), (1, 1));
+        assert_eq!(judge(true, false, Some(3_000)), (1, 0));
+        assert_eq!(judge(true, true, None), (1, 0), "when it was committed, nobody knows");
+        assert_eq!(judge(false, true, Some(3_000)), (0, 0), "it was never placed");
+    }
+}

@@ -157,4 +157,85 @@ mod tests {
         }
         assert!(snapshot_installs(&[sample(400, 400, 400)]).is_empty(), "nothing is known of before");
     }
+
+    /// Steps of three faults; the first of them killed the leader, which was node 1.
+    fn killed(required: RequiredFault) -> Finding {
+        let event = |fault, stage, kind: &str, node, role| FaultEvent {
+            at_ns: 1,
+            fault,
+            stage,
+            kind: kind.into(),
+            node,
+            role,
+            term: 1,
+        };
+        let (leader, follower) = (NodeRole::Leader, NodeRole::Follower);
+        let mut evidence = Evidence::default();
+        evidence.facts.nodes = vec![1, 2, 3];
+        evidence.facts.required_faults = vec![required];
+        evidence.faults = vec![
+            event(1, FaultStage::Planned, "kill-leader", 1, follower),
+            event(2, FaultStage::Injected, "stop-follower", 1, follower),
+            event(1, FaultStage::Injected, "kill-leader", 2, follower),
+            event(1, FaultStage::Injected, "kill-leader", 1, leader),
+            event(1, FaultStage::Effective, "kill-leader", 1, leader),
+            event(3, FaultStage::Effective, "kill-all", 1, leader),
+            event(3, FaultStage::Effective, "kill-all", 2, follower),
+            event(4, FaultStage::Effective, "power-cut-all", 1, leader),
+            event(4, FaultStage::Effective, "power-cut-all", 2, follower),
+            event(4, FaultStage::Effective, "power-cut-all", 3, follower),
+        ];
+        let kinds: Vec<(String, u64)> = faults_by_kind(&evidence).into_iter().collect();
+        assert_eq!(kinds, [("kill-leader".into(), 1), ("power-cut-all".into(), 1)]);
+        faults_landed(&evidence)
+    }
+
+    #[test]
+    fn a_fault_counts_by_its_kind_in_its_role_and_if_it_hit_all_that_it_was_meant_for() {
+        for (kind, role, at_least, landed) in [
+            ("kill-leader", "leader", 1, 1),
+            ("kill-leader", "", 1, 1),
+            ("kill-leader", "leader", 2, 1),
+            ("kill-leader", "follower", 1, 0),
+            ("kill-follower", "", 1, 0),
+            ("kill-all", "", 1, 0),
+            ("power-cut-all", "", 1, 1),
+        ] {
+            let required = RequiredFault { kind: kind.into(), at_least, role: role.into(), ..RequiredFault::default() };
+            let finding = killed(required);
+            let is_short = landed < at_least;
+            assert_eq!((finding.checked, finding.inconclusive.len()), (landed.into(), usize::from(is_short)), "{kind} {role}");
+        }
+    }
+
+    #[test]
+    fn a_snapshot_install_is_required_by_its_name() {
+        let sample = |last_log_index, snapshot_index| StatusSample {
+            node: 2,
+            last_log_index,
+            snapshot_index,
+            purged_index: snapshot_index,
+            ..StatusSample::default()
+        };
+        let required = RequiredFault { kind: Required::SNAPSHOT_INSTALLS.into(), at_least: 1, ..RequiredFault::default() };
+        let mut evidence = Evidence { statuses: vec![sample(100, 80), sample(400, 400)], ..Evidence::default() };
+        evidence.facts.required_faults = vec![required];
+        assert!(faults_landed(&evidence).inconclusive.is_empty());
+        evidence.statuses.pop();
+        assert_eq!(faults_landed(&evidence).inconclusive.len(), 1);
+    }
+
+    #[test]
+    fn after_the_heal_somebody_must_have_tried_a_fresh_write() {
+        use crate::checks::made::{call, place, unknown};
+        let judge = |phase, purpose| {
+            let mut op = call(1, [1, 2], place(3), unknown());
+            op.invoke.purpose = purpose;
+            let moments = vec![crate::evidence::Moment::of(&op)];
+            faults_landed(&Evidence { phases: vec![(1, phase)], moments, ..Evidence::default() }).inconclusive.len()
+        };
+        assert_eq!(judge(Phase::Heal, Purpose::FreshWrite), 0);
+        assert_eq!(judge(Phase::Heal, Purpose::Traffic), 1);
+        assert_eq!(judge(Phase::Faults, Purpose::Traffic), 0);
+    }
 }

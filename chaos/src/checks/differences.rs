@@ -117,3 +117,6 @@ pub fn outcome_text(outcome: &Outcome) -> String {
         Outcome::Read(read) => format!("{:?}", read.answer),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -156,3 +156,6 @@ fn issue_lost(records: &ScanRecords, order: [u8; 16], place: Place, answer: &Wri
     let kept = (is_last_step || seen.state == OrderState::Voided) && there.is_some() && there == issued;
     (!kept).then(|| format!("order {text} is {:?} with serials {there:?}, was issued {issued:?}", seen.state))
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,8 +10,10 @@ use super::idempotence::NaturalId;
 use super::reach::Reach;
 use super::{Case, Finding};
 use crate::evidence::{Command, Op};
-use crate::history::{Outcome, Place, Purpose, Request};
+use crate::history::{Invoke, Outcome, Place, Purpose, Request};
 
+/// How a new order is turned away while the disks are low.
+const DISK_LOW: &str = "DISK_LOW";
 /// How a notice is refused that is not its gateway's.
 const FORGED: &str = "FORGED";
 
@@ -97,6 +99,10 @@ fn refusals_are_the_ledgers(case: &Case, finding: &mut Finding) {
     for op in genuine {
         let listed = refusals(&op.invoke.request);
         for answer in &op.answers {
+            let for_room = matches!(&answer.outcome, Outcome::NotDone { reason } if **reason == *DISK_LOW);
+            if for_room && !is_new_work(&op.invoke) {
+                finding.violated(&[op.id()], None, || format!("told {DISK_LOW}, and is no new order"));
+            }
             let Outcome::Refused { reason, place, .. } = &answer.outcome else { continue };
             let index = place.map(|place| place.log_index);
             if !listed.contains(&&**reason) {
@@ -105,6 +111,15 @@ fn refusals_are_the_ledgers(case: &Case, finding: &mut Finding) {
                 finding.violated(&[op.id()], None, || format!("refused, {reason}, without the place in the log where it was"));
             }
         }
+    }
+}
+
+/// What may be turned away while the disks are low: an order, and what was sent together with one and is no money.
+fn is_new_work(invoke: &Invoke) -> bool {
+    match invoke.request {
+        Request::PlaceOrder { .. } => true,
+        Request::CancelOrder { .. } | Request::VoidOrder { .. } | Request::StampDocument { .. } => invoke.batch != 0,
+        _ => false,
     }
 }
 
@@ -131,3 +146,6 @@ fn refusals(request: &Request) -> &'static [&'static str] {
         | Request::ListPayments(_) => &[],
     }
 }
+
+#[cfg(test)]
+mod tests;

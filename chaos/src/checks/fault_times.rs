@@ -317,4 +317,45 @@ mod tests {
         assert_eq!(kinds.iter().map(|kind| kind.kind.as_str()).collect::<Vec<_>>(), ["a-kind-of-tomorrow", "pause-leader"]);
         assert_eq!(kinds[1].detected_ms, Some(Spread { count: 2, p50: 3.0, p95: 9.0, max: 9.0 }));
     }
+
+    #[test]
+    fn a_fault_has_the_role_of_its_first_target_or_the_leaders_if_that_was_hit() {
+        let role = |steps: &[(FaultStage, NodeRole)]| {
+            let events = steps.iter().map(|(stage, role)| FaultEvent { role: *role, ..event(1, *stage, 1_000) });
+            times(&Evidence { faults: events.collect(), ..Evidence::default() })[0].role.clone()
+        };
+        use FaultStage::{Injected, Planned};
+        use NodeRole::{Follower, Leader};
+        assert_eq!(role(&[(Planned, Follower), (Injected, Follower)]), "follower");
+        assert_eq!(role(&[(Injected, Follower), (Injected, Leader), (Injected, Follower)]), "leader");
+        assert_eq!(role(&[(Planned, Follower), (Planned, Leader)]), "follower");
+    }
+
+    #[test]
+    fn what_was_seen_as_the_fault_fired_counts_and_what_is_seen_as_the_next_fires_does_not() {
+        let mut evidence = a_kill();
+        evidence.moments.push(write(990, 1_000, Outcome::Unknown { why: "deadline".into() }));
+        assert_eq!(times(&evidence)[0].detected_after_ms, Some(0.0));
+        let led_at = |at_ms, term| {
+            let mut evidence = a_kill();
+            evidence.statuses =
+                vec![StatusSample { at_ns: at_ms * MS, role: NodeRole::Leader, term, ..StatusSample::default() }];
+            evidence.faults.extend([event(2, FaultStage::Injected, 1_350), event(2, FaultStage::Effective, 1_351)]);
+            times(&evidence)[0].new_leader_after_ms
+        };
+        assert_eq!([led_at(1_000, 2), led_at(1_349, 2), led_at(1_350, 2)], [Some(0.0), Some(349.0), None]);
+        assert_eq!(led_at(1_200, 1), None, "its own term");
+    }
+
+    #[test]
+    fn the_first_write_is_one_that_a_healthy_majority_answered() {
+        let first = |ended_ms: u64| {
+            let mut evidence = a_kill();
+            // Node 3 is ready 200 ms after the kill.
+            evidence.processes[2].at_ns = 1_200 * MS;
+            evidence.moments.push(write(1_001, ended_ms, done(2)));
+            times(&evidence)[0].writes_after_ms
+        };
+        assert_eq!([first(1_100), first(1_199), first(1_200)], [Some(400.0), Some(400.0), Some(200.0)]);
+    }
 }

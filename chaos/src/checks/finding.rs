@@ -95,3 +95,55 @@ impl Finding {
         self
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn violated(times: usize) -> Finding {
+        let mut finding = Finding::new("V1", "");
+        (0..times).for_each(|nth| finding.violated(&[nth as u64], None, String::new));
+        finding
+    }
+
+    #[test]
+    fn all_violations_are_counted_and_the_first_are_shown() {
+        let mut finding = violated(SHOWN_MAX + 1);
+        assert_eq!((finding.violations, finding.shown.len()), (SHOWN_MAX as u64 + 1, SHOWN_MAX));
+        finding.merge(violated(2));
+        assert_eq!((finding.violations, finding.shown.len()), (SHOWN_MAX as u64 + 3, SHOWN_MAX));
+        assert_eq!(finding.shown[0].ops, [0]);
+        let mut few = violated(1);
+        few.merge(violated(1));
+        assert_eq!((few.violations, few.shown.len()), (2, 2));
+    }
+
+    #[test]
+    fn reasons_to_be_unsure_are_shown_once_and_doubts_are_added_up() {
+        let mut finding = Finding { checked: 1, ..Finding::new("V1", "") };
+        finding.unsure("a gap");
+        finding.doubt(2, "things");
+        finding.doubt(0, "others");
+        let mut other = Finding { checked: 2, ..Finding::new("V1", "") };
+        other.unsure("a gap");
+        other.unsure("another");
+        other.doubt(3, "things");
+        finding.merge(other);
+        let finding = finding.conclude();
+        assert_eq!((finding.checked, finding.inconclusive), (3, vec!["a gap".into(), "another".into(), "5 things".into()]));
+        let mut many = Finding::new("V1", "");
+        (0..=SHOWN_MAX).for_each(|nth| many.unsure(nth.to_string()));
+        assert_eq!(many.inconclusive.len(), SHOWN_MAX);
+    }
+
+    #[test]
+    fn a_check_that_saw_nothing_says_so_unless_it_found_something() {
+        let empty = || Finding::new("V1", "").unsure_if_empty("no call");
+        assert_eq!(empty().conclude().inconclusive, ["there was nothing to check: no call"]);
+        let mut merged = Finding::new("V1", "");
+        merged.merge(empty());
+        assert_eq!(merged.conclude().inconclusive.len(), 1, "also if another part of the run was looked at");
+        assert!(Finding { checked: 1, ..empty() }.conclude().inconclusive.is_empty());
+        assert!(Finding { violations: 1, ..empty() }.conclude().inconclusive.is_empty());
+    }
+}

@@ -175,3 +175,6 @@ pub fn one_effect_a_notice(case: &Case) -> Finding {
     }
     finding.unsure_if_empty("no payment notice was accepted")
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! V5: every payment stands for issued stamps or is owed back, never both, in everything that was ever shown.
 
 use super::{Case, Evidence, Finding};
-use crate::evidence::{Page, ScanRecords};
+use crate::evidence::{Op, Page, ScanRecords};
 use crate::hash::Map;
 use crate::history::{
     OrderId, OrderSeen, OrderState, Outcome, PaymentName, PaymentOutcome, PaymentSeen, ReadAnswer, RefundReason, RefundSeen,
@@ -79,6 +79,16 @@ impl<'a> Seen<'a> {
         }
         if shown.stamped > 0 {
             self.stamped.entry(shown.order).or_insert(op);
+        }
+    }
+
+    fn see_call(&mut self, finding: &mut Finding, op: &'a Op) {
+        for answer in &op.answers {
+            match &answer.outcome {
+                Outcome::Written(written) => self.see_write(finding, &op.invoke.request, &written.answer, op.id()),
+                Outcome::Read(read) => self.see_read(finding, &read.answer, op.id()),
+                _ => {}
+            }
         }
     }
 
@@ -165,17 +175,7 @@ pub fn no_policy_twice(evidence: &Evidence) -> Finding {
 pub fn issued_or_refunded(case: &Case) -> Finding {
     let mut finding = finding();
     let mut seen = Seen::default();
-    for op in &case.lot.ops {
-        for answer in &op.answers {
-            match &answer.outcome {
-                Outcome::Written(written) => {
-                    seen.see_write(&mut finding, &op.invoke.request, &written.answer, op.id());
-                }
-                Outcome::Read(read) => seen.see_read(&mut finding, &read.answer, op.id()),
-                _ => {}
-            }
-        }
-    }
+    case.lot.ops.iter().for_each(|op| seen.see_call(&mut finding, op));
     for (op, page) in &case.lot.listed {
         match page {
             Page::Order(shown) => seen.see_order(&mut finding, shown, *op),
@@ -253,3 +253,6 @@ fn owed_back(finding: &mut Finding, node: u16, records: &ScanRecords) {
         finding.violated(&[], None, || format!("node {node}: payment {} is owed back and not there", name.payment_id));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -104,3 +104,6 @@ impl Served {
         self.in_time as f64 / self.asked.max(1) as f64
     }
 }
+
+#[cfg(test)]
+mod tests;

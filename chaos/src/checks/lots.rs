@@ -4,14 +4,14 @@ use std::io;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::failures_2024::Counts;
+use super::failures_2024::OfOrders;
 use super::idempotence::Groups;
 use super::reach::Reach;
 use super::serials::{Claim, Sighting};
 use super::{Evidence, Finding};
 use super::{
-    accounting, books, clocks, durability, effects, failures_2024, idempotence, issued_or_refunded, money, raft, serials,
-    sessions, timeline, unknowns, witness,
+    accounting, books, clocks, durability, effects, idempotence, issued_or_refunded, money, raft, serials, sessions, timeline,
+    unknowns, witness,
 };
 use crate::evidence::lots::LOTS_AT_ONCE;
 use crate::evidence::{Lot, ModelRecords, Moment, Parts, Scan, ScanRecords};
@@ -51,7 +51,7 @@ impl<'a> Case<'a> {
 pub struct OfLots {
     /// One for each check.
     pub findings: Vec<Finding>,
-    pub failures: Counts,
+    pub failures: OfOrders,
     pub accounts: accounting::Accounts,
     pub sums: money::Sums,
     pub claims: Vec<Claim>,
@@ -82,7 +82,7 @@ impl OfLots {
         ];
         Self {
             findings,
-            failures: failures_2024::counts(case),
+            failures: OfOrders::of(case),
             accounts,
             sums: money::Sums::of(case),
             claims: serials::claims(case),
@@ -97,7 +97,7 @@ impl OfLots {
             // The same checks, in the same order.
             self.findings.iter_mut().zip(other.findings).for_each(|(there, more)| there.merge(more));
         }
-        self.failures.merge(&other.failures);
+        self.failures.merge(other.failures);
         self.accounts.merge(other.accounts);
         self.sums.merge(&other.sums);
         self.claims.extend(other.claims);

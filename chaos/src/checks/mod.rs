@@ -19,7 +19,10 @@ pub mod idempotence;
 pub mod issued_or_refunded;
 pub mod lasting;
 mod lists;
+pub mod lost_disks;
 pub mod lots;
+#[cfg(test)]
+mod made;
 pub mod money;
 pub mod overload;
 pub mod raft;
@@ -32,6 +35,7 @@ pub mod replicas;
 pub mod search;
 pub mod serials;
 pub mod sessions;
+mod shedding;
 pub mod sweep;
 pub mod timeline;
 pub mod unknowns;
@@ -67,6 +71,7 @@ pub fn check_all(
         lasting::no_lasting_damage(evidence, writes),
         raft::raft_invariants(evidence),
         damage::damage_is_told(evidence),
+        lost_disks::lost_disks_come_back_anew(evidence),
         coverage::faults_landed(evidence),
         watched,
         overload::overload_is_shed_in_order(evidence),

@@ -143,3 +143,6 @@ fn add_all(sums: &mut LedgerTotals, more: &LedgerTotals) {
 const fn add(sum: &mut i64, amount_idr: i64) {
     *sum = sum.wrapping_add(amount_idr);
 }
+
+#[cfg(test)]
+mod tests;

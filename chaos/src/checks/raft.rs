@@ -4,6 +4,7 @@
 
 use crate::hash::Map;
 
+use super::lost_disks::Losses;
 use super::{Case, Evidence, Finding};
 use crate::history::{NodeRole, Outcome, ProcessEvent, ProcessStep, StatusSample};
 
@@ -15,12 +16,14 @@ fn finding() -> Finding {
 pub fn raft_invariants(evidence: &Evidence) -> Finding {
     let mut finding = finding();
     one_leader_a_term(evidence, &mut finding);
-    let starts_and_exits = starts_and_exits(&evidence.processes);
+    let (starts_and_exits, losses) = (starts_and_exits(&evidence.processes), Losses::of(evidence));
     let mut before: Map<u16, &StatusSample> = Map::default();
     for sample in &evidence.statuses {
         finding.checked += 1;
         in_order(sample, &mut finding);
-        if let Some(before) = before.insert(sample.node, sample) {
+        // What it had is gone with its disk; what it may not do without it, V19 says.
+        let has_what_it_had = |before: &&StatusSample| !losses.lie_between(before, sample);
+        if let Some(before) = before.insert(sample.node, sample).filter(has_what_it_had) {
             let changes = starts_and_exits.get(&sample.node).map_or(&[][..], Vec::as_slice);
             let next = changes.partition_point(|at_ns| *at_ns < before.at_ns);
             let restarted = changes.get(next).is_some_and(|at_ns| *at_ns <= sample.at_ns);
@@ -58,7 +61,7 @@ fn one_leader_a_term(evidence: &Evidence, finding: &mut Finding) {
     let mut leaders: Map<u64, u64> = Map::default();
     for sample in &evidence.statuses {
         let leader = match sample.role {
-            NodeRole::Leader => u64::from(sample.node),
+            NodeRole::Leader => sample.member(),
             _ => sample.leader,
         };
         if leader == 0 || sample.role == NodeRole::Candidate {
@@ -130,6 +133,8 @@ pub fn terms_of_answers(case: &Case) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::history::{FaultEvent, FaultStage, MemberId};
+    use crate::scenario::FaultKind;
 
     fn sample(term: u64, voted_for: u64, leader: u64) -> StatusSample {
         StatusSample { node: 2, term, voted_for, leader, ..StatusSample::default() }
@@ -149,6 +154,37 @@ mod tests {
             never_back(&before, &after, true, &mut finding);
             assert_eq!(finding.violations, violations, "{before:?} {after:?}");
         }
+    }
+
+    #[test]
+    fn a_leader_is_known_by_its_members_id_and_not_by_its_node() {
+        let leads = StatusSample { role: NodeRole::Leader, member: MemberId(4), ..sample(3, 4, 4) };
+        let violations = |leader| {
+            let statuses = vec![leads.clone(), StatusSample { node: 1, ..sample(3, leader, leader) }];
+            let mut finding = Finding::new("V16", "");
+            one_leader_a_term(&Evidence { statuses, ..Evidence::default() }, &mut finding);
+            finding.violations
+        };
+        assert_eq!((violations(4), violations(2)), (0, 1));
+    }
+
+    #[test]
+    fn what_goes_back_with_a_lost_disk_does_so_from_its_next_start_on() {
+        let (lost, start) = (100, 150);
+        let kind = FaultKind::LoseDiskFollower.name().into();
+        let (stage, role) = (FaultStage::Injected, NodeRole::Follower);
+        let fault = FaultEvent { at_ns: lost, fault: 1, stage, kind, node: 2, role, term: 3 };
+        let process = ProcessEvent { at_ns: start, node: 2, step: ProcessStep::Started { pid: 7 } };
+        let at = |at_ns, term| StatusSample { at_ns, ..sample(term, 0, 0) };
+        let violations = |looks: &[(u64, u64)]| {
+            let statuses = looks.iter().map(|(at_ns, term)| at(*at_ns, *term)).collect();
+            let (faults, processes) = (vec![fault.clone()], vec![process]);
+            raft_invariants(&Evidence { faults, processes, statuses, ..Evidence::default() }).violations
+        };
+        assert_eq!(violations(&[(50, 3), (160, 0), (200, 3)]), 0);
+        assert_eq!(violations(&[(50, 3), (120, 3), (160, 0)]), 0, "heard before it was killed, told after");
+        assert_eq!(violations(&[(50, 3), (160, 0), (200, 3), (210, 2)]), 1, "what it has now it may not lose");
+        assert_eq!(violations(&[(50, 3), (120, 2)]), 1);
     }
 
     #[test]
@@ -182,5 +218,61 @@ mod tests {
         (sample.applied_index, sample.purged_index) = (3, 3);
         in_order(&sample, &mut finding);
         assert_eq!(finding.violations, 2, "nothing is purged that no snapshot holds");
+    }
+
+    #[test]
+    fn a_term_has_one_leader_whoever_tells_of_it() {
+        let led = |node, role, term, leader| StatusSample { node, role, term, leader, ..StatusSample::default() };
+        use NodeRole::{Candidate, Follower, Leader};
+        for (one, two, violations) in [
+            (led(1, Leader, 3, 1), led(2, Follower, 3, 1), 0),
+            (led(1, Leader, 3, 1), led(2, Follower, 3, 2), 1),
+            // Who leads says so of itself, whatever else it tells.
+            (led(1, Leader, 3, 0), led(2, Leader, 3, 0), 1),
+            (led(1, Leader, 3, 1), led(2, Leader, 4, 2), 0),
+            (led(1, Leader, 3, 1), led(2, Follower, 3, 0), 0),
+            (led(1, Leader, 3, 1), led(2, Candidate, 3, 2), 0),
+        ] {
+            let mut finding = Finding::new("V16", "");
+            one_leader_a_term(&Evidence { statuses: vec![one.clone(), two.clone()], ..Evidence::default() }, &mut finding);
+            assert_eq!(finding.violations, violations, "{one:?} {two:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_applied_goes_back_only_between_two_samples_with_a_restart() {
+        let at = |at_ns, applied_index| StatusSample {
+            at_ns,
+            applied_index,
+            committed_index: 9,
+            last_log_index: 9,
+            ..sample(3, 1, 1)
+        };
+        let exited = ProcessStep::Exited { code: None, signal: Some(9) };
+        for (at_ns, node, step, violations) in [
+            (15, 2, exited, 0),
+            (15, 2, ProcessStep::Started { pid: 1 }, 0),
+            (10, 2, exited, 0),
+            (20, 2, exited, 0),
+            (9, 2, exited, 1),
+            (21, 2, exited, 1),
+            (15, 1, exited, 1),
+            (15, 2, ProcessStep::Ready, 1),
+        ] {
+            let processes = vec![ProcessEvent { at_ns, node, step }];
+            let evidence = Evidence { statuses: vec![at(10, 8), at(20, 7)], processes, ..Evidence::default() };
+            let finding = raft_invariants(&evidence);
+            assert_eq!((finding.checked, finding.violations), (2, violations), "{at_ns} {node} {step:?}");
+        }
+    }
+
+    #[test]
+    fn without_a_sample_nothing_is_known_of_raft() {
+        let log_of = |compared| {
+            let mut evidence = Evidence::default();
+            evidence.log.compared = compared;
+            raft_invariants(&evidence)
+        };
+        assert_eq!((log_of(5).checked, log_of(5).inconclusive.len()), (5, 1));
     }
 }

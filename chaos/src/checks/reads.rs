@@ -142,3 +142,6 @@ fn page_fault(ledger: &Ledger, page_size: u32, after: Option<Place>, refunds: &[
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -167,6 +167,8 @@ fn fresh_writes(evidence: &Evidence, finding: &mut Finding) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::checks::timeline::acknowledged_writes;
+    use crate::history::{FaultEvent, NodeRole, ProcessEvent, ProcessStep, RunFacts};
 
     fn written(sent_ms: u64, answered_ms: u64) -> Acknowledged {
         let invoked_ns = sent_ms * MS;
@@ -192,5 +194,199 @@ mod tests {
         assert_eq!(back(&[&before, &slow]), Some(false));
         assert_eq!(back(&[&before, &quick, &slow]), Some(true));
         assert_eq!(back(&[&before]), None, "nothing that was sent after the fault was answered");
+    }
+
+    /// A call of a buyer's, milliseconds; it was never answered if it ended at `u64::MAX`.
+    fn call(op: u64, sent_ms: u64, ended_ms: u64) -> crate::evidence::Op {
+        use crate::checks::made;
+        let outcome = made::written(5, crate::history::WriteAnswer::Placed { amount_idr: 1, expires_at_ms: 1 });
+        let mut op = made::call(op, [sent_ms * MS, ended_ms.saturating_mul(MS)], made::place(3), outcome);
+        if ended_ms == u64::MAX {
+            op.answers.clear();
+        }
+        op
+    }
+
+    /// The leader is killed after a second. Buyers come every 10 ms until `end_ms`; who comes after the kill is answered when
+    /// `answered` says.
+    fn killed(end_ms: u64, answered: impl Fn(u64) -> u64) -> Evidence {
+        let before = (0..100).map(|nth| call(nth, nth * 10, nth * 10 + 5));
+        let after = (100..end_ms / 10).map(|nth| call(nth, nth * 10, answered(nth * 10)));
+        let fault = |stage| FaultEvent {
+            at_ns: 1_000 * MS,
+            fault: 1,
+            stage,
+            kind: "kill-leader".into(),
+            node: 1,
+            role: NodeRole::Leader,
+            term: 1,
+        };
+        let ready = |node| ProcessEvent { at_ns: 0, node, step: ProcessStep::Ready };
+        let bounds =
+            Bounds { first_success_ms: 500, p99_recovery_ms: 2_000, p99_factor: 2.0, p99_floor_ms: 50, ..Bounds::default() };
+        Evidence {
+            moments: before.chain(after).map(|op| Moment::of(&op)).collect(),
+            faults: vec![
+                FaultEvent { at_ns: 0, ..fault(FaultStage::Planned) },
+                fault(FaultStage::Injected),
+                fault(FaultStage::Effective),
+            ],
+            processes: [1, 2, 3].map(ready).to_vec(),
+            facts: RunFacts { nodes: vec![1, 2, 3], bounds, ..RunFacts::default() },
+            ..Evidence::default()
+        }
+    }
+
+    /// What was looked at, broken, and unsure.
+    fn judged(evidence: &Evidence) -> (u64, u64, usize) {
+        let finding = bounded_recovery(evidence, &acknowledged_writes(evidence));
+        (finding.checked, finding.violations, finding.inconclusive.len())
+    }
+
+    const LONG_MS: u64 = 8_000;
+
+    #[test]
+    fn the_first_write_after_a_fault_succeeds_within_its_bound() {
+        // Nothing is answered before, all at once then.
+        let first_at = |first_ms: u64| judged(&killed(LONG_MS, move |sent_ms| first_ms.max(sent_ms + 5)));
+        assert_eq!(first_at(1_500), (2, 0, 0));
+        assert_eq!(first_at(1_501), (2, 1, 0));
+        // Nothing is ever answered: how quick it would have been, nobody can say.
+        assert_eq!(judged(&killed(LONG_MS, |_| u64::MAX)), (1, 1, 1));
+    }
+
+    #[test]
+    fn writes_are_quick_again_within_their_bound() {
+        // Who comes before is answered 300 ms later, and the seconds that count begin with the kill.
+        let slow_until =
+            |until_ms: u64| judged(&killed(LONG_MS, move |sent_ms| sent_ms + if sent_ms < until_ms { 300 } else { 5 }));
+        assert_eq!(slow_until(1_690), (2, 0, 0));
+        assert_eq!(slow_until(2_000), (2, 1, 0));
+        assert_eq!(slow_until(LONG_MS), (2, 1, 0));
+        let floor = judged(&killed(LONG_MS, |sent_ms| sent_ms + 50));
+        let above = judged(&killed(LONG_MS, |sent_ms| sent_ms + 51));
+        assert_eq!((floor, above), ((2, 0, 0), (2, 1, 0)));
+        let mut by_factor = killed(LONG_MS, |sent_ms| sent_ms + 51);
+        by_factor.facts.bounds.p99_factor = 11.0;
+        assert_eq!(judged(&by_factor), (2, 0, 0), "eleven times what it was before");
+    }
+
+    #[test]
+    fn a_write_counts_from_when_a_majority_is_healthy() {
+        // The third node is ready 200 ms after the kill; whoever was answered before that was answered by nobody knows whom.
+        let first_at = |first_ms: u64| {
+            let mut evidence = killed(LONG_MS, move |sent_ms| if sent_ms == 1_050 { 1_100 } else { first_ms.max(sent_ms + 5) });
+            evidence.processes[2].at_ns = 1_200 * MS;
+            judged(&evidence).1
+        };
+        assert_eq!((first_at(1_700), first_at(1_701)), (0, 1));
+        let at_that_moment = |sent_ms: u64| if sent_ms == 1_050 { 1_200 } else { 1_800.max(sent_ms + 5) };
+        let mut evidence = killed(LONG_MS, at_that_moment);
+        evidence.processes[2].at_ns = 1_200 * MS;
+        assert_eq!(judged(&evidence).1, 0);
+    }
+
+    #[test]
+    fn a_second_has_the_writes_that_were_answered_in_it() {
+        let at = |answered_ms: u64| vec![written(answered_ms - 5, answered_ms); WINDOW_WRITES_MIN];
+        let p99 = |writes: &[Acknowledged]| p99_of_window(writes, 0, 1_000 * MS);
+        assert_eq!((p99(&at(999)), p99(&at(1_000))), (None, Some(5 * MS)));
+        assert_eq!((p99(&at(1_999)), p99(&at(2_000))), (Some(5 * MS), None));
+    }
+
+    #[test]
+    fn the_baseline_is_of_what_was_answered_before_the_fault() {
+        let evidence = killed(2_000, |_| u64::MAX);
+        let before = |last_ms| {
+            let writes = [vec![written(100, 105); WINDOW_WRITES_MIN - 1], vec![written(900, last_ms)]].concat();
+            baseline(&evidence, &writes).is_some()
+        };
+        assert!(before(999) && !before(1_000));
+    }
+
+    #[test]
+    fn what_is_late_is_told_in_milliseconds() {
+        let told = |evidence: &Evidence| bounded_recovery(evidence, &acknowledged_writes(evidence)).shown[0].text.clone();
+        let slow = killed(LONG_MS, |sent_ms| sent_ms + 300);
+        assert!(told(&slow).contains("p99 was not back at 50 ms within 2000 ms"), "{}", told(&slow));
+        let late = killed(LONG_MS, |sent_ms| 1_600.max(sent_ms + 5));
+        assert!(told(&late).contains("succeeded after 600 ms, the bound is 500 ms"), "{}", told(&late));
+    }
+
+    #[test]
+    fn where_the_tool_sent_reads_alone_no_write_was_late() {
+        let mut evidence = killed(LONG_MS, |_| u64::MAX);
+        for call in evidence.moments.iter_mut().filter(|call| (1_000 * MS..1_500 * MS).contains(&call.invoked_ns)) {
+            call.asked = crate::evidence::Asked::Read;
+        }
+        assert_eq!(judged(&evidence), (1, 0, 2));
+    }
+
+    #[test]
+    fn the_next_fault_or_the_last_arrival_excuses_what_lies_behind_it() {
+        let silent = |end_ms| killed(end_ms, |_| u64::MAX);
+        // The last buyer comes ten milliseconds before the end.
+        assert_eq!(judged(&silent(1_510)).1, 1);
+        assert_eq!(judged(&silent(1_500)), (0, 0, 2));
+        let cut_by = |at_ms| {
+            let mut evidence = silent(LONG_MS);
+            let next: Vec<FaultEvent> =
+                evidence.faults.iter().map(|event| FaultEvent { fault: 2, at_ns: at_ms * MS, ..event.clone() }).collect();
+            evidence.faults.extend(next);
+            // Only the first is looked at: nothing is left after the other.
+            evidence.moments.retain(|call| call.invoked_ns <= (at_ms + 100) * MS);
+            judged(&evidence).1
+        };
+        assert_eq!((cut_by(1_500), cut_by(1_499)), (1, 0));
+    }
+
+    #[test]
+    fn where_a_majority_is_never_healthy_again_nothing_is_known() {
+        let mut evidence = killed(LONG_MS, |sent_ms| sent_ms + 5);
+        evidence.processes.truncate(1);
+        let (checked, violations, unsure) = judged(&evidence);
+        assert_eq!((checked, violations, unsure), (0, 0, 3), "and neither bound could be broken");
+    }
+
+    #[test]
+    fn what_the_tool_sent_too_late_is_its_own() {
+        let late = |late_ms: u64| {
+            let mut evidence = killed(LONG_MS, |_| u64::MAX);
+            let call = evidence.moments.iter_mut().find(|call| call.invoked_ns > 1_200 * MS).unwrap();
+            call.intended_ns = call.invoked_ns - late_ms * MS;
+            judged(&evidence).1
+        };
+        assert_eq!((late(200), late(201)), (1, 0));
+        // Of streams and repetitions, the wait is not the tool's.
+        for alter in [|call: &mut Moment| call.in_batch = true, |call: &mut Moment| call.purpose = Purpose::Retry] {
+            let mut evidence = killed(LONG_MS, |_| u64::MAX);
+            let call = evidence.moments.iter_mut().find(|call| call.invoked_ns > 1_200 * MS).unwrap();
+            call.intended_ns = call.invoked_ns - 300 * MS;
+            alter(call);
+            assert_eq!(judged(&evidence).1, 1);
+        }
+        // What was sent before the fault, or wanted only after the bound, excuses nothing.
+        for (sent_ms, violations) in [(990, 1), (1_000, 0), (1_790, 0), (1_800, 1)] {
+            let mut evidence = killed(LONG_MS, |_| u64::MAX);
+            let call = evidence.moments.iter_mut().find(|call| call.invoked_ns == sent_ms * MS).unwrap();
+            call.intended_ns = call.invoked_ns - 300 * MS;
+            assert_eq!(judged(&evidence).1, violations, "{sent_ms}");
+        }
+    }
+
+    #[test]
+    fn a_fresh_write_succeeds_after_the_heal_or_the_history_is_cut() {
+        let fresh = |fresh_write_ns, history_is_cut| {
+            let mut call = call(7, 10, u64::MAX);
+            call.invoke.purpose = Purpose::FreshWrite;
+            let moments = vec![Moment::of(&call)];
+            let mut finding = Finding::new("V14", "");
+            fresh_writes(&Evidence { moments, fresh_write_ns, history_is_cut, ..Evidence::default() }, &mut finding);
+            (finding.checked, finding.violations, finding.inconclusive.len())
+        };
+        assert_eq!((fresh(Some(20), false), fresh(None, false), fresh(None, true)), ((1, 0, 0), (1, 1, 0), (1, 0, 1)));
+        let mut none = Finding::new("V14", "");
+        fresh_writes(&Evidence::default(), &mut none);
+        assert_eq!((none.checked, none.violations), (0, 0));
     }
 }

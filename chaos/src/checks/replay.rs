@@ -141,6 +141,7 @@ impl Replay {
 }
 
 fn execute(ledger: &mut Ledger, log_index: u64, at_ms: i64, commands: Vec<LoggedCommand>) -> Vec<(LoggedCommand, Reply)> {
+    ledger.take_time(at_ms);
     let places = (0..).map(|offset| Place { log_index, offset });
     let executed = places.zip(commands).map(|(place, command)| {
         let reply = ledger.apply(place, at_ms, &command);
@@ -214,4 +215,18 @@ fn hand_out(
         }
     }
     Ok((lots.finish()?, watch))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_of_a_join_token_takes_the_ledgers_time_on_and_a_blank_one_does_not() {
+        let mut ledger = Ledger::default();
+        assert!(execute(&mut ledger, 7, 1_000, Vec::new()).is_empty());
+        assert_eq!(ledger.now_ms, 1_000);
+        execute(&mut ledger, 8, 0, Vec::new());
+        assert_eq!(ledger.now_ms, 1_000);
+    }
 }

@@ -112,8 +112,12 @@ pub struct Claim {
 /// Of the lot's orders; what lies within another claim of its order is left out.
 #[must_use]
 pub fn claims(case: &Case) -> Vec<Claim> {
+    claims_of(&case.sightings)
+}
+
+fn claims_of(sightings: &[Sighting]) -> Vec<Claim> {
     let mut claims: Vec<Claim> = Vec::new();
-    for sighting in &case.sightings {
+    for sighting in sightings {
         let claim = Claim {
             series: sighting.series,
             first: sighting.first,
@@ -232,14 +236,15 @@ fn one_document_a_stamp(case: &Case, finding: &mut Finding) {
     for binding in bindings(case) {
         finding.checked += 1;
         let first = *by_stamp.entry(binding.stamp).or_insert(binding);
-        let ops = |first: &Binding| [first.op, binding.op].into_iter().filter(|op| *op != IN_A_SCAN).collect::<Vec<_>>();
         let (series, number) = (series_text(binding.stamp.0), binding.stamp.1);
         if first.document != binding.document {
-            finding.violated(&ops(&first), None, || format!("serial {series}/{number} was shown on two documents"));
+            finding.violated(&named([first.op, binding.op]), None, || {
+                format!("serial {series}/{number} was shown on two documents")
+            });
         }
         let first = *by_document.entry((binding.order, binding.document)).or_insert(binding);
         if first.stamp != binding.stamp {
-            finding.violated(&ops(&first), None, || {
+            finding.violated(&named([first.op, binding.op]), None, || {
                 let order = order_text(binding.order);
                 format!("a document of order {order} was shown with serial {} and with {number}", first.stamp.1)
             });
@@ -360,5 +365,43 @@ impl<'a> Known<'a> {
         }
         let is_asked = sighting.single || quantities.contains(&sighting.quantity);
         if is_asked { None } else { unasked("the order asked for another quantity") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn claim((first, end): (u64, u64), order: u8, op: u64) -> Claim {
+        Claim { series: *b"A24", first, end, order: [order; 16], op }
+    }
+
+    #[test]
+    fn claims_of_two_orders_share_no_number() {
+        let other_series = Claim { series: *b"B24", ..claim((2, 5), 2, 2) };
+        let rows: [(Vec<Claim>, &[&[u64]]); 9] = [
+            (vec![claim((0, 3), 1, 1), claim((3, 6), 2, 2)], &[]),
+            (vec![claim((2, 5), 2, 2), claim((0, 3), 1, 1)], &[&[1, 2]]),
+            (vec![claim((0, 3), 1, 1), other_series], &[]),
+            (vec![claim((0, 5), 1, 1), claim((2, 4), 1, 2)], &[]),
+            // The claim that reaches furthest counts, whether it is the last one or not.
+            (vec![claim((0, 9), 1, 1), claim((1, 3), 1, 2), claim((5, 6), 2, 3)], &[&[1, 3]]),
+            (vec![claim((0, 3), 1, 1), claim((2, 9), 1, 2), claim((5, 6), 2, 3)], &[&[2, 3]]),
+            (vec![claim((0, 3), 1, 1), claim((1, 3), 1, 2), claim((2, 3), 2, 3)], &[&[1, 3]]),
+            (vec![claim((0, 3), 1, 1), claim((1, 4), 2, 2), claim((2, 5), 3, 3)], &[&[1, 2], &[2, 3]]),
+            (vec![claim((0, 3), 1, IN_A_SCAN), claim((2, 5), 2, 2)], &[&[2]]),
+        ];
+        for (claims, expected) in rows {
+            let finding = claims_do_not_overlap(claims.clone());
+            let named: Vec<&[u64]> = finding.shown.iter().map(|shown| shown.ops.as_slice()).collect();
+            assert_eq!(named, expected, "{claims:?}");
+        }
+    }
+
+    #[test]
+    fn of_an_order_a_claim_within_another_is_left_out() {
+        let sighting = |first, quantity, order: u8| Sighting { quantity, ..Sighting::of_one(*b"A24", first, [order; 16], 1) };
+        let claims = claims_of(&[sighting(0, 3, 1), sighting(1, 1, 1), sighting(1, 1, 2), sighting(2, 2, 1)]);
+        assert_eq!(claims, [claim((0, 3), 1, 1), claim((1, 2), 2, 1), claim((2, 4), 1, 1)]);
     }
 }

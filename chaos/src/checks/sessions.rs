@@ -92,3 +92,54 @@ fn observations(case: &Case) -> Vec<Observed> {
 const fn after(log_index: u64) -> Place {
     Place { log_index, offset: u32::MAX }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checks::Evidence;
+    use crate::checks::made::{ORDER, OTHER_ORDER, call, judged, lot, order, place, written};
+    use crate::evidence::Op;
+    use crate::history::{Consistency, OrderSeen, Outcome, Read, WriteAnswer};
+
+    #[test]
+    fn an_order_goes_along_these_arrows_alone() {
+        use OrderState::{AwaitingPayment, Cancelled, Expired, Issued, Voided};
+        let states = [AwaitingPayment, Issued, Cancelled, Expired, Voided];
+        for (from, reached) in [
+            (AwaitingPayment, &states[..]),
+            (Expired, &[Issued, Expired, Voided]),
+            (Issued, &[Issued, Voided]),
+            (Cancelled, &[Cancelled]),
+            (Voided, &[Voided]),
+        ] {
+            let may: Vec<OrderState> = states.into_iter().filter(|to| may_become(from, *to)).collect();
+            assert_eq!(may, reached, "{from:?}");
+        }
+    }
+
+    fn seen(op: u64, id: OrderId, index: u64, state: OrderState) -> Op {
+        let answer = ReadAnswer::Order(Box::new(OrderSeen { order: id, ..order(state) }));
+        let read = Read { read_index: Some(index), ledger_time_ms: 1, answer };
+        call(op, [op, op], Request::GetOrder { order: id, consistency: Consistency::Linearizable }, Outcome::Read(read))
+    }
+
+    #[test]
+    fn at_one_place_an_order_has_one_state_and_later_one_that_it_may_have_become() {
+        use OrderState::{AwaitingPayment, Cancelled, Issued, Voided};
+        let placed = || call(1, [1, 1], place(3), written(2, WriteAnswer::Placed { amount_idr: 1, expires_at_ms: 1 }));
+        let rows: [(Vec<Op>, u64, &[u64]); 6] = [
+            (vec![placed(), seen(2, ORDER, 5, Issued), seen(3, ORDER, 9, Voided)], 2, &[]),
+            (vec![placed(), seen(2, ORDER, 9, Issued), seen(3, ORDER, 5, AwaitingPayment)], 2, &[]),
+            (vec![placed(), seen(2, ORDER, 5, Issued), seen(3, ORDER, 9, Cancelled)], 2, &[2, 3]),
+            // An arrow leads from one to the other, but not at once.
+            (vec![placed(), seen(2, ORDER, 5, AwaitingPayment), seen(3, ORDER, 5, Issued)], 2, &[2, 3]),
+            (vec![placed(), seen(2, ORDER, 5, Issued), seen(3, ORDER, 5, Issued)], 2, &[]),
+            (vec![seen(2, ORDER, 5, Issued), seen(3, OTHER_ORDER, 5, Cancelled)], 0, &[]),
+        ];
+        for (ops, checked, broken) in rows {
+            let finding = judged(&Evidence::default(), &lot(ops.clone()), arrows);
+            let named: Vec<u64> = finding.shown.iter().flat_map(|shown| shown.ops.clone()).collect();
+            assert_eq!((finding.checked, named.as_slice()), (checked, broken), "{ops:?}");
+        }
+    }
+}

@@ -354,4 +354,68 @@ mod tests {
         assert_eq!(pauses([160, 170]), [40]);
         assert!(pauses([140, 170]).is_empty() && pauses([80, 110]).is_empty());
     }
+
+    #[test]
+    fn a_fault_that_takes_no_node_away_leaves_it_healthy() {
+        let slow = hit(1, FaultKind::SlowLeader, 1, [100, 150]);
+        let kill = hit(2, FaultKind::KillFollower, 2, [120, 190]);
+        let evidence = evidence([slow, kill].concat(), &[ready(190, 2)]);
+        assert_eq!(windows(&evidence)[1].healthy_ns, Some(120));
+    }
+
+    #[test]
+    fn who_was_killed_is_away_until_it_answers_again_whenever_it_was_started() {
+        let kill = hit(1, FaultKind::KillFollower, 2, [100, 130]);
+        let outages: Vec<_> = partial_outages(&evidence(kill.to_vec(), &[ready(150, 2)]));
+        let mut late = outages.into_iter().filter(|outage| outage.start >= 100);
+        assert_eq!((late.next(), late.next()), (Some(100..150), None));
+    }
+
+    #[test]
+    fn a_pause_lasts_until_the_next_write_or_to_the_end() {
+        let kill = hit(1, FaultKind::KillLeader, 1, [100, 150]);
+        let evidence = evidence(kill.to_vec(), &[ready(150, 1)]);
+        let write = |at_ns| Acknowledged { intended_ns: at_ns, invoked_ns: at_ns, returned_ns: at_ns };
+        let pauses = |times: &[u64]| write_pauses(&evidence, &times.iter().map(|at_ns| write(*at_ns)).collect::<Vec<_>>());
+        assert_eq!([pauses(&[90, 130]), pauses(&[90, 130, 135]), pauses(&[90]), pauses(&[])], [[40], [40], [210], [0]]);
+    }
+
+    #[test]
+    fn an_order_is_issued_when_that_was_first_acknowledged() {
+        use crate::checks::made::{ORDER, call, pay, place, unknown, written};
+        use crate::history::WriteAnswer;
+        let paid = |outcome| written(5, WriteAnswer::Recorded { outcome, serials: None });
+        let applied = || paid(PaymentOutcome::Applied);
+        let other = Request::RecordPayment { payment: crate::checks::made::name("two"), order: [2; 16], amount_idr: 1 };
+        let ops = [
+            call(1, [10, 60], pay("one"), applied()),
+            call(2, [10, 50], pay("one"), applied()),
+            call(3, [10, 70], pay("one"), applied()),
+            call(4, [10, 20], pay("two"), paid(PaymentOutcome::AlreadyPaid)),
+            call(5, [10, 30], pay("one"), unknown()),
+            call(6, [10, 20], place(3), written(5, WriteAnswer::Placed { amount_idr: 1, expires_at_ms: 1 })),
+            call(7, [10, 90], other, applied()),
+            call(8, [10, 20], Request::CancelOrder { order: ORDER }, written(5, WriteAnswer::Cancelled)),
+        ];
+        let mut issued = issues(&ops);
+        issued.sort_unstable();
+        assert_eq!(issued, [50, 90]);
+    }
+
+    #[test]
+    fn the_last_buyer_to_come_ends_the_arrivals() {
+        use crate::checks::made::{call, pay, place, unknown};
+        let moment = |at_ns, purpose, request| {
+            let mut op = call(1, [at_ns, at_ns], request, unknown());
+            op.invoke.purpose = purpose;
+            Moment::of(&op)
+        };
+        let moments = vec![
+            moment(10, Purpose::Traffic, place(3)),
+            moment(20, Purpose::Retry, place(3)),
+            moment(30, Purpose::Traffic, pay("one")),
+        ];
+        assert_eq!(arrivals_end(&Evidence { moments, ..Evidence::default() }), 10);
+        assert_eq!(arrivals_end(&Evidence::default()), 0);
+    }
 }

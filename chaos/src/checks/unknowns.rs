@@ -146,3 +146,6 @@ fn knowledge(op: &Op) -> Option<u64> {
     let known = op.known()?;
     (!matches!(known.outcome, Outcome::NotDone { .. })).then_some(known.at_ns)
 }
+
+#[cfg(test)]
+mod tests;

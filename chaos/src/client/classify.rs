@@ -110,9 +110,10 @@ mod tests {
             Outcome::Read(_) => "read",
             Outcome::Written(_) => "written",
         };
-        let rows: [(Status, bool, &str); 11] = [
+        let rows: [(Status, bool, &str); 12] = [
             (status(Code::AlreadyExists, "ORDER_ID_REUSED", &[("effect", "none")]), false, "refused"),
             (status(Code::Unavailable, "NO_LEADER", &[("effect", "retry")]), false, "not done"),
+            (status(Code::ResourceExhausted, "DISK_LOW", &[("effect", "retry")]), false, "not done"),
             (status(Code::DeadlineExceeded, "TIMED_OUT", &[("effect", "unknown")]), false, "unknown"),
             (status(Code::Unavailable, "NO_LEADER", &[]), false, "unknown"),
             (status(Code::Unavailable, "NO_LEADER", &[("effect", "maybe")]), false, "unknown"),

@@ -117,6 +117,7 @@ pub(super) fn list_payments(list: PaymentList) -> admin::ListPaymentsRequest {
         gateway: list.gateway.unwrap_or_default().into(),
         recorded_from_ms: list.recorded.from_ms,
         recorded_until_ms: list.recorded.until_ms,
+        account_id: String::new(),
     }
 }
 

@@ -8,6 +8,7 @@ use toml::{Table, Value};
 
 use super::ports::Ports;
 use crate::client::{GatewaySecrets, NodeAddress};
+use crate::limits;
 use crate::network::Door;
 use crate::scenario::merge;
 
@@ -28,6 +29,10 @@ pub(super) struct Member {
 impl Member {
     pub(super) fn peer(&self) -> SocketAddr {
         (self.host, self.ports.peer).into()
+    }
+
+    pub(super) fn metrics(&self) -> String {
+        loopback(self.ports.metrics)
     }
 
     pub(super) fn address(&self, door: Door) -> NodeAddress {
@@ -87,7 +92,12 @@ pub(super) fn node_file(
     };
     section(
         "node",
-        &[("id", i64::from(member.id).into()), ("data_dir", text(data)?.into()), ("shutdown_timeout", SHUTDOWN_TIMEOUT.into())],
+        &[
+            ("id", i64::from(member.id).into()),
+            ("data_dir", text(data)?.into()),
+            ("disk_floor", limits::DISK_FLOOR.into()),
+            ("shutdown_timeout", SHUTDOWN_TIMEOUT.into()),
+        ],
     );
     let members: Vec<Value> = members.iter().map(|other| member_entry(other, dial(other.id))).collect();
     section("cluster", &[("name", "drill".into()), ("members", members.into())]);
@@ -98,7 +108,7 @@ pub(super) fn node_file(
             ("client", loopback(ports.client).into()),
             ("peer", member.peer().to_string().into()),
             ("admin", loopback(ports.admin).into()),
-            ("metrics", loopback(ports.metrics).into()),
+            ("metrics", member.metrics().into()),
             ("webhook", loopback(ports.webhook).into()),
         ],
     );
@@ -113,6 +123,15 @@ pub(super) fn node_file(
         ],
     );
     merge(&mut file, overrides);
+    toml::to_string_pretty(&file).context("writing a node's configuration")
+}
+
+/// It does not say any more who the node is: its data directory knows, or whoever admits it.
+pub(super) fn without_id(file: &str) -> anyhow::Result<String> {
+    let mut file: Table = toml::from_str(file).context("reading a node's configuration")?;
+    if let Some(node) = file.get_mut("node").and_then(Value::as_table_mut) {
+        node.remove("id");
+    }
     toml::to_string_pretty(&file).context("writing a node's configuration")
 }
 
@@ -158,5 +177,14 @@ mod tests {
         assert_eq!(file["raft"]["snapshot_after_entries"].as_integer(), Some(500));
         assert_eq!(file["cluster"]["members"][0]["peer"].as_str(), Some("127.0.0.1:2"));
         assert_eq!(file["security"]["insecure"].as_bool(), Some(false));
+    }
+
+    #[test]
+    fn a_node_that_joins_anew_is_told_who_it_is_and_knows_all_else() {
+        let file = "[node]\nid = 3\ndata_dir = \"/d\"\n\n[[cluster.members]]\nid = 3\n";
+        let left: Table = toml::from_str(&without_id(file).unwrap()).unwrap();
+        assert_eq!((left["node"].get("id"), left["node"]["data_dir"].as_str()), (None, Some("/d")));
+        assert_eq!(left["cluster"]["members"][0]["id"].as_integer(), Some(3));
+        assert_eq!(without_id(&without_id(file).unwrap()).unwrap(), without_id(file).unwrap());
     }
 }

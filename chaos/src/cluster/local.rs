@@ -19,12 +19,14 @@ use crate::network::Namespace;
 use crate::resources::Group;
 use crate::undo::{Identity, Journal, Undo};
 
-/// Where a node's files are.
+/// Where a node's files are, and what they say of where it is.
 pub(super) struct Files {
     /// Of what its processes print.
     pub(super) directory: PathBuf,
     pub(super) config: PathBuf,
     pub(super) data: PathBuf,
+    /// Where it serves its metrics.
+    pub(super) metrics: String,
 }
 
 /// What the tool made for it alone, if the scenario's faults need that.
@@ -49,13 +51,14 @@ impl Local {
         self.files.directory.join("stderr.log")
     }
 
-    pub(super) fn start(&self, life: &Life, environment: &[(&str, &str)]) -> anyhow::Result<()> {
+    pub(super) fn start(&self, life: &Life, environment: &[(&str, &str)], arguments: &[&str]) -> anyhow::Result<()> {
         let mut command = self.binaries.node_command();
         command
             .envs(environment.iter().copied())
             // Its lifeline: it stops when the tool dies, also in the moment before the watchdog has its number.
             .args(["node", "--exit-with-stdin", "--config"])
             .arg(&self.files.config)
+            .args(arguments)
             .stdin(Stdio::piped())
             .stdout(append_to(&self.files.directory.join("stdout.log"))?)
             .stderr(append_to(&self.told())?)

@@ -11,17 +11,18 @@ mod file;
 mod life;
 mod links;
 mod local;
+mod lost_disk;
+mod member_commands;
 mod node;
 mod ports;
+mod program;
 mod remote;
 pub mod watchdog;
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use tokio::process::Command;
 use tonic::transport::Channel;
 
 use crate::client::{GatewaySecrets, NodeAddress, channel};
@@ -40,39 +41,13 @@ pub use file::ClusterFile;
 pub use life::{Exit, UnexpectedExit};
 pub use links::Links;
 use local::{Files, Local, Own};
+pub use member_commands::MemberCommands;
 use node::Control;
 pub use node::{Clock, Node, NotThere};
+pub use program::{Binaries, DRILL_CONTROLS, PLANTED_BUG_VARIABLE, find_node_binary, node_version};
 use watchdog::Watchdog;
 
 pub type AdminClient = AdminServiceClient<Channel>;
-
-/// Of a node's environment: which deliberate defect it is to have, if its build has them (feature `planted-bugs`).
-pub const PLANTED_BUG_VARIABLE: &str = "STAMPEDE_PLANTED_BUG";
-
-/// How a node's process is made.
-#[derive(Debug, Clone)]
-pub struct Binaries {
-    /// `stampede`
-    pub node: PathBuf,
-    /// None: as the tool's own environment has it.
-    pub planted_bug: Option<u8>,
-    /// This tool, for its `watchdog` command.
-    pub tool: PathBuf,
-}
-
-impl Binaries {
-    #[must_use]
-    pub fn sound(node: PathBuf, tool: PathBuf) -> Self {
-        Self { node, planted_bug: None, tool }
-    }
-
-    /// A call of the node's program.
-    fn node_command(&self) -> Command {
-        let mut command = Command::new(&self.node);
-        command.envs(self.planted_bug.map(|number| (PLANTED_BUG_VARIABLE, number.to_string())));
-        command
-    }
-}
 
 /// The nodes of a run.
 #[derive(Debug, Clone)]
@@ -111,6 +86,8 @@ pub struct Cluster {
     network: Option<Network>,
     /// Between nodes that run already: commands cut them.
     links: Option<Links>,
+    /// Of nodes that the drill starts.
+    member_commands: Option<MemberCommands>,
     serial_key: String,
     gateways: GatewaySecrets,
     /// For people.
@@ -168,16 +145,26 @@ impl Cluster {
                 false => None,
             };
             let text = config::node_file(member, &members, &dial, &data, &secrets, &scenario.cluster.config)?;
-            let files = Files { config: directory.join("node.toml"), directory, data };
+            let files = Files { config: directory.join("node.toml"), metrics: member.metrics(), directory, data };
             std::fs::write(&files.config, text).with_context(|| format!("writing {}", files.config.display()))?;
             let (address, own) = (member.address(Door::to(namespace.as_ref())), Own { disk, namespace, group });
             let local = Local { binaries: binaries.clone(), files, own, journal: journal.clone() };
             nodes.push(Node::new(address, Control::Local(local), recorder.clone()));
         }
-        let (gateways, name) = (GatewaySecrets::default(), "drill".to_owned());
-        let are_controlled = scenario.faults.need_controls();
-        let (links, claim) = (None, Some(claim));
-        Ok(Self { nodes, network, links, serial_key, gateways, name, are_controlled, _ports: claim, _watchdog: watchdog })
+        let name = "drill".to_owned();
+        let member_commands = MemberCommands::new(&binaries.node, &members, &name, &root, journal);
+        Ok(Self {
+            nodes,
+            network,
+            links: None,
+            member_commands: Some(member_commands),
+            serial_key,
+            gateways: GatewaySecrets::default(),
+            name,
+            are_controlled: scenario.faults.need_controls(),
+            _ports: Some(claim),
+            _watchdog: watchdog,
+        })
     }
 
     /// Starts every node, makes a cluster of them, and waits for its first leader. Of nodes that run already: as far as that is not so.
@@ -238,6 +225,12 @@ impl Cluster {
     #[must_use]
     pub fn links(&self) -> Option<&Links> {
         self.links.as_ref()
+    }
+
+    /// Of nodes that the tool started.
+    #[must_use]
+    pub fn member_commands(&self) -> Option<&MemberCommands> {
+        self.member_commands.as_ref()
     }
 
     #[must_use]
@@ -372,9 +365,6 @@ impl Cluster {
     }
 }
 
-/// In what a program says of its build, if a drill can control it from within.
-pub const DRILL_CONTROLS: &str = "DRILL-CONTROLS";
-
 async fn make_network(
     back_end: BackEnd,
     members: &[config::Member],
@@ -389,19 +379,6 @@ async fn make_network(
         BackEnd::Nftables => Network::nftables(&ids, run, journal),
     };
     made.context("making the network")
-}
-
-/// What the node's program says of its build, on one line.
-pub async fn node_version(binaries: &Binaries) -> String {
-    let asked = binaries.node_command().arg("version").stdin(Stdio::null()).kill_on_drop(true).output();
-    match tokio::time::timeout(limits::ADMIN_DEADLINE, asked).await {
-        Ok(Ok(output)) if output.status.success() => {
-            String::from_utf8_lossy(&output.stdout).split_whitespace().collect::<Vec<_>>().join(" ")
-        }
-        Ok(Ok(output)) => format!("unknown: {}", output.status),
-        Ok(Err(error)) => format!("unknown: {error}"),
-        Err(_) => "unknown: no answer".to_owned(),
-    }
 }
 
 /// One call for a node's status.
@@ -438,22 +415,4 @@ pub fn remove_data(folder: &RunFolder) -> std::io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// The node's program: as told, else beside this tool, else where a build puts it.
-///
-/// # Errors
-/// There is none.
-pub fn find_node_binary(told: Option<&Path>, tool: &Path) -> anyhow::Result<PathBuf> {
-    let candidates = match told {
-        Some(path) => vec![path.to_owned()],
-        None => vec![tool.with_file_name("stampede"), PathBuf::from("target/debug/stampede")],
-    };
-    match candidates.iter().find(|path| path.is_file()) {
-        Some(path) => path.canonicalize().with_context(|| format!("resolving {}", path.display())),
-        None => bail!(
-            "no node program: looked for {}; build it, or name it with --node-binary",
-            candidates.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
-        ),
-    }
 }

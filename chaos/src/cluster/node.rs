@@ -82,7 +82,13 @@ impl Node {
         Ok(&self.local()?.files.data)
     }
 
-    fn local(&self) -> anyhow::Result<&Local> {
+    /// Where it serves its metrics. `None`: it is no process of the tool's own.
+    #[must_use]
+    pub fn metrics(&self) -> Option<&str> {
+        self.local().ok().map(|local| local.files.metrics.as_str())
+    }
+
+    pub(super) fn local(&self) -> anyhow::Result<&Local> {
         match &self.control {
             Control::Local(local) => Ok(local),
             Control::Commands(_) => bail!("node {} was not started by this tool", self.id()),
@@ -103,6 +109,10 @@ impl Node {
     #[must_use]
     pub fn admin(&self) -> AdminClient {
         self.life.admin()
+    }
+
+    pub(super) fn life(&self) -> &Life {
+        &self.life
     }
 
     pub async fn status(&self) -> Option<GetStatusResponse> {
@@ -143,7 +153,7 @@ impl Node {
     pub async fn start(&self) -> anyhow::Result<()> {
         ensure!(!self.is_running(), "node {} runs already", self.id());
         match &self.control {
-            Control::Local(local) => local.start(&self.life, &[]),
+            Control::Local(local) => local.start(&self.life, &[], &[]),
             Control::Commands(commands) => commands.start(&self.life).await,
         }
     }
@@ -154,7 +164,7 @@ impl Node {
     /// As of [`Self::start`].
     pub fn start_armed(&self, point: CrashPoint) -> anyhow::Result<()> {
         ensure!(!self.is_running(), "node {} runs already", self.id());
-        self.local()?.start(&self.life, &[(CRASH_POINT, point.name())])?;
+        self.local()?.start(&self.life, &[(CRASH_POINT, point.name())], &[])?;
         self.will_end();
         Ok(())
     }

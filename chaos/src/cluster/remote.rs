@@ -38,6 +38,7 @@ impl Cluster {
             nodes: file.nodes.iter().map(node).collect(),
             network: None,
             links: Some(Links::new(runner.clone(), file.cuts.clone())),
+            member_commands: None,
             serial_key: file.serial_key.clone(),
             gateways: file.gateways.clone().unwrap_or_default(),
             name: file.name.clone(),

@@ -5,6 +5,7 @@
 
 mod events;
 mod log;
+mod metric;
 mod watch;
 
 use std::time::Duration;
@@ -18,7 +19,8 @@ use crate::proto::admin::ScanLedgerRequest;
 
 pub use events::EventTail;
 pub use log::LogTail;
-pub use watch::{sample_status, watch_node};
+pub use metric::payments_shed;
+pub use watch::{note_status, sample_status, watch_node};
 
 /// Also when nobody is left who could say it.
 async fn stopped(stop: &mut tokio::sync::watch::Receiver<bool>) {

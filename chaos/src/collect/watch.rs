@@ -6,7 +6,7 @@ use tokio::sync::watch;
 
 use super::{interval, stopped};
 use crate::cluster::{Cluster, Node};
-use crate::history::{HistoryClosed, Record, Recorder, StatusSample, wire};
+use crate::history::{HistoryClosed, MemberId, Record, Recorder, StatusSample, wire};
 use crate::limits;
 use crate::proto::admin::{GetStatusResponse, ListDigestsRequest};
 
@@ -37,9 +37,17 @@ pub async fn watch_node(
 /// The history can no longer be written.
 pub async fn sample_status(node: &Node, recorder: &Recorder) -> Result<(), HistoryClosed> {
     match node.status().await {
-        Some(status) => recorder.record(Record::Status(Box::new(sample(node.id(), &status, recorder.now_ns())))),
+        Some(status) => note_status(node.id(), &status, recorder),
         None => Ok(()),
     }
+}
+
+/// What it has just said of itself.
+///
+/// # Errors
+/// The history can no longer be written.
+pub fn note_status(node: u16, status: &GetStatusResponse, recorder: &Recorder) -> Result<(), HistoryClosed> {
+    recorder.record(Record::Status(Box::new(sample(node, status, recorder.now_ns()))))
 }
 
 fn sample(node: u16, status: &GetStatusResponse, at_ns: u64) -> StatusSample {
@@ -57,6 +65,7 @@ fn sample(node: u16, status: &GetStatusResponse, at_ns: u64) -> StatusSample {
         purged_index: status.purged_index,
         digest: status.digest.as_str().into(),
         totals: status.totals.as_ref().map(wire::totals),
+        member: MemberId(status.node_id),
     }
 }
 

@@ -17,6 +17,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use nix::errno::Errno;
 use nix::fcntl::posix_fallocate;
+use nix::sys::statvfs::statvfs;
 
 use crate::cluster::watchdog::Watchdog;
 use crate::limits;
@@ -141,6 +142,20 @@ impl Disk {
     fn shut_down(&self, kept: Kept) -> anyhow::Result<()> {
         self.is_dead.store(true, Ordering::SeqCst);
         ioctl::shut_down(&self.at, kept).with_context(|| format!("shutting {} down", self.at.display()))
+    }
+
+    /// Takes room until so many bytes are free, if more are.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn leave(&self, bytes: u64) -> anyhow::Result<()> {
+        let stat = statvfs(&self.at).context("asking for the room on a disk")?;
+        let taken = (stat.blocks_available() * stat.fragment_size()).saturating_sub(bytes);
+        let filler = File::create(self.filler()).context("taking room on a disk")?;
+        if taken > 0 {
+            posix_fallocate(&filler, 0, i64::try_from(taken)?).context("taking room on a disk")?;
+        }
+        Ok(())
     }
 
     /// Takes what is free of it: who writes is told that there is no room.

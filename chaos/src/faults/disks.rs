@@ -5,14 +5,22 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::time::sleep;
 
-use super::{Strike, Target};
+use super::{Strike, Target, until};
 use crate::cluster::{Exit, Node};
 use crate::disk::Disk;
-use crate::history::FaultStage;
+use crate::history::{FaultStage, NodeRole, wire};
 use crate::limits;
+use crate::proto::admin::GetStatusResponse;
+use crate::scenario::FaultKind;
 
 /// The protocol's own: reading, writing or syncing a node's disk failed (`cluster-config/README.md`).
 pub(super) const STORAGE_IO: i32 = 20;
+
+/// A leader with a low disk leads no more; where all disks are low, no new order is let in.
+fn acts_on_low_disks(kind: FaultKind, status: &GetStatusResponse) -> bool {
+    let leads = wire::node_role(status.role) == NodeRole::Leader;
+    status.disk_low && if kind == FaultKind::LowDiskAll { status.refuses_new_orders } else { !leads }
+}
 
 impl Strike<'_> {
     fn disk_of(&self, target: Target) -> anyhow::Result<(&Node, &Disk)> {
@@ -109,6 +117,35 @@ impl Strike<'_> {
         Ok(true)
     }
 
+    /// Nobody may end by it: what is left is enough for what goes on.
+    pub(super) async fn lower_disks(&self, targets: &[Target], problems: &mut Vec<String>) -> anyhow::Result<bool> {
+        for target in targets {
+            self.disk_of(*target)?.1.leave(limits::LOW_DISK_BYTES)?;
+            self.note(FaultStage::Injected, *target)?;
+        }
+        let kind = self.fault.kind;
+        let mut has_landed = true;
+        for target in targets {
+            let node = self.cluster.node(target.node);
+            let acts = || async { node.status().await.is_some_and(|status| acts_on_low_disks(kind, &status)) };
+            if until(limits::DISK_LOW_NOTICED, acts).await {
+                self.note(FaultStage::Effective, *target)?;
+                continue;
+            }
+            has_landed = false;
+            let (fault, within) = (self.fault.number, limits::DISK_LOW_NOTICED);
+            problems.push(format!("fault {fault} ({}): node {} did not act on it within {within:?}", kind.name(), target.node));
+        }
+        sleep(self.fault.lasts()).await;
+        for target in targets {
+            self.disk_of(*target)?.1.make_room()?;
+        }
+        for target in targets {
+            self.until_there(*target).await?;
+        }
+        Ok(has_landed)
+    }
+
     fn ended_otherwise(&self, target: Target, exit: Option<Exit>) -> String {
         let how = exit.map_or("did not end".to_owned(), |exit| format!("ended with {exit}"));
         let (fault, kind, node) = (self.fault.number, self.fault.kind.name(), target.node);
@@ -130,5 +167,31 @@ impl Strike<'_> {
             self.until_there(*target).await?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::admin::NodeRole as WireRole;
+
+    #[test]
+    fn a_low_disk_is_acted_on_by_giving_up_the_lead_or_where_all_are_low_by_refusing_orders() {
+        let status = |role: WireRole, disk_low, refuses_new_orders| GetStatusResponse {
+            role: role.into(),
+            disk_low,
+            refuses_new_orders,
+            ..GetStatusResponse::default()
+        };
+        for (kind, status, acts) in [
+            (FaultKind::LowDiskLeader, status(WireRole::Follower, true, false), true),
+            (FaultKind::LowDiskLeader, status(WireRole::Leader, true, false), false),
+            (FaultKind::LowDiskLeader, status(WireRole::Follower, false, false), false),
+            (FaultKind::LowDiskAll, status(WireRole::Leader, true, true), true),
+            (FaultKind::LowDiskAll, status(WireRole::Follower, true, false), false),
+            (FaultKind::LowDiskAll, status(WireRole::Leader, false, true), false),
+        ] {
+            assert_eq!(acts_on_low_disks(kind, &status), acts, "{kind:?} {status:?}");
+        }
     }
 }

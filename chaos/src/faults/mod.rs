@@ -15,6 +15,7 @@ mod cuts;
 mod damage;
 mod disks;
 mod limited;
+mod lost_disks;
 mod margin;
 pub mod plan;
 mod schedule;
@@ -122,7 +123,9 @@ impl Strike<'_> {
             Hurt::StallsDisks => self.stall_disks(targets).await,
             Hurt::FailsDisks => self.fail_disks(targets, problems).await,
             Hurt::FillsDisks => self.fill_disks(targets, problems).await,
+            Hurt::LowersDisks => self.lower_disks(targets, problems).await,
             Hurt::Damages => self.damage(targets, problems).await,
+            Hurt::LosesDisks => self.lose_disks(targets, problems).await,
             Hurt::Crashes => self.crash(targets, problems).await,
             Hurt::InterruptsInstalls => self.interrupt_install(targets).await,
             Hurt::EndsHandovers => self.kill_in_handover(targets).await,

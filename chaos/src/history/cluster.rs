@@ -94,7 +94,22 @@ pub struct StatusSample {
     pub digest: Text,
     /// At `applied_index`.
     pub totals: Option<LedgerTotals>,
+    /// Last, for it is missing in histories of earlier versions.
+    pub member: MemberId,
 }
+
+impl StatusSample {
+    /// The id under which the node is a member of the cluster, by which votes and leaders are named. A node that lost its disk comes
+    /// back under another one; before that it is the node's own number.
+    #[must_use]
+    pub fn member(&self) -> u64 {
+        if self.member == MemberId::default() { self.node.into() } else { self.member.0 }
+    }
+}
+
+/// 0: not told, which is as a node begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct MemberId(pub u64);
 
 /// A phase lasts until the next mark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

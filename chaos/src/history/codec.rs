@@ -1,6 +1,6 @@
 //! The bytes of a record. A call and its answer together take 64 to 128 bytes. A record must be used up.
 
-use super::cluster::{FaultEvent, FaultStage, NodeRole, Phase, ProcessEvent, ProcessStep, StatusSample};
+use super::cluster::{FaultEvent, FaultStage, MemberId, NodeRole, Phase, ProcessEvent, ProcessStep, StatusSample};
 use super::coded::{Coded, Decoded, Malformed, coded_enum, coded_struct};
 use super::lists::{OrderList, PaymentList, PaymentState, Period};
 use super::record::{
@@ -50,6 +50,17 @@ impl Coded for OpId {
     }
 }
 
+/// The end of a status, and of its record: a history from before nodes came to have other ids ends without it.
+impl Coded for MemberId {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.0.put(out);
+    }
+
+    fn get(input: &mut &[u8]) -> Decoded<Self> {
+        if input.is_empty() { Ok(Self::default()) } else { u64::get(input).map(Self) }
+    }
+}
+
 /// The fold is as good as random: eight plain bytes are shorter.
 impl Coded for CodesSeen {
     fn put(&self, out: &mut Vec<u8>) {
@@ -89,7 +100,7 @@ coded_struct! {
     ProviderEvent { at_ns, payment, order, amount_idr, step }
     StatusSample {
         at_ns, node, role, term, voted_for, leader, last_log_index, committed_index, applied_index, snapshot_index, purged_index, digest,
-        totals
+        totals, member
     }
     LedgerTotals {
         orders_awaiting_payment, orders_issued, orders_cancelled, orders_expired, serials_issued, payments_applied, payments_refund_due,
@@ -197,6 +208,7 @@ mod tests {
         let status = StatusSample {
             digest: "ab".into(),
             totals: Some(LedgerTotals { received_idr: -1, ..Default::default() }),
+            member: MemberId(5),
             ..Default::default()
         };
         let exited = ProcessStep::Exited { code: None, signal: Some(9) };
@@ -214,6 +226,17 @@ mod tests {
     fn a_call_and_its_answer_take_at_most_128_bytes() {
         let bytes: usize = a_paid_order().iter().map(|record| encoded(record).len() + super::super::writer::FRAME_BYTES).sum();
         assert!((64..=128).contains(&bytes), "{bytes} bytes");
+    }
+
+    #[test]
+    fn a_status_of_an_earlier_version_is_of_the_member_that_has_the_nodes_number() {
+        let told = StatusSample { node: 3, member: MemberId(5), ..StatusSample::default() };
+        let bytes = encoded(&Record::Status(Box::new(told)));
+        let members = [&bytes[..], &bytes[..bytes.len() - 1]].map(|bytes| match decode(bytes) {
+            Ok(Record::Status(sample)) => sample.member(),
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(members, [5, 3]);
     }
 
     #[test]

@@ -138,6 +138,12 @@ pub struct RunFacts {
     /// Faults that must have landed for the run to mean anything.
     #[serde(default)]
     pub required_faults: Vec<RequiredFault>,
+    /// Names of the failures of 2024 whose situation the run must have been in. Empty: an older tool did not say.
+    #[serde(default)]
+    pub provoked: Vec<String>,
+    /// By node: calls that carried payments and were turned away, by the metric of its last process. Empty: nobody looked.
+    #[serde(default)]
+    pub payments_shed: BTreeMap<u16, u64>,
     /// What went wrong beside the plan, such as a node that ended by itself: such a run cannot be held.
     #[serde(default)]
     pub problems: Vec<String>,
@@ -215,7 +221,7 @@ pub struct Bounds {
     /// After the last fault, until buyers are served as before the first. `None`: not asked for.
     #[serde(default)]
     pub whole_again_ms: Option<u64>,
-    /// Of what was issued a second in the warm-up, during the surge that follows it. `None`: there is no surge.
+    /// Of what the run issued a second at its best, during its surge. `None`: there is no surge.
     #[serde(default)]
     pub goodput_share: Option<f64>,
 }

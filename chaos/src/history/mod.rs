@@ -17,7 +17,7 @@ pub mod seen;
 pub mod wire;
 pub mod writer;
 
-pub use cluster::{FaultEvent, FaultStage, NodeRole, Phase, ProcessEvent, ProcessStep, StatusSample};
+pub use cluster::{FaultEvent, FaultStage, MemberId, NodeRole, Phase, ProcessEvent, ProcessStep, StatusSample};
 pub use delimited::{DelimitedReader, DelimitedWriter};
 pub use faults_on::FaultsOn;
 pub use folder::{Bounds, RequiredFault, RunFacts, RunFolder};

@@ -81,13 +81,21 @@ pub(super) fn failures_2024(failures: &[Failure2024]) -> Markup {
                 @for failure in failures {
                     tr {
                         td { (failure.name) }
-                        td { (failure.what) }
+                        td { (failure.what) @for why in &failure.inconclusive { br; small { (why) } } }
                         td { (failure.shown_by.join(", ")) }
                         td.n { (grouped(failure.checked)) }
-                        td.n { @if failure.violations == 0 { span.good { "never" } } @else { span.bad { (failure.violations) } } }
+                        td.n { (happened(failure)) }
                     }
                 }
             }
         }
+    }
+}
+
+fn happened(failure: &Failure2024) -> Markup {
+    let is_good = failure.checked > 0 && failure.inconclusive.is_empty();
+    html! {
+        @if failure.violations > 0 { a href={ "#" (anchor(&failure.finding())) } { span.bad { (grouped(failure.violations)) } } }
+        @else { span class=(if is_good { "good" } else { "unsure" }) { (failure.state()) } }
     }
 }

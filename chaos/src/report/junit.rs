@@ -1,4 +1,4 @@
-//! `junit.xml`: a case for each invariant, so that any CI shows which one broke.
+//! `junit.xml`: a case for each invariant and for each failure of September 2024, so that any CI shows which one broke.
 
 use std::io;
 
@@ -11,7 +11,7 @@ use crate::verdict::Verdict;
 /// The text cannot be made.
 pub fn render(verdict: &Verdict) -> io::Result<String> {
     let mut suite = TestSuite::new(format!("{} seed {}", verdict.scenario, verdict.seed));
-    suite.add_test_cases(verdict.invariants.iter().map(case));
+    suite.add_test_cases(verdict.findings().iter().map(case));
     let mut report = Report::new("stampede-chaos");
     report.add_test_suite(suite);
     report.to_string().map_err(io::Error::other)

@@ -37,7 +37,8 @@ pub fn render(evidence: &Evidence, writes: &[Acknowledged], pointed: &Pointed, v
 }
 
 fn body(evidence: &Evidence, writes: &[Acknowledged], pointed: &Pointed, verdict: &Verdict) -> Markup {
-    let proof = Proof::of(pointed, &verdict.invariants);
+    let all = verdict.findings();
+    let proof = Proof::of(pointed, &all);
     let is_violated = verdict.verdict == Ruling::Violated;
     html! {
         (summary::banner(verdict))
@@ -45,7 +46,7 @@ fn body(evidence: &Evidence, writes: &[Acknowledged], pointed: &Pointed, verdict
             (summary::tiles(verdict))
             @if is_violated {
                 h2 { "Violations" }
-                (findings::violations(&verdict.invariants, &proof))
+                (findings::violations(&all, &proof))
             }
             h2 id="over-time" { "Over time" }
             (over_time::over_time(evidence, writes, &verdict.fault_times))

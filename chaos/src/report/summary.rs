@@ -18,8 +18,9 @@ pub(super) fn banner(verdict: &Verdict) -> Markup {
 }
 
 fn reason(verdict: &Verdict) -> String {
+    let findings = verdict.findings();
     let names = |of: fn(&Finding) -> bool| -> Vec<&str> {
-        verdict.invariants.iter().filter(|finding| of(finding)).map(|finding| finding.id.as_str()).collect()
+        findings.iter().filter(|finding| of(finding)).map(|finding| finding.id.as_str()).collect()
     };
     match verdict.verdict {
         Ruling::Held => {

@@ -1,5 +1,6 @@
 //! The phases of a run, in their order.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -87,6 +88,10 @@ pub(super) async fn conduct(
     for node in cluster.nodes() {
         collect::sample_status(node, &recorder).await?;
         aftermath.note(collect::scan(node, folder).await);
+        if scenario.bounds.goodput_share.is_some() {
+            let shed = aftermath.note(collect::payments_shed(node).await).flatten();
+            facts.payments_shed.extend(shed.map(|shed| (node.id(), shed)));
+        }
     }
     aftermath.note(log.finish(cluster, applied).await);
     aftermath.note(events.finish(cluster, applied).await);
@@ -124,6 +129,8 @@ fn facts(options: &Options, epoch_ms: u64, cluster: &Cluster, node_version: Stri
         serial_key: cluster.serial_key().to_owned(),
         bounds: scenario.judge_bounds(),
         required_faults: [scenario.required_faults(), planned.required_by_conditions()].concat(),
+        provoked: scenario.provoked().into_iter().map(|failure| failure.name().to_owned()).collect(),
+        payments_shed: BTreeMap::new(),
         problems: Vec::new(),
         started_at_ms: epoch_ms,
         exit: None,

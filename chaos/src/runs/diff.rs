@@ -77,8 +77,8 @@ fn facts(run: &PastRun) -> Vec<Fact> {
     facts.extend(run.facts.versions.iter().map(|(program, version)| Fact::told(format!("build of {program}"), version)));
     facts.extend([Fact::told("exit", run.facts.exit), Fact::told("verdict", run.ruling())]);
     if let Some(verdict) = &run.verdict {
-        let invariants = verdict.invariants.iter();
-        facts.extend(invariants.map(|finding| Fact::told(format!("{} {}", finding.id, finding.name), state(finding))));
+        let findings = verdict.findings();
+        facts.extend(findings.iter().map(|finding| Fact::told(format!("{} {}", finding.id, finding.name), state(finding))));
         facts.extend(figures(verdict));
     }
     facts

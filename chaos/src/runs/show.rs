@@ -8,6 +8,7 @@ use super::table::table;
 use super::{Format, PastRun};
 use crate::checks::Finding;
 use crate::checks::fault_times::{FaultTimes, by_kind};
+use crate::checks::overload::Goodput;
 use crate::figures::{Spread, duration, moment, wall_time};
 use crate::limits;
 use crate::verdict::{Pause, Verdict};
@@ -54,7 +55,8 @@ fn write_run(text: &mut String, run: &PastRun) -> fmt::Result {
         Some(verdict) => {
             write_figures(text, verdict)?;
             write_faults(text, &verdict.fault_times)?;
-            write_findings(text, &verdict.invariants)?;
+            write_held(text, verdict)?;
+            write_findings(text, &verdict.findings())?;
             writeln!(text, "\nreport    {}", run.folder.report().display())?;
         }
         None => writeln!(text, "\nto judge  stampede-chaos recheck {}", run.folder.root().display())?,
@@ -67,6 +69,12 @@ fn write_figures(text: &mut String, verdict: &Verdict) -> fmt::Result {
         writeln!(text, "duration  {}, of it {} s of traffic", duration(run_s * 1_000.0), verdict.traffic_s)?;
     }
     writeln!(text, "orders    {} issued, {} orders/s", verdict.orders_issued, verdict.orders_per_s)?;
+    if let Some(Goodput { peak_per_s, surge_per_s, offered_per_s }) = verdict.goodput {
+        writeln!(
+            text,
+            "goodput   {surge_per_s} orders/s of {offered_per_s} offered in the surge, {peak_per_s} in the best 4 s"
+        )?;
+    }
     if let Some(latency) = verdict.latency_ms {
         let [p50, p99, max] = [latency.p50, latency.p99, latency.max].map(duration);
         writeln!(text, "latency   p50 {p50}, p99 {p99}, max {max} (of writes)")?;
@@ -129,9 +137,17 @@ fn write_faults(text: &mut String, faults: &[FaultTimes]) -> fmt::Result {
     write!(text, "\n{}", table(&header, &kinds.collect::<Vec<_>>()))
 }
 
+fn write_held(text: &mut String, verdict: &Verdict) -> fmt::Result {
+    let is_held = |finding: &Finding| finding.violations == 0 && finding.inconclusive.is_empty();
+    let held = verdict.invariants.iter().filter(|finding| is_held(finding)).count();
+    writeln!(text, "\nheld      {held} of {} invariants", verdict.invariants.len())?;
+    for failure in &verdict.failures_2024 {
+        writeln!(text, "2024      {}: {}, {} checked", failure.name, failure.state(), failure.checked)?;
+    }
+    Ok(())
+}
+
 fn write_findings(text: &mut String, findings: &[Finding]) -> fmt::Result {
-    let held = findings.iter().filter(|finding| finding.violations == 0 && finding.inconclusive.is_empty()).count();
-    writeln!(text, "\nheld      {held} of {} invariants", findings.len())?;
     for finding in findings {
         for why in &finding.inconclusive {
             writeln!(text, "unsure    {} {}: {why}", finding.id, finding.name)?;

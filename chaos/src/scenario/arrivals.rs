@@ -24,8 +24,10 @@ const DAY_SWING: f64 = 0.7;
 /// Hour of the day that is busiest.
 const DAY_PEAK_HOURS: f64 = 20.0;
 
-/// When the surge begins, as a share of the time, and how many times the rate before it it has.
-const SURGE_FROM: f64 = 0.25;
+/// From when to when, as shares of the time, the rate climbs to the surge's, and how many times the rate before it that is. The climb
+/// is slow enough to show on its way what the cluster can serve, wherever that is between the two.
+const SURGE_CLIMBS_FROM: f64 = 0.15;
+const SURGE_FROM: f64 = 0.4;
 const SURGE: f64 = 3.0;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
@@ -35,7 +37,7 @@ pub enum Arrivals {
     Casn2024,
     /// The same rate throughout.
     Steady,
-    /// One rate for a quarter of the time, then three times that.
+    /// One rate, then more and more, and for the last three fifths of the time three times the first.
     Surge,
 }
 
@@ -47,8 +49,12 @@ impl Arrivals {
         match self {
             Self::Steady => elapsed,
             Self::Surge => {
-                let (before, during) = (elapsed.min(SURGE_FROM), (elapsed - SURGE_FROM).max(0.0));
-                (before + SURGE * during) / (SURGE_FROM + SURGE * (1.0 - SURGE_FROM))
+                let (before, during) = (elapsed.min(SURGE_CLIMBS_FROM), (elapsed - SURGE_FROM).max(0.0));
+                let length = SURGE_FROM - SURGE_CLIMBS_FROM;
+                let climbed = (elapsed - SURGE_CLIMBS_FROM).clamp(0.0, length);
+                let climbing = climbed + (SURGE - 1.0) * climbed * climbed / (2.0 * length);
+                let whole = SURGE_CLIMBS_FROM + length * f64::midpoint(1.0, SURGE) + SURGE * (1.0 - SURGE_FROM);
+                (before + climbing + SURGE * during) / whole
             }
             Self::Casn2024 => {
                 let (length_hours, total) = CASN2024_TOTALS[CASN2024_TOTALS.len() - 1];
@@ -124,9 +130,12 @@ mod tests {
     }
 
     #[test]
-    fn a_surge_brings_three_times_as_many_in_the_same_time() {
-        let by = |share| Arrivals::Surge.share_by(share);
-        assert!((by(0.5) - by(0.25) - 3.0 * by(0.25)).abs() < 1e-9, "{} {}", by(0.25), by(0.5));
+    fn a_surge_brings_three_times_as_many_in_the_same_time_and_climbs_to_that() {
+        let in_a_tenth_from = |share| Arrivals::Surge.share_by(share + 0.1) - Arrivals::Surge.share_by(share);
+        let ratio = |share| in_a_tenth_from(share) / in_a_tenth_from(0.0);
+        for (share, times) in [(0.05, 1.0), (0.225, 2.0), (0.4, 3.0), (0.9, 3.0)] {
+            assert!((ratio(share) - times).abs() < 1e-9, "{share}: {}", ratio(share));
+        }
     }
 
     #[test]

@@ -30,8 +30,10 @@ impl Faults {
     /// Each node must have a disk that the tool made.
     #[must_use]
     pub fn need_disks(&self) -> bool {
-        self.kinds()
-            .any(|kind| matches!(kind.hurt(), Hurt::CutsPower | Hurt::StallsDisks | Hurt::FailsDisks | Hurt::FillsDisks))
+        let is_of_disks = |hurt| {
+            matches!(hurt, Hurt::CutsPower | Hurt::StallsDisks | Hurt::FailsDisks | Hurt::FillsDisks | Hurt::LowersDisks)
+        };
+        self.kinds().any(|kind| is_of_disks(kind.hurt()))
     }
 
     /// Each node must be in a control group that the tool made.

@@ -23,10 +23,14 @@ pub enum Hurt {
     FailsDisks,
     /// Disks are full, and processes may end by it; they are started when there is room.
     FillsDisks,
+    /// Disks have less room than their floor, and then more.
+    LowersDisks,
     /// Clocks are wrong, and set right.
     WrongsClocks,
     /// Files are damaged while processes are down, and mended after processes have refused them.
     Damages,
+    /// Disks are emptied while processes are down, and who comes back is another member.
+    LosesDisks,
     /// Processes end at a step of their work, and are started again.
     Crashes,
     /// Processes end at each step of one piece of work, and are started again.
@@ -61,7 +65,9 @@ impl Hurt {
             | Self::StallsDisks
             | Self::FailsDisks
             | Self::FillsDisks
+            | Self::LowersDisks
             | Self::Damages
+            | Self::LosesDisks
             | Self::Crashes
             | Self::InterruptsInstalls
             | Self::EndsHandovers

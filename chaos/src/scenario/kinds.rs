@@ -53,6 +53,10 @@ pub enum FaultKind {
     /// Nothing is left of the leader's disk: it lives on what it took before, or ends by itself with the exit code that says so.
     FillDiskLeader,
     FillDiskFollower,
+    /// The leader's disk has less room than its floor: it must hand over.
+    LowDiskLeader,
+    /// All disks have less room than their floor: new orders must be refused, and money be taken.
+    LowDiskAll,
     /// The leader's clock jumps ahead by `offset`, and back.
     ClockAheadLeader,
     /// The leader's clock jumps back by `offset`, and ahead again.
@@ -65,6 +69,8 @@ pub enum FaultKind {
     FlipLogFollower,
     /// A follower is killed, and its ledger has other bits when it is back.
     FlipLedgerFollower,
+    /// A follower is killed, and its disk is empty: it is nobody when it is started, and comes back as a new member, by a token.
+    LoseDiskFollower,
     /// The leader's process ends at `point` of its work.
     CrashLeader,
     CrashFollower,
@@ -84,7 +90,7 @@ pub enum FaultKind {
 }
 
 impl FaultKind {
-    pub const ALL: [Self; 42] = [
+    pub const ALL: [Self; 45] = [
         Self::KillLeader,
         Self::KillFollower,
         Self::KillAll,
@@ -111,12 +117,15 @@ impl FaultKind {
         Self::FailDiskFollower,
         Self::FillDiskLeader,
         Self::FillDiskFollower,
+        Self::LowDiskLeader,
+        Self::LowDiskAll,
         Self::ClockAheadLeader,
         Self::ClockBehindLeader,
         Self::ClockStrobeLeader,
         Self::ClockFastLeader,
         Self::FlipLogFollower,
         Self::FlipLedgerFollower,
+        Self::LoseDiskFollower,
         Self::CrashLeader,
         Self::CrashFollower,
         Self::CrashInstallFollower,
@@ -158,12 +167,15 @@ impl FaultKind {
             Self::FailDiskFollower => "fail-disk-follower",
             Self::FillDiskLeader => "fill-disk-leader",
             Self::FillDiskFollower => "fill-disk-follower",
+            Self::LowDiskLeader => "low-disk-leader",
+            Self::LowDiskAll => "low-disk-all",
             Self::ClockAheadLeader => "clock-ahead-leader",
             Self::ClockBehindLeader => "clock-behind-leader",
             Self::ClockStrobeLeader => "clock-strobe-leader",
             Self::ClockFastLeader => "clock-fast-leader",
             Self::FlipLogFollower => "flip-log-follower",
             Self::FlipLedgerFollower => "flip-ledger-follower",
+            Self::LoseDiskFollower => "lose-disk-follower",
             Self::CrashLeader => "crash-leader",
             Self::CrashFollower => "crash-follower",
             Self::CrashInstallFollower => "crash-install-follower",
@@ -202,10 +214,12 @@ impl FaultKind {
             Self::StallDiskLeader | Self::StallDiskFollower => Hurt::StallsDisks,
             Self::FailDiskLeader | Self::FailDiskFollower => Hurt::FailsDisks,
             Self::FillDiskLeader | Self::FillDiskFollower => Hurt::FillsDisks,
+            Self::LowDiskLeader | Self::LowDiskAll => Hurt::LowersDisks,
             Self::ClockAheadLeader | Self::ClockBehindLeader | Self::ClockStrobeLeader | Self::ClockFastLeader => {
                 Hurt::WrongsClocks
             }
             Self::FlipLogFollower | Self::FlipLedgerFollower => Hurt::Damages,
+            Self::LoseDiskFollower => Hurt::LosesDisks,
             Self::CrashLeader | Self::CrashFollower => Hurt::Crashes,
             Self::CrashInstallFollower => Hurt::InterruptsInstalls,
             Self::KillHandover => Hurt::EndsHandovers,
@@ -241,7 +255,7 @@ impl FaultKind {
     pub const fn takes_away(self) -> bool {
         let is_of_links =
             matches!(self, Self::Bridge | Self::MajoritiesRing | Self::SlowLeader | Self::LossyLinks | Self::CorruptLinks);
-        !is_of_links && !matches!(self.hurt(), Hurt::WrongsClocks | Hurt::LimitsCpu)
+        !is_of_links && !matches!(self.hurt(), Hurt::WrongsClocks | Hurt::LimitsCpu | Hurt::LowersDisks)
     }
 
     /// Whether the nodes that it does not take away have a majority that hears each other whoever else is gone.
@@ -272,6 +286,7 @@ impl FaultKind {
             | Self::PowerCutAll
             | Self::FailDiskLeader
             | Self::FillDiskLeader
+            | Self::LowDiskAll
             | Self::CrashLeader
             | Self::LimitMemoryLeader
             | Self::LimitDescriptorsLeader => 1,
@@ -287,7 +302,7 @@ impl FaultKind {
             | Self::LimitCpuFollower
             | Self::LimitMemoryFollower
             | Self::LimitDescriptorsFollower => 2,
-            // Of two, neither half has a majority, and one clock is half of all. Of four, a ring of majorities is all but a mesh.
+            // Of two, neither half has a majority, nor has one without the other, and one clock is half of all. Of four, a ring of majorities is all but a mesh.
             Self::IsolateLeader
             | Self::IsolateFollower
             | Self::MuteLeader
@@ -297,12 +312,14 @@ impl FaultKind {
             | Self::LossyLinks
             | Self::CorruptLinks
             | Self::StallDiskLeader
+            | Self::LowDiskLeader
             | Self::ClockAheadLeader
             | Self::ClockBehindLeader
             | Self::ClockStrobeLeader
             | Self::ClockFastLeader
             | Self::FlipLogFollower
             | Self::FlipLedgerFollower
+            | Self::LoseDiskFollower
             | Self::CrashInstallFollower
             | Self::LimitCpuLeader
             | Self::Bridge => 3,
@@ -325,6 +342,7 @@ impl FaultKind {
             | Self::StallDiskLeader
             | Self::FailDiskLeader
             | Self::FillDiskLeader
+            | Self::LowDiskLeader
             | Self::ClockAheadLeader
             | Self::ClockBehindLeader
             | Self::ClockStrobeLeader
@@ -345,14 +363,19 @@ impl FaultKind {
             | Self::FillDiskFollower
             | Self::FlipLogFollower
             | Self::FlipLedgerFollower
+            | Self::LoseDiskFollower
             | Self::CrashFollower
             | Self::CrashInstallFollower
             | Self::LimitCpuFollower
             | Self::LimitMemoryFollower
             | Self::LimitDescriptorsFollower => "follower",
-            Self::KillAll | Self::Bridge | Self::MajoritiesRing | Self::LossyLinks | Self::CorruptLinks | Self::PowerCutAll => {
-                ""
-            }
+            Self::KillAll
+            | Self::Bridge
+            | Self::MajoritiesRing
+            | Self::LossyLinks
+            | Self::CorruptLinks
+            | Self::PowerCutAll
+            | Self::LowDiskAll => "",
         }
     }
 }

@@ -7,6 +7,7 @@
 pub mod arrivals;
 mod check;
 mod crash_point;
+mod failure;
 mod faults;
 mod guards;
 mod hurt;
@@ -18,6 +19,7 @@ mod traffic;
 pub mod units;
 mod when;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -26,6 +28,7 @@ use serde::{Deserialize, Serialize};
 
 pub use arrivals::Arrivals;
 pub use crash_point::CrashPoint;
+pub use failure::FailureOf2024;
 pub use faults::{FaultAt, Faults, RandomFaults, Required};
 pub use guards::{Guards, MoneyAtRisk};
 pub use hurt::{Hurt, Means};
@@ -42,7 +45,7 @@ use crate::history::{Bounds, RequiredFault};
 use crate::limits;
 
 /// Scenarios that come with the tool: name and text.
-pub const BUILT_IN: [(&str, &str); 33] = [
+pub const BUILT_IN: [(&str, &str); 35] = [
     ("bit-flips", include_str!("../../scenarios/bit-flips.toml")),
     ("bridge", include_str!("../../scenarios/bridge.toml")),
     ("casn2024-leader-kill", include_str!("../../scenarios/casn2024-leader-kill.toml")),
@@ -50,6 +53,7 @@ pub const BUILT_IN: [(&str, &str); 33] = [
     ("clock-jump", include_str!("../../scenarios/clock-jump.toml")),
     ("crash-points", include_str!("../../scenarios/crash-points.toml")),
     ("disk-failure", include_str!("../../scenarios/disk-failure.toml")),
+    ("disk-floor", include_str!("../../scenarios/disk-floor.toml")),
     ("disk-full", include_str!("../../scenarios/disk-full.toml")),
     ("flapping-node", include_str!("../../scenarios/flapping-node.toml")),
     ("install-interrupted", include_str!("../../scenarios/install-interrupted.toml")),
@@ -62,6 +66,7 @@ pub const BUILT_IN: [(&str, &str); 33] = [
     ("limit-descriptors", include_str!("../../scenarios/limit-descriptors.toml")),
     ("limit-memory", include_str!("../../scenarios/limit-memory.toml")),
     ("lossy-links", include_str!("../../scenarios/lossy-links.toml")),
+    ("lost-disk", include_str!("../../scenarios/lost-disk.toml")),
     ("majorities-ring", include_str!("../../scenarios/majorities-ring.toml")),
     ("overload-3x", include_str!("../../scenarios/overload-3x.toml")),
     ("paid-and-paused", include_str!("../../scenarios/paid-and-paused.toml")),
@@ -88,6 +93,9 @@ pub struct Scenario {
     /// It needs the whole machine, and `suite` runs nothing beside it.
     #[serde(default)]
     pub alone: bool,
+    /// Failures of 2024 that its faults bring about the chance of, beside those that its buyers do ([`Self::provoked`]).
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub provokes: BTreeSet<FailureOf2024>,
     pub cluster: Cluster,
     pub phases: Phases,
     #[serde(deserialize_with = "traffic::whole")]
@@ -142,7 +150,7 @@ pub struct TimeBounds {
     pub known: Span,
     /// After the last fault, until buyers are served as before the first.
     pub whole_again: Span,
-    /// Of an overload: orders issued a second during it, at least so much of those before it.
+    /// Of an overload: orders issued a second during it, at least so much of what the run showed at its best.
     pub goodput_share: Option<f64>,
 }
 
@@ -232,6 +240,23 @@ impl Scenario {
         }
     }
 
+    /// The failures of 2024 whose situation a run must have been in, or it says nothing of them.
+    #[must_use]
+    pub fn provoked(&self) -> BTreeSet<FailureOf2024> {
+        let shares = &self.traffic.shares;
+        let mut provoked = self.provokes.clone();
+        provoked.insert(FailureOf2024::PaidButNoQuota);
+        let double_payments = u64::from(self.buyers()) * u64::from(shares.double_payment.ppm()) / u64::from(Share::WHOLE);
+        if double_payments >= limits::DOUBLE_PAYMENTS_SURE {
+            provoked.insert(FailureOf2024::PaidTwice);
+        }
+        // The clerk asks what is owed back as long as the run lasts.
+        if shares.settle_refund > Share::default() {
+            provoked.insert(FailureOf2024::Unknown);
+        }
+        provoked
+    }
+
     /// Those of a kind. What must have fired by a condition is known to the plan.
     #[must_use]
     pub fn required_faults(&self) -> Vec<RequiredFault> {
@@ -312,6 +337,25 @@ mod tests {
     }
 
     #[test]
+    fn a_disk_is_lost_where_nodes_call_each_other_directly() {
+        let with = |kind: &str, network: &str| {
+            let fault = format!("[[faults.at]]\nkind = \"{kind}\"\nat = \"1s\"\nlasts = \"1s\"\n{network}\n[required]");
+            Scenario::parse(&smoke_with("[required]", &fault)).map_err(|error| format!("{error:#}"))
+        };
+        assert!(with("lose-disk-follower", "").is_ok_and(|scenario| !scenario.faults.need_disks()));
+        let cut = "[[faults.at]]\nkind = \"isolate-leader\"\nat = \"9s\"\nlasts = \"1s\"\n";
+        for network in [cut, "[network]\nback_end = \"switch\"\n"] {
+            let error = with("lose-disk-follower", network).expect_err(network);
+            assert!(
+                error.contains("faults.at: lose-disk-follower cannot be done where the network is the tool's own"),
+                "{error}"
+            );
+        }
+        let error = with("lose-disk-follower", "offset = \"1h\"").expect_err("it has none");
+        assert!(error.contains("lose-disk-follower has no offset"), "{error}");
+    }
+
+    #[test]
     fn a_limit_is_of_what_its_fault_limits() {
         let with = |kind: &str, limit: &str| {
             let fault = format!("[[faults.at]]\nkind = \"{kind}\"\nat = \"1s\"\nlasts = \"1s\"\n{limit}\n[required]");
@@ -335,6 +379,19 @@ mod tests {
             let error = with(kind, limit).expect_err(kind);
             assert!(error.contains(told), "{error}");
         }
+    }
+
+    #[test]
+    fn what_buyers_do_provokes_failures_of_2024_and_a_scenario_names_what_its_faults_do() {
+        use FailureOf2024::{BurnedStamp, PaidButNoQuota, PaidTwice, Unknown};
+        let provoked = |text: &str| Scenario::parse(text).unwrap().provoked().into_iter().collect::<Vec<_>>();
+        let by_buyers = smoke_with("provokes = [\"unreachable\"]\n", "");
+        assert_eq!(provoked(&by_buyers), [PaidButNoQuota, PaidTwice, Unknown]);
+        let few = by_buyers.replace("orders = \"500/s\"", "orders = \"5/s\"").replace("settle_refund", "# settle_refund");
+        assert_eq!(provoked(&few), [PaidButNoQuota], "two double payments may both meet an order that was not issued");
+        let named = smoke_with("\"unreachable\"", "\"burned-stamp\"");
+        assert_eq!(provoked(&named), [PaidButNoQuota, PaidTwice, BurnedStamp, Unknown]);
+        assert!(error_of(&smoke_with("\"unreachable\"", "\"out-of-ink\"")).contains("out-of-ink"));
     }
 
     #[test]

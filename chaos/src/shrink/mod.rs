@@ -65,8 +65,8 @@ impl Failed {
         let name = run.name();
         ensure!(is_violated, "{name} ended with {}: only a run that broke an invariant (1) can be shrunk", run.exit());
         let Some(verdict) = &run.verdict else { bail!("{name} has no verdict.json: recheck it first") };
-        let broken = verdict.invariants.iter().filter(|finding| finding.violations > 0);
-        let violated: Vec<String> = broken.map(|finding| finding.id.clone()).collect();
+        let broken = verdict.findings().into_iter().filter(|finding| finding.violations > 0);
+        let violated: Vec<String> = broken.map(|finding| finding.id).collect();
         let text = std::fs::read_to_string(run.folder.scenario()).context("reading the run's scenario.toml")?;
         let scenario = Scenario::parse(&text).context("the run's scenario.toml")?;
         let plan = serde_json::from_value(run.facts.plan.clone()).context("the plan in run.json")?;
@@ -112,7 +112,7 @@ pub fn shrink(failed: &Failed, options: &Options, interrupt: &Interrupt) -> anyh
 
 /// Of what was broken, what a smaller run must break too: times are broken by noise alone, and say something only by themselves.
 fn subject(violated: &[String]) -> BTreeSet<String> {
-    const OF_TIMES: [&str; 3] = ["V14", "V15", "V22"];
+    const OF_TIMES: [&str; 4] = ["V14", "V15", "V22", "unreachable"];
     let (times, others): (Vec<_>, Vec<_>) = violated.iter().cloned().partition(|id| OF_TIMES.contains(&id.as_str()));
     (if others.is_empty() { times } else { others }).into_iter().collect()
 }

@@ -67,6 +67,8 @@ impl Pieces {
         when.retain(|one| !one.faults.is_empty());
         scenario.faults = Faults { random: Vec::new(), at, when };
         scenario.required.faults = required;
+        // Of fewer faults nobody has said what they bring about.
+        scenario.provokes.clear();
         scenario
     }
 

@@ -3,6 +3,7 @@
 //! The run takes it back itself. When the tool dies, its watchdog does, and when both die, `stampede-chaos heal`: each reads the same
 //! journal. [`scan`] asks the machine instead, so that what nobody wrote down is seen as well.
 
+mod emptied;
 mod journal;
 mod namespace;
 mod process;
@@ -21,6 +22,7 @@ use crate::disk;
 use crate::limits;
 use crate::resources;
 
+pub(crate) use emptied::empty;
 pub use journal::{Journal, has_journal, is_at_work, left, unreadable};
 pub use process::{Identity, lives};
 pub use recall::{Confirmed, Recall};
@@ -30,8 +32,9 @@ pub use scan::{is_mounted, scan};
 /// Between two tries.
 const LOOK_PAUSE: Duration = Duration::from_millis(50);
 
-/// In the order in which it must be done: who writes to a frozen file system cannot be killed, a file system in use cannot be
-/// unmounted, a network namespace goes with the last who is in it, and a control group is removed when nobody is.
+/// In the order in which it must be done: who writes to a frozen file system cannot be killed, nor is a directory empty in which
+/// somebody writes; a file system in use cannot be unmounted, a network namespace goes with the last who is in it, and a control group
+/// is removed when nobody is.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Undo {
@@ -39,6 +42,10 @@ pub enum Undo {
         at: PathBuf,
     },
     Kill(Identity),
+    /// What is left of a disk that was lost. Nobody can give it back: what is half gone goes whole.
+    Discard {
+        at: PathBuf,
+    },
     Unmount {
         at: PathBuf,
     },
@@ -63,6 +70,7 @@ impl Undo {
     pub(crate) fn carry_out(&self, folder: &Path) -> anyhow::Result<bool> {
         match self {
             Self::Kill(process) => process::kill(process, folder, limits::KILL_DEADLINE),
+            Self::Discard { at } => emptied::discard(folder, at),
             Self::Thaw { at } | Self::Unmount { at } if !is_mounted(at)? => Ok(false),
             Self::Thaw { at } | Self::Unmount { at } if !at.starts_with(folder) => bail!("it is not in {}", folder.display()),
             Self::Thaw { at } => Ok(disk::thaw(at).map(|()| true)?),
@@ -84,6 +92,7 @@ impl std::fmt::Display for Undo {
         match self {
             Self::Thaw { at } => write!(f, "the frozen file system {}", at.display()),
             Self::Kill(process) => write!(f, "process {}", process.pid),
+            Self::Discard { at } => write!(f, "the rest of a lost disk, {}", at.display()),
             Self::Unmount { at } => write!(f, "the mount {}", at.display()),
             Self::Namespaces { link } => write!(f, "the network namespaces with {link}"),
             Self::Group { at } => write!(f, "the control group {}", at.display()),
@@ -238,7 +247,7 @@ mod tests {
 
     /// The tool was killed while it started them.
     #[test]
-    fn a_node_and_a_mount_that_nobody_wrote_down_are_ended() {
+    fn a_node_a_mount_and_an_operators_command_that_nobody_wrote_down_are_ended() {
         if !cfg!(target_os = "linux") {
             return;
         }
@@ -252,13 +261,15 @@ mod tests {
         let node_file = root.join("nodes/node-1/node.toml");
         let mount = waits("mount", &[OsStr::new("-c"), OsStr::new("read line"), root.as_os_str()]);
         let node = Command::new("sh").arg("node").arg(node_file).current_dir(&root).stdin(Stdio::piped()).spawn().unwrap();
-        let mut children = [mount, node];
+        std::fs::write(root.join("member"), "read line\n").unwrap();
+        let member = Command::new("sh").arg("member").current_dir(&root).stdin(Stdio::piped()).spawn().unwrap();
+        let mut children = [mount, node, member];
         // A process has its arguments a moment after it was started.
         while scan::processes_of(&root).unwrap().len() < children.len() {
             std::thread::yield_now();
         }
         let healed = heal(&root, Duration::ZERO, &Confirmed::default()).unwrap();
-        assert_eq!((healed.undone.len(), healed.left.len()), (2, 0), "{healed:?}");
+        assert_eq!((healed.undone.len(), healed.left.len()), (3, 0), "{healed:?}");
         for child in &mut children {
             assert_eq!(child.wait().unwrap().signal(), Some(9));
         }
@@ -269,9 +280,9 @@ mod tests {
         let at = PathBuf::from("/run");
         let kill = Undo::Kill(Identity { pid: 7, started: None });
         let (unmount, namespaces) = (Undo::Unmount { at: at.clone() }, Undo::Namespaces { link: "drill".into() });
-        let (group, thaw) = (Undo::Group { at: at.clone() }, Undo::Thaw { at });
-        let mut undos = [group.clone(), namespaces.clone(), unmount.clone(), kill.clone(), thaw.clone()];
+        let (group, discard, thaw) = (Undo::Group { at: at.clone() }, Undo::Discard { at: at.clone() }, Undo::Thaw { at });
+        let mut undos = [group.clone(), namespaces.clone(), unmount.clone(), discard.clone(), kill.clone(), thaw.clone()];
         undos.sort();
-        assert_eq!(undos, [thaw, kill, unmount, namespaces, group]);
+        assert_eq!(undos, [thaw, kill, discard, unmount, namespaces, group]);
     }
 }

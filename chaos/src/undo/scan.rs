@@ -1,5 +1,5 @@
-//! What the machine itself shows of a run: mounts and loop devices of its files, processes that name them, control groups that are
-//! called after it, network namespaces in which somebody is. (In one in which nobody is nothing can be seen any more, and its end is the kernel's.)
+//! What the machine itself shows of a run: mounts and loop devices of its files, processes that name them, disks that are half lost,
+//! control groups that are called after it, network namespaces in which somebody is. (In one in which nobody is nothing can be seen any more, and its end is the kernel's.)
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -7,7 +7,7 @@ use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use super::{name_of, namespace};
+use super::{emptied, name_of, namespace};
 use crate::resources;
 
 /// What is there of the run in `folder`. The watchdog, which ends by itself, is not counted.
@@ -27,7 +27,8 @@ pub fn scan(folder: &Path) -> io::Result<Vec<String>> {
     let namespaces = namespace::within(&name_of(&folder))?;
     let namespaces = namespaces.into_iter().map(|pid| format!("the network namespace of process {pid}"));
     let groups = resources::groups_of(&folder)?.into_iter().map(|at| format!("the control group {}", at.display()));
-    Ok(mounts.chain(loops).chain(processes).chain(namespaces).chain(groups).collect())
+    let emptied = emptied::half_gone(&folder)?.into_iter().map(|at| format!("the rest of a lost disk, {}", at.display()));
+    Ok(mounts.chain(loops).chain(processes).chain(emptied).chain(namespaces).chain(groups).collect())
 }
 
 /// # Errors
@@ -112,7 +113,8 @@ pub(super) fn pids() -> io::Result<impl Iterator<Item = u32>> {
 
 /// Processes that the tool started for the run in `folder`, but for the watchdog.
 pub(super) fn processes_of(folder: &Path) -> io::Result<Vec<u32>> {
-    Ok(pids()?.filter(|pid| is_started_for(folder, &command_line(*pid))).collect())
+    let is_its = |pid: &u32| is_started_for(folder, &command_line(*pid)) || is_a_command_in(folder, *pid);
+    Ok(pids()?.filter(is_its).collect())
 }
 
 /// Of a process that ended it is empty.
@@ -127,6 +129,15 @@ fn is_started_for(folder: &Path, command_line: &[u8]) -> bool {
     is_ours && names(folder, command_line)
 }
 
+/// As the tool gives one in an operator's place: it names nothing of the run, and works in its folder.
+fn is_a_command_in(folder: &Path, pid: u32) -> bool {
+    command_line(pid).split(|byte| *byte == 0).nth(1) == Some(b"member") && works_in(folder, pid)
+}
+
+fn works_in(folder: &Path, pid: u32) -> bool {
+    fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|at| at.starts_with(folder))
+}
+
 fn names(folder: &Path, command_line: &[u8]) -> bool {
     command_line.split(|byte| *byte == 0).any(|word| Path::new(OsStr::from_bytes(word)).starts_with(folder))
 }
@@ -135,7 +146,7 @@ fn names(folder: &Path, command_line: &[u8]) -> bool {
 pub(super) fn is_of(folder: &Path, pid: u32) -> bool {
     names(folder, &command_line(pid))
         || resources::is_in_a_group_of(folder, pid)
-        || fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|at| at.starts_with(folder))
+        || works_in(folder, pid)
         || namespace::sees(pid, &name_of(folder))
 }
 

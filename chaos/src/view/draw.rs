@@ -116,10 +116,17 @@ fn state(state: NodeState, paint: Paint) -> Span<'static> {
     }
 }
 
+/// And the id under which it is a member, once that is another.
+fn name(row: &NodeRow) -> String {
+    let node = u64::from(row.node);
+    let member = row.said.map(|said| said.member).filter(|member| ![0, node].contains(member));
+    member.map_or_else(|| node.to_string(), |member| format!("{node}→{member}"))
+}
+
 fn draw_nodes(frame: &mut Frame, area: Rect, model: &Model, paint: Paint) {
     let heads = ["node", "state", "role", "term", "last", "committed", "applied", "behind", "snapshot"];
     let row = |row: &NodeRow| {
-        let mut cells = vec![Cell::from(row.node.to_string()), Cell::from(state(row.state, paint))];
+        let mut cells = vec![Cell::from(name(row)), Cell::from(state(row.state, paint))];
         // What it said before it fell silent is old, and looks it.
         let style = if row.state.answers() { Style::new() } else { Paint::faint() };
         if let Some(said) = &row.said {

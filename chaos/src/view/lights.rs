@@ -75,7 +75,8 @@ impl Lights {
 #[derive(Default)]
 struct Leaders {
     of_terms: BTreeMap<u64, u64>,
-    terms: BTreeMap<u16, u64>,
+    /// Of each member: a node that lost its disk comes back as another.
+    terms: BTreeMap<u64, u64>,
 }
 
 impl Leaders {
@@ -85,8 +86,12 @@ impl Leaders {
     }
 
     fn look_at(&mut self, node: u16, status: &GetStatusResponse) -> Option<String> {
-        let term = status.term;
-        let before = self.terms.insert(node, term).unwrap_or_default();
+        let (term, member) = (status.term, status.node_id);
+        // Who is of no cluster has no term; a disk that was emptied may be why.
+        if status.role() == NodeRole::Uninitialized {
+            return None;
+        }
+        let before = self.terms.insert(member, term).unwrap_or_default();
         if term < before {
             return Some(format!("node {node} went back from term {before} to {term}"));
         }
@@ -96,7 +101,7 @@ impl Leaders {
             return Some(format!("node {node}: purged, snapshot, applied, committed, last are {order:?}"));
         }
         let leader = match status.role() {
-            NodeRole::Leader => u64::from(node),
+            NodeRole::Leader => member,
             NodeRole::Candidate => 0,
             _ => status.leader_id,
         };
@@ -256,17 +261,31 @@ mod tests {
 
     #[test]
     fn two_leaders_of_one_term_are_red_and_of_two_terms_are_not() {
-        let leads = |term| GetStatusResponse { term, role: NodeRole::Leader.into(), ..GetStatusResponse::default() };
-        let follows = |term, leader_id| GetStatusResponse { term, leader_id, ..GetStatusResponse::default() };
+        let leads = |node_id, term| {
+            let role = NodeRole::Leader.into();
+            (u16::try_from(node_id).unwrap(), GetStatusResponse { node_id, term, role, ..GetStatusResponse::default() })
+        };
+        let follows = |term, leader_id| GetStatusResponse { node_id: 3, term, leader_id, ..GetStatusResponse::default() };
         let candidate = GetStatusResponse { role: NodeRole::Candidate.into(), ..follows(3, 9) };
-        assert!(matches!(after("V16", &[vec![(1, leads(3)), (2, leads(4)), (3, candidate)]]), Shows::Held(_)));
+        assert!(matches!(after("V16", &[vec![leads(1, 3), leads(2, 4), (3, candidate)]]), Shows::Held(_)));
         let two = broken(1, "term 3 has leaders 1 and 2");
-        assert_eq!(after("V16", &[vec![(1, leads(3))], vec![(2, leads(3))], vec![(3, leads(4))]]), two, "and it stays");
-        assert_eq!(after("V16", &[vec![(1, leads(3))], vec![(3, follows(3, 2))]]), two, "also as another says");
+        assert_eq!(after("V16", &[vec![leads(1, 3)], vec![leads(2, 3)], vec![leads(3, 4)]]), two, "and it stays");
+        assert_eq!(after("V16", &[vec![leads(1, 3)], vec![(3, follows(3, 2))]]), two, "also as another says");
         let back = broken(1, "node 1 went back from term 3 to 2");
-        assert_eq!(after("V16", &[vec![(1, leads(3))], vec![(1, leads(2))]]), back);
-        let ahead = GetStatusResponse { applied_index: 2, committed_index: 1, last_log_index: 2, ..leads(1) };
+        assert_eq!(after("V16", &[vec![leads(1, 3)], vec![leads(1, 2)]]), back);
+        let ahead = GetStatusResponse { applied_index: 2, committed_index: 1, last_log_index: 2, ..leads(1, 1).1 };
         assert!(matches!(after("V16", &[vec![(1, ahead)]]), Shows::Broken { .. }));
+    }
+
+    #[test]
+    fn a_node_that_lost_its_disk_and_comes_back_as_another_member_is_not_red() {
+        let says = |node_id, term, role: NodeRole| {
+            vec![(3, GetStatusResponse { node_id, term, role: role.into(), ..GetStatusResponse::default() })]
+        };
+        let (was, waits) = (says(3, 5, NodeRole::Leader), says(3, 0, NodeRole::Uninitialized));
+        let held = [was.clone(), waits, says(4, 1, NodeRole::Learner), says(4, 6, NodeRole::Leader)];
+        assert!(matches!(after("V16", &held), Shows::Held(_)));
+        assert!(matches!(after("V16", &[was, says(3, 4, NodeRole::Follower)]), Shows::Broken { .. }));
     }
 
     #[test]

@@ -56,6 +56,8 @@ impl NodeState {
 
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Said {
+    /// The id under which it is a member: another than the node's once it has lost its disk.
+    pub member: u64,
     pub role: NodeRole,
     pub term: u64,
     pub last_log_index: u64,

@@ -161,6 +161,7 @@ impl Curves {
 
 fn said(status: &GetStatusResponse, longest: u64) -> Said {
     Said {
+        member: status.node_id,
         role: wire::node_role(status.role),
         term: status.term,
         last_log_index: status.last_log_index,

@@ -19,7 +19,7 @@ fn is_stamp(outcome: &Outcome) -> bool {
     )
 }
 
-fn is_repeated_stamp(outcome: &Outcome) -> bool {
+pub(super) fn is_repeated_stamp(outcome: &Outcome) -> bool {
     matches!(
         outcome,
         Outcome::Written(Written { receipt: Receipt { replayed: true, .. }, answer: WriteAnswer::Stamped { .. } })
@@ -37,7 +37,7 @@ fn is_refused_for(reason: &str) -> impl Fn(&Outcome) -> bool {
     move |outcome| matches!(outcome, Outcome::Refused { reason: told, .. } if **told == *reason)
 }
 
-fn is_page(outcome: &Outcome) -> bool {
+pub(super) fn is_page(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Read(Read { answer: ReadAnswer::RefundsDue { refunds, .. }, .. }) if refunds.len() > 1)
 }
 
@@ -67,13 +67,6 @@ fn a_clean_run_has_all_that_follows_an_issue() {
     });
     let failures: Vec<&str> = verdict.failures_2024.iter().map(|failure| failure.name.as_str()).collect();
     assert_eq!(failures, ["paid-but-no-quota", "paid-twice", "burned-stamp", "unreachable", "unknown"]);
-    assert!(verdict.failures_2024.iter().all(|failure| failure.violations == 0), "{:?}", verdict.failures_2024);
-    let never_tried: Vec<&str> = failures_never_tried(&verdict);
-    assert!(never_tried.is_empty(), "{never_tried:?}");
-}
-
-fn failures_never_tried(verdict: &Verdict) -> Vec<&str> {
-    verdict.failures_2024.iter().filter(|failure| failure.checked == 0).map(|failure| failure.name.as_str()).collect()
 }
 
 #[test]
@@ -136,6 +129,58 @@ fn v3_a_stamp_whose_printed_code_is_not_its_own() {
 }
 
 #[test]
+fn v3_a_stamp_outside_its_series() {
+    flags(&["V3", "V11"], |run| {
+        let answer = answer(run, 10, is_stamp);
+        let WriteAnswer::Stamped { number, code, .. } = &mut written(answer).answer else { unreachable!() };
+        *number = 5;
+        *code = stampede_chaos::serial_code::SerialCodes::new(KEY).code(SERIES, *number).into();
+        Some(answer.op)
+    });
+}
+
+fn is_issued_serial(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Read(Read { answer: ReadAnswer::SerialIssued { .. }, .. }))
+}
+
+#[test]
+fn v2_a_serial_that_is_said_to_be_another_orders() {
+    flags(&["V2", "V11"], |run| {
+        let Outcome::Read(other) = answer(run, 0, is_issued_serial).outcome.clone() else { unreachable!() };
+        let answer = answer(run, 200, is_issued_serial);
+        let Outcome::Read(read) = &mut answer.outcome else { unreachable!() };
+        read.answer = other.answer;
+        Some(answer.op)
+    });
+}
+
+#[test]
+fn v3_a_genuine_code_that_is_called_forged_and_a_forged_one_that_is_not() {
+    flags(&["V3"], |run| {
+        let answer = answer(run, 200, is_issued_serial);
+        let Outcome::Read(read) = &mut answer.outcome else { unreachable!() };
+        read.answer = ReadAnswer::SerialForged;
+        Some(answer.op)
+    });
+    flags(&["V3"], |run| {
+        let index = last_index(run);
+        let is_forged = |outcome: &Outcome| matches!(outcome, Outcome::Read(read) if read.answer == ReadAnswer::SerialForged);
+        let answer = answer(run, 200, is_forged);
+        let Outcome::Read(read) = &mut answer.outcome else { unreachable!() };
+        (read.read_index, read.answer) = (Some(index), ReadAnswer::SerialUnknown);
+        Some(answer.op)
+    });
+}
+
+#[test]
+fn v4_orders_of_a_series_that_is_not_there() {
+    flags(&["V4"], |run| {
+        in_scans(run, |items| items.retain(|item| !matches!(item.item, Some(Item::Series(_)))));
+        None
+    });
+}
+
+#[test]
 fn v4_a_series_that_forgets_what_was_voided() {
     flags(&["V4"], |run| {
         in_scans(run, |items| {
@@ -149,7 +194,7 @@ fn v4_a_series_that_forgets_what_was_voided() {
     });
 }
 
-fn scanned_refund(items: &mut [admin::ScanLedgerResponse], reason: v1::RefundReason) -> &mut v1::Refund {
+pub(super) fn scanned_refund(items: &mut [admin::ScanLedgerResponse], reason: v1::RefundReason) -> &mut v1::Refund {
     let refund = items.iter_mut().find_map(|item| match &mut item.item {
         Some(Item::Refund(refund)) if refund.reason() == reason => Some(refund),
         _ => None,
@@ -183,15 +228,6 @@ fn v5_a_payment_that_issued_nothing_and_is_not_owed_back() {
         });
         None
     });
-}
-
-#[test]
-fn v5_a_second_payment_that_is_owed_back_in_part() {
-    let mut run = clean(SEED, ORDERS, PER_ROUND);
-    in_scans(&mut run, |items| scanned_refund(items, v1::RefundReason::AlreadyPaid).amount_idr -= 1);
-    let verdict = judged(&run);
-    let twice = verdict.failures_2024.iter().find(|failure| failure.name == "paid-twice").unwrap();
-    assert_eq!((verdict.exit(), twice.violations), (Exit::Violated, 1), "{}", summary(&verdict));
 }
 
 #[test]
@@ -346,29 +382,4 @@ fn v11_a_void_by_another_policy_than_the_one_in_force() {
         policy.void_refund_percent += 1;
         Some(answer.op)
     });
-}
-
-#[test]
-fn burned_stamp_is_counted_by_its_name() {
-    let mut run = clean(SEED, ORDERS, PER_ROUND);
-    // The first answer was lost, and the second shows another serial.
-    let repeated = answer(&mut run, 10, is_repeated_stamp);
-    let op = repeated.op;
-    let WriteAnswer::Stamped { number, .. } = &mut written(repeated).answer else { unreachable!() };
-    *number += 1;
-    let request = request_of(&run, op);
-    let first = run.records.iter().find_map(|record| match record {
-        Record::Invoke(invoke) if invoke.request == request => Some(invoke.op),
-        _ => None,
-    });
-    for record in &mut run.records {
-        if let Record::Return(answer) = record
-            && Some(answer.op) == first
-        {
-            answer.outcome = unknown();
-        }
-    }
-    let verdict = judged(&run);
-    let burned = verdict.failures_2024.iter().find(|failure| failure.name == "burned-stamp").unwrap();
-    assert_eq!((verdict.exit(), burned.violations), (Exit::Violated, 1), "{}", summary(&verdict));
 }

@@ -244,6 +244,15 @@ fn v16_an_answer_of_an_older_term_than_its_entry() {
 }
 
 #[test]
+fn v16_a_log_whose_term_goes_back() {
+    let mut run = clean(SEED, ORDERS, PER_ROUND);
+    run.log.iter_mut().find(|entry| entry.log_index == 100).unwrap().term = 0;
+    let verdict = judged(&run);
+    let v16 = verdict.invariants.iter().find(|finding| finding.id == "V16").unwrap();
+    assert_eq!(v16.shown.iter().map(|shown| shown.log_index).collect::<Vec<_>>(), [Some(100)], "{}", summary(&verdict));
+}
+
+#[test]
 fn v16_two_nodes_that_export_different_entries() {
     flags(&["V16"], |run| {
         run.log.last_mut().unwrap().term += 1;

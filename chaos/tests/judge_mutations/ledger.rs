@@ -178,6 +178,68 @@ fn v1_a_record_that_is_not_what_the_log_makes_it() {
 }
 
 #[test]
+fn v1_each_kind_of_record_is_compared_with_the_log() {
+    let changes: [fn(&mut Item) -> bool; 5] = [
+        |item| {
+            if let Item::Payment(seen) = item {
+                seen.recorded_at_ms += 1;
+                true
+            } else {
+                false
+            }
+        },
+        |item| {
+            if let Item::Refund(seen) = item {
+                seen.due_at_ms += 1;
+                true
+            } else {
+                false
+            }
+        },
+        |item| {
+            if let Item::Stamping(seen) = item {
+                seen.stamped_at_ms += 1;
+                true
+            } else {
+                false
+            }
+        },
+        |item| {
+            if let Item::Policy(seen) = item {
+                seen.set_at_ms += 1;
+                true
+            } else {
+                false
+            }
+        },
+        |item| {
+            if let Item::Series(seen) = item {
+                seen.face_value_idr += 1;
+                true
+            } else {
+                false
+            }
+        },
+    ];
+    for change in changes {
+        flags(&["V1"], |run| {
+            in_scans(run, |items| assert!(items.iter_mut().filter_map(|item| item.item.as_mut()).any(change)));
+            None
+        });
+    }
+}
+
+#[test]
+fn v1_an_acknowledgement_from_beyond_what_any_replica_has() {
+    flags(&["V1", "V11"], |run| {
+        let beyond = last_index(run) + 5;
+        let answer = answer(run, 900, is_placed);
+        written(answer).receipt.place.log_index = beyond;
+        Some(answer.op)
+    });
+}
+
+#[test]
 fn v1_a_record_that_nothing_in_the_log_made() {
     flags(&["V1"], |run| {
         in_scans(run, |items| {
@@ -250,13 +312,22 @@ fn v5_a_scan_with_an_issued_order_whose_payment_is_owed_back() {
 
 #[test]
 fn v5_a_scan_with_a_key_that_is_there_twice() {
-    flags(&["V5"], |run| {
-        in_scans(run, |items| {
-            let again = items.last().unwrap().clone();
-            items.push(again);
+    let kinds: [fn(&Item) -> bool; 5] = [
+        |item| matches!(item, Item::Order(_)),
+        |item| matches!(item, Item::Payment(_)),
+        |item| matches!(item, Item::Refund(_)),
+        |item| matches!(item, Item::Stamping(_)),
+        |item| matches!(item, Item::Policy(_)),
+    ];
+    for is_wanted in kinds {
+        flags(&["V5"], |run| {
+            in_scans(run, |items| {
+                let again = items.iter().find(|item| item.item.as_ref().is_some_and(is_wanted)).unwrap().clone();
+                items.push(again);
+            });
+            None
         });
-        None
-    });
+    }
 }
 
 #[test]

@@ -8,9 +8,11 @@ mod support;
 mod after_issue;
 mod calls;
 mod cluster;
+mod failures_2024;
 mod history;
 mod ledger;
 mod lists;
+mod lost_disks;
 mod notices;
 
 use stampede_chaos::checks::{Finding, search};
@@ -19,7 +21,7 @@ use stampede_chaos::history::*;
 use stampede_chaos::proto::admin::scan_ledger_response::Item;
 use stampede_chaos::recheck::recheck;
 use stampede_chaos::verdict::{Exit, Ruling, Verdict};
-use support::{KEY, Run, SERIES, clean, clean_with};
+use support::{KEY, Run, SERIES, Shape, clean, clean_with, write_clean};
 
 const SEED: u64 = 7;
 const ORDERS: u32 = 3_000;
@@ -151,6 +153,44 @@ fn clean_runs_are_held() {
     }
 }
 
+/// How many things each check looks at in one clean run, as it was when every planted change was found. A check that comes to look at
+/// less would be as silent as one that finds nothing.
+const CHECKED: [(&str, u64); 22] = [
+    ("V1", 5_494),
+    ("V2", 6_997),
+    ("V3", 8_325),
+    ("V4", 1),
+    ("V5", 9_239),
+    ("V6", 45),
+    ("V7", 2_501),
+    ("V8", 529),
+    ("V9", 3_726),
+    ("V10", 9_094),
+    ("V11", 13_982),
+    ("V12", 8),
+    ("V13", 45),
+    ("V14", 2),
+    ("V15", 0),
+    ("V16", 3_027),
+    ("V17", 1_456),
+    ("V18", 1_001),
+    ("V19", 2),
+    ("V20", 2),
+    ("V21", 203),
+    ("V22", 1_275),
+];
+/// Of the failures of 2024, in their order.
+const FAILURES_CHECKED: [u64; 5] = [1_030, 62, 0, 1, 40];
+
+#[test]
+fn each_check_looks_at_all_that_the_clean_run_has() {
+    let verdict = judged(&clean(SEED, 1_000, PER_ROUND));
+    assert!(verdict.invariants.iter().all(|finding| finding.violations == 0), "{}", summary(&verdict));
+    let checked: Vec<(&str, u64)> = verdict.invariants.iter().map(|finding| (finding.id.as_str(), finding.checked)).collect();
+    let failures: Vec<u64> = verdict.failures_2024.iter().map(|failure| failure.checked).collect();
+    assert_eq!((checked.as_slice(), failures.as_slice()), (&CHECKED[..], &FAILURES_CHECKED[..]));
+}
+
 #[test]
 fn the_reports_say_what_the_verdict_says() {
     let folder = tempfile::tempdir().unwrap();
@@ -166,7 +206,7 @@ fn the_reports_say_what_the_verdict_says() {
     assert_eq!(json["faults"]["kill-leader"], 2);
     assert!(json["judged_in_ms"].as_u64().unwrap() > 0 && json["calls"]["total"].as_u64().unwrap() > 9_000, "{json:#}");
     let junit = std::fs::read_to_string(run.junit()).unwrap();
-    assert!(junit.contains("tests=\"22\"") && junit.contains("failures=\"1\""), "{junit}");
+    assert!(junit.contains("tests=\"27\"") && junit.contains("failures=\"1\""), "{junit}");
     let page = std::fs::read_to_string(run.report()).unwrap();
     assert!(page.contains("<h1 class=\"violated\">violated</h1>") && page.contains("the printed codes are not those"));
     assert!(!page.contains("http"), "the page needs no network");

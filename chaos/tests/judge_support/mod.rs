@@ -369,6 +369,8 @@ impl Maker {
             .collect();
         let log_index = self.entries;
         let proposed_at_ms = 1_700_000_000_000 + i64::try_from(self.now_ns / MS).unwrap();
+        // Also by an entry that nothing comes to stand in.
+        self.ledger.take_time(proposed_at_ms);
         let (mut commands, mut events) = (Vec::new(), Vec::new());
         self.now_ns += 4 * MS;
         for ((_, _, request, fate), op) in calls.iter().zip(ops) {
@@ -475,6 +477,7 @@ impl Maker {
                 purged_index: 0,
                 digest: digest(index).into(),
                 totals: Some(self.ledger.totals),
+                member: MemberId(node.into()),
             })));
         }
     }
@@ -522,6 +525,8 @@ fn facts(seed: u64) -> RunFacts {
             role: "leader".into(),
             ..RequiredFault::default()
         }],
+        provoked: Vec::new(),
+        payments_shed: BTreeMap::new(),
         problems: Vec::new(),
         started_at_ms: 1_700_000_000_000,
         exit: None,

@@ -27,8 +27,9 @@ pub(super) fn decide<V: LedgerView>(
     }
     // Planted bug 9: each node's own clock decides.
     #[cfg(feature = "planted-bugs")]
-    let step =
-        if crate::planted::is(9) { Step { now: crate::domain::LedgerTime(crate::clock::unix_ms()), ..step } } else { step };
+    let now = if crate::planted::is(9) { crate::clock::unix_ms() } else { step.now.0 };
+    #[cfg(feature = "planted-bugs")]
+    let step = Step { now: crate::domain::LedgerTime(now), ..step };
 
     let mut totals = view.totals()?;
     let mut changes = Vec::with_capacity(4);

@@ -263,6 +263,7 @@ fn what_to_try(folder: &Path, base: u16) -> String {
          \x20 export STAMPEDE_SERVER={}\n\
          \x20 export STAMPEDE_ADMIN={}\n\
          \x20 stampede status\n\
+         \x20 stampede top\n\
          \x20 stampede order place --series {SERIES} --quantity 2\n\
          \x20 stampede order pay ORDER_ID\n\
          \x20 stampede order get ORDER_ID\n\

@@ -36,6 +36,9 @@ pub(super) struct PaymentsArgs {
     /// Only payments of this gateway
     #[arg(long)]
     gateway: Option<String>,
+    /// Only payments for orders of this account
+    #[arg(long)]
+    account: Option<String>,
     #[command(flatten)]
     common: Common,
 }
@@ -143,6 +146,7 @@ pub(super) async fn payments(global: &Global, args: PaymentsArgs) -> Result<(), 
         gateway: args.gateway.unwrap_or_default(),
         recorded_from_ms: args.common.from.unwrap_or(0),
         recorded_until_ms: args.common.until.unwrap_or(0),
+        account_id: args.account.unwrap_or_default(),
     };
     let mut list = Listed::up_to(args.common.limit);
     let mut admins = global.admins();

@@ -6,9 +6,12 @@ mod check;
 mod cluster;
 mod configuration;
 mod connection;
+mod debug;
 mod demo;
 mod events;
+mod generate;
 mod list;
+mod log_level;
 mod member;
 mod node;
 mod order;
@@ -17,6 +20,8 @@ mod refund;
 mod series;
 mod settings;
 mod stamp;
+mod status;
+mod top;
 mod version;
 mod webhook;
 
@@ -30,8 +35,16 @@ use self::connection::Servers;
 use self::output::Format;
 use super::exit::{self, Code, Failure};
 
+/// For `--help` and the manual; `cluster-config/README.md` has them with more words.
+const EXIT_CODES: &str = "\
+Exit codes: 0 done; 1 failed, or refused by the ledger; 2 wrong usage; 3 unreachable: nothing was sent; 5 refused for safety; \
+6 outcome unknown: the same again is safe; 7 not found; 8 timed out; 9 configuration; 10 unhealthy; 11 works, but one more loss stops \
+it; 12 verification failed. Of `stampede node`: 20 disk failed; 21 what is on the disk is damaged; 22 the data directory is locked, of \
+another node, cluster or format; 23 consensus stopped; 24 removed from the cluster.";
+
 #[derive(Debug, Parser)]
 #[command(name = "stampede", version = version::LINE, about = "Sells and issues serial-numbered electronic stamps", propagate_version = true)]
+#[command(after_long_help = EXIT_CODES)]
 struct Cli {
     #[command(flatten)]
     global: Global,
@@ -85,7 +98,11 @@ enum Command {
     /// Make a cluster of the members that the node's configuration names; once, on one node
     Init(cluster::InitArgs),
     /// Show what nodes know of themselves and of the cluster
-    Status,
+    Status(status::StatusArgs),
+    /// Whether the cluster works, and whether it would after one more loss, in one line and an exit code
+    Health(status::HealthArgs),
+    /// What happens now, on all nodes: a full screen, or lines where there is no terminal
+    Top(top::TopArgs),
     /// Who leads
     #[command(subcommand)]
     Leader(cluster::LeaderCommand),
@@ -124,6 +141,15 @@ enum Command {
     /// Check and show a node's configuration
     #[command(subcommand)]
     Config(configuration::ConfigCommand),
+    /// What the nodes' logs let through, while they run
+    #[command(subcommand)]
+    LogLevel(log_level::LogLevelCommand),
+    /// For those who look for what is wrong
+    #[command(subcommand)]
+    Debug(debug::DebugCommand),
+    /// Files made of this program: completion, manual, alert rules, dashboards, units
+    #[command(subcommand)]
+    Generate(generate::GenerateCommand),
     /// Version, revision and features of this binary
     Version,
 }
@@ -154,7 +180,9 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Node(args) => node::run(&args),
         Command::Demo(args) => block_on(demo::run(&args)),
         Command::Init(args) => block_on(cluster::init(&global, args)),
-        Command::Status => block_on(cluster::status(&global)),
+        Command::Status(args) => block_on(status::status(&global, &args)),
+        Command::Health(args) => block_on(status::health(&global, &args)),
+        Command::Top(args) => block_on(top::run(&global, &args)),
         Command::Leader(command) => block_on(cluster::leader(&global, command)),
         Command::Member(command) => block_on(member::run(&global, command)),
         Command::Order(command) => block_on(order::run(&global, command)),
@@ -168,6 +196,9 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Webhook(command) => block_on(webhook::run(&global, command)),
         Command::Settings(command) => block_on(settings::run(&global, command)),
         Command::Config(command) => configuration::run(&command),
+        Command::LogLevel(command) => block_on(log_level::run(&global, &command)),
+        Command::Debug(command) => block_on(debug::run(&global, &command)),
+        Command::Generate(command) => generate::run(&command),
         Command::Version => {
             version::print(global.output);
             Ok(())
@@ -182,4 +213,24 @@ fn block_on(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Fa
         .build()
         .map_err(|error| Failure::new(Code::Failed, format!("cannot start: {error}"), "look at the machine's limits"))?;
     runtime.block_on(command)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_commands_and_their_flags_fit_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_help_tells_every_exit_code() {
+        for code in Code::ALL {
+            let is_told = EXIT_CODES.split([' ', ';']).any(|word| word == code.number().to_string());
+            assert!(is_told, "{code:?}");
+        }
+    }
 }

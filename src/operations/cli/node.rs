@@ -24,7 +24,7 @@ pub(super) struct NodeArgs {
 
 pub(super) fn run(args: &NodeArgs) -> Result<(), Failure> {
     let loaded = configuration::load(&args.config)?;
-    telemetry::start(&loaded.config.log);
+    let log = telemetry::start(&loaded.config.log);
     let cannot = |error| Failure::new(Code::Failed, format!("cannot start: {error}"), "look at the machine's limits");
     // Consensus, its peers and the operators have threads of their own: a rush of clients fills every queue of its runtime, and
     // heartbeats that wait in one cost the leader its office.
@@ -35,7 +35,7 @@ pub(super) fn run(args: &NodeArgs) -> Result<(), Failure> {
     let clients = runtime(if asked == 0 { cores } else { asked }, "clients").map_err(cannot)?;
     let ended = consensus.block_on(async {
         let requests = StopRequests::listen(args.exit_with_stdin).map_err(cannot)?;
-        node::run(&loaded, args.join.as_deref(), requests, clients.handle()).await
+        node::run(&loaded, &log, args.join.as_deref(), requests, clients.handle()).await
     });
     // What hangs in a blocking call must not keep the process: what was acknowledged is on disk.
     clients.shutdown_timeout(RUNTIME_SHUTDOWN_TIMEOUT / 2);

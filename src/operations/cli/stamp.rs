@@ -1,4 +1,4 @@
-//! `stamp apply|verify`: put a stamp on a document; is this code one of ours, and what became of it?
+//! `stamp apply|get|verify`: put a stamp on a document; what became of a stamp, and is this code one of ours?
 
 use std::path::{Path, PathBuf};
 
@@ -11,9 +11,9 @@ use super::Global;
 use super::connection::Call;
 use super::exit::{Code, Failure};
 use super::order::{describe_receipt, short_name};
-use super::output;
+use super::output::{self, Record};
 use crate::proto::v1::issuance_service_client::IssuanceServiceClient as Client;
-use crate::proto::v1::{SerialStatus, StampDocumentRequest, VerifySerialRequest};
+use crate::proto::v1::{SerialStatus, StampDocumentRequest, VerifySerialRequest, VerifySerialResponse};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum StampCommand {
@@ -23,6 +23,12 @@ pub(super) enum StampCommand {
         order_id: Uuid,
         #[command(flatten)]
         document: Document,
+    },
+    /// Show a stamp by its code: its series and number, its order, and when it was issued, stamped or voided. Exit code 7 if it was
+    /// never issued
+    Get {
+        /// 22 characters, as printed
+        code: String,
     },
     /// Tell forged, unknown, issued, stamped and voided codes apart; exit code 12 unless it is issued or stamped. With a document
     /// also whether the stamp is on it; exit code 12 if it is not
@@ -81,6 +87,7 @@ pub(super) async fn run(global: &Global, command: StampCommand) -> Result<(), Fa
             let digest = document.digest()?.expect("the group is required");
             apply(global, order_id, digest).await
         }
+        StampCommand::Get { code } => get(global, code).await,
         StampCommand::Verify { code, document } => verify(global, code, document.digest()?).await,
     }
 }
@@ -106,36 +113,60 @@ async fn apply(global: &Global, order_id: Uuid, document: Sha256Digest) -> Resul
     Ok(())
 }
 
-async fn verify(global: &Global, code: String, document: Option<Sha256Digest>) -> Result<(), Failure> {
+async fn get(global: &Global, code: String) -> Result<(), Failure> {
+    let answer = ask(global, &code, None).await?;
+    let status = answer.status();
+    let missing = match status {
+        SerialStatus::Issued | SerialStatus::Stamped | SerialStatus::Voided => None,
+        SerialStatus::Unknown => Some("the code is genuine, but its stamp is not issued"),
+        SerialStatus::Forged | SerialStatus::Unspecified => Some(NEVER_GIVEN_OUT),
+    };
+    if let Some(message) = missing {
+        return Err(Failure::new(Code::NotFound, message, "read the code again, character by character"));
+    }
+    let mut record = vec![("code", json!(code)), ("series", json!(answer.series_code)), ("number", json!(answer.number))];
+    record.extend(describe(answer));
+    output::print_record(global.output, record);
+    Ok(())
+}
+
+const NEVER_GIVEN_OUT: &str = "the code was never given out by this system";
+
+async fn ask(global: &Global, code: &str, document: Option<Sha256Digest>) -> Result<VerifySerialResponse, Failure> {
     let document_sha256 = document.map_or_else(Vec::new, |digest| digest.to_vec());
-    let message = VerifySerialRequest { code: code.clone(), document_sha256, ..VerifySerialRequest::default() };
-    let call = Call::read("verifying the code");
-    let answer = global
-        .servers()
-        .call(&call, async |to| Client::new(to.channel()).verify_serial(to.request(message.clone())).await)
-        .await?;
-    let status = SerialStatus::try_from(answer.status).unwrap_or_default();
+    let message = VerifySerialRequest { code: code.to_owned(), document_sha256, ..VerifySerialRequest::default() };
+    let call = Call::read("asking for the code");
+    global.servers().call(&call, async |to| Client::new(to.channel()).verify_serial(to.request(message.clone())).await).await
+}
+
+fn describe(answer: VerifySerialResponse) -> Record {
     let told = |at_ms: i64| (at_ms > 0).then_some(at_ms);
-    let mut record = vec![
-        ("code", json!(code)),
-        ("status", short_name(status.as_str_name(), "SERIAL_STATUS_")),
+    vec![
+        ("status", short_name(answer.status().as_str_name(), "SERIAL_STATUS_")),
         ("order_id", json!(Some(answer.order_id).filter(|id| !id.is_empty()))),
         ("issued_at_ms", json!(told(answer.issued_at_ms))),
         ("stamped_at_ms", json!(told(answer.stamped_at_ms))),
         ("voided_at_ms", json!(told(answer.voided_at_ms))),
-    ];
+    ]
+}
+
+async fn verify(global: &Global, code: String, document: Option<Sha256Digest>) -> Result<(), Failure> {
+    let answer = ask(global, &code, document).await?;
+    let (status, document_matches) = (answer.status(), answer.document_matches);
+    let mut record = vec![("code", json!(code))];
+    record.extend(describe(answer));
     if document.is_some() {
-        record.push(("document_matches", json!(answer.document_matches)));
+        record.push(("document_matches", json!(document_matches)));
     }
     output::print_record(global.output, record);
     let message = match (status, document.is_some()) {
         (SerialStatus::Issued, false) | (SerialStatus::Stamped, false) => return Ok(()),
-        (SerialStatus::Stamped, true) if answer.document_matches => return Ok(()),
+        (SerialStatus::Stamped, true) if document_matches => return Ok(()),
         (SerialStatus::Stamped, true) => "the stamp is on another document",
         (SerialStatus::Issued, true) => "the stamp is issued, and on no document yet",
         (SerialStatus::Voided, _) => "the stamp was voided: it is good for no document",
         (SerialStatus::Unknown, _) => "the code is genuine, but its stamp is not issued",
-        _ => "the code was never given out by this system",
+        _ => NEVER_GIVEN_OUT,
     };
     Err(Failure::new(Code::VerificationFailed, message, "compare it with the document, character by character"))
 }

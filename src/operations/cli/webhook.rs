@@ -10,6 +10,8 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use clap::Subcommand;
 use http_body_util::{BodyExt, Full, Limited};
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use hyper::http::uri::PathAndQuery;
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
@@ -41,6 +43,38 @@ struct Kept {
     #[serde(default)]
     headers: BTreeMap<String, String>,
     body: String,
+}
+
+/// Of the connection that a notice came on, not of the notice.
+const HEADERS_OF_THE_CONNECTION: [HeaderName; 5] =
+    [header::HOST, header::CONNECTION, header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::EXPECT];
+
+/// A notice that can be sent, wherever to.
+struct Sendable {
+    gateway: String,
+    path: PathAndQuery,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Sendable {
+    /// # Errors
+    /// Says what can be in no request.
+    fn new(kept: Kept) -> Result<Self, String> {
+        let path = format!("/v1/webhooks/{}", kept.gateway).parse();
+        let path = path.map_err(|_| format!("gateway {:?} can be in no path", kept.gateway))?;
+        let mut headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
+        for (name, value) in &kept.headers {
+            let known = HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("{name:?} can be no header's name"))?;
+            // Not shown: it may be a secret.
+            let value =
+                HeaderValue::from_str(value).map_err(|_| format!("the value of header {name:?} can be in no header"))?;
+            if !HEADERS_OF_THE_CONNECTION.contains(&known) {
+                headers.insert(known, value);
+            }
+        }
+        Ok(Self { gateway: kept.gateway, path, headers, body: Bytes::from(kept.body) })
+    }
 }
 
 pub(super) async fn run(global: &Global, command: WebhookCommand) -> Result<(), Failure> {
@@ -81,14 +115,15 @@ async fn replay(
         if text.trim().is_empty() {
             continue;
         }
-        let kept: Kept = serde_json::from_str(&text).map_err(|error| {
-            let message = format!("line {line} is no notice: {error}");
+        let kept = serde_json::from_str(&text).map_err(|error| error.to_string());
+        let notice = kept.and_then(Sendable::new).map_err(|why| {
+            let message = format!("line {line} is no notice: {why}");
             Failure::new(Code::Usage, message, "mend the line and run it again: what was sent before has no second effect")
         })?;
-        let (status, answer) = send(global, webhook, &kept).await?;
+        let (status, answer) = send(global, webhook, &notice).await?;
         let record = vec![
             ("line", json!(line)),
-            ("gateway", json!(kept.gateway)),
+            ("gateway", json!(notice.gateway)),
             ("status", json!(status.as_u16())),
             ("outcome", answer.get("outcome").cloned().unwrap_or_default()),
             ("message", answer.get("message").cloned().unwrap_or_default()),
@@ -99,12 +134,12 @@ async fn replay(
 }
 
 /// Until a node has an answer other than "later", or the time is up.
-async fn send(global: &Global, addresses: &[String], kept: &Kept) -> Result<(StatusCode, Value), Failure> {
+async fn send(global: &Global, addresses: &[String], notice: &Sendable) -> Result<(StatusCode, Value), Failure> {
     let deadline = Instant::now() + global.timeout;
     let mut last = String::new();
     loop {
         for address in addresses {
-            match timeout_at(deadline, timeout(CLI_ATTEMPT_TIMEOUT, post(address, kept))).await {
+            match timeout_at(deadline, timeout(CLI_ATTEMPT_TIMEOUT, post(address, notice))).await {
                 Ok(Ok(Ok((StatusCode::SERVICE_UNAVAILABLE, answer)))) => last = format!("{address}: {answer}"),
                 Ok(Ok(Ok(answered))) => return Ok(answered),
                 Ok(Ok(Err(error))) => last = format!("{address}: {error}"),
@@ -122,16 +157,14 @@ async fn send(global: &Global, addresses: &[String], kept: &Kept) -> Result<(Sta
 
 type AnyError = Box<dyn std::error::Error + Send + Sync>;
 
-async fn post(address: &str, kept: &Kept) -> Result<(StatusCode, Value), AnyError> {
+async fn post(address: &str, notice: &Sendable) -> Result<(StatusCode, Value), AnyError> {
     let stream = timeout(CLI_CONNECT_TIMEOUT, TcpStream::connect(address)).await??;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
-    let mut request = Request::builder().method(Method::POST).uri(format!("/v1/webhooks/{}", kept.gateway));
-    request = request.header("host", address).header("content-type", "application/json");
-    for (name, value) in &kept.headers {
-        request = request.header(name, value);
-    }
-    let answer = sender.send_request(request.body(Full::new(Bytes::from(kept.body.clone())))?).await?;
+    let mut request = Request::builder().method(Method::POST).uri(notice.path.as_str()).body(Full::new(notice.body.clone()))?;
+    *request.headers_mut() = notice.headers.clone();
+    request.headers_mut().insert(header::HOST, HeaderValue::from_str(address)?);
+    let answer = sender.send_request(request).await?;
     let status = answer.status();
     let body = Limited::new(answer.into_body(), WEBHOOK_BODY_BYTES_MAX).collect().await?.to_bytes();
     Ok((status, serde_json::from_slice(&body).unwrap_or_default()))

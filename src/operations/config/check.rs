@@ -1,7 +1,7 @@
 //! What no single key can tell: values that do not fit together.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::{Config, ConfigError};
 use crate::limits::MEMBERS_MAX;
@@ -14,6 +14,7 @@ pub(super) fn check(config: &Config) -> Result<Vec<String>, ConfigError> {
     let mut problems = Vec::new();
     check_raft_times(config, &mut problems);
     check_members(config, &mut problems);
+    check_gateways(config, &mut problems);
     let warnings = check_listeners(config, &mut problems);
     if problems.is_empty() { Ok(warnings) } else { Err(ConfigError { problems }) }
 }
@@ -63,6 +64,24 @@ fn check_members(config: &Config, problems: &mut Vec<String>) {
                 problems.push(format!("cluster.members names address {address} twice"));
             }
         }
+    }
+}
+
+fn check_gateways(config: &Config, problems: &mut Vec<String>) {
+    let address = &config.gateways.midtrans_status_address;
+    if address.is_empty() {
+        return;
+    }
+    if config.gateways.midtrans_keys_file.is_none() {
+        problems.push("gateways.midtrans_status_address needs gateways.midtrans_keys_file, which is not set".to_owned());
+    }
+    let host = address.rsplit_once(':').map_or("", |(host, _)| host.trim_matches(['[', ']']));
+    let is_here = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    if !is_here && !config.security.insecure {
+        problems.push(format!(
+            "gateways.midtrans_status_address is {address}, beyond loopback, where the server key would be sent in clear: name a \
+             proxy on 127.0.0.1, or set security.insecure = true and keep the network closed"
+        ));
     }
 }
 

@@ -1,6 +1,6 @@
 //! Where values come from, and which of them wins.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::ConfigError;
 use super::schema::{KEYS, Key, SECTIONS};
+use super::size::Size;
 use super::value::{LogFormat, LogLevel, MemberAddresses, Value};
 
 /// Before a section's name in a variable: `STAMPEDE_RAFT__HEARTBEAT` is `raft.heartbeat`.
@@ -74,6 +75,11 @@ impl Values {
 
     pub(super) fn with_origin(&self, name: &str) -> Option<&(Value, Origin)> {
         self.by_key.get(name)
+    }
+
+    pub(super) fn files(&self) -> BTreeSet<PathBuf> {
+        let of = |(_, origin): &(Value, Origin)| if let Origin::File(path) = origin { Some(path.clone()) } else { None };
+        self.by_key.values().filter_map(of).collect()
     }
 
     pub(super) fn fill_defaults(&mut self) -> Result<(), ConfigError> {
@@ -233,6 +239,7 @@ macro_rules! from_value {
 from_value! {
     u64: Value::Integer(number) => *number;
     Duration: Value::Duration(duration) => *duration;
+    Size: Value::Size(size) => *size;
     String: Value::Text(text) => text.clone();
     bool: Value::Flag(flag) => *flag;
     SocketAddr: Value::Listen(address) => *address;

@@ -10,11 +10,16 @@ mod check;
 mod layers;
 mod print;
 mod schema;
+mod size;
 mod value;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 pub use layers::{Origin, Sources};
 pub use print::{effective, reference};
 pub use schema::{Advertise, Cluster, Config, Gateways, Listen, Log, Node, Raft, Security, Serials};
+pub use size::Size;
 pub use value::{LogFormat, LogLevel, MemberAddresses};
 
 /// Everything that is wrong with a configuration.
@@ -37,6 +42,14 @@ pub struct Loaded {
     values: layers::Values,
     /// Allowed, but worth a line in the log.
     pub warnings: Vec<String>,
+}
+
+impl Loaded {
+    /// Those in which at least one value stands that is in force.
+    #[must_use]
+    pub fn files(&self) -> BTreeSet<PathBuf> {
+        self.values.files()
+    }
 }
 
 /// Reads, merges and checks.

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::layers::{FromValue, Values};
+use super::size::Size;
 use super::value::{Kind, LOG_FORMATS, LOG_LEVELS, LogFormat, LogLevel, MemberAddresses};
 use crate::limits;
 
@@ -73,6 +74,10 @@ sections! {
         data_dir: PathBuf = Kind::Path;
         /// Threads that serve the clients' and gateways' calls; 0 is one for each core. (Consensus has half as many as there are cores.)
         worker_threads: u64 = Kind::Integer { default: Some(0), min: 0, max: 1_024 };
+        /// Room that the disk of `data_dir` must have free for new orders. A leader with less hands over; when fewer than a majority of the
+        /// voters have it, new orders are refused (DISK_LOW) until there is a quarter more, and what is ordered goes on being paid and
+        /// stamped. "0B": orders are taken until the disk is full, which ends the node.
+        disk_floor: Size = Kind::Size { default: Size::of(limits::DISK_FLOOR_BYTES_DEFAULT), max: Size::of(limits::DISK_FLOOR_BYTES_MAX) };
         /// How long an orderly stop may take: leadership handed over, calls in flight answered, stores flushed.
         shutdown_timeout: Duration = millis(10_000, 100, 10 * MINUTE_MS);
     }
@@ -133,10 +138,13 @@ sections! {
     }
 
     /// Payment gateways that send their notices here. A file holds one secret a line, two while one replaces the other; lines that
-    /// begin with # are comments. Read at the start. A gateway without a file is not listened to.
+    /// begin with # are comments. Read at the start only. A gateway without a file is not listened to.
     gateways: Gateways {
         /// Server keys of the Midtrans merchant.
         midtrans_keys_file: Option<PathBuf> = Kind::OptionalPath;
+        /// Where GET Status of Midtrans is asked before its money is recorded, in plain HTTP: a proxy on this machine that speaks TLS
+        /// to api.midtrans.com. Without it a notice is believed as it stands.
+        midtrans_status_address: String = Kind::OptionalAddress;
         /// Callback tokens (x-callback-token) of the Xendit account.
         xendit_tokens_file: Option<PathBuf> = Kind::OptionalPath;
     }

@@ -123,6 +123,9 @@ fn what_is_out_of_bounds_is_refused_by_key_and_limit() {
             "raft.snapshot_after_entries=1",
             "raft.snapshot_after_entries in flag --set: must be a number, 100 to 1000000000, is 1",
         ),
+        ("node.disk_floor=1024", "node.disk_floor in flag --set: a size, 0B to 1TiB expected, found \"1024\""),
+        ("node.disk_floor=1GB", "node.disk_floor in flag --set: a size, 0B to 1TiB expected, found \"1GB\""),
+        ("node.disk_floor=2TiB", "node.disk_floor in flag --set: must be a size, 0B to 1TiB, is \"2TiB\""),
         ("log.level=loud", "log.level in flag --set: must be one of error, warn, info, debug, trace, is \"loud\""),
         ("log.level", "--set log.level: section.field=value expected"),
         ("node.id=2", "cluster.members does not name this node: node.id is 2"),
@@ -185,4 +188,21 @@ fn the_reference_is_a_file_of_defaults_that_lacks_only_what_has_none() {
     let error = load(&Sources { files: vec![files.file("reference.toml", &reference())], ..Sources::default() }).unwrap_err();
     assert_eq!(error.problems.len(), 2, "{error}");
     assert!(error.problems.iter().all(|problem| problem.contains("is missing")), "{error}");
+}
+
+#[test]
+fn a_server_key_is_sent_in_clear_to_this_machine_only() {
+    let with = |address: &str, more: &str| {
+        problems_of(&format!("[gateways]\nmidtrans_keys_file = \"keys\"\nmidtrans_status_address = \"{address}\"\n{more}"))
+    };
+    for here in ["127.0.0.1:8443", "[::1]:8443", "localhost:8443"] {
+        assert_eq!(with(here, ""), [] as [String; 0]);
+    }
+    for beyond in ["api.midtrans.com:443", "10.0.0.1:8443", "127.0.0.1.example:8443"] {
+        let [problem] = &with(beyond, "")[..] else { panic!("{beyond}") };
+        assert!(problem.starts_with(&format!("gateways.midtrans_status_address is {beyond}")), "{problem}");
+    }
+    assert_eq!(with("10.0.0.1:8443", "[security]\ninsecure = true"), [] as [String; 0]);
+    let [problem] = &problems_of("[gateways]\nmidtrans_status_address = \"127.0.0.1:8443\"")[..] else { panic!("no key") };
+    assert!(problem.contains("gateways.midtrans_keys_file"), "{problem}");
 }

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::size::Size;
+
 /// What a key accepts. Bounds are inclusive; a kind without a default must be given.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Kind {
@@ -18,6 +20,10 @@ pub(super) enum Kind {
         default: Duration,
         min: Duration,
         max: Duration,
+    },
+    Size {
+        default: Size,
+        max: Size,
     },
     /// 1 to `chars_max` of a-z 0-9 -; the default alone may be empty.
     Name {
@@ -46,6 +52,7 @@ pub(super) enum Kind {
 pub(super) enum Value {
     Integer(u64),
     Duration(Duration),
+    Size(Size),
     Text(String),
     Flag(bool),
     Listen(SocketAddr),
@@ -116,6 +123,7 @@ impl Kind {
         let value = match self {
             Self::Integer { .. } => Value::Integer(text.parse().map_err(|_| unreadable())?),
             Self::Duration { .. } => Value::Duration(humantime::parse_duration(text).map_err(|_| unreadable())?),
+            Self::Size { .. } => Value::Size(text.parse().map_err(|()| unreadable())?),
             Self::Flag { .. } => Value::Flag(text.parse().map_err(|_| unreadable())?),
             Self::Listen { .. } => Value::Listen(text.parse().map_err(|_| unreadable())?),
             Self::Path => Value::Path(PathBuf::from(checked_path(text)?)),
@@ -137,6 +145,7 @@ impl Kind {
         let is_within = match (self, &value) {
             (Self::Integer { min, max, .. }, Value::Integer(got)) => (min..=max).contains(&got),
             (Self::Duration { min, max, .. }, Value::Duration(got)) => (min..=max).contains(&got),
+            (Self::Size { max, .. }, Value::Size(got)) => got <= max,
             (Self::Choice { among, .. }, Value::Text(got)) => among.contains(&got.as_str()),
             (Self::Name { default, chars_max }, Value::Text(got)) => {
                 (!got.is_empty() || default.is_empty())
@@ -152,6 +161,7 @@ impl Kind {
         match self {
             Self::Integer { default, .. } => default.map(Value::Integer),
             Self::Duration { default, .. } => Some(Value::Duration(*default)),
+            Self::Size { default, .. } => Some(Value::Size(*default)),
             Self::Name { default, .. } | Self::Choice { default, .. } => Some(Value::Text((*default).to_owned())),
             Self::Flag { default } => Some(Value::Flag(*default)),
             Self::Listen { default } => Some(Value::Listen(*default)),
@@ -169,6 +179,7 @@ impl Kind {
             Self::Duration { min, max, .. } => {
                 format!("a duration, {} to {}", humantime::format_duration(*min), humantime::format_duration(*max))
             }
+            Self::Size { max, .. } => format!("a size, 0B to {max}"),
             Self::Name { chars_max, .. } => format!("1 to {chars_max} of a-z 0-9 -"),
             Self::Flag { .. } => "true or false".to_owned(),
             Self::Listen { .. } => "an address, ip:port".to_owned(),
@@ -187,6 +198,7 @@ impl Value {
         match self {
             Self::Integer(number) => number.to_string(),
             Self::Duration(duration) => format!("\"{}\"", humantime::format_duration(*duration)),
+            Self::Size(size) => format!("\"{size}\""),
             Self::Text(text) => toml::Value::String(text.clone()).to_string(),
             Self::Flag(flag) => flag.to_string(),
             Self::Listen(address) => format!("\"{address}\""),

@@ -20,6 +20,11 @@ pub(super) fn encode(page: &mut Page<'_>, calls: &CallMetrics) -> fmt::Result {
         "stampede_stock_exhausted_refusals",
         "PlaceOrder calls that were refused because the series had too few stamps left",
         calls.stock_exhausted.get(),
+    )?;
+    page.counter(
+        "stampede_client_connections_turned_away",
+        "Connections to the client port that were closed at once because as many as may be were open",
+        calls.client_connections_turned_away.get(),
     )
 }
 

@@ -39,6 +39,11 @@ pub(super) fn encode_state(page: &mut Page<'_>, status: &NodeStatus, unheard: us
         "Whom this node takes for the leader; 0 for nobody",
         status.leader.unwrap_or(0),
     )?;
+    page.gauge(
+        "stampede_admission_new_orders_refused",
+        "1 while new orders are turned away at this node because too few disks have room",
+        u64::from(status.refuses_new_orders),
+    )?;
     page.gauge("stampede_raft_running", "0 after a fatal error", u64::from(status.fatal.is_none()))?;
     page.gauge("stampede_raft_term", "Raft term", status.term)?;
     page.counter("stampede_raft_leader_changes_seen", "Times that the known leader became another", seen.leader_changes())?;
@@ -128,6 +133,16 @@ pub(super) fn encode_work(page: &mut Page<'_>, metrics: &Metrics) -> fmt::Result
         "Calls that were turned away early because too much waited for their class",
         Class::ALL.map(|class| ([("class", class.name())], metrics.shed.of(class).get())),
     )?;
+    page.counters(
+        "stampede_admission_not_in_time",
+        "Calls that were let in and not proposed before their deadline",
+        Class::ALL.map(|class| ([("class", class.name())], metrics.not_in_time.of(class).get())),
+    )?;
+    page.counter(
+        "stampede_admission_disk_low",
+        "Calls with new orders that were turned away because too few disks have room",
+        metrics.refused_disk_low.get(),
+    )?;
     page.gauges(
         "stampede_admission_queue_commands_max",
         "Waiting commands, of all classes, up to which a class is let in",
@@ -151,6 +166,11 @@ pub(super) fn encode_work(page: &mut Page<'_>, metrics: &Metrics) -> fmt::Result
         "stampede_raft_disk_stall_step_downs",
         "Times that this node, as leader, stepped down because its disk stalled",
         metrics.disk_stall_step_downs.get(),
+    )?;
+    page.counter(
+        "stampede_raft_disk_low_step_downs",
+        "Times that this node, as leader, handed over because its disk was low",
+        metrics.disk_low_step_downs.get(),
     )?;
     page.counters(
         "stampede_raft_reads",

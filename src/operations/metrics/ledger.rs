@@ -32,9 +32,14 @@ pub(super) fn encode(page: &mut Page<'_>, figures: &LedgerFigures) -> fmt::Resul
         ],
     )?;
     encode_money(page, figures)?;
-    // A payment and its stamps are one step of the ledger. Every payment that was applied issued one order.
+    // A payment and its stamps are one step of the ledger. Every payment that was applied issued one order; an order that none
+    // was applied to is counted in `stampede_invariant_violations`.
     let paid_not_issued = payments.applied.saturating_sub(totals.orders_issued + totals.orders_voided);
-    page.gauge("stampede_paid_not_issued_orders", "Paid orders without stamps: 0 by design", paid_not_issued)?;
+    page.gauge(
+        "stampede_paid_not_issued_orders",
+        "Paid orders without stamps, by the sums of applied payments and issued orders: 0 by design",
+        paid_not_issued,
+    )?;
     page.gauge(
         "stampede_ledger_time_seconds",
         "The ledger's clock, Unix time",
@@ -46,8 +51,17 @@ pub(super) fn encode(page: &mut Page<'_>, figures: &LedgerFigures) -> fmt::Resul
 
 fn encode_money(page: &mut Page<'_>, figures: &LedgerFigures) -> fmt::Result {
     let totals = &figures.totals;
-    page.gauge("stampede_refunds_due_orders", "Payments that are owed back", totals.refunds_due())?;
-    page.gauge("stampede_refunds_due_amount_idr", "Money owed back", totals.refund_due().as_idr())?;
+    let due = || figures.refunds_due.by_reason().map(|(reason, due)| ([("reason", reason.name())], due));
+    page.gauges(
+        "stampede_refunds_due_orders",
+        "Payments that are owed back now, by why they have no stamps",
+        due().map(|(labels, due)| (labels, due.refunds)),
+    )?;
+    page.gauges(
+        "stampede_refunds_due_amount_idr",
+        "Money owed back now, by why",
+        due().map(|(labels, due)| (labels, u64::try_from(due.amount_idr).unwrap_or(u64::MAX))),
+    )?;
     let oldest = figures.oldest_refund_due_at.map_or(0, |due_at| totals.ledger_time.0.saturating_sub(due_at.0));
     page.gauge(
         "stampede_oldest_refund_due_age_seconds",

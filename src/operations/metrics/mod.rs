@@ -27,8 +27,8 @@ use super::watch::Seen;
 use crate::consensus::NodeStatus;
 use crate::counters::Histogram;
 use crate::domain::{LedgerTime, Series, Totals};
-use crate::storage::StorageError;
 use crate::storage::log::LogTimes;
+use crate::storage::{RefundsDue, StorageError};
 use crate::transport::gateways::NoticeMetrics;
 use crate::transport::{CallMetrics, OnStorageError};
 
@@ -52,6 +52,7 @@ pub trait Observed: Send + Sync + 'static {
 pub struct LedgerFigures {
     pub totals: Totals,
     pub series: Vec<Series>,
+    pub refunds_due: RefundsDue,
     pub oldest_refund_due_at: Option<LedgerTime>,
 }
 
@@ -77,6 +78,8 @@ pub struct Metrics<O> {
     pub scrape_us: Histogram,
     pub lifecycle: Arc<Lifecycle>,
     pub seen: Arc<Seen>,
+    /// See `node.disk_floor`.
+    pub disk_floor_bytes: u64,
     /// Unix milliseconds.
     pub started_at_ms: u64,
     /// What was built in that a release cannot contain.
@@ -134,6 +137,7 @@ impl<O: Observed> Collector for Moment<O> {
         consensus::encode_answers(&mut page, observed.counters())?;
         consensus::encode_work(&mut page, observed.counters())?;
         consensus::encode_times(&mut page, observed.counters(), &self.metrics.log_times)?;
+        storage::encode_disk(&mut page, &self.metrics, &self.status)?;
         storage::encode(&mut page, &self.metrics.figures)?;
         calls::encode(&mut page, &self.metrics.calls)?;
         notices::encode(&mut page, &self.metrics.notices)?;

@@ -17,5 +17,10 @@ pub(super) fn encode(page: &mut Page<'_>, notices: &NoticeMetrics) -> fmt::Resul
         "stampede_webhook_turned_away",
         "Connections of payment gateways that were told at once to come again",
         notices.turned_away.get(),
+    )?;
+    page.counter(
+        "stampede_webhook_made_room",
+        "Connections to the webhook port that brought no whole notice and were closed for another",
+        notices.made_room.get(),
     )
 }

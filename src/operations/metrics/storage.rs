@@ -2,9 +2,27 @@
 
 use std::fmt;
 
+use super::Metrics;
 use super::page::{Page, as_f64};
+use crate::consensus::NodeStatus;
 use crate::operations::figures::Figures;
 use crate::storage::StoreFigures;
+
+pub(super) fn encode_disk<O>(page: &mut Page<'_>, metrics: &Metrics<O>, status: &NodeStatus) -> fmt::Result {
+    let disk = metrics.figures.last().disk;
+    page.gauge("stampede_storage_disk_size_bytes", "Size of the file system of the data directory", disk.size_bytes)?;
+    page.gauge("stampede_storage_disk_free_bytes", "What this node may still write there", disk.free_bytes)?;
+    page.gauge(
+        "stampede_storage_disk_floor_bytes",
+        "What must be free there for new orders (node.disk_floor); 0: nothing is asked",
+        metrics.disk_floor_bytes,
+    )?;
+    page.gauge(
+        "stampede_storage_disk_below_floor",
+        "1 from when less is free than the floor until there is a quarter more than the floor",
+        u64::from(status.disk_low),
+    )
+}
 
 pub(super) fn encode(page: &mut Page<'_>, figures: &Figures) -> fmt::Result {
     let last = figures.last();
@@ -13,8 +31,6 @@ pub(super) fn encode(page: &mut Page<'_>, figures: &Figures) -> fmt::Result {
         "When the storage last said how it does, Unix time; 0 if it never did",
         as_f64(last.at_ms) / 1e3,
     )?;
-    page.gauge("stampede_storage_disk_size_bytes", "Size of the file system of the data directory", last.disk.size_bytes)?;
-    page.gauge("stampede_storage_disk_free_bytes", "What this node may still write there", last.disk.free_bytes)?;
     let mut gauges = |name: &str, help: &str, of: fn(&StoreFigures) -> u64| {
         page.gauges(name, help, [([("store", "log")], of(&last.log)), ([("store", "ledger")], of(&last.ledger))])
     };

@@ -44,6 +44,7 @@ fn render(ledger: Result<LedgerFigures, StorageError>, on_storage_error: OnStora
         scrape_us: Histogram::default(),
         lifecycle: Arc::default(),
         seen: Arc::new(Seen::new([1, 3])),
+        disk_floor_bytes: 0,
         started_at_ms: 1_500,
         features: String::new(),
         on_storage_error,
@@ -75,6 +76,11 @@ fn series_of_closed_label_sets_are_there_at_zero() {
     let reasons = ["order_unknown", "order_cancelled", "order_voided", "already_paid", "wrong_amount", "no_stock"];
     let refunds_due = reasons.map(|reason| format!("{{outcome=\"refund_due_{reason}\"}} 0"));
     assert_eq!(series(&page, "stampede_payments_total"), [&["{outcome=\"applied\"} 0".to_owned()], &refunds_due[..]].concat());
+    for due in ["stampede_refunds_due_orders", "stampede_refunds_due_amount_idr"] {
+        let reasons = [&reasons[..], &["void"]].concat();
+        let expected: Vec<_> = reasons.iter().map(|reason| format!("{{reason=\"{reason}\"}} 0")).collect();
+        assert_eq!(series(&page, due), expected);
+    }
     assert_eq!(series(&page, "stampede_raft_replication_lag_entries"), ["{peer=\"1\"} 0", "{peer=\"3\"} 0"]);
     assert_eq!(series(&page, "stampede_raft_proposals_total").len(), 4);
     let kinds = [

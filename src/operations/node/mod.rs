@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 
 use self::ports::Ports;
 use self::stop::{Leads, StopRequests, hand_over};
@@ -28,12 +28,14 @@ use super::gateway_secrets;
 use super::health::Lifecycle;
 use super::metrics::{LedgerFigures, Metrics, Names, Observed};
 use super::serial_key::{self, KeyFile};
+use super::telemetry::LogControl;
 use super::watch::Seen;
 use crate::clock;
 use crate::consensus::{Node, NodeSettings, NodeStatus, TransferError};
 use crate::counters::Histogram;
 use crate::domain::LedgerView as _;
 use crate::domain::invariants::contradictions;
+use crate::limits::{MEMBER_HEARD_WITHIN, PEERS_LOOK_INTERVAL};
 use crate::proto::storage::MemberNode;
 use crate::storage::data_dir::NodeIdentity;
 use crate::storage::{DataDir, LedgerStore as _, RocksLog, StorageError};
@@ -53,13 +55,21 @@ struct Running {
     /// Who it is to its peers; bound to a cluster by `init`, or by the token that it joined with.
     identity: ClusterIdentity,
     started: std::time::Instant,
+    /// How long a member may take to be heard by a leader, before it counts as away.
+    answer_within: Duration,
 }
 
 /// Until it is told to stop, or cannot go on.
 ///
 /// # Errors
 /// Why it could not start, or stopped by itself.
-pub async fn run(loaded: &Loaded, join: Option<&str>, mut requests: StopRequests, clients: &Handle) -> Result<(), Failure> {
+pub async fn run(
+    loaded: &Loaded,
+    log: &LogControl,
+    join: Option<&str>,
+    mut requests: StopRequests,
+    clients: &Handle,
+) -> Result<(), Failure> {
     let config = &loaded.config;
     let secrets = Secrets { serial_key: read_key(config)?, gateways: read_gateway_secrets(config)? };
     tracing::info!(event = "node_starting", node = config.node.id, version = env!("CARGO_PKG_VERSION"), "starting");
@@ -75,7 +85,7 @@ pub async fn run(loaded: &Loaded, join: Option<&str>, mut requests: StopRequests
         // A node may wait long to be admitted.
         _reason = requests.next() => return Ok(()),
     };
-    let ports = Ports::open(config, &running, secrets, features, clients).await?;
+    let ports = Ports::open(loaded, log, &running, secrets, features, clients).await?;
     running.lifecycle.started();
     if !running.node.status().initialized {
         tracing::info!(event = "waiting_for_init", "the cluster is not made yet: `stampede init` on one node makes it");
@@ -159,7 +169,8 @@ async fn start(config: &Config, join: Option<&str>) -> Result<Running, Failure> 
     let node = Node::start(settings(config, node_id), log.clone(), ledger, peers, Arc::new(clock::unix_ms)).await;
     let node = node.map_err(|error| fatal::of_start(&error))?;
     let (lifecycle, storage_error) = (Arc::default(), watch::Sender::new(None));
-    Ok(Running { node, log, data, lifecycle, storage_error, identity, started })
+    let answer_within = config.raft.election_timeout_max.max(MEMBER_HEARD_WITHIN);
+    Ok(Running { node, log, data, lifecycle, storage_error, identity, started, answer_within })
 }
 
 /// Where this node calls members that it does not call at their addresses. Who takes a member's place under another id is
@@ -194,6 +205,9 @@ async fn live(running: &Running, mut ports: Ports, requests: &mut StopRequests) 
     let mut changes = running.node.status_changes();
     let mut storage_errors = running.storage_error.subscribe();
     let mut before = running.node.status();
+    // Time alone makes a peer one that does not answer.
+    let mut ticks = interval(PEERS_LOOK_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     running.refuse_if_removed(&before)?;
     loop {
         let is_alive = tokio::select! {
@@ -203,9 +217,10 @@ async fn live(running: &Running, mut ports: Ports, requests: &mut StopRequests) 
             ban = running.identity.banned() => return Err(join::end_of(ban)),
             failure = ports.ended_by_itself() => return Err(failure),
             is_alive = changes.changed() => is_alive,
+            _ = ticks.tick() => true,
         };
         let now = running.node.status();
-        seen.note(&before, &now);
+        seen.note(&before, &now, running.answer_within);
         if now.fatal.is_some() || !is_alive {
             return Err(running.fatal(&now));
         }
@@ -333,7 +348,12 @@ impl Observed for ClusterNode {
     fn ledger(&self) -> Result<LedgerFigures, StorageError> {
         let view = self.ledger().view();
         let oldest = view.refunds_due(None, 1)?.first().map(|refund| refund.due_at);
-        Ok(LedgerFigures { totals: view.totals()?, series: view.all_series()?, oldest_refund_due_at: oldest })
+        Ok(LedgerFigures {
+            totals: view.totals()?,
+            series: view.all_series()?,
+            refunds_due: *view.refunds_due_by_reason(),
+            oldest_refund_due_at: oldest,
+        })
     }
 }
 
@@ -377,6 +397,7 @@ fn metrics_of(
         scrape_us: Histogram::default(),
         lifecycle: running.lifecycle.clone(),
         seen: Arc::new(Seen::new(others)),
+        disk_floor_bytes: config.node.disk_floor.bytes(),
         started_at_ms: clock::unix_ms(),
         features,
         on_storage_error: running.on_storage_error(),

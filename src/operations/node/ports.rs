@@ -13,17 +13,20 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 
 use super::{Running, Secrets};
 use crate::limits::{FIGURES_INTERVAL, HEALTH_INTERVAL, SERIAL_KEY_INTERVAL};
-use crate::operations::config::Config;
+use crate::operations::config::{Config, Loaded, Size};
+use crate::operations::disk_floor::DiskFloor;
 use crate::operations::exit::{Code, Failure};
 use crate::operations::figures::{Answer, Figures};
 use crate::operations::health::Lifecycle;
 use crate::operations::http;
 use crate::operations::metrics::Metrics;
+use crate::operations::support::Inside;
+use crate::operations::telemetry::LogControl;
 use crate::operations::watch::Seen;
 use crate::storage::StorageError;
 use crate::transport::admin::Admin;
-use crate::transport::gateways::NoticeMetrics;
 use crate::transport::gateways::http::serve_webhooks;
+use crate::transport::gateways::{self, Gateways, NoticeMetrics};
 use crate::transport::{CallMetrics, ClusterNode, Edge, Signals, serve_admin, serve_client, serve_peers};
 
 /// Name of a port, and how its task ended.
@@ -41,12 +44,14 @@ pub(super) struct Ports {
 impl Ports {
     /// `clients`: the runtime of those ports that anybody may fill.
     pub(super) async fn open(
-        config: &Config,
+        loaded: &Loaded,
+        log: &LogControl,
         running: &Running,
         secrets: Secrets,
         features: String,
         clients: &Handle,
     ) -> Result<Self, Failure> {
+        let config = &loaded.config;
         let listen = &config.listen;
         let (calls, notices) = (CallMetrics::new(), Arc::<NoticeMetrics>::default());
         let metrics = Arc::new(super::metrics_of(config, running, calls.clone(), notices.clone(), features));
@@ -75,6 +80,7 @@ impl Ports {
         let _ = edge.meet_all_series().await;
         tokio::spawn(watch_serial_key(edge.clone(), running.lifecycle.clone(), close_outer.subscribe()));
 
+        tokio::spawn(watch_disk_room(config.node.disk_floor, running, close_outer.subscribe()));
         tokio::spawn(watch_figures(metrics.figures.clone(), running.figures(), close_outer.subscribe()));
 
         let mut outer = JoinSet::new();
@@ -84,7 +90,8 @@ impl Ports {
         outer.spawn_on(async { ("client", served.await.map_err(|error| error.to_string())) }, clients);
         if !secrets.gateways.is_empty() {
             let listener = bind("webhook", listen.webhook).await?;
-            let served = serve_webhooks(listener, edge.clone(), secrets.gateways, notices, close_outer.subscribe());
+            let served =
+                serve_webhooks(listener, edge.clone(), gateways_of(config, secrets.gateways), notices, close_outer.subscribe());
             let told = async {
                 served.await;
                 ("webhook", Ok(()))
@@ -93,7 +100,8 @@ impl Ports {
         }
         let service =
             Admin::new(edge, running.identity.clone(), super::members(config), calls, running.started, close_outer.subscribe());
-        let served = serve_admin(admin, service, signals(&close_outer));
+        let inside = inside(running, loaded, log, metrics.clone());
+        let served = serve_admin(admin, service, inside, signals(&close_outer));
         outer.spawn(async { ("admin", served.await.map_err(|error| error.to_string())) });
         let seen = metrics.seen.clone();
         let closed = wait_for(close_outer.subscribe());
@@ -128,6 +136,17 @@ impl Ports {
         self.close_peers.send_replace(true);
         drain(&mut self.peers, deadline).await && outer
     }
+}
+
+/// What operators may look into.
+fn inside(running: &Running, loaded: &Loaded, log: &LogControl, metrics: Arc<Metrics<ClusterNode>>) -> Arc<Inside> {
+    let (node, log_store, data) = (running.node.clone(), running.log.clone(), running.data.clone());
+    Arc::new(Inside { node, log_store, data, metrics, loaded: loaded.clone(), log: log.clone() })
+}
+
+fn gateways_of(config: &Config, secrets: gateways::Secrets) -> Gateways {
+    let address = &config.gateways.midtrans_status_address;
+    Gateways { secrets, midtrans_status: (!address.is_empty()).then(|| address.clone()) }
 }
 
 async fn drain(tasks: &mut JoinSet<Ended>, deadline: Instant) -> bool {
@@ -179,6 +198,18 @@ async fn watch_serial_key(edge: Edge<ClusterNode>, lifecycle: Arc<Lifecycle>, cl
     tokio::select! {
         () = watching => {}
         () = wait_for(closed) => {}
+    }
+}
+
+/// Tells consensus whether the disk is low.
+fn watch_disk_room(floor: Size, running: &Running, closed: watch::Receiver<bool>) -> impl Future<Output = ()> + Send + use<> {
+    let (node, data) = (running.node.clone(), running.data.clone());
+    let watching = DiskFloor::new(floor.bytes()).watch(move || data.disk_figures(), move |is_low| node.set_disk_low(is_low));
+    async {
+        tokio::select! {
+            () = watching => {}
+            () = wait_for(closed) => {}
+        }
     }
 }
 

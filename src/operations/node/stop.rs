@@ -151,6 +151,7 @@ mod tests {
                 heard: None,
                 matched: None,
                 clock_ahead_ms: None,
+                disk_low: None,
             };
             let members = (1..=voters).map(member).collect();
             let status = NodeStatus { node_id: 1, role: Role::Leader, leader: Some(1), members, ..healthy() };

@@ -110,7 +110,7 @@ impl Drop for Generation {
             drop(db);
             if let Err(error) = remove_dir(&dir) {
                 // The next start removes it.
-                tracing::warn!(dir = %dir.display(), %error, "a retired ledger generation stays on disk");
+                tracing::warn!(event = "files_left", dir = %dir.display(), %error, "a retired ledger generation stays on disk");
             }
         });
     }

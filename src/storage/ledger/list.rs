@@ -3,7 +3,7 @@
 
 use super::RocksView;
 use super::view::{Source, within};
-use crate::domain::{Gateway, LedgerView, Order, Payment, Refund};
+use crate::domain::{Gateway, Order, Payment};
 use crate::limits;
 use crate::storage::StorageError;
 use crate::storage::codec::{decode_order, decode_payment};
@@ -33,28 +33,20 @@ impl RocksView {
         page(self, all, from, size, |value| Ok(Some(decode_order(value)?).filter(&is_wanted)))
     }
 
-    /// Payments by gateway and id, of one gateway or of all, each with what is or was owed back for it. That is looked up for those
-    /// alone that `may_be_wanted`.
+    /// Payments by gateway and id, of one gateway or of all: what `pick` makes of those that it wants, which may look at other
+    /// records for it.
     ///
     /// # Errors
     /// A record could not be read.
-    pub fn payments_page(
+    pub fn payments_page<R>(
         &self,
         from: &[u8],
         size: usize,
         gateway: Option<&Gateway>,
-        may_be_wanted: impl Fn(&Payment) -> bool,
-        is_wanted: impl Fn(Option<&Refund>) -> bool,
-    ) -> Result<Page<(Payment, Option<Refund>)>, StorageError> {
+        pick: impl Fn(Payment) -> Result<Option<R>, StorageError>,
+    ) -> Result<Page<R>, StorageError> {
         let all = || (Table::Payments.start().to_vec(), Table::Payments.end().to_vec());
-        page(self, gateway.map_or_else(all, keys::payments_of), from, size, |value| {
-            let payment = decode_payment(value)?;
-            if !may_be_wanted(&payment) {
-                return Ok(None);
-            }
-            let refund = self.refund(&payment.name)?;
-            Ok(is_wanted(refund.as_ref()).then_some((payment, refund)))
-        })
+        page(self, gateway.map_or_else(all, keys::payments_of), from, size, |value| pick(decode_payment(value)?))
     }
 }
 

@@ -20,6 +20,7 @@
 //! whole (one write batch each), and they are replayed from the Raft log. Recovery mode `PointInTime` therefore: whatever is
 //! wrong with the write-ahead log, the ledger goes back to a state that it had.
 
+mod due;
 mod generation;
 mod history;
 mod list;
@@ -39,13 +40,14 @@ use std::thread::JoinHandle;
 use arc_swap::ArcSwap;
 use tokio::sync::oneshot;
 
+pub use due::{Due, RefundsDue};
 pub use list::Page;
 pub use scan::LedgerScan;
 pub use view::RocksView;
 
 use super::files::io;
 use super::snapshot::{RocksSnapshot, SnapshotReceiver, Snapshots};
-use super::{CommittedEntry, LedgerMeta, LedgerStore, StateDigest, StorageError, StoreFigures};
+use super::{CommittedEntry, LedgerMeta, LedgerStore, StateDigest, StorageError, StoreFigures, StoreReport};
 use crate::domain::{LedgerTime, Reply};
 use crate::limits;
 use crate::proto::storage::SnapshotManifest;
@@ -112,6 +114,12 @@ impl RocksLedger {
     /// RocksDB's own.
     pub fn figures(&self) -> Result<StoreFigures, StorageError> {
         StoreFigures::of(self.shared.published.load().database())
+    }
+
+    /// Blocks.
+    #[must_use]
+    pub fn report(&self) -> StoreReport {
+        StoreReport::of(self.shared.published.load().database())
     }
 
     /// Takes the files of a snapshot that a peer sends.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rocksdb::{DB, DBPinnableSlice, DBRawIterator, ReadOptions, Snapshot};
 
-use super::Generation;
+use super::{Generation, RefundsDue};
 use crate::domain::{
     DocumentDigest, LedgerTime, LedgerView, Order, OrderId, Payment, PaymentName, Place, Policy, Refund, Series, SeriesCode,
     StampNumber, Stamping, Totals,
@@ -33,22 +33,30 @@ self_cell::self_cell!(
 pub(super) struct Published {
     pub(super) meta: LedgerMeta,
     pub(super) totals: Totals,
+    pub(super) refunds_due: RefundsDue,
     state: Pinned,
     passed: Passed,
 }
 
 impl Published {
-    pub(super) fn new(generation: &Arc<Generation>, meta: LedgerMeta, totals: Totals, passed: Passed) -> Self {
+    pub(super) fn new(
+        generation: &Arc<Generation>,
+        meta: LedgerMeta,
+        totals: Totals,
+        refunds_due: RefundsDue,
+        passed: Passed,
+    ) -> Self {
         let state = Pinned::new(Arc::clone(generation), |generation| generation.snapshot());
-        Self { meta, totals, state, passed }
+        Self { meta, totals, refunds_due, state, passed }
     }
 
     /// As the database says.
     pub(super) fn of(generation: &Arc<Generation>) -> Result<Self, StorageError> {
         let db: &DB = generation;
         let meta = db.find(&keys::META)?.map(|bytes| decode_meta(&bytes)).transpose()?.unwrap_or_default();
-        let totals = totals(db)?;
-        Ok(Self::new(generation, meta, totals, Passed::default()))
+        let (totals, passed) = (totals(db)?, Passed::default());
+        let refunds_due = RefundsDue::count(db, &passed)?;
+        Ok(Self::new(generation, meta, totals, refunds_due, passed))
     }
 
     pub(super) fn state(&self) -> &Snapshot<'_> {
@@ -129,6 +137,11 @@ impl RocksView {
     /// A record could not be read.
     pub fn all_series(&self) -> Result<Vec<Series>, StorageError> {
         all_series(self.0.state())
+    }
+
+    #[must_use]
+    pub fn refunds_due_by_reason(&self) -> &RefundsDue {
+        &self.0.refunds_due
     }
 
     pub(super) fn state(&self) -> &Snapshot<'_> {

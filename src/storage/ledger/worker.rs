@@ -18,7 +18,7 @@ use super::planted_losses;
 use super::recent::{Known, Recent};
 use super::scan::digest_of_database;
 use super::view::{self, Passed, Published, RocksView};
-use super::{Digests, Generation};
+use super::{Digests, Generation, RefundsDue};
 use crate::domain::ledger::Edit;
 use crate::domain::{
     Change, DocumentDigest, LedgerTime, LedgerView, Order, OrderId, Overlay, Payment, PaymentName, Place, Policy, Refund,
@@ -48,6 +48,7 @@ pub(super) struct Worker {
     generation: Arc<Generation>,
     meta: LedgerMeta,
     totals: Totals,
+    refunds_due: RefundsDue,
     /// All of them: a code has three characters, so there are at most 32,768.
     series: BTreeMap<SeriesCode, Series>,
     recent: Recent,
@@ -74,15 +75,16 @@ impl Worker {
         #[cfg(feature = "planted-bugs")]
         planted_losses::on_restart(&generation)?;
         let (series, recent) = (series_of(&generation)?, Recent::of(&generation)?);
-        let (meta, totals) = {
+        let (meta, totals, refunds_due) = {
             let start = published.load();
-            (start.meta.clone(), start.totals.clone())
+            (start.meta.clone(), start.totals.clone(), start.refunds_due)
         };
         Ok(Self {
             ledger_dir: ledger_dir.to_owned(),
             generation,
             meta,
             totals,
+            refunds_due,
             series,
             recent,
             published: Arc::clone(published),
@@ -149,28 +151,35 @@ impl Worker {
         crash_point::reach("ledger.apply.before_write");
         self.generation.write(batch).map_err(io("write the ledger"))?;
         self.meta = meta;
-        for Edit { after, .. } in edits.into_iter().flatten() {
-            self.remember(after)?;
+        for edit in edits.into_iter().flatten() {
+            self.remember(edit)?;
         }
         self.publish(passed);
         remember_digests(&self.recent_digests, &digests);
         Ok(replies)
     }
 
-    /// `written` is in the database now.
-    fn remember(&mut self, written: Change) -> Result<(), StorageError> {
-        match written {
+    /// It is in the database now.
+    fn remember(&mut self, written: Edit) -> Result<(), StorageError> {
+        match written.after {
             Change::Series(series) => drop(self.series.insert(series.code, series)),
             Change::Totals(totals) => self.totals = totals,
             Change::Order(order) => self.recent.order_written(order),
             Change::Payment(payment) => self.recent.payment_written(&self.generation, payment.name)?,
-            Change::Refund(_) | Change::Stamping(_) | Change::Policy(_) => {}
+            Change::Refund(refund) => {
+                let before = match &written.before {
+                    Some(Change::Refund(before)) => Some(before),
+                    _ => None,
+                };
+                self.refunds_due.follow(before, &refund);
+            }
+            Change::Stamping(_) | Change::Policy(_) => {}
         }
         Ok(())
     }
 
     fn publish(&self, passed: Passed) {
-        let state = Published::new(&self.generation, self.meta.clone(), self.totals.clone(), passed);
+        let state = Published::new(&self.generation, self.meta.clone(), self.totals.clone(), self.refunds_due, passed);
         self.published.store(Arc::new(state));
     }
 
@@ -212,7 +221,7 @@ impl Worker {
         let replaced = std::mem::replace(&mut self.generation, generation);
         replaced.retire();
         (self.series, self.recent) = (series, recent);
-        (self.meta, self.totals) = (next.meta.clone(), next.totals.clone());
+        (self.meta, self.totals, self.refunds_due) = (next.meta.clone(), next.totals.clone(), next.refunds_due);
         self.published.store(Arc::new(next));
         remember_only(&self.recent_digests, &self.meta);
         self.snapshots.adopt(snapshot)?;

@@ -69,7 +69,7 @@ fn remove(dir: &Path) {
     let aside = dir.with_file_name(format!("{REMOVING}{}", REMOVED.fetch_add(1, Ordering::Relaxed)));
     if let Err(error) = fs::rename(dir, &aside) {
         // Complete, so the next start keeps it or retires it again.
-        tracing::warn!(dir = %dir.display(), %error, "a retired snapshot stays on disk");
+        tracing::warn!(event = "files_left", dir = %dir.display(), %error, "a retired snapshot stays on disk");
         return;
     }
     off_the_workers(move || {
@@ -77,7 +77,7 @@ fn remove(dir: &Path) {
         let renamed = aside.parent().map_or(Ok(()), sync_dir);
         crash_point::reach("snapshot.remove.after_rename");
         if let Err(error) = renamed.and_then(|()| remove_dir(&aside)) {
-            tracing::warn!(dir = %aside.display(), %error, "a removed snapshot stays on disk until the next start");
+            tracing::warn!(event = "files_left", dir = %aside.display(), %error, "a removed snapshot stays on disk until the next start");
         }
     });
 }

@@ -1,6 +1,6 @@
-//! The connections of the webhook port, which stands open to whoever finds it: so many at once, each with so much time for the head
-//! of a request. (The body's time is the notice's.) Nobody waits in silence for a place: a gateway would give its notice up, and
-//! what it gave up would still be read, long after. Who finds none is told at once to come again.
+//! The connections of the webhook port, which stands open to whoever finds it: so many at once ([`super::places`]), each with so
+//! much time for the head of a request. (The body's time is the notice's.) Nobody waits in silence for a place: a gateway would
+//! give its notice up, and what it gave up would still be read, long after. Who finds none is told at once to come again.
 
 use std::io::ErrorKind;
 use std::pin::pin;
@@ -8,16 +8,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
+use tonic::codegen::Service as _;
 
-use crate::counters::Counter;
+use super::NoticeMetrics;
+use super::places::Places;
 use crate::limits;
 
 /// How many there may be, and how long they may take.
@@ -39,16 +43,16 @@ pub(super) const BOUNDS: Bounds = Bounds {
     answer_within: limits::WEBHOOK_ANSWER_WITHIN,
 };
 
-/// Takes connections until `stop` turns true, then answers the notices under way. A request whose head is not whole by then has
+/// Takes connections, whose requests carry their [`Place`](super::places::Place), until `stop` turns true, then answers the notices under way. A request whose head is not whole by then has
 /// told nothing and is not waited for.
 pub(super) async fn serve(
     listener: TcpListener,
     router: Router,
     bounds: Bounds,
-    turned_away: &Counter,
+    counted: &NoticeMetrics,
     mut stop: watch::Receiver<bool>,
 ) {
-    let places = Arc::new(Semaphore::new(bounds.connections_max));
+    let places = Places::new(bounds.connections_max);
     let hands = Arc::new(Semaphore::new(bounds.connections_max + bounds.turned_away_max));
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(bounds.head_within);
@@ -65,8 +69,8 @@ pub(super) async fn serve(
             () = &mut stopped => break,
             taken = async { (hand.await.expect("nobody closes it"), accept(&listener).await) } => taken,
         };
-        let Ok(place) = places.clone().try_acquire_owned() else {
-            turned_away.add(1);
+        let Some((place, another_went)) = places.take() else {
+            counted.turned_away.add(1);
             tokio::spawn(async move {
                 // Who does not read it in time does not want it.
                 let _ = timeout(limits::WEBHOOK_TURN_AWAY_WITHIN, turn_away(stream)).await;
@@ -74,12 +78,20 @@ pub(super) async fn serve(
             });
             continue;
         };
-        let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router.clone()));
-        let connection = under_way.watch(connection);
+        counted.made_room.add(usize::from(another_went));
+        let (carried, router) = (place.clone(), router.clone());
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(carried.clone());
+            router.clone().call(request)
+        });
+        let connection = under_way.watch(http.serve_connection(TokioIo::new(stream), service));
         tokio::spawn(async move {
-            // What goes wrong with a connection, its other end knows.
-            let _ = connection.await;
-            drop((place, hand));
+            tokio::select! {
+                // What goes wrong with a connection, its other end knows.
+                _ = connection => {}
+                () = place.is_lost() => {}
+            }
+            drop(hand);
         });
     }
     drop(listener);
@@ -125,6 +137,8 @@ async fn accept(listener: &TcpListener) -> TcpStream {
 
 #[cfg(test)]
 mod tests {
+    use crate::transport::gateways::places::Place;
+    use axum::Extension;
     use axum::routing::get;
     use tokio::sync::Notify;
     use tokio::task::JoinHandle;
@@ -138,7 +152,9 @@ mod tests {
         address: String,
         stop: watch::Sender<bool>,
         served: JoinHandle<()>,
-        /// Lets `GET /slow` be answered, once.
+        /// `GET /slow` has come.
+        begun: Arc<Notify>,
+        /// Lets it be answered, once.
         go_on: Arc<Notify>,
     }
 
@@ -147,8 +163,11 @@ mod tests {
         let address = listener.local_addr().unwrap().to_string();
         let (stop, stopped) = watch::channel(false);
         let go_on = Arc::new(Notify::new());
-        let waited = go_on.clone();
-        let slow = move || async move {
+        let begun = Arc::new(Notify::new());
+        let (has_begun, waited) = (begun.clone(), go_on.clone());
+        let slow = move |Extension(place): Extension<Place>| async move {
+            let _answering = place.answering();
+            has_begun.notify_one();
             waited.notified().await;
             "done"
         };
@@ -156,7 +175,8 @@ mod tests {
         Port {
             address,
             stop,
-            served: tokio::spawn(async move { serve(listener, router, bounds, &Counter::default(), stopped).await }),
+            served: tokio::spawn(async move { serve(listener, router, bounds, &NoticeMetrics::default(), stopped).await }),
+            begun,
             go_on,
         }
     }
@@ -189,6 +209,7 @@ mod tests {
     async fn one_connection_too_many_is_told_at_once_to_come_again() {
         let port = port(Bounds { connections_max: 1, turned_away_max: 1, head_within: LONG, answer_within: LONG }).await;
         let first = connection(&port, &request("/slow")).await;
+        timeout(LONG, port.begun.notified()).await.unwrap();
         for _ in 0..3 {
             let told = answer(connection(&port, &request("/")).await).await;
             assert!(told.starts_with("HTTP/1.1 503 ") && told.contains("retry-after: 1"), "the only place is taken: {told}");
@@ -203,6 +224,17 @@ mod tests {
         while !told.ends_with("done") {
             told = answer(connection(&port, &request("/")).await).await;
         }
+    }
+
+    #[tokio::test]
+    async fn connections_on_which_no_whole_notice_came_keep_nobody_out() {
+        let port = port(Bounds { connections_max: 2, turned_away_max: 1, head_within: LONG, answer_within: LONG }).await;
+        let mut silent = connection(&port, "").await;
+        let _half = connection(&port, "GET / HT").await;
+        for _ in 0..3 {
+            assert!(answer(connection(&port, &request("/")).await).await.ends_with("done"));
+        }
+        assert_eq!(timeout(LONG, silent.read(&mut [0; 1])).await.unwrap().unwrap(), 0, "it waited longest, and is closed");
     }
 
     #[tokio::test]

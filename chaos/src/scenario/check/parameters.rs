@@ -17,6 +17,10 @@ enum Has {
 pub(super) fn check(key: &str, scenario: &Scenario, kind: FaultKind, told: &Parameters) -> anyhow::Result<()> {
     check_back_end(key, scenario.network.back_end, kind)?;
     let (name, hurt) = (kind.name(), kind.hurt());
+    ensure!(
+        hurt != Hurt::LosesDisks || !scenario.needs_network(),
+        "{key}: {name} cannot be done where the network is the tool's own: its links are between the members of the beginning"
+    );
     let always_of = |wanted: Hurt| if hurt == wanted { Has::Always } else { Has::Never };
     let delay = if hits_packets(hurt) { Has::Perhaps } else { always_of(Hurt::Slows) };
     let packets = if hits_packets(hurt) { Has::Always } else { Has::Never };

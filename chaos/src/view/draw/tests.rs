@@ -16,6 +16,7 @@ const PLAIN: Paint = Paint { is_coloured: false };
 /// Three nodes, of which the leader, node 2, is cut off from 1 and slow to 3, and node 3 is down.
 fn model() -> Model {
     let said = |role, term| Said {
+        member: 0,
         role,
         term,
         last_log_index: 9_004,
@@ -107,6 +108,17 @@ fn everything_is_on_a_terminal_of_80_by_24() {
     assert!(words(&lines, "p99").join(" ").starts_with("p99 340 ms, at most 340 ms in a minute"));
     assert!(lines.iter().any(|line| line.contains('█')), "a curve");
     assert!(lines[23].starts_with("q or Ctrl-C"), "{}", lines[23]);
+}
+
+#[test]
+fn a_node_that_is_another_member_than_it_began_as_tells_which() {
+    let mut model = model();
+    for (row, member) in model.nodes.iter_mut().zip([1, 12, 4]) {
+        row.said.as_mut().expect("each has said something").member = member;
+    }
+    let lines = lines_of(&model, 80, 24);
+    let is_shown = |text: &str| lines.iter().any(|line| line.starts_with(text));
+    assert!(is_shown("1    up") && is_shown("2→12 up") && is_shown("3→4  down"), "{lines:?}");
 }
 
 #[test]

@@ -30,11 +30,13 @@ pub(super) enum AuditCommand {
     },
     /// The name of the newest entry, which stands for all before it. Noted somewhere else, it convicts whoever rewrites history
     Head,
-    /// Check an exported file, without a cluster: that no entry was changed, left out or put in, that the outcomes are what the
-    /// rules make of the commands, and that money and serial numbers add up. Exit code 12 if not
+    /// Check an exported file, without a cluster: that no entry was changed, or left out or put in between others, that the outcomes
+    /// are what the rules make of the commands, and that money and serial numbers add up. Exit code 12 if not. A file whose last
+    /// entries were cut off is whole as far as it goes: only --known-head tells
     Verify {
         file: PathBuf,
-        /// An audit_head that was noted earlier: the file must contain it
+        /// An audit_head that was noted earlier, of `audit head`, `audit export` or `audit verify`: the file must contain it. One of
+        /// the day of the export shows that the end of the file is there
         #[arg(long, value_name = "HEX", value_parser = verify::parse_head)]
         known_head: Option<AuditName>,
         /// The file begins later than with entry 0: hold it to its chain alone

@@ -55,7 +55,18 @@ pub(super) fn run(global: &Global, file: &Path, known_head: Option<AuditName>, c
     let verified = verify(BufReader::new(opened), known_head, &progress).map_err(failed)?;
     progress.finish();
     output::print_record(global.output, summary(&verified));
+    if known_head.is_none() {
+        eprintln!("{}", not_shown(&verified));
+    }
     judge(&verified, known_head.is_some(), chain_only).map_err(failed)
+}
+
+/// What a file cannot say of itself.
+fn not_shown(verified: &Verified) -> String {
+    format!(
+        "whether entries behind {} were cut off does not show without --known-head; keep for the next time: --known-head {}",
+        verified.last_index, verified.head
+    )
 }
 
 fn failed(message: String) -> Failure {
@@ -129,7 +140,9 @@ fn summary(verified: &Verified) -> Record {
 
 fn judge(verified: &Verified, has_known_head: bool, chain_only: bool) -> Result<(), String> {
     if has_known_head && !verified.is_known {
-        return Err("no record of the file has the name of --known-head: this is another history".to_owned());
+        return Err(
+            "no record of the file has the name of --known-head: its end was cut off, or it is another history".to_owned()
+        );
     }
     let Held::Whole(replay) = &verified.held else {
         let told = || format!("the file begins with entry {}: --chain-only accepts its chain alone", verified.first_index);
@@ -175,7 +188,7 @@ mod tests {
     }
 
     fn verify_lines(lines: &[String], known_head: Option<AuditName>) -> Result<Verified, String> {
-        let verified = verify(lines.join("\n").as_bytes(), known_head, &Progress::hidden())?;
+        let verified = verify(lines.join("\n").as_bytes(), known_head, &Progress::Hidden)?;
         judge(&verified, known_head.is_some(), false)?;
         Ok(verified)
     }
@@ -211,7 +224,7 @@ mod tests {
     #[test]
     fn a_file_that_begins_later_is_held_to_its_chain() {
         let known = Some(AuditName::of(&history()[1]));
-        let verified = verify(lines()[2..].join("\n").as_bytes(), known, &Progress::hidden()).expect("a good chain");
+        let verified = verify(lines()[2..].join("\n").as_bytes(), known, &Progress::Hidden).expect("a good chain");
         assert!(judge(&verified, true, true).is_ok() && judge(&verified, true, false).is_err(), "only if it is asked for");
         assert!(matches!(verified.held, Held::ChainOnly(_)));
         assert_eq!((verified.first_index, verified.last_index), (2, 3));
@@ -229,6 +242,19 @@ mod tests {
         cut[3].truncate(50);
         assert_eq!(told(&cut), "line 4: is no line of an audit file, or was cut off");
         assert_eq!(told(&[]), "the file is empty");
+    }
+
+    #[test]
+    fn entries_that_are_cut_off_at_the_end_show_by_a_head_that_was_noted_and_by_nothing_else() {
+        let cut = &lines()[..3];
+        let noted = AuditName::of(&history()[3]);
+        assert!(verify_lines(&lines(), Some(noted)).is_ok());
+        let told = verify_lines(cut, Some(noted)).err().expect("its end is missing");
+        assert!(told.contains("its end was cut off"), "{told}");
+        let verified = verify_lines(cut, None).expect("whole as far as it goes");
+        let told = not_shown(&verified);
+        let head = AuditName::of(&history()[2]);
+        assert!(told.contains("entries behind 2 ") && told.ends_with(&format!("--known-head {head}")), "{told}");
     }
 
     #[test]

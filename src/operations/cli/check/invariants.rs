@@ -4,14 +4,13 @@
 //! node counts the digest of the records on its disk anew, as of one log index: if the replayed ledger has the same digest at that
 //! index, its records are those of the node, byte for byte, and what was found of the one holds for the other.
 
-use clap::Subcommand;
 use serde_json::json;
 
-use super::Global;
-use super::audit::records_from;
-use super::connection::Call;
-use super::exit::{Code, Failure};
-use super::output;
+use super::super::Global;
+use super::super::audit::records_from;
+use super::super::connection::Call;
+use super::super::exit::{Code, Failure};
+use super::super::output;
 use crate::proto::admin::admin_service_client::AdminServiceClient as Client;
 use crate::proto::admin::scan_ledger_response::Item;
 use crate::proto::admin::{ScanHeader, ScanLedgerRequest};
@@ -19,15 +18,7 @@ use crate::storage::audit::Replay;
 
 const KEEP: &str = "stop giving the node calls; keep its data, and report this";
 
-#[derive(Debug, Subcommand)]
-pub(super) enum CheckCommand {
-    /// Read the whole ledger of a node and its whole history, and check that money, serial numbers, refunds and stamps add up.
-    /// Needs as much memory here as the ledger has records. Exit code 12 if something does not hold
-    Invariants,
-}
-
-pub(super) async fn run(global: &Global, command: &CheckCommand) -> Result<(), Failure> {
-    let CheckCommand::Invariants = command;
+pub(super) async fn run(global: &Global) -> Result<(), Failure> {
     let scan = header(global).await?;
     let mut replay = Replay::default();
     let mut digest_there = None;
