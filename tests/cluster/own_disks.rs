@@ -12,8 +12,11 @@ use crate::harness::Cluster;
 
 /// How a process gets a mount table of its own: as root, or as whoever may be root in a namespace.
 const WAYS: [&[&str]; 2] = [&["--mount"], &["--map-root-user", "--mount"]];
-/// Mounts so many mebibytes on a directory, and runs the rest.
-const SCRIPT: &str = "mount -t tmpfs -o size=\"$0\"m node \"$1\" && shift && exec \"$@\"";
+/// Lets go of the disks of drills that run meanwhile, which could not be taken away before this process ends; mounts so many
+/// mebibytes on a directory; and runs the rest.
+const SCRIPT: &str = r#"
+    awk '$1 ~ "^/dev/loop" { print $2 }' /proc/self/mounts | xargs -r umount -l
+    mount -t tmpfs -o size="$0"m node "$1" && shift && exec "$@""#;
 
 fn with_disk(way: &[&str], mib: u32, at: &str) -> Command {
     let mut command = Command::new("unshare");
