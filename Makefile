@@ -50,7 +50,7 @@ help: ## Show this list
 drill: build ## Rush three real nodes, kill their leaders, judge what is left (SCENARIO=file DRILL_ARGS="--seed 7"); make ends with 2 unless it held
 	$(BIN)/stampede-chaos run $(SCENARIO) $(DRILL_ARGS)
 
-drills: build ## Run every scenario with three seeds, about two hours; make ends with 2 unless all held
+drills: build ## Run every scenario with three seeds, about two hours on two cores; make ends with 2 unless all held
 	$(BIN)/stampede-chaos suite
 
 test: setup prometheus ## Run every test

@@ -121,7 +121,7 @@ enum Command {
         /// From 1 to this.
         #[arg(long, default_value_t = 3)]
         seeds: u64,
-        /// Runs at once, of scenarios that leave room for another; as many as there are cores if not given.
+        /// Runs at once, of scenarios that leave room for another; one for two cores if not given.
         #[arg(long, value_parser = clap::value_parser!(u16).range(1..=i64::from(limits::JOBS_MAX)))]
         jobs: Option<u16>,
         #[arg(long)]
