@@ -1,9 +1,9 @@
 //! V22: under more load than it can serve, the cluster goes on issuing about what it can, and money that was paid is not turned
-//! away where new orders are let in (G10; the second half is [`shedding`](super::shedding)'s).
+//! away where new orders are let in (G10; the second half is `shedding`'s).
 //!
 //! Goodput is judged in scenarios that bring such a load: those with `bounds.goodput_share`. What was issued a second during the surge
 //! (the phase of the faults, behind the time in which the queues fill up) is held against the best that the same run showed in any
-//! [`PEAK_NS`] of its arrivals, the surge included: what the warm-up was *offered* is no peak. So the arrivals must climb through what
+//! `PEAK_NS` of its arrivals, the surge included: what the warm-up was *offered* is no peak. So the arrivals must climb through what
 //! the cluster can serve, as `arrivals = "surge"` does. A machine that slows the tool down, too, is not the cluster's doing: such a
 //! surge leaves the run inconclusive.
 

@@ -5,7 +5,7 @@
 //! - Paid is what has `status_code` 200 *and* says settlement, or capture that the fraud check accepted: a signed notice of a
 //!   payment that is pending (201) or denied (202) cannot be made one of a paid one. Of cards this is not enough: Midtrans signs
 //!   `authorize` and `cancel` with 200, too, and who holds such a notice can say settlement in it. Only its GET Status tells
-//!   ([`now`]). Where it is not asked, let nobody but Midtrans' own addresses reach the port.
+//!   (`now`). Where it is not asked, let nobody but Midtrans' own addresses reach the port.
 //! - The payment's id in the ledger is Midtrans' `order_id`, unique for each charge and signed: whoever sends a signed notice again
 //!   under another `transaction_id` repeats the same payment and makes no second one.
 //! - The fields are joined without anything between them, so that a signed notice can be cut into other fields: a longer
